@@ -1,0 +1,1 @@
+"""Where sealed bytes lie: small stores that know nothing of what is in them."""

@@ -1,0 +1,190 @@
+"""The two contracts of a hook. All calls are synchronous and run in worker threads or child processes.
+
+A **check** looks at one instance and answers with a value: `Accept`, `Skip` or `Reject`. To raise means that the
+hook itself broke.
+A **target** takes a batch of instances to a PACS and says of each what became of it. `TargetError`s speak of the
+whole target, never of one instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class Source(Protocol):
+    """The plaintext of one file, read from any place; nothing large is held."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the whole."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Exactly `size` bytes from `offset`, fewer only at the end."""
+
+    def close(self) -> None:
+        """Give the handles back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a check learned of an instance. Attribute names as in PS3.6; empty string: absent."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    modality: str = ""
+    patient_id: str = ""
+    issuer_of_patient_id: str = ""
+    patient_name: str = ""
+    patient_birth_date: str = ""
+    accession_number: str = ""
+    study_date: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The instance may go. `warnings` are codes of docs/validation.md."""
+
+    facts: Facts
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Not an instance for a PACS (DICOMDIR, CD junk): left out with a warning."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Must not reach a PACS."""
+
+    code: str
+
+
+Verdict = Accept | Skip | Reject
+
+
+class Check(Protocol):
+    """A judgement of one instance."""
+
+    def check(self, source: Source) -> Verdict:
+        """:raises CheckBroke: the check itself failed; the instance isn't judged."""
+
+    def close(self) -> None:
+        """Stop child processes."""
+
+
+class CheckBroke(Exception):
+    """The check crashed, hung or ran out of memory on this input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance for a target. `open` gives a fresh `Source`, for each attempt anew."""
+
+    instance_id: str  #: opaque; the key of the target's answers
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    size_bytes: int
+    sha256: str  #: hex, of the bytes as received
+    open: Callable[[], Source] = field(repr=False)
+
+
+class OutcomeKind(StrEnum):
+    """What a target says of one instance."""
+
+    STORED = "stored"  #: acknowledged by name
+    FAILED = "failed"  #: refused by name, for good
+    BUSY = "busy"  #: refused by name, worth another try
+    UNKNOWN = "unknown"  #: named nowhere in the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one instance. `reason` is the PACS's code (0008,1197) or warning (0008,1196)."""
+
+    kind: OutcomeKind
+    reason: int | None = None
+    warning: int | None = None
+
+
+class TargetError(Exception):
+    """Root of what goes wrong with a target as a whole. `code` is stable; no text of the PACS is kept."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class TargetDown(TargetError):
+    """It doesn't answer, or not sensibly: try again later. What was sent may or may not have arrived."""
+
+    def __init__(self, code: str, retry_after_s: float | None = None) -> None:
+        super().__init__(code)
+        self.retry_after_s = retry_after_s
+
+
+class TargetMisconfigured(TargetError):
+    """401, 403, 404, 405, 415: nothing will go through until a person mends the configuration."""
+
+
+class BatchTooLarge(TargetError):
+    """413: send fewer at once."""
+
+
+class Stopped(TargetError):
+    """`stop` said so in mid-transfer."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped")
+
+
+class LookupRefused(TargetError):
+    """The PACS answers no queries, or not for us (QIDO forbidden)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientRecord:
+    """What the PACS knows under a PatientID or an accession number."""
+
+    patient_id: str
+    patient_name: str
+    patient_birth_date: str
+
+
+class Target(Protocol):
+    """A PACS. Every call may raise `TargetDown` or `TargetMisconfigured`."""
+
+    def present(self, study_instance_uid: str, series_instance_uids: Iterable[str]) -> dict[str, str]:
+        """SOPInstanceUID -> PatientID of what is there of the study (QIDO-RS, paged).
+
+        :raises LookupRefused: it can't be asked.
+        """
+
+    def sha256(self, instance: Instance) -> str | None:
+        """Digest (hex) of the bytes it holds under the instance's UID; None: it won't give them unchanged."""
+
+    def patients(self, *, patient_id: str = "", accession_number: str = "") -> list[PatientRecord]:
+        """Who has this PatientID, or this accession number. :raises LookupRefused: it can't be asked."""
+
+    def deliver(self, batch: Sequence[Instance], stop: Callable[[], bool]) -> dict[str, Outcome]:
+        """Send a batch of one study; the answer has every `instance_id` of it.
+
+        :param stop: asked at least once per MiB; True ends the transfer.
+        :raises BatchTooLarge, Stopped: see there.
+        """
+
+    def probe(self) -> str:
+        """Ask it something harmless; a short sentence on what answered (for `relaypacs check`)."""
+
+    def close(self) -> None:
+        """Give connections back."""
