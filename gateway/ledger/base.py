@@ -1,0 +1,259 @@
+"""What a ledger promises: one small protocol per aggregate over one transaction.
+
+`write` returns when the transaction is durable (fsync). An act runs in the writer's thread, alone, and may run
+again from the start if the batch it shared failed for another's fault: it touches nothing but its transaction.
+An act that raises leaves no trace and its error reaches its caller only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+
+from gateway.ledger.rows import (
+    AccountRow,
+    AuditRow,
+    DeliveredRow,
+    FileRow,
+    IdempotencyRow,
+    JobKind,
+    JobRow,
+    ReceiptRow,
+    RefreshTokenRow,
+    RunRow,
+    ServiceKeyRow,
+    UploadRow,
+)
+from gateway.protocol.lifecycle import FileState, UploadState
+
+T = TypeVar("T")
+
+
+class Uploads(Protocol):
+    """Submissions."""
+
+    def insert(self, row: UploadRow) -> None: ...
+    def get(self, upload_id: str) -> UploadRow | None: ...
+    def save(self, row: UploadRow) -> None: ...
+
+    def expired(self, now: float, limit: int) -> list[UploadRow]:
+        """Open or uploading, past their `expires_at`; oldest first."""
+
+    def finished_unerased(self, states: Sequence[UploadState], before: float, limit: int) -> list[UploadRow]:
+        """In one of `states`, `finished_at` <= before, `erased_at` empty."""
+
+    def records_older(self, before: float, limit: int) -> list[UploadRow]:
+        """Erased, and finished before: their records may go."""
+
+    def page(self, *, states: Sequence[UploadState], after: str, limit: int) -> list[UploadRow]:
+        """By upload_id, for the admin's list. Empty `states`: all."""
+
+    def shift_deadlines(self, shift_s: float, not_before: float) -> int:
+        """Move `expires_at` of every unfinished upload; none ends before `not_before`. Returns how many."""
+
+    def reserved_bytes(self) -> int:
+        """Sum over all uploads that aren't erased; kept as a counter, not summed."""
+
+    def delete(self, upload_id: str) -> None:
+        """The record and everything that hangs on it (files, runs, jobs, receipts, tokens)."""
+
+
+class Files(Protocol):
+    """DICOM objects."""
+
+    def insert(self, row: FileRow) -> None: ...
+    def get(self, file_id: str) -> FileRow | None: ...
+    def save(self, row: FileRow) -> None: ...
+    def by_client_mac(self, upload_id: str, client_mac: bytes) -> FileRow | None: ...
+
+    def page(self, upload_id: str, *, after: str = "", limit: int = 1_000_000) -> list[FileRow]:
+        """Files of an upload by file_id, removed ones too."""
+
+    def counts(self, upload_id: str) -> dict[FileState, int]: ...
+
+
+class Runs(Protocol):
+    """Where the bytes are."""
+
+    def insert(self, row: RunRow) -> int:
+        """Returns the new run_id."""
+
+    def extend(self, run_id: int, length: int) -> None:
+        """Set the run's length."""
+
+    def of_file(self, file_id: str) -> list[RunRow]:
+        """By start."""
+
+    def at(self, file_id: str, start: int) -> RunRow | None: ...
+
+    def segment_ids(self, upload_id: str, file_id: str | None = None) -> list[str]:
+        """Every segment ever begun for the upload (or one file), with or without runs."""
+
+    def begin_segment(self, segment_id: str, file_id: str, upload_id: str) -> None:
+        """A segment is written down before its blob is made."""
+
+    def knows_segment(self, segment_id: str) -> bool: ...
+
+    def forget(self, segment_ids: Sequence[str]) -> None:
+        """The blobs are gone: drop the segments and their runs."""
+
+
+class Jobs(Protocol):
+    """Work to do."""
+
+    def insert(self, row: JobRow) -> int: ...
+    def get(self, job_id: int) -> JobRow | None: ...
+    def save(self, row: JobRow) -> None: ...
+    def delete(self, job_id: int) -> None: ...
+
+    def claim(self, now: float, *, by: str, until: float, kinds: Sequence[JobKind], limit: int) -> list[JobRow]:
+        """Take due jobs whose lease is free or over; oldest due first."""
+
+    def renew(self, job_id: int, by: str, until: float) -> bool:
+        """False: the lease is somebody else's now."""
+
+    def of_upload(self, upload_id: str, kind: JobKind | None = None) -> list[JobRow]: ...
+
+    def next_due(self, kinds: Sequence[JobKind]) -> float | None:
+        """The earliest moment at which `claim` may find something (due, and lease free or over)."""
+
+    def page(self, *, after: int, limit: int) -> list[JobRow]: ...
+
+
+class Receipts(Protocol):
+    """Proofs, and the index of what was delivered."""
+
+    def insert(self, row: ReceiptRow) -> None: ...
+    def get(self, receipt_id: str) -> ReceiptRow | None: ...
+    def delivered(self, instance_mac: bytes) -> DeliveredRow | None: ...
+    def note_delivered(self, row: DeliveredRow) -> None: ...
+
+
+class Tokens(Protocol):
+    """Refresh tokens and idempotency keys."""
+
+    def insert(self, row: RefreshTokenRow) -> None: ...
+    def get(self, token_hash: bytes) -> RefreshTokenRow | None: ...
+
+    def spend_kin(self, row: RefreshTokenRow) -> None:
+        """`row` is being used: its parent and its siblings are spent from now on."""
+
+    def revoke_family(self, family_id: str) -> None: ...
+    def revoke_upload(self, upload_id: str) -> None: ...
+    def revoke_account(self, account_id: str) -> None: ...
+
+    def delete_expired(self, now: float, limit: int) -> int:
+        """Refresh tokens and idempotency keys past their time."""
+
+    def idempotency(self, principal: str, key_mac: bytes) -> IdempotencyRow | None: ...
+    def remember(self, row: IdempotencyRow) -> None: ...
+
+
+class Accounts(Protocol):
+    """Local accounts."""
+
+    def insert(self, row: AccountRow) -> None:
+        """:raises Conflict: the name is taken."""
+
+    def get(self, account_id: str) -> AccountRow | None: ...
+    def by_name(self, name_mac: bytes) -> AccountRow | None: ...
+    def save(self, row: AccountRow) -> None: ...
+    def all(self) -> list[AccountRow]: ...
+
+
+class Audit(Protocol):
+    """The chained trail."""
+
+    def append(
+        self, event: str, *, at: float, actor: str, upload_id: str | None = None, detail: Mapping[str, object] = {}
+    ) -> AuditRow:
+        """Chain an event to the head, in this transaction."""
+
+    def after(self, number: int, limit: int) -> list[AuditRow]: ...
+
+    def head(self) -> tuple[int, bytes]:
+        """Number and MAC of the last event; (0, b"") before the first."""
+
+
+class Keys(Protocol):
+    """Wrapped keys, in a narrow table of their own so that a deleted one leaves nothing in the file."""
+
+    def insert(self, wrapped: bytes) -> int: ...
+    def get(self, key_id: int) -> bytes | None: ...
+    def replace(self, key_id: int, wrapped: bytes) -> None: ...
+    def delete(self, key_ids: Sequence[int]) -> None: ...
+    def service(self) -> list[ServiceKeyRow]: ...
+    def insert_service(self, row: ServiceKeyRow) -> None: ...
+    def kek_ids(self) -> set[str]:
+        """Every KEK that some row still needs."""
+
+
+class Settings(Protocol):
+    """A few facts of the gateway itself."""
+
+    def get(self, name: str) -> str | None: ...
+    def put(self, name: str, value: str) -> None: ...
+
+
+class Transaction(Protocol):
+    """All aggregates, in one transaction."""
+
+    @property
+    def uploads(self) -> Uploads: ...
+    @property
+    def files(self) -> Files: ...
+    @property
+    def runs(self) -> Runs: ...
+    @property
+    def jobs(self) -> Jobs: ...
+    @property
+    def receipts(self) -> Receipts: ...
+    @property
+    def tokens(self) -> Tokens: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def audit(self) -> Audit: ...
+    @property
+    def keys(self) -> Keys: ...
+    @property
+    def settings(self) -> Settings: ...
+
+    def wake(self, topic: str) -> None:
+        """After the commit, wake whoever watches `topic` (an upload_id, or one of the topics below)."""
+
+
+JOBS = "jobs"  #: topic: a job was written or became due
+PURGE = "purge"  #: topic: something may be erased
+AUDIT = "audit"  #: topic: the trail grew
+
+
+class Watch(Protocol):
+    """A place to wait for commits that woke a topic."""
+
+    async def changed(self, timeout_s: float | None = None) -> bool:
+        """True as soon as the topic was woken since the last call (or since the watch began); False: timed out."""
+
+
+class Ledger(Protocol):
+    """The ledger itself."""
+
+    async def write(self, act: Callable[[Transaction], T]) -> T:
+        """Run `act` in a transaction; return when it is durable.
+
+        :raises GatewayError: whatever `act` raised; nothing was written.
+        :raises SpoolFull: the ledger's disk is full.
+        """
+
+    async def read(self, act: Callable[[Transaction], T]) -> T:
+        """Run `act` on a snapshot; it must not write."""
+
+    def watch(self, topic: str) -> AbstractContextManager[Watch]:
+        """Register first, look second, wait third: nothing committed in between is missed."""
+
+    async def scrub(self) -> bool:
+        """Make sure that deleted rows are gone from the files (SQLite: WAL too). False: a reader was in the way."""
+
+    async def close(self) -> None:
+        """Finish what is queued and let go."""

@@ -1,0 +1,195 @@
+"""Rows of the ledger, as frozen values. Whoever changes one writes a `dataclasses.replace`d row back.
+
+Ids of ours are 32 lower hex digits. `*_sealed` is ciphertext: under the upload's key (dies with it) or under the
+records key (lives as long as the record). `*_mac` is a keyed digest for look-ups. Times are unix seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.protocol.lifecycle import FileState, UploadState
+
+
+class Dialect(StrEnum):
+    """Which protocol made a file; another one may not write into it."""
+
+    TUS = "tus"
+    REST = "rest"
+
+
+class JobKind(StrEnum):
+    """What a worker is asked to do."""
+
+    CHECK = "check"  #: validate one whole file
+    COMPLETE = "complete"  #: complete an upload that its client forgot to complete
+    DELIVER = "deliver"  #: bring an upload into its PACS
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRow:
+    """A submission."""
+
+    upload_id: str
+    owner_id: str  #: account that opened it
+    endpoint_id: str
+    single: bool  #: opened by the gateway for one file; completed when that is whole
+    state: UploadState
+    epoch: int  #: goes up when what is under way for it must stop
+    key_id: int | None  #: row of `keys`; None: erased, nobody can read it any more
+    kek_id: str
+    total_files: int  #: declared, less removed
+    total_size_bytes: int  #: declared, less removed
+    reserved_bytes: int  #: sealed bytes set aside in the spool
+    chunk_size: int  #: bytes
+    received_bytes: int  #: durable bytes of all its files
+    whole_files: int
+    whole_bytes: int
+    meta_sealed: bytes | None  #: study_metadata, clinical_notes, uploader (upload's key)
+    skipped_sealed: bytes | None  #: what `complete` declared as skipped (records key)
+    warnings_sealed: bytes | None  #: list of {code, file_id?, sop_instance_uid?, message} (records key)
+    studies_sealed: bytes | None  #: outcome per study, once known (records key)
+    held_codes: str  #: comma list of reasons while held
+    receipt_id: str | None
+    created_at: float
+    active_at: float  #: last byte or question of its client
+    expires_at: float
+    completed_at: float | None
+    finished_at: float | None  #: entered success, partial, failed, cancelled or expired
+    erased_at: float | None  #: its bytes are unreadable since
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One DICOM object of an upload."""
+
+    file_id: str  #: random; the last part of its tus URL
+    upload_id: str
+    dialect: Dialect
+    state: FileState
+    client_mac: bytes | None  #: of the client's file_id, under the upload's key
+    client_id_sealed: bytes | None  #: the client's file_id (records key)
+    meta_sealed: bytes | None  #: Upload-Metadata as received (upload's key)
+    key_id: int | None
+    length: int | None  #: bytes; None: not told yet
+    offset: int  #: durable bytes; for REST: of all accepted chunks
+    total_chunks: int | None
+    sealed_bytes: int  #: what its segments take in the spool
+    facts_sealed: bytes | None  #: sha256, DICOM facts, verdict, warnings (records key)
+    outcome_sealed: bytes | None  #: outcome and the PACS's reason code (records key)
+    created_at: float
+    whole_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """Consecutive bytes of a file inside one segment."""
+
+    run_id: int  #: 0 before it is inserted
+    file_id: str
+    segment_id: str
+    start: int  #: offset in the file's plaintext
+    length: int
+    position: int  #: of its first frame in the blob
+    first_frame: int
+    content_mac: bytes | None  #: REST chunks: keyed digest, to tell a repeat from a conflict
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """Work that survives a crash."""
+
+    job_id: int  #: 0 before it is inserted
+    kind: JobKind
+    upload_id: str
+    file_id: str | None
+    due_at: float
+    attempts: int
+    tried_s: float  #: time in which trying was possible, counted against delivery.retry_for
+    lease_by: str | None
+    lease_until: float | None
+    memory_sealed: bytes | None  #: what an attempt must know of the former ones (records key)
+    last_code: str  #: why the last attempt ended
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """A signed receipt."""
+
+    receipt_id: str
+    upload_id: str
+    kid: str
+    jws_sealed: bytes  #: compact JWS (records key)
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredRow:
+    """This gateway brought these bytes under this UID to this endpoint."""
+
+    instance_mac: bytes  #: index key over endpoint | SOPInstanceUID
+    content_mac: bytes  #: index key over endpoint | SOPInstanceUID | sha256
+    receipt_id: str
+    delivered_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """A local account."""
+
+    account_id: str
+    name_mac: bytes  #: index key over the name, for logging in
+    name_sealed: bytes  #: (records key)
+    role: str
+    password_hash: str  #: Argon2id, PHC string
+    disabled_at: float | None
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTokenRow:
+    """One link of a family of rotating refresh tokens; only its hash is kept."""
+
+    token_hash: bytes
+    family_id: str
+    parent_hash: bytes | None
+    account_id: str
+    upload_id: str | None  #: None: it renews an access token
+    spent: bool  #: its successor has been used: using it again revokes the family
+    issued_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRow:
+    """The answer that a repeated Idempotency-Key gets again."""
+
+    principal: str
+    key_mac: bytes
+    body_mac: bytes
+    upload_id: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One link of the audit chain. `detail` is JSON without a patient's data."""
+
+    number: int
+    at: float
+    event: str
+    actor: str
+    upload_id: str | None
+    detail: str
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKeyRow:
+    """A key of the gateway's own, wrapped under a KEK."""
+
+    name: str
+    kek_id: str
+    key_id: int
+    created_at: float
