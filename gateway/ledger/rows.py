@@ -46,7 +46,7 @@ class UploadRow:
     received_bytes: int  #: durable bytes of all its files
     whole_files: int
     whole_bytes: int
-    meta_sealed: bytes | None  #: study_metadata, clinical_notes, uploader (upload's key)
+    meta_sealed: bytes | None  #: {study_metadata, clinical_notes?, uploader?} (upload's key)
     skipped_sealed: bytes | None  #: what `complete` declared as skipped (records key)
     warnings_sealed: bytes | None  #: list of {code, file_id?, sop_instance_uid?, message} (records key)
     studies_sealed: bytes | None  #: outcome per study, once known (records key)
@@ -76,8 +76,8 @@ class FileRow:
     offset: int  #: durable bytes; for REST: of all accepted chunks
     total_chunks: int | None
     sealed_bytes: int  #: what its segments take in the spool
-    facts_sealed: bytes | None  #: sha256, DICOM facts, verdict, warnings (records key)
-    outcome_sealed: bytes | None  #: outcome and the PACS's reason code (records key)
+    facts_sealed: bytes | None  #: sha256, verdict, DICOM facts with the patient's (upload's key)
+    outcome_sealed: bytes | None  #: UIDs, sha256, outcome, the PACS's reason code (records key)
     created_at: float
     whole_at: float | None
 

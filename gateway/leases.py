@@ -1,0 +1,96 @@
+"""One writer per place. A newcomer may ask the holder to let go; it gets the place when the holder has written down
+what it has. In memory: one process serves a spool (CONTRACT 4, `server.workers`).
+
+Places are plain strings: a file id for a tail, file id and chunk index for a REST chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+
+from gateway.clock import Clock
+from gateway.errors import Locked
+
+#: A holder that got no byte for so long may be cut off by a request at the right offset (CONTRACT 2.3, takeover).
+SILENT_AFTER_S = 1.0
+#: How long a newcomer waits for a holder that was told to let go.
+LET_GO_TIMEOUT_S = 10.0
+
+
+class Claim(Enum):
+    """How a newcomer asks."""
+
+    POLITE = auto()  #: only a silent or vanished holder is cut off; a live one: Locked
+    CUT = auto()  #: whoever holds it is cut off
+
+
+class Lease:
+    """The right to write at a place, held by one request."""
+
+    def __init__(self, clock: Clock, stop: Callable[[], None]) -> None:
+        self._clock = clock
+        self._stop = stop
+        self._heard_at = clock.monotonic()
+        self.released = asyncio.Event()
+
+    def heard(self) -> None:
+        """A byte came: the holder is alive."""
+        self._heard_at = self._clock.monotonic()
+
+    def silent_s(self) -> float:
+        """Seconds since the last byte."""
+        return self._clock.monotonic() - self._heard_at
+
+    def let_go(self) -> None:
+        """Ask the holder to write down what it has and release."""
+        self._stop()
+
+
+class Leases:
+    """All leases of this process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._held: dict[str, Lease] = {}
+
+    def holder(self, place: str) -> Lease | None:
+        """Who writes there now."""
+        return self._held.get(place)
+
+    def under(self, file_ids: Iterable[str]) -> list[str]:
+        """Held places that belong to these files."""
+        wanted = set(file_ids)
+        return [place for place in self._held if place.partition("#")[0] in wanted]
+
+    @asynccontextmanager
+    async def hold(self, place: str, claim: Claim, stop: Callable[[], None]) -> AsyncIterator[Lease]:
+        """Hold `place` for the block; `stop` is called when somebody wants it.
+
+        :raises Locked: a live holder is there and `claim` is polite, or the holder doesn't let go in time.
+        """
+        await self._free(place, claim)
+        lease = Lease(self._clock, stop)
+        self._held[place] = lease
+        try:
+            yield lease
+        finally:
+            del self._held[place]
+            lease.released.set()
+
+    async def cut(self, file_ids: Iterable[str]) -> None:
+        """Cut every holder of these files and wait until they have let go."""
+        for place in self.under(file_ids):
+            await self._free(place, Claim.CUT)
+
+    async def _free(self, place: str, claim: Claim) -> None:
+        while (holder := self._held.get(place)) is not None:
+            if claim is Claim.POLITE and holder.silent_s() < SILENT_AFTER_S:
+                raise Locked("another request is writing here", retry_after_s=1)
+            holder.let_go()
+            try:
+                await asyncio.wait_for(holder.released.wait(), LET_GO_TIMEOUT_S)
+            except TimeoutError:
+                raise Locked("the request that writes here doesn't let go", retry_after_s=5) from None
