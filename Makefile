@@ -1,0 +1,97 @@
+# `make` alone lists what there is. Everything is made inside the clone: .venv, node_modules.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest
+
+# A stamp is keyed on what it was made from: a changed lock file makes it again, nothing else does.
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+NODE := tests/node/node_modules/.stamp
+PWA := $(if $(wildcard pwa/package.json),pwa/dist/.stamp)
+
+.PHONY: help install run test check soak bench lock node clean python-version system-tools
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r target text; do \
+		printf '  make %-9s %s\n' "$$target" "$$text"; done
+
+install: $(RUNTIME) $(PWA) ## .venv with the relaypacs command, and the app where there is one
+
+run: install ## the demo: gateway, little archive and an account, nothing to configure
+	$(BIN)/relaypacs demo
+
+check: $(DEV) ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: install $(DEV) system-tools $(NODE) check ## every check and every test
+	$(PYTEST) -n 2 --dist loadgroup -m "not heavy and not timing"
+	$(PYTEST) -m "heavy or timing"
+
+soak: export SCALE := soak
+soak: install $(DEV) system-tools $(NODE) ## the same tests with large counts
+	$(PYTEST) -n 2 --dist loadgroup --timeout 1800 -m "not heavy and not timing"
+	$(PYTEST) --timeout 1800 -m "heavy or timing"
+
+bench: install $(DEV) system-tools $(NODE) ## the comparisons of docs/performance.md
+	$(BIN)/python -m bench
+
+clean: ## takes away what make has made
+	rm -rf $(VENV) tests/node/node_modules pwa/node_modules pwa/dist build dist *.egg-info
+
+# No registry's address and no path of a machine gets into them.
+LOCK := $(BIN)/pip-compile --quiet --no-config --generate-hashes --strip-extras --allow-unsafe --no-header --annotation-style=line \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+lock: $(DEV) ## the lock files, from setup.cfg
+	$(LOCK) --extra build --output-file requirements.lock setup.cfg
+	$(LOCK) --extra build --extra test --extra dev --constraint requirements.lock --output-file requirements-dev.lock setup.cfg
+	sed -i -e 's/via -c requirements.lock, /via /' -e '/via -c requirements.lock$$/d' requirements-dev.lock
+	sed -i '1i # What RelayPACS needs to run, and setuptools to install it. Made by `make lock` from setup.cfg.' requirements.lock
+	sed -i '1i # What RelayPACS needs to be worked on: tests and tools too. Made by `make lock` from setup.cfg.' requirements-dev.lock
+
+python-version:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "RelayPACS needs Python 3.11 or newer: install it, or name it with make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) can't make a venv: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/bin/python: | python-version
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): requirements.lock setup.cfg | $(VENV)/bin/python
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements-dev.lock $(RUNTIME)
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+node: $(NODE)
+
+$(NODE): tests/node/package.json tests/node/package-lock.json
+	@command -v npm >/dev/null || { echo "the tests drive tus-js-client: install Node.js 20 or newer with npm" >&2; exit 1; }
+	cd tests/node && npm ci --no-audit --no-fund
+	@touch $@
+
+pwa/dist/.stamp: pwa/package.json pwa/package-lock.json $(shell find pwa/src pwa/public -type f 2>/dev/null)
+	@command -v npm >/dev/null || { echo "the app is built with Node.js: install Node.js 20 or newer with npm" >&2; exit 1; }
+	cd pwa && npm ci --no-audit --no-fund && npm run build
+	@touch $@
+
+# The tests talk to a real PACS and watch real system calls. They fail without these; they don't skip.
+system-tools:
+	@missing=""; \
+	PATH="$$PATH:/usr/sbin:/sbin"; \
+	command -v Orthanc >/dev/null || missing="$$missing orthanc"; \
+	[ -n "$$(find /usr/share/orthanc /usr/lib/orthanc /usr/local/share/orthanc -name 'libOrthancDicomWeb*' -print -quit 2>/dev/null)" ] || missing="$$missing orthanc-dicomweb"; \
+	command -v storescu >/dev/null || missing="$$missing dcmtk"; \
+	command -v strace >/dev/null || missing="$$missing strace"; \
+	if [ -n "$$missing" ]; then echo "the tests need:$$missing (on Debian and Ubuntu: sudo apt-get install --no-install-recommends$$missing)" >&2; exit 1; fi
