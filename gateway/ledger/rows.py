@@ -43,6 +43,8 @@ class UploadRow:
     total_size_bytes: int  #: declared, less removed
     reserved_bytes: int  #: sealed bytes set aside in the spool
     chunk_size: int  #: bytes
+    live_files: int  #: created and not removed
+    planned_bytes: int  #: told lengths (REST: received bytes) of the live files
     received_bytes: int  #: durable bytes of all its files
     whole_files: int
     whole_bytes: int
