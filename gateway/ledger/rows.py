@@ -77,6 +77,8 @@ class FileRow:
     length: int | None  #: bytes; None: not told yet
     offset: int  #: durable bytes; for REST: of all accepted chunks
     total_chunks: int | None
+    chunks: int  #: REST: how many are there
+    highest_chunk: int  #: REST: highest index that is there; -1: none
     sealed_bytes: int  #: what its segments take in the spool
     facts_sealed: bytes | None  #: sha256, verdict, DICOM facts with the patient's (upload's key)
     outcome_sealed: bytes | None  #: UIDs, sha256, outcome, the PACS's reason code (records key)
