@@ -50,7 +50,7 @@ class GatewayError(Exception):
 class Refusal(GatewayError):
     """The caller can mend it."""
 
-    codes = ("bad_request",)
+    codes: ClassVar[tuple[str, ...]] = ("bad_request",)
     title = "The request can't be done as asked"
 
 
