@@ -1,0 +1,173 @@
+"""Blobs as files under one directory: `root/ab/abcd…`, sharded by the first two hex digits.
+
+The shard directories are made, and made durable, at start-up: a new blob then needs an fsync of its own shard
+directory and of nothing above it. Must not know what is in a blob.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from gateway.blobs.base import BlobFacts, Bytes
+
+_NAME = re.compile(r"[0-9a-f]{32}")
+_SHARDS = tuple(f"{number:02x}" for number in range(256))
+_IOV_MAX = min(os.sysconf("SC_IOV_MAX"), 1024) if "SC_IOV_MAX" in os.sysconf_names else 16
+
+
+class LocalBlobs:
+    """A `BlobStore` on a local file system.
+
+    :param root: made if it isn't there, with mode 0700.
+    :raises OSError: the directories can't be made.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        if not root.is_dir():
+            root.mkdir(mode=0o700, parents=True)
+            _sync_directory(root.parent)
+        present = {entry.name for entry in os.scandir(root)}
+        for shard in _SHARDS:
+            if shard not in present:
+                (root / shard).mkdir(mode=0o700, exist_ok=True)  # another process may be starting too
+        _sync_directory(root)  # also when none was made: a start before this one may have been cut short here
+
+    def create(self, name: str) -> LocalWriter:
+        return LocalWriter(self._path(name))
+
+    def open(self, name: str) -> LocalReader:
+        return LocalReader(self._path(name))
+
+    def delete(self, names: Sequence[str]) -> None:
+        shards = set()
+        for name in names:
+            path = self._path(name)
+            # A shard is synced for a missing blob too: a crash may have come between its unlink and the fsync.
+            shards.add(path.parent)
+            path.unlink(missing_ok=True)
+        for shard in sorted(shards):
+            _sync_directory(shard)
+
+    def list(self) -> Iterator[BlobFacts]:
+        for shard in _SHARDS:
+            with os.scandir(self._root / shard) as entries:
+                for entry in entries:
+                    if _NAME.fullmatch(entry.name) is None:
+                        continue
+                    try:
+                        facts = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:  # deleted since the directory was read
+                        continue
+                    if stat.S_ISREG(facts.st_mode):
+                        yield BlobFacts(entry.name, facts.st_size, facts.st_mtime)
+
+    def free_bytes(self) -> int:
+        facts = os.statvfs(self._root)
+        return facts.f_bavail * facts.f_frsize
+
+    def _path(self, name: str) -> Path:
+        if _NAME.fullmatch(name) is None:
+            raise ValueError("a blob's name is 32 hex digits")
+        return self._root / name[:2] / name
+
+
+class LocalWriter:
+    """A `BlobWriter` on a file. One thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd = os.open(path, flags, 0o600)
+        self._directory = path.parent
+        self._size_bytes = 0
+        self._named = False  #: the directory entry is durable
+        self._broken = False
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size_bytes
+
+    def append(self, pieces: Sequence[Bytes]) -> None:
+        self._check()
+        try:
+            self._size_bytes += _write_all(self._fd, pieces)
+        except OSError:
+            self._broken = True
+            raise
+
+    def sync(self) -> None:
+        self._check()
+        try:
+            os.fdatasync(self._fd)
+            if not self._named:
+                _sync_directory(self._directory)
+                self._named = True
+        except OSError:
+            self._broken = True
+            raise
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _check(self) -> None:
+        if self._fd < 0:
+            raise ValueError("the blob's writer is closed")
+        if self._broken:
+            raise OSError(errno.EIO, "the blob's writer failed before")
+
+
+class LocalReader:
+    """A `BlobReader` on a file; safe in several threads (pread)."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def read_at(self, position: int, size: int) -> bytes:
+        if self._fd < 0:
+            raise ValueError("the blob's reader is closed")
+        data = os.pread(self._fd, size, position)
+        if len(data) == size or not data:
+            return data
+        parts = [data]
+        missing = size - len(data)
+        while missing and (data := os.pread(self._fd, missing, position + size - missing)):
+            parts.append(data)
+            missing -= len(data)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def _write_all(fd: int, pieces: Sequence[Bytes]) -> int:
+    """Write every byte, however the system cuts it; the number of bytes."""
+    views = [view for piece in pieces if (view := memoryview(piece).cast("B"))]
+    total = 0
+    while views:
+        written = os.writev(fd, views[:_IOV_MAX])
+        total += written
+        done = 0
+        while done < len(views) and written >= len(views[done]):
+            written -= len(views[done])
+            done += 1
+        del views[:done]
+        if written:
+            views[0] = views[0][written:]
+    return total
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

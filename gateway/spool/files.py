@@ -1,0 +1,257 @@
+"""Reading a spooled file: its runs put together, opened frame by frame, checked to the last bit.
+
+Gives only bytes that were sealed for this very place of this very file; anything else raises `Damaged`. Holds one
+frame and one block of sealed bytes at most. Satisfies `hooks.contract.Source` without knowing it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from gateway.blobs.base import BlobReader, BlobStore
+from gateway.errors import Damaged
+from gateway.spool.frames import (
+    FRAME_HEADER_SIZE,
+    FRAME_OVERHEAD,
+    FRAME_SIZE,
+    HEADER_SIZE,
+    SEALED_FRAME_SIZE,
+    SegmentHeader,
+    frame_length,
+    header_digest,
+    open_frame,
+)
+from gateway.spool.keys import FileKey
+from gateway.spool.segments import Run, storage_errors
+
+PIECE_SIZE = 1 << 20
+_BLOCK_FRAMES = PIECE_SIZE // FRAME_SIZE
+_MARK_FRAMES = 64  #: a place is remembered every so many frames: 4 MiB of full ones
+_MAX_OPEN = 4
+
+
+class _Place(NamedTuple):
+    """Where a frame begins."""
+
+    offset: int  #: in the file's plaintext
+    position: int  #: in the blob
+    frame: int  #: number in the segment
+
+
+class _Segment(NamedTuple):
+    reader: BlobReader
+    digest: bytes
+
+
+class SpooledFile:
+    """The plaintext of one file. One thread at a time.
+
+    :param runs: they cover 0 to `size_bytes` without holes.
+    :param key: the file's key.
+    :raises Damaged: the runs leave a hole or overlap.
+    """
+
+    def __init__(
+        self,
+        blobs: BlobStore,
+        runs: Sequence[Run],
+        *,
+        upload_id: str,
+        file_id: str,
+        key: FileKey,
+        size_bytes: int,
+    ) -> None:
+        self._blobs = blobs
+        self._runs = sorted((run for run in runs if run.length), key=lambda run: run.start)
+        self._starts = [run.start for run in self._runs]
+        self._upload_id = upload_id
+        self._file_id = file_id
+        self._key = key
+        self._size_bytes = size_bytes
+        end = 0
+        for run in self._runs:
+            if run.start != end or run.length < 0 or run.position < HEADER_SIZE:
+                raise Damaged("the runs of a file don't fit together")
+            end = run.end
+        if end != size_bytes:
+            raise Damaged("the runs of a file don't make up its length")
+        self._open: OrderedDict[str, _Segment] = OrderedDict()
+        self._marks: list[list[_Place]] = [[_Place(run.start, run.position, run.first_frame)] for run in self._runs]
+        self._cursor = (-1, _Place(0, 0, 0))  #: run and place at which the last read ended
+        self._frame = memoryview(b"")  #: scratch for a frame that is wanted in part, made when needed
+        self._cached = (0, 0)  #: plaintext offsets that `_frame` holds
+        self._closed = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the whole."""
+        return self._size_bytes
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Exactly `size` bytes from `offset`, fewer only at the end.
+
+        :raises Damaged: they aren't there as they were sealed.
+        :raises Unavailable: the storage failed (`storage_error`).
+        """
+        out = bytearray(max(0, min(size, self._size_bytes - offset)))
+        self.readinto(offset, memoryview(out))
+        return bytes(out)
+
+    def readinto(self, offset: int, out: memoryview) -> int:
+        """As `read_at`, into the beginning of `out`; how many bytes. After an error `out` is of no use."""
+        if self._closed:
+            raise ValueError("the file is closed")
+        if offset < 0:
+            raise ValueError("an offset is not negative")
+        size = max(0, min(len(out), self._size_bytes - offset))
+        done = 0
+        while done < size:
+            done += self._read_some(offset + done, out[done:size])
+        return size
+
+    def iter_pieces(self, offset: int = 0, *, piece_size: int = PIECE_SIZE) -> Iterator[memoryview]:
+        """Everything from `offset` on, in order. A piece is good until the next is asked for.
+
+        :raises Damaged, Unavailable: see `read_at`.
+        """
+        buffer = memoryview(bytearray(min(piece_size, max(1, self._size_bytes - offset))))
+        while offset < self._size_bytes:
+            size = self.readinto(offset, buffer)
+            yield buffer[:size]
+            offset += size
+
+    def probe(self) -> None:
+        """Open the last frame of each run: nothing that the runs promise is cut off.
+
+        :raises Damaged: something is. Frames before the last one of a run aren't opened.
+        :raises Unavailable: the storage failed (`storage_error`).
+        """
+        for run in self._runs:
+            self.read_at(run.end - 1, 1)
+
+    def close(self) -> None:
+        """Give the handles back."""
+        self._closed = True
+        self._frame, self._cached = memoryview(b""), (0, 0)
+        while self._open:
+            self._open.popitem()[1].reader.close()
+
+    def _read_some(self, offset: int, out: memoryview) -> int:
+        """At least one byte from `offset`, from the remembered frame or from one run."""
+        begin, end = self._cached
+        if begin <= offset < end:
+            size = min(len(out), end - offset)
+            out[:size] = self._frame[offset - begin : offset - begin + size]
+            return size
+        number = bisect_right(self._starts, offset) - 1
+        run = self._runs[number]
+        with storage_errors():
+            segment = self._segment(run.segment_id)
+            place = self._find(number, segment.reader, offset)
+            return self._open_frames(number, segment, place, offset, out[: run.end - offset])
+
+    def _open_frames(self, number: int, segment: _Segment, place: _Place, offset: int, out: memoryview) -> int:
+        """Fill `out` from `offset`; the frame at `place` holds the first byte."""
+        run = self._runs[number]
+        done, at, block = 0, 0, memoryview(b"")
+        while done < len(out):
+            left = len(block) - at
+            if left < SEALED_FRAME_SIZE and left < _claimed_size(block, at):
+                wanted = offset + len(out) - place.offset
+                frames = min(_BLOCK_FRAMES, -(-wanted // FRAME_SIZE))
+                block, at = memoryview(segment.reader.read_at(place.position, frames * SEALED_FRAME_SIZE)), 0
+            length = frame_length(block, at)
+            if place.offset + length > run.end:
+                raise Damaged("a frame reaches beyond its run")
+            skipped = offset + done - place.offset
+            if skipped == 0 and length <= len(out) - done:
+                open_frame(
+                    self._key.frames, segment.digest, place.frame, place.offset, block[at:], out[done : done + length]
+                )
+                done += length
+            else:
+                self._remember(segment.digest, place, block[at:], length)
+                taken = min(length - skipped, len(out) - done)
+                out[done : done + taken] = self._frame[skipped : skipped + taken]
+                done += taken
+            at += length + FRAME_OVERHEAD
+            place = self._next(number, place, length)
+        self._cursor = (number, place)
+        return done
+
+    def _remember(self, digest: bytes, place: _Place, sealed: memoryview, length: int) -> None:
+        if not self._frame:
+            self._frame = memoryview(bytearray(FRAME_SIZE))
+        self._cached = (0, 0)
+        open_frame(self._key.frames, digest, place.frame, place.offset, sealed, self._frame)
+        self._cached = (place.offset, place.offset + length)
+
+    def _find(self, number: int, reader: BlobReader, offset: int) -> _Place:
+        """The frame of a run that holds `offset`, by the headers of those before it: they aren't opened.
+
+        A header that lies leads to a place whose frame doesn't open, for its number and offset are sealed with it.
+        """
+        run, marks = self._runs[number], self._marks[number]
+        place = marks[bisect_right(marks, offset, key=lambda mark: mark.offset) - 1]
+        if self._cursor[0] == number and place.offset < self._cursor[1].offset <= offset:
+            place = self._cursor[1]
+        while place.offset < offset:
+            length = frame_length(reader.read_at(place.position, FRAME_HEADER_SIZE))
+            if place.offset + length > offset:
+                break
+            place = self._next(number, place, length)
+            if place.offset >= run.end:
+                raise Damaged("a run is shorter than its frames say")
+        return place
+
+    def _next(self, number: int, place: _Place, length: int) -> _Place:
+        following = _Place(place.offset + length, place.position + length + FRAME_OVERHEAD, place.frame + 1)
+        marks = self._marks[number]
+        if following.frame == marks[-1].frame + _MARK_FRAMES:
+            marks.append(following)
+        return following
+
+    def _segment(self, segment_id: str) -> _Segment:
+        segment = self._open.get(segment_id)
+        if segment is not None:
+            self._open.move_to_end(segment_id)
+            return segment
+        try:
+            reader = self._blobs.open(segment_id)
+        except FileNotFoundError:
+            raise Damaged("a segment is missing") from None
+        try:
+            segment = _Segment(reader, self._check_header(segment_id, reader.read_at(0, HEADER_SIZE)))
+        except BaseException:
+            reader.close()
+            raise
+        self._open[segment_id] = segment
+        if len(self._open) > _MAX_OPEN:
+            self._open.popitem(last=False)[1].reader.close()
+        return segment
+
+    def _check_header(self, segment_id: str, raw: bytes) -> bytes:
+        """The digest of a header that fits this file. :raises Damaged: it doesn't."""
+        header = SegmentHeader.parse(raw)
+        if (header.upload_id, header.file_id, header.segment_id) != (self._upload_id, self._file_id, segment_id):
+            raise Damaged("a segment belongs to another file")
+        if not hmac.compare_digest(header.commitment, self._key.commitment):
+            raise Damaged("a segment was sealed under another key")
+        for run in self._runs:
+            if run.segment_id != segment_id:
+                continue
+            at_begin = run.position == HEADER_SIZE
+            if at_begin != (run.first_frame == 0) or (at_begin and run.start != header.base_offset):
+                raise Damaged("a run doesn't fit its segment")
+        return header_digest(raw)
+
+
+def _claimed_size(block: memoryview, at: int) -> int:
+    """Bytes that the frame at `at` takes by its header; a full frame's where the header isn't there in full."""
+    if len(block) - at < FRAME_HEADER_SIZE:
+        return SEALED_FRAME_SIZE
+    return frame_length(block, at) + FRAME_OVERHEAD

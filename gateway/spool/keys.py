@@ -1,0 +1,229 @@
+"""The key hierarchy: KEK (configuration) > an upload's key (DEK) > a file's key; and the service keys.
+
+Deleting a wrapped key makes everything below it unreadable. Every wrap and every sealed value is AES-256-GCM with a
+random nonce; its associated data says what it belongs to, so that none can stand in for another. No key and no
+plaintext is in a repr or an error. Knows no ledger: wrapped keys come and go as bytes (docs/spool-format.md).
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from gateway.errors import ConfigError, Damaged
+
+KEY_SIZE = 32
+SEALED_OVERHEAD = 1 + 12 + 16  #: form, nonce, tag
+
+#: What the gateway keeps for itself; see `ServiceKeys`.
+SERVICE_KEY_NAMES = ("records", "index", "receipt", "audit")
+
+_FORM = b"\x01"  #: AES-256-GCM, 96-bit random nonce, tag at the end
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class Sealer:
+    """Seals small values under one key. Safe in several threads.
+
+    :param key: 32 bytes.
+    """
+
+    __slots__ = ("_cipher",)
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(_checked(key))
+
+    def seal(self, plaintext: bytes, *, context: str) -> bytes:
+        """:param context: what the value is, as `table|column|row`; it must be the same to open it."""
+        nonce = os.urandom(12)
+        return _FORM + nonce + self._cipher.encrypt(nonce, plaintext, _FORM + context.encode())
+
+    def open(self, blob: bytes, *, context: str) -> bytes:
+        """:raises Damaged: not what was sealed under this key for this context."""
+        if blob[:1] != _FORM or len(blob) < SEALED_OVERHEAD:
+            raise Damaged("a sealed value is of a form that isn't read here")
+        try:
+            return self._cipher.decrypt(blob[1:13], blob[13:], _FORM + context.encode())
+        except InvalidTag:
+            raise Damaged("a sealed value can't be opened") from None
+
+    def seal_json(self, value: Any, *, context: str) -> bytes:
+        """`seal` of a value as compact JSON in UTF-8."""
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return self.seal(text.encode("utf-8", "surrogatepass"), context=context)
+
+    def open_json(self, blob: bytes, *, context: str) -> Any:
+        """What `seal_json` took. :raises Damaged: see `open`."""
+        return json.loads(self.open(blob, context=context).decode("utf-8", "surrogatepass"))
+
+
+class KeyRing:
+    """The master keys (KEKs) of the configuration.
+
+    :param keks: key id -> 32 bytes.
+    :param active: the id of the one that wraps; the others only unwrap.
+    :raises ConfigError: a key isn't 32 bytes, or the active one isn't there.
+    """
+
+    __slots__ = ("_sealers", "active")
+
+    def __init__(self, keks: Mapping[str, bytes], active: str) -> None:
+        for kek_id, kek in keks.items():
+            if len(kek) != KEY_SIZE:
+                raise ConfigError(f"spool.keys.{kek_id} must be 32 bytes in base64; `relaypacs keys new` makes one")
+        if active not in keks:
+            raise ConfigError(f"spool.keys.active names {active}, and there is no spool.keys.{active}")
+        self.active = active
+        self._sealers = {kek_id: Sealer(kek) for kek_id, kek in keks.items()}
+
+    def wrap(self, key: bytes, *, belongs_to: str) -> tuple[bytes, str]:
+        """A key wrapped under the active KEK, and that KEK's id.
+
+        :param belongs_to: what the key is of, such as `upload|<id>`.
+        """
+        return self._sealers[self.active].seal(_checked(key), context=f"{belongs_to}|{self.active}"), self.active
+
+    def unwrap(self, kek_id: str, wrapped: bytes, *, belongs_to: str) -> bytes:
+        """The key.
+
+        :raises ConfigError: the configuration has no such KEK.
+        :raises Damaged: not wrapped for this, or not by this KEK.
+        """
+        self.require([kek_id])
+        try:
+            return _checked(self._sealers[kek_id].open(wrapped, context=f"{belongs_to}|{kek_id}"))
+        except Damaged:
+            raise Damaged(
+                f"a wrapped key can't be opened: it is damaged, or spool.keys.{kek_id} isn't the key that wrapped it"
+            ) from None
+
+    def require(self, kek_ids: Iterable[str]) -> None:
+        """:raises ConfigError: one of these KEKs isn't in the configuration; the message names it."""
+        for kek_id in sorted(kek_ids):
+            if kek_id not in self._sealers:
+                raise ConfigError(
+                    f"spool.keys.{kek_id} is missing from the configuration: stored uploads or service keys need it"
+                )
+
+
+class FileKey:
+    """The key of one file's bytes.
+
+    :ivar frames: the cipher of its frames.
+    :ivar commitment: 32 bytes for segment headers that only this key gives (AES-GCM alone commits to no key).
+    """
+
+    __slots__ = ("commitment", "frames")
+
+    def __init__(self, key: bytes) -> None:
+        self.frames = AESGCM(derive(_checked(key), "frames"))
+        self.commitment = derive(key, "commitment")
+
+
+class UploadKey:
+    """The data key (DEK) of one upload. Safe in several threads."""
+
+    __slots__ = ("_key", "_macs", "_wrapper", "meta", "upload_id")
+
+    def __init__(self, key: bytes, upload_id: str) -> None:
+        self._key = _checked(key)
+        self.upload_id = _id(upload_id)
+        self.meta = Sealer(derive(key, "meta"))  #: for the upload's patient fields
+        self._wrapper = Sealer(derive(key, "files"))
+        self._macs: dict[str, bytes] = {}
+
+    @classmethod
+    def create(cls, ring: KeyRing, upload_id: str) -> tuple[UploadKey, bytes, str]:
+        """A new key, the same wrapped, and the id of the KEK that wrapped it."""
+        key = os.urandom(KEY_SIZE)
+        wrapped, kek_id = ring.wrap(key, belongs_to=f"upload|{_id(upload_id)}")
+        return cls(key, upload_id), wrapped, kek_id
+
+    @classmethod
+    def unwrap(cls, ring: KeyRing, upload_id: str, kek_id: str, wrapped: bytes) -> UploadKey:
+        """:raises ConfigError, Damaged: see `KeyRing.unwrap`."""
+        return cls(ring.unwrap(kek_id, wrapped, belongs_to=f"upload|{_id(upload_id)}"), upload_id)
+
+    def new_file_key(self, file_id: str) -> tuple[FileKey, bytes]:
+        """A new key for a file of this upload, and the same wrapped under this key."""
+        key = os.urandom(KEY_SIZE)
+        return FileKey(key), self._wrapper.seal(key, context=self._file_context(file_id))
+
+    def file_key(self, file_id: str, wrapped: bytes) -> FileKey:
+        """:raises Damaged: not the wrapped key of this file of this upload."""
+        return FileKey(self._wrapper.open(wrapped, context=self._file_context(file_id)))
+
+    def mac(self, purpose: str, data: bytes) -> bytes:
+        """HMAC-SHA256 of `data` under a key for this purpose: look-ups within the upload, digests of its chunks."""
+        key = self._macs.get(purpose)
+        if key is None:
+            key = self._macs[purpose] = derive(self._key, f"mac|{purpose}")
+        return hmac.digest(key, data, "sha256")
+
+    def _file_context(self, file_id: str) -> str:
+        return f"file|{self.upload_id}|{_id(file_id)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKeys:
+    """The gateway's own keys, which outlive every upload."""
+
+    records: Sealer = field(repr=False)  #: receipts, outcomes and accounts
+    index_key: bytes = field(repr=False)
+    receipt_seed: bytes = field(repr=False)  #: private seed of the Ed25519 key that signs receipts
+    audit_mac_key: bytes = field(repr=False)  #: chains the audit trail
+
+    @classmethod
+    def from_raw(cls, raw: Mapping[str, bytes]) -> ServiceKeys:
+        """:param raw: every name of `SERVICE_KEY_NAMES` -> 32 bytes."""
+        records, index, receipt, audit = (_checked(raw[name]) for name in SERVICE_KEY_NAMES)
+        return cls(Sealer(derive(records, "records")), derive(index, "index"), receipt, audit)
+
+    def index_mac(self, data: bytes) -> bytes:
+        """HMAC-SHA256 for look-ups across uploads."""
+        return hmac.digest(self.index_key, data, "sha256")
+
+
+def new_service_key(ring: KeyRing, name: str) -> tuple[bytes, bytes, str]:
+    """A new service key: raw, wrapped, and the id of the KEK that wrapped it."""
+    raw = os.urandom(KEY_SIZE)
+    wrapped, kek_id = ring.wrap(raw, belongs_to=_service(name))
+    return raw, wrapped, kek_id
+
+
+def unwrap_service_key(ring: KeyRing, name: str, kek_id: str, wrapped: bytes) -> bytes:
+    """The raw service key. :raises ConfigError, Damaged: see `KeyRing.unwrap`."""
+    return ring.unwrap(kek_id, wrapped, belongs_to=_service(name))
+
+
+def derive(key: bytes, purpose: str) -> bytes:
+    """32 bytes of HKDF-SHA256 (RFC 5869), no salt, info `relaypacs|1|<purpose>`."""
+    return HKDF(hashes.SHA256(), KEY_SIZE, salt=None, info=f"relaypacs|1|{purpose}".encode()).derive(key)
+
+
+def _service(name: str) -> str:
+    if name not in SERVICE_KEY_NAMES:
+        raise ValueError("no such service key")
+    return f"service|{name}"
+
+
+def _checked(key: bytes) -> bytes:
+    if len(key) != KEY_SIZE:
+        raise ValueError("a key is 32 bytes")
+    return key
+
+
+def _id(text: str) -> str:
+    if _ID.fullmatch(text) is None:
+        raise ValueError("an id is 32 hex digits")
+    return text
