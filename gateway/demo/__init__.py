@@ -1,0 +1,1 @@
+"""What `relaypacs demo` brings along so that there is nothing to configure."""

@@ -1,0 +1,84 @@
+"""The archive's one page: what has arrived. Plain HTML, light and dark, no scripts; pure apart from the response."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from html import escape
+
+from aiohttp import web
+
+from gateway.demo.holdings import Attributes, Study
+
+SHOWN_STUDIES = 200
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8886; --faint: #8881; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+tbody tr:hover { background: var(--faint); }
+td.n { text-align: right; font-variant-numeric: tabular-nums; }
+code { font-size: .8rem; overflow-wrap: anywhere; }
+"""
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+}
+
+
+def page(studies: Mapping[str, Study]) -> web.Response:
+    """The studies, latest arrival first."""
+    latest = sorted(studies.items(), key=lambda one: one[1].arrived_at, reverse=True)
+    rows = "".join(_row(uid, study) for uid, study in latest[:SHOWN_STUDIES])
+    total = sum(study.instance_count() for study in studies.values())
+    if not studies:
+        said = "<p>Nothing has arrived yet. What the gateway delivers appears here; reload the page to see it.</p>"
+    else:
+        more = f" The latest {SHOWN_STUDIES} are shown." if len(studies) > SHOWN_STUDIES else ""
+        said = f"<p>{_count(len(studies), 'study', 'studies')}, {_count(total, 'instance', 'instances')}.{more}</p>"
+        said += (
+            '<div class="wide"><table><thead><tr><th>Patient</th><th>Born</th><th>Study</th><th>Date</th>'
+            f"<th>Modality</th><th>Instances</th><th>Arrived (UTC)</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        )
+    html = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Demo archive</title><style>{_STYLE}</style></head>"
+        f"<body><h1>Demo archive</h1>{said}</body></html>\n"
+    )
+    return web.Response(text=html, content_type="text/html", charset="utf-8", headers=_HEADERS)
+
+
+def _row(uid: str, study: Study) -> str:
+    def shown(tag: str) -> str:
+        return escape(_first(study.attributes, tag))
+
+    arrived = datetime.fromtimestamp(study.arrived_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return (
+        f"<tr><td>{shown('00100010').replace('^', ' ').strip()}<br><small>{shown('00100020')}</small></td>"
+        f"<td>{_date(shown('00100030'))}</td>"
+        f"<td>{shown('00081030')}<br><code>{escape(uid)}</code></td>"
+        f"<td>{_date(shown('00080020'))}</td><td>{escape(', '.join(study.modalities()))}</td>"
+        f'<td class="n">{study.instance_count()}</td><td>{arrived}</td></tr>'
+    )
+
+
+def _first(attributes: Attributes, tag: str) -> str:
+    value = next(iter(attributes.get(tag, {}).get("Value", ())), "")
+    return str(value.get("Alphabetic", "") if isinstance(value, dict) else value or "")
+
+
+def _date(value: str) -> str:
+    return f"{value[:4]}-{value[4:6]}-{value[6:]}" if len(value) == 8 and value.isdigit() else value
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
