@@ -141,6 +141,17 @@ class BatchTooLarge(TargetError):
     """413: send fewer at once."""
 
 
+class SourceBroke(Exception):
+    """An instance's bytes aren't as many as its facts say. Nothing short was sent whole.
+
+    :ivar instance_id: of the instance.
+    """
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__("source_broke")
+        self.instance_id = instance_id
+
+
 class Stopped(TargetError):
     """`stop` said so in mid-transfer."""
 
@@ -179,8 +190,11 @@ class Target(Protocol):
     def deliver(self, batch: Sequence[Instance], stop: Callable[[], bool]) -> dict[str, Outcome]:
         """Send a batch of one study; the answer has every `instance_id` of it.
 
+        What `Instance.open` or a `Source` raises is passed on as it is.
+
         :param stop: asked at least once per MiB; True ends the transfer.
-        :raises BatchTooLarge, Stopped: see there.
+        :raises BatchTooLarge, Stopped, SourceBroke: see there.
+        :raises ValueError: the batch holds a SOPInstanceUID twice: no answer could tell them apart.
         """
 
     def probe(self) -> str:
