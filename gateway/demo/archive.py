@@ -58,23 +58,25 @@ def create_archive(root: Path) -> web.Application:
     app.on_startup.append(_open)
     base, study = "/dicom-web", "/dicom-web/studies/{study}"
     series = study + "/series/{series}"
-    app.add_routes([
-        web.get("/", _page),
-        web.post(base + "/studies", _store),
-        web.post(study, _store),
-        web.get(base + "/studies", _search_studies),
-        web.get(base + "/series", _search_series),
-        web.get(base + "/instances", _search_instances),
-        web.get(study + "/series", _search_series),
-        web.get(study + "/instances", _search_instances),
-        web.get(series + "/instances", _search_instances),
-        web.get(study, _retrieve),
-        web.get(series, _retrieve),
-        web.get(series + "/instances/{instance}", _retrieve),
-        web.get(study + "/metadata", _metadata),
-        web.get(series + "/metadata", _metadata),
-        web.get(series + "/instances/{instance}/metadata", _metadata),
-    ])
+    app.add_routes(
+        [
+            web.get("/", _page),
+            web.post(base + "/studies", _store),
+            web.post(study, _store),
+            web.get(base + "/studies", _search_studies),
+            web.get(base + "/series", _search_series),
+            web.get(base + "/instances", _search_instances),
+            web.get(study + "/series", _search_series),
+            web.get(study + "/instances", _search_instances),
+            web.get(series + "/instances", _search_instances),
+            web.get(study, _retrieve),
+            web.get(series, _retrieve),
+            web.get(series + "/instances/{instance}", _retrieve),
+            web.get(study + "/metadata", _metadata),
+            web.get(series + "/metadata", _metadata),
+            web.get(series + "/instances/{instance}/metadata", _metadata),
+        ]
+    )
     return app
 
 
@@ -89,7 +91,9 @@ async def _only_by_address(request: web.Request, handler: Handler) -> web.Stream
         ipaddress.ip_address(host)
     except ValueError:
         if host != "localhost":
-            raise web.HTTPMisdirectedRequest(text="this archive answers to its address and to localhost only\n") from None
+            raise web.HTTPMisdirectedRequest(
+                text="this archive answers to its address and to localhost only\n"
+            ) from None
     return await handler(request)
 
 
@@ -198,10 +202,13 @@ def _store_answer(base: str, stored: list[Instance], failed: list[NotHeld]) -> A
         )
     named = [one for one in failed if one.sop_instance_uid]
     if named:
-        answer["00081198"] = query.element("SQ", [
-            {**_reference(one.sop_class_uid, one.sop_instance_uid), "00081197": query.element("US", [one.reason])}
-            for one in named
-        ])
+        answer["00081198"] = query.element(
+            "SQ",
+            [
+                {**_reference(one.sop_class_uid, one.sop_instance_uid), "00081197": query.element("US", [one.reason])}
+                for one in named
+            ],
+        )
     nameless = [one for one in failed if not one.sop_instance_uid]
     if nameless:  # Other Failures Sequence: nobody can say which instance it was
         answer["0008119A"] = query.element("SQ", [{"00081197": query.element("US", [one.reason])} for one in nameless])
@@ -229,12 +236,15 @@ async def _search_studies(request: web.Request) -> web.Response:
 async def _search_series(request: web.Request) -> web.Response:
     base, wanted = _base(request), request.match_info.get("study")
     studies = request.app[_HOLDINGS].studies
-    return _found(request, (
-        _series_attributes(base, study_uid, study, series_uid, series)
-        for study_uid, study in studies.items()
-        if wanted in {None, study_uid}
-        for series_uid, series in study.series.items()
-    ))
+    return _found(
+        request,
+        (
+            _series_attributes(base, study_uid, study, series_uid, series)
+            for study_uid, study in studies.items()
+            if wanted in {None, study_uid}
+            for series_uid, series in study.series.items()
+        ),
+    )
 
 
 async def _search_instances(request: web.Request) -> web.Response:
@@ -265,18 +275,27 @@ def _study_attributes(base: str, uid: str, study: Study) -> Attributes:
 
 
 def _series_attributes(base: str, study_uid: str, study: Study, uid: str, series: Series) -> Attributes:
-    return study.attributes | series.attributes | {
-        "00081190": query.element("UR", [f"{base}/studies/{study_uid}/series/{uid}"]),
-        "00201209": query.element("IS", [len(series.instances)]),
-    }
+    return (
+        study.attributes
+        | series.attributes
+        | {
+            "00081190": query.element("UR", [f"{base}/studies/{study_uid}/series/{uid}"]),
+            "00201209": query.element("IS", [len(series.instances)]),
+        }
+    )
 
 
 def _instance_attributes(base: str, study: Study, series: Series, instance: Instance) -> Attributes:
-    return study.attributes | series.attributes | instance.attributes | {
-        "00080056": query.element("CS", ["ONLINE"]),
-        "00081190": query.element("UR", [_url(base, instance)]),
-        "00083002": query.element("UI", [instance.transfer_syntax_uid] if instance.transfer_syntax_uid else []),
-    }
+    return (
+        study.attributes
+        | series.attributes
+        | instance.attributes
+        | {
+            "00080056": query.element("CS", ["ONLINE"]),
+            "00081190": query.element("UR", [_url(base, instance)]),
+            "00083002": query.element("UI", [instance.transfer_syntax_uid] if instance.transfer_syntax_uid else []),
+        }
+    )
 
 
 # WADO-RS: PS3.18 section 10.4
@@ -291,9 +310,11 @@ async def _retrieve(request: web.Request) -> web.StreamResponse:
     boundary = secrets.token_hex(16)
     heads = [_part_head(boundary, one) for one in instances]
     tail = f"\r\n--{boundary}--\r\n".encode()
-    response = web.StreamResponse(headers={
-        hdrs.CONTENT_TYPE: f'multipart/related; type="application/dicom"; boundary="{boundary}"',
-    })
+    response = web.StreamResponse(
+        headers={
+            hdrs.CONTENT_TYPE: f'multipart/related; type="application/dicom"; boundary="{boundary}"',
+        }
+    )
     response.content_length = sum(map(len, heads)) + sum(one.size_bytes for one in instances) + len(tail)
     await response.prepare(request)
     for head, instance in zip(heads, instances, strict=True):

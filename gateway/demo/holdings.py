@@ -154,7 +154,15 @@ class Holdings:
             dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(INDEXED_KEYWORDS))
             attributes: Attributes = dataset.to_json_dict(suppress_invalid_tags=True)
             syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
-        except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError) as error:
+        except (
+            InvalidDicomError,
+            OSError,
+            ValueError,
+            KeyError,
+            AttributeError,
+            TypeError,
+            NotImplementedError,
+        ) as error:
             # whatever a stranger's file makes of pydicom: it says only that the file can't be understood
             raise NotHeld(CANNOT_UNDERSTAND) from error
         attributes.pop("00080005", None)  # JSON is UTF-8 whatever the file was in (PS3.18 F.2)

@@ -205,7 +205,9 @@ async def test_a_uid_never_becomes_a_path_of_its_own_choice(archive: TestClient,
         (STOW, b"--edge\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\nx\r\n--edge--", 400),
     ],
 )
-async def test_a_body_that_is_no_stow_request_is_refused(archive: TestClient, headers, sent: bytes, status: int) -> None:
+async def test_a_body_that_is_no_stow_request_is_refused(
+    archive: TestClient, headers, sent: bytes, status: int
+) -> None:
     assert (await archive.post("/dicom-web/studies", data=sent, headers=headers)).status == status
 
 
@@ -238,7 +240,9 @@ async def test_a_lost_connection_leaves_no_half_instance(root: Path, aiohttp_ser
 
 async def test_the_archive_knows_after_a_restart_what_it_had(root: Path, aiohttp_client) -> None:
     before = await aiohttp_client(create_archive(root))
-    sent = [instance(study=f"1.2.{n}", PatientID="P7", PatientName="Doe^Jane", AccessionNumber=f"A{n}") for n in range(3)]
+    sent = [
+        instance(study=f"1.2.{n}", PatientID="P7", PatientName="Doe^Jane", AccessionNumber=f"A{n}") for n in range(3)
+    ]
     await before.post("/dicom-web/studies", data=body(*sent), headers=STOW)
     (root / ".incoming" / "half").write_bytes(b"half")
     (root / "1.2.1" / "1.2.1.1" / "1.2.9.dcm").write_bytes(b"broken")
