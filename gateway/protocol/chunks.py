@@ -89,9 +89,7 @@ def is_whole(file: ChunkedFile) -> bool:
 
 def is_whole_at_complete(file: ChunkedFile) -> bool:
     """`complete` ends every file that has no hole, whether its last chunk was marked or not."""
-    return is_whole(file) or (
-        file.total_chunks is None and file.chunks > 0 and file.chunks == file.highest_index + 1
-    )
+    return is_whole(file) or (file.total_chunks is None and file.chunks > 0 and file.chunks == file.highest_index + 1)
 
 
 def ranges(indexes: list[int]) -> list[list[int]]:

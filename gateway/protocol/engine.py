@@ -76,11 +76,9 @@ def settle(file: FileView, append: Append, stored: int, *, ended_cleanly: bool) 
     """
     offset = append.at + stored
     full = file.length is not None and offset == file.length
-    match append.completes:
-        case Completes.WHEN_FULL:
-            whole = full
-        case Completes.AT_END:
-            whole = ended_cleanly and (file.length is None or full)
-        case Completes.NEVER:
-            whole = False
+    if append.completes is Completes.WHEN_FULL:
+        whole = full
+    else:
+        at_its_end = append.completes is Completes.AT_END and ended_cleanly
+        whole = at_its_end and (file.length is None or full)
     return Settlement(offset, file.whole or whole)

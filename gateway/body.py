@@ -1,0 +1,142 @@
+"""What a request's bytes look like to those who store them, whoever carries them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+#: Bytes gathered before they are handed to a thread.
+GATHER_BYTES = 1 << 20
+#: Under memory pressure.
+SMALL_GATHER_BYTES = 1 << 16
+#: Bytes wait no longer than this for company.
+FLUSH_AFTER_S = 10.0
+
+
+class BodyBroken(Exception):
+    """The line broke, or nothing came for too long. What came before counts."""
+
+
+class BodyStopped(Exception):
+    """Somebody else wants the place. What came before counts."""
+
+
+class Body(Protocol):
+    """A stream of bytes that can be told to stop."""
+
+    @property
+    def size(self) -> int | None:
+        """Declared length in bytes; None: unknown."""
+
+    async def read(self, wait_s: float) -> bytes | None:
+        """The next bytes; b"" at the clean end; None: nothing came within `wait_s`.
+
+        :raises BodyBroken, BodyStopped: see there.
+        """
+
+    def went_fast(self) -> None:
+        """A full gather came at once: a larger receive buffer pays."""
+
+    def stop(self) -> None:
+        """End the reading: `read` raises BodyStopped from now on."""
+
+
+class Buffered:
+    """Bytes held in memory over all bodies, against one limit."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._held_bytes = 0
+
+    def gather_bytes(self) -> int:
+        """How much one body may gather now."""
+        return GATHER_BYTES if self._held_bytes < self._limit_bytes else SMALL_GATHER_BYTES
+
+    @contextmanager
+    def account(self) -> Iterator[Held]:
+        """Count what one body holds; whatever is left is given back at the end."""
+        held = Held(self)
+        try:
+            yield held
+        finally:
+            held.give_back(held.held_bytes)
+
+    def add(self, size: int) -> None:
+        """Count `size` bytes more (or fewer)."""
+        self._held_bytes += size
+
+
+class Held:
+    """What one body holds."""
+
+    def __init__(self, all_bodies: Buffered) -> None:
+        self._all = all_bodies
+        self.held_bytes = 0
+
+    def take(self, size: int) -> None:
+        """`size` bytes were read."""
+        self.held_bytes += size
+        self._all.add(size)
+
+    def give_back(self, size: int) -> None:
+        """`size` bytes were written."""
+        self.held_bytes -= size
+        self._all.add(-size)
+
+
+class Gatherer:
+    """Collects a body into batches that are worth a thread."""
+
+    def __init__(self, body: Body, buffered: Buffered, idle_timeout_s: float, heard: Callable[[], None]) -> None:
+        self._heard = heard
+        self._body = body
+        self._buffered = buffered
+        self._idle_timeout_s = idle_timeout_s
+        self.ended = False
+        self.error: BodyBroken | BodyStopped | None = None
+
+    async def batch(self, room: int) -> list[bytes]:
+        """Some bytes, at most `room` and one read more; an empty list only when the body is over.
+
+        `ended` and `error` tell afterwards whether more may come. An error is kept here, so that what came before
+        it is stored first.
+        """
+        pieces: list[bytes] = []
+        size, goal = 0, min(self._buffered.gather_bytes(), room + 1)
+        clock = asyncio.get_running_loop().time
+        wait_s, flush_at = self._idle_timeout_s, 0.0
+        while size < goal and not self.ended and wait_s > 0:
+            try:
+                piece = await self._body.read(wait_s)
+            except (BodyBroken, BodyStopped) as error:
+                self.error, self.ended = error, True
+                break
+            if piece:
+                flush_at = flush_at or clock() + FLUSH_AFTER_S
+                self._heard()
+                pieces.append(piece)
+                size += len(piece)
+            elif piece is not None:
+                self.ended = True
+            elif not pieces:
+                self.error, self.ended = BodyBroken("nothing came for too long"), True
+            wait_s = flush_at - clock() if pieces else self._idle_timeout_s
+        if size >= GATHER_BYTES:
+            self._body.went_fast()
+        return pieces
+
+
+def clip(pieces: list[bytes], room: int) -> tuple[list[bytes | memoryview], int, bool]:
+    """The first `room` bytes of `pieces`, their size, and whether anything was beyond."""
+    kept: list[bytes | memoryview] = []
+    size = 0
+    for piece in pieces:
+        if size + len(piece) > room:
+            if room > size:
+                kept.append(memoryview(piece)[: room - size])
+            return kept, room, True
+        kept.append(piece)
+        size += len(piece)
+    return kept, size, False
