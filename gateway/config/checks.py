@@ -1,0 +1,112 @@
+"""What keys mean together: the checks that no single value can make, and the values that follow from others."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from gateway.config.kinds import KIB, MIB
+from gateway.config.model import Config, Endpoint, Server
+from gateway.errors import ConfigError
+
+
+def settle(config: Config, *, given: frozenset[str]) -> Config:
+    """`config` checked and completed.
+
+    :param given: dotted names of the keys that were set; what wasn't may give way.
+    :raises ConfigError: naming the key and what to do.
+    """
+    _check_server(config.server)
+    _check_addresses(config)
+    _check_sizes(config)
+    for endpoint in config.endpoints.values():
+        _check_auth(endpoint)
+    server = config.server
+    if server.port:
+        server = replace(server, public_url=server.public_url_for(server.port))
+    uploads, tokens = config.uploads, config.tokens
+    uploads = replace(uploads, max_file_size_bytes=min(uploads.max_file_size_bytes, uploads.max_upload_size_bytes))
+    if tokens.qr_ttl_s > tokens.qr_max_ttl_s:
+        if "tokens.qr_ttl" in given:
+            raise ConfigError("tokens.qr_ttl: is longer than tokens.qr_max_ttl: shorten it, or raise that")
+        tokens = replace(tokens, qr_ttl_s=tokens.qr_max_ttl_s)
+    return replace(
+        config, server=server, uploads=uploads, tokens=tokens, endpoints=MappingProxyType(_with_default(config))
+    )
+
+
+def _check_server(server: Server) -> None:
+    if server.workers > 1:
+        raise ConfigError("server.workers: more than 1 needs PostgreSQL, which is not built yet: set it to 1")
+    if bool(server.tls_cert) != bool(server.tls_key):
+        missing = "tls_key" if server.tls_cert else "tls_cert"
+        raise ConfigError(f"server.{missing}: is missing: tls_cert and tls_key go together")
+    if not (server.tls_cert or server.trusted_proxies or _is_loopback(server.host)):
+        raise ConfigError(
+            "server.host: plain HTTP off loopback is refused: set tls_cert and tls_key, name the TLS proxy in front "
+            "in trusted_proxies, or listen on 127.0.0.1"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_addresses(config: Config) -> None:
+    for where, url, scheme, not_built in (
+        ("database.url", config.database.url, "sqlite", {"postgresql": "postgresql://", "postgres": "postgres://"}),
+        ("spool.url", config.spool.url, "file", {"s3": "s3://"}),
+    ):
+        found = url.partition(":")[0].lower()
+        if found in not_built:
+            raise ConfigError(f"{where}: {not_built[found]} is not built yet: use {scheme}:/// and an absolute path")
+        parts = urlsplit(url) if url.startswith(f"{scheme}://") else None
+        if parts is None or parts.netloc or parts.query or parts.fragment or not parts.path.strip("/"):
+            raise ConfigError(f"{where}: takes {scheme}:/// and an absolute path")
+        if parts.path.strip("/") == ":memory:":
+            raise ConfigError(f"{where}: must be a file: what is acknowledged has to outlive the process")
+
+
+def _check_sizes(config: Config) -> None:
+    if not 64 * KIB <= config.uploads.chunk_size_bytes <= 64 * MIB:
+        raise ConfigError('uploads.chunk_size: takes "64KiB" to "64MiB"')
+    if len(config.tokens.secret.reveal().encode()) < 32:
+        raise ConfigError(
+            "tokens.secret: must have at least 32 bytes: make one with `relaypacs keys new`, and keep it out of this file"
+        )
+
+
+def _check_auth(endpoint: Endpoint) -> None:
+    auth, where = endpoint.auth, f"endpoints.{endpoint.endpoint_id}.auth"
+    needs = {"none": set[str](), "basic": {"username", "password"}, "bearer": {"token"}}[auth.kind]
+    has = {name for name in ("username", "password", "token") if getattr(auth, name)}
+    for name in sorted(needs - has):
+        raise ConfigError(f'{where}.{name}: is missing: kind "{auth.kind}" needs it')
+    for name in sorted(has - needs):
+        raise ConfigError(f'{where}.{name}: is not used by kind "{auth.kind}": take it out, or set the kind')
+
+
+def _with_default(config: Config) -> dict[str, Endpoint]:
+    endpoints = dict(config.endpoints)
+    if not endpoints:
+        raise ConfigError("endpoints: there is none: add a table [endpoints.main] with a url")
+    folded: dict[str, str] = {}
+    for name in endpoints:
+        twin = folded.setdefault(name.lower().replace("-", "_"), name)
+        if twin != name:
+            raise ConfigError(f"endpoints.{name}: differs from {twin} only in case or hyphens: rename one")
+    defaults = [name for name, endpoint in endpoints.items() if endpoint.default]
+    if len(defaults) > 1:
+        raise ConfigError(f"endpoints.{defaults[1]}.default: {defaults[0]} is the default already: leave one")
+    for name, endpoint in endpoints.items():
+        endpoints[name] = replace(
+            endpoint,
+            default=endpoint.default or len(endpoints) == 1,
+            display_name=endpoint.display_name or name,
+        )
+    return endpoints

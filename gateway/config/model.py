@@ -1,0 +1,341 @@
+"""Every key of the configuration, once: its name, kind, default and help are the fields of these dataclasses.
+
+`load` parses by them, `effective` prints by them and docs/configuration.md is made from them.
+A field has the key's name, with the unit behind it where it has one: `_s` for seconds, `_bytes` for sizes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from gateway.config import kinds
+from gateway.config.kinds import IpNetwork, Kind, Secret, Surroundings
+
+REQUIRED = object()
+_NOWHERE = Surroundings({}, Path("/"))
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key as the reference shows it."""
+
+    name: str
+    field: str
+    kind: Kind[Any]
+    default: object
+    help: str
+
+
+def key(kind: Kind[Any], default: object, help_: str, *, name: str = "") -> Any:
+    """A dataclass field that is a key of the file. `default` is written as in TOML; `name` where it isn't the field's."""
+    metadata = {"kind": kind, "default": default, "help": help_, "name": name}
+    if default is None:
+        return dataclasses.field(default=None, metadata=metadata)
+    if default is REQUIRED or kind is kinds.secret:
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(default=kind.parse(default, _NOWHERE), metadata=metadata)
+
+
+def keys_of(table: type) -> Iterator[Key]:
+    """The keys of one table, in the order of the file."""
+    for field in dataclasses.fields(table):
+        if "kind" in field.metadata:
+            meta = field.metadata
+            yield Key(meta["name"] or field.name, field.name, meta["kind"], meta["default"], meta["help"])
+
+
+def url_path(url: str) -> Path:
+    """The absolute path of a `sqlite:///` or `file:///` address."""
+    return Path("/" + unquote(urlsplit(url).path).lstrip("/"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """Where the gateway listens."""
+
+    host: str = key(kinds.text, "127.0.0.1", "Address to listen on.")
+    port: int = key(kinds.integer(0, 65535), 8080, "Port to listen on; 0: any free one, told by `listening on`.")
+    public_url: str = key(
+        kinds.optional_web_url,
+        "",
+        "Address under which clients reach the gateway: `Location` and QR codes start with it. Empty: made from host and port.",
+    )
+    workers: int = key(
+        kinds.integer(1, 256), 1, "Processes that take requests. More than 1 needs PostgreSQL: not built yet."
+    )
+    tls_cert: Path | None = key(
+        kinds.existing_path, "", "Certificate chain (PEM). With `tls_key`: HTTPS in the gateway itself."
+    )
+    tls_key: Path | None = key(kinds.existing_path, "", "Private key (PEM) of `tls_cert`.")
+    trusted_proxies: tuple[IpNetwork, ...] = key(
+        kinds.networks,
+        [],
+        "Addresses of the TLS proxy in front. Plain HTTP off loopback is refused without this or a certificate.",
+    )
+    cors_origins: tuple[str, ...] = key(kinds.origins, [], "Origins of foreign pages that may use the gateway.")
+    drain_s: float = key(
+        kinds.duration, 20, "How long SIGTERM waits for bodies in flight, at most.", name="drain_seconds"
+    )
+    body_idle_timeout_s: float = key(
+        kinds.positive_duration,
+        "60s",
+        "A body that is silent for this long is cut off; what came is kept.",
+        name="body_idle_timeout",
+    )
+    max_buffered_bytes: int = key(
+        kinds.positive_size, "64MiB", "Bytes of all request bodies together that may wait in memory."
+    )
+
+    def public_url_for(self, port: int) -> str:
+        """The address clients use when the gateway listens on `port`; without a slash at the end."""
+        if self.public_url:
+            return self.public_url
+        host = "localhost" if self.host in {"", "0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
+        scheme = "https" if self.tls_cert else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """Where the ledger is."""
+
+    url: str = key(
+        kinds.text,
+        "sqlite:///var/relaypacs/relaypacs.db",
+        "`sqlite:///` and an absolute path. `postgresql://`: not built yet.",
+    )
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return url_path(self.url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolKeys:
+    """Master keys, 32 bytes each in base64, under names of your own; `relaypacs keys new` makes one."""
+
+    active: str = key(kinds.text, REQUIRED, "Name of the key that new uploads are wrapped with.")
+    by_name: Mapping[str, Secret[bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spool:
+    """The encrypted temporary storage."""
+
+    url: str = key(
+        kinds.text, "file:///var/relaypacs/spool", "`file:///` and an absolute path. `s3://`: not built yet."
+    )
+    max_bytes: int = key(kinds.positive_size, "50GiB", "Sealed bytes that it may hold, reservations included.")
+    keys: SpoolKeys
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return url_path(self.url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploads:
+    """What one upload may be."""
+
+    chunk_size_bytes: int = key(
+        kinds.size,
+        "4MiB",
+        "Bytes of a REST chunk, from 64KiB to 64MiB; a file's last may be shorter.",
+        name="chunk_size",
+    )
+    max_file_size_bytes: int = key(
+        kinds.positive_size, "8GiB", "Largest file. Never more than `max_upload_size`.", name="max_file_size"
+    )
+    max_upload_size_bytes: int = key(kinds.positive_size, "50GiB", "Largest upload.", name="max_upload_size")
+    max_files: int = key(kinds.integer(1, 10_000_000), 20000, "Most files in one upload.")
+    expires_s: float = key(
+        kinds.positive_duration,
+        "24h",
+        "An unfinished upload ends after so much silence; an outage of the gateway doesn't count.",
+        name="expires",
+    )
+    autocomplete_s: float = key(
+        kinds.duration,
+        "60s",
+        "An upload whose files are whole and whose sizes add up is completed after so much silence.",
+        name="autocomplete",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """What signs tokens, and how long they live."""
+
+    secret: Secret[str] = key(
+        kinds.secret, {"env": "RELAYPACS_TOKEN_SECRET"}, "At least 32 bytes; who has it can make tokens."
+    )
+    access_ttl_s: float = key(kinds.positive_duration, "30m", "Life of an access token.", name="access_ttl")
+    upload_ttl_s: float = key(kinds.positive_duration, "15m", "Life of an upload token.", name="upload_ttl")
+    qr_ttl_s: float = key(
+        kinds.positive_duration,
+        "15m",
+        "Life of a QR code that doesn't say; never more than `qr_max_ttl`.",
+        name="qr_ttl",
+    )
+    qr_max_ttl_s: float = key(kinds.positive_duration, "72h", "Longest life of a QR code.", name="qr_max_ttl")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """When bytes and records are purged."""
+
+    interval_s: float = key(kinds.positive_duration, "60s", "How often the purge runs.", name="interval")
+    delivered_s: float = key(
+        kinds.duration, "0s", "How long delivered bytes stay after their receipt.", name="delivered"
+    )
+    failed_s: float = key(
+        kinds.duration, "7d", "How long bytes stay that couldn't be delivered or were rejected.", name="failed"
+    )
+    records_s: float = key(
+        kinds.positive_duration, "90d", "How long receipts and facts stay, under a key of their own.", name="records"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """How instances go to a PACS."""
+
+    retry_for_s: float = key(
+        kinds.duration, "72h", "How long it is tried, counted while trying was possible.", name="retry_for"
+    )
+    retry_base_s: float = key(
+        kinds.positive_duration, "2s", "First pause between attempts; it grows with each.", name="retry_base"
+    )
+    connections: int = key(kinds.integer(1, 64), 4, "Requests to one endpoint at once.")
+    batch_bytes: int = key(kinds.positive_size, "16MiB", "Bytes of one STOW request; a larger instance goes alone.")
+    batch_instances: int = key(kinds.integer(1, 1000), 10, "Instances of one STOW request, at most.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """How an instance is looked at before it may leave."""
+
+    level: str = key(
+        kinds.one_of("standard", "strict"), "standard", "`strict` rejects what `standard` only warns about."
+    )
+    study_mismatch: str = key(
+        kinds.one_of("hold", "reject", "warn"),
+        "hold",
+        "What happens when declared patient_id or birth date differ from the files'. Other fields warn.",
+    )
+    timeout_s: float = key(kinds.positive_duration, "20s", "Time that looking at one file may take.", name="timeout")
+    memory_bytes: int = key(kinds.positive_size, "512MiB", "Address space of one scanner process.", name="memory")
+    workers: int = key(kinds.integer(1, 64), 2, "Scanner processes.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """How the gateway shows itself to an endpoint. Without it: not at all."""
+
+    kind: str = key(
+        kinds.one_of("none", "basic", "bearer", not_built=("oauth2", "mtls")),
+        "none",
+        "`oauth2` and `mtls`: not built yet.",
+    )
+    username: str = key(kinds.text, "", "For `basic`.")
+    password: Secret[str] | None = key(kinds.secret, None, "For `basic`.")
+    token: Secret[str] | None = key(kinds.secret, None, "For `bearer`.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A PACS. The table's name is its `endpoint_id`."""
+
+    endpoint_id: str
+    kind: str = key(
+        kinds.one_of("dicomweb", not_built=("dimse", "folder")), "dicomweb", "`dimse` and `folder`: not built yet."
+    )
+    url: str = key(kinds.web_url, REQUIRED, "Where the PACS serves DICOMweb: `/studies` is put behind it.")
+    default: bool = key(
+        kinds.flag, False, "Takes uploads that name no endpoint. The only endpoint is the default without it."
+    )
+    display_name: str = key(kinds.text, "", "What uploaders see. Empty: the endpoint_id.")
+    contact: str = key(kinds.text, "", "Whom uploaders can ask.")
+    mode: str = key(
+        kinds.one_of("complete", not_built=("stream",)),
+        "complete",
+        "Instances leave when all of the upload is there. `stream`, each as soon as it is valid: not built yet.",
+    )
+    identity: str = key(
+        kinds.one_of("check", "as-is"),
+        "check",
+        "`check` looks in the PACS who has this PatientID before the first instance leaves.",
+    )
+    verify: bool = key(kinds.flag, True, "Ask the PACS (QIDO-RS) for what it took (STOW-RS).")
+    verify_for_s: float = key(kinds.duration, "10m", "How long the PACS may take to show it.", name="verify_for")
+    notes: str = key(
+        kinds.one_of("sr", "none", not_built=("webhook",)),
+        "sr",
+        "Clinical notes go as a Basic Text SR into the study, or aren't taken. `webhook`: not built yet.",
+    )
+    ca_bundle: Path | None = key(
+        kinds.existing_path, "", "Certificates (PEM) that the PACS's is checked with. Empty: the system's."
+    )
+    timeout_s: float = key(
+        kinds.positive_duration, "60s", "How long one request may be without an answer.", name="timeout"
+    )
+    auth: Auth = Auth()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """The audit trail's export."""
+
+    file: Path | None = key(kinds.path, "/var/relaypacs/audit.jsonl", "JSON lines, appended. Empty: no export.")
+    retention_s: float = key(kinds.positive_duration, "6y", "How long events stay.", name="retention")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """What the app tells its users."""
+
+    notice: str = key(kinds.text, "", "Shown before anything is sent: legal basis, conditions.")
+    privacy_contact: str = key(kinds.text, "", "Whom to ask about data protection.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole configuration, checked; secrets resolved."""
+
+    server: Server = Server()
+    database: Database = Database()
+    spool: Spool
+    uploads: Uploads = Uploads()
+    tokens: Tokens
+    retention: Retention = Retention()
+    delivery: Delivery = Delivery()
+    validation: Validation = Validation()
+    endpoints: Mapping[str, Endpoint]
+    audit: Audit = Audit()
+    app: App = App()
+
+    @property
+    def default_endpoint(self) -> Endpoint | None:
+        """The endpoint of uploads that name none, where there is one."""
+        return next((endpoint for endpoint in self.endpoints.values() if endpoint.default), None)
+
+
+PLAIN_TABLES: Mapping[str, type] = {
+    "server": Server,
+    "database": Database,
+    "spool": Spool,
+    "uploads": Uploads,
+    "tokens": Tokens,
+    "retention": Retention,
+    "delivery": Delivery,
+    "validation": Validation,
+    "audit": Audit,
+    "app": App,
+}

@@ -1,0 +1,65 @@
+"""The configuration as text: what is in effect, and the reference of every key. Never a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.config import kinds
+from gateway.config.model import PLAIN_TABLES, REQUIRED, Auth, Config, Endpoint, Key, SpoolKeys, keys_of
+
+_REFERENCE: tuple[tuple[str, type], ...] = (
+    *((name, table) for name, table in PLAIN_TABLES.items()),
+    ("spool.keys", SpoolKeys),
+    ("endpoints.ID", Endpoint),
+    ("endpoints.ID.auth", Auth),
+)
+
+
+def effective(config: Config) -> str:
+    """`config` as TOML, defaults filled in, every secret as `***`."""
+    lines: list[str] = []
+    for name in PLAIN_TABLES:
+        lines += _table(name, getattr(config, name))
+    lines += _table("spool.keys", config.spool.keys)
+    lines[-1:] = [*(f'{name} = "***"' for name in config.spool.keys.by_name), ""]
+    for name, endpoint in config.endpoints.items():
+        lines += _table(f"endpoints.{name}", endpoint)
+        lines += _table(f"endpoints.{name}.auth", endpoint.auth)
+    return "\n".join(lines)
+
+
+def _table(name: str, table: Any) -> Iterator[str]:
+    yield f"[{name}]"
+    for key in keys_of(type(table)):
+        value = getattr(table, key.field)
+        if key.kind is not kinds.secret or value is not None:
+            yield f"{key.name} = {key.kind.show(value)}"
+    yield ""
+
+
+def reference() -> str:
+    """Every key with its kind, default and meaning, in Markdown: the body of docs/configuration.md."""
+    lines: list[str] = []
+    for name, table in _REFERENCE:
+        assert table.__doc__
+        lines += [f"### `[{name}]`", "", table.__doc__.splitlines()[0], ""]
+        lines += ["| key | takes | default | |", "|---|---|---|---|"]
+        lines += [f"| `{key.name}` | {key.kind.name} | {_default(key)} | {key.help} |" for key in keys_of(table)]
+        if table is SpoolKeys:
+            lines.append("| any other name | secret | | A key: 32 bytes in base64. |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _default(key: Key) -> str:
+    if key.default is REQUIRED:
+        return "required"
+    if key.default is None:
+        return ""
+    if isinstance(key.default, dict):
+        ((source, name),) = key.default.items()
+        return f'`{{ {source} = "{name}" }}`'
+    if isinstance(key.default, str):
+        return f"`{kinds.quoted(key.default)}`"
+    return f"`{str(key.default).lower() if isinstance(key.default, bool) else key.default}`"
