@@ -102,8 +102,8 @@ def _override_one(raw: Raw, parts: list[str], value: str) -> str:
             return _set(raw, (*_endpoint(raw, name), "auth"), Auth, key, value)
         case [str(table)] if table in _TABLES:
             raise ConfigError(f"names a whole table: set its keys, like {PREFIX}{table.upper()}__NAME")
-        case [str(table), *rest]:
-            raise _unknown(table if table not in _TABLES else ".".join([table, *rest[:-1]]), "", _TABLES)
+        case [str(table), *_] if table and table not in _TABLES:
+            raise _unknown(table, "", _TABLES)
     raise ConfigError(f"names no key: it is {PREFIX}TABLE__KEY")
 
 
