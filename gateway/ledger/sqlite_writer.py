@@ -1,0 +1,199 @@
+"""The one thread that writes: many acts, one transaction, one fsync.
+
+What is queued while a commit runs becomes the next transaction. Each act has a savepoint of its own, so that one that
+raises is undone alone. Nothing is acknowledged before COMMIT has returned (WAL, synchronous=FULL: after its fsync).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.ledger.sqlite_connection import meaning, patiently, primary_code
+from gateway.ledger.sqlite_trail import SqliteTransaction
+
+log = logging.getLogger(__name__)
+
+#: Acts that share a commit at most.
+BATCH = 256
+#: Changed rows after which the log is copied into the file: some megabytes.
+CHECKPOINT_ROWS = 2000
+#: Pages of the log (4 KiB each) from which on readers are waited for, so that it starts anew.
+LONG_LOG_PAGES = 16384
+#: How long a checkpoint waits for readers.
+READERS_TIMEOUT_S = 1.0
+
+
+@dataclass(slots=True)
+class Act:
+    """One call and what became of it."""
+
+    call: Callable[[SqliteTransaction], Any]
+    done: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+    woken: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Chore:
+    """Something that can't be in a transaction."""
+
+    call: Callable[[sqlite3.Connection], Any]
+    done: asyncio.Future[Any]
+    last: bool = False  #: the thread ends with it
+
+
+class _Undone(Exception):
+    """SQLite undid the whole transaction in the middle of an act (disk full, I/O error, no memory)."""
+
+
+class Writer:
+    """Owns the writing connection from `start` on.
+
+    :param loop: where futures are resolved.
+    :param wake: called in the loop with the topics of a commit, after its futures are resolved.
+    """
+
+    def __init__(
+        self, db: sqlite3.Connection, loop: asyncio.AbstractEventLoop, wake: Callable[[set[str]], None]
+    ) -> None:
+        self.transaction = SqliteTransaction(db)
+        self._db = db
+        self._loop = loop
+        self._wake = wake
+        self._queue: queue.SimpleQueue[Act | Chore] = queue.SimpleQueue()
+        self._checkpointed_at = 0
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take acts."""
+        self._thread.start()
+
+    def put(self, task: Act | Chore) -> None:
+        """Queue; `task.done` is resolved in the loop."""
+        self._queue.put(task)
+
+    def _run(self) -> None:
+        while True:
+            acts, chore = self._take()
+            if acts:
+                self._commit(acts)
+                self._tell(self._settle, acts)
+                self._checkpoint()
+            if chore is not None:
+                self._do(chore)
+                if chore.last:
+                    return
+
+    def _take(self) -> tuple[list[Act], Chore | None]:
+        """Wait for a task, then take what else is there, up to the first chore."""
+        acts: list[Act] = []
+        task = self._queue.get()
+        with suppress(queue.Empty):
+            while isinstance(task, Act):
+                acts.append(task)
+                if len(acts) == BATCH:
+                    return acts, None
+                task = self._queue.get_nowait()
+            return acts, task
+        return acts, None
+
+    def _commit(self, acts: list[Act]) -> None:
+        db = self._db
+        try:
+            patiently(lambda: db.execute("BEGIN IMMEDIATE"))
+            for act in acts:
+                self._perform(act)
+            db.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 # the thread's edge: it must live on, and callers must hear of it
+            if db.in_transaction:
+                with suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+            if isinstance(error, _Undone) and len(acts) > 1:
+                for act in acts:  # one was too much: each for itself, so that only that one fails
+                    act.result, act.error = None, None
+                    self._commit([act])
+                return
+            for act in acts:
+                act.error = meaning(error.__cause__ if isinstance(error, _Undone) and error.__cause__ else error)
+                act.woken = set()
+
+    def _perform(self, act: Act) -> None:
+        db = self._db
+        db.execute("SAVEPOINT act")
+        try:
+            act.result = act.call(self.transaction)
+        except BaseException as error:  # the thread's edge: whatever it is, it is the caller's
+            self.transaction.take_woken()
+            if not db.in_transaction:
+                raise _Undone from error
+            db.execute("ROLLBACK TO act")
+            act.error = (
+                RuntimeError("an act ended in StopIteration") if isinstance(error, StopIteration) else meaning(error)
+            )
+        else:
+            act.woken = self.transaction.take_woken()
+            if not db.in_transaction:
+                raise _Undone from sqlite3.OperationalError("the transaction is gone")
+        db.execute("RELEASE act")
+
+    def _do(self, chore: Chore) -> None:
+        result, failed = None, None
+        try:
+            result = chore.call(self._db)
+        except sqlite3.Error as error:
+            failed = meaning(error)
+        self._tell(_resolve, chore.done, result, failed)
+
+    def _settle(self, acts: list[Act]) -> None:
+        woken: set[str] = set()
+        for act in acts:
+            _resolve(act.done, act.result, act.error)
+            woken |= act.woken
+        self._wake(woken)
+
+    def _tell(self, call: Callable[..., None], *values: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(call, *values)
+
+    def _checkpoint(self) -> None:
+        """Copy the log into the file, after the callers were told; a failure only leaves the log longer."""
+        if self._db.total_changes - self._checkpointed_at < CHECKPOINT_ROWS:
+            return
+        self._checkpointed_at = self._db.total_changes
+        try:
+            _, log_pages, _ = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if log_pages > LONG_LOG_PAGES:
+                checkpoint(self._db, "RESTART")
+        except sqlite3.Error as error:
+            log.warning("the ledger's log can't be copied into its file (SQLite error %d)", primary_code(error))
+
+
+def checkpoint(db: sqlite3.Connection, mode: str) -> bool:
+    """Copy the whole log into the file, waiting for readers. False: one was in the way.
+
+    :param mode: RESTART or TRUNCATE (https://www.sqlite.org/pragma.html#pragma_wal_checkpoint).
+    """
+    db.execute(f"PRAGMA busy_timeout = {int(READERS_TIMEOUT_S * 1000)}")
+    try:
+        busy, _, _ = db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    finally:
+        db.execute("PRAGMA busy_timeout = 0")
+    return not busy
+
+
+def _resolve(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if done.cancelled():
+        return
+    if error is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(result)
