@@ -51,7 +51,7 @@ def without_file(
     tx.uploads.save(upload)
     if file.key_id is not None:
         tx.keys.delete([file.key_id])
-    tx.files.save(replace(file, state=FileState.REMOVED, key_id=None, meta_sealed=None, facts_sealed=None))
+    tx.files.save(replace(file, state=FileState.REMOVED, key_id=None, client_mac=None, meta_sealed=None, facts_sealed=None))
     for job in tx.jobs.of_upload(upload.upload_id, JobKind.CHECK):
         if job.file_id == file.file_id:
             tx.jobs.delete(job.job_id)
