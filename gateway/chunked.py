@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.body import Body
 from gateway.completion import chunked_view, mark_whole, note_bytes, open_file, open_upload
-from gateway.errors import ChecksumMismatch, Conflict, NotFound, TooLarge, Unprocessable
+from gateway.errors import ChecksumMismatch, Conflict, NotFound, TooLarge
 from gateway.intake import raise_unless_clean
 from gateway.leases import Claim
 from gateway.ledger.base import Transaction
@@ -243,11 +243,3 @@ class _Taker:
             # The chunk was there when we looked and is gone now: its file was removed and made anew in between.
             raise Conflict("the file was changed in between; send the chunk again", code="conflict")
         return self._run.run, self._run.position - self._sealed_before
-
-
-def check_file_id(file_id: str) -> str:
-    """:raises Unprocessable: not `[A-Za-z0-9_-]{1,64}` (CONTRACT 2.2)."""
-    plain = file_id.replace("-", "").replace("_", "")
-    if not (0 < len(file_id) <= 64 and file_id.isascii() and (plain.isalnum() or not plain)):
-        raise Unprocessable("file_id must be 1 to 64 of A-Z a-z 0-9 _ -", code="invalid_field", field="file_id")
-    return file_id
