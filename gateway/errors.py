@@ -9,6 +9,7 @@ GatewayError
 │   ├── Malformed        headers, query or JSON that can't be read
 │   ├── Unprocessable    readable, but not acceptable
 │   ├── Conflict         does not fit the present state
+│   ├── Interrupted      the body broke off; what came is kept
 │   ├── TooLarge         over a limit
 │   ├── Locked           somebody else is writing just now
 │   ├── TooMany          over a rate
@@ -149,8 +150,16 @@ class Conflict(Refusal):
         "idempotency_in_progress",
         "not_held",
         "too_many_files",
+        "taken_over",
     )
     title = "It doesn't fit the present state"
+
+
+class Interrupted(Refusal):
+    """The body stopped coming; what came is kept."""
+
+    codes = ("body_interrupted",)
+    title = "The body broke off"
 
 
 class TooLarge(Refusal):

@@ -1,0 +1,371 @@
+"""Uploads as their clients see them: init, complete, status, cancel, renew (CONTRACT 2.2).
+
+The bytes of their files are `uploads.py`'s and `chunked.py`'s business; what becomes of them is `delivery/`'s. The
+two meet in the ledger.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway import tokens
+from gateway.admission import Wish, check_size, open_upload
+from gateway.checksums import compare
+from gateway.clock import rfc3339
+from gateway.completion import GATEWAY, adds_up, deliver, end_chunked_files, touched
+from gateway.errors import Conflict, NotBuilt, NotFound, SpoolFull, Unprocessable
+from gateway.ledger.base import PURGE, Transaction
+from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, UploadRow
+from gateway.principal import Principal, visible
+from gateway.protocol.chunks import ranges
+from gateway.protocol.lifecycle import (
+    DEAD_STATES,
+    RECEIVING_STATES,
+    FileState,
+    UploadEvent,
+    UploadState,
+    after,
+)
+from gateway.protocol.rest import Complete, Init, Skipped
+from gateway.records import Records
+from gateway.rooms import Rooms, upload_key
+
+#: Bytes of the medium that no reservation may take: purge and ledger must be able to write.
+RESERVE_BYTES = 64 << 20
+
+#: Writes a receipt for what the PACS already took of an upload that is being cancelled.
+Settle = Callable[[Transaction, UploadRow], UploadRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What submissions must know of a PACS."""
+
+    endpoint_id: str
+    takes_notes: bool
+    notes_built: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A new upload, or the same again."""
+
+    upload: UploadRow
+    refresh_token: str
+
+
+class Submissions:
+    """The acts on whole uploads."""
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        records: Records,
+        endpoints: Mapping[str, Endpoint],
+        default_endpoint: str | None,
+        settle_cancelled: Settle,
+    ) -> None:
+        self._rooms = rooms
+        self._records = records
+        self._endpoints = endpoints
+        self._default = default_endpoint
+        self._settle_cancelled = settle_cancelled
+
+    def endpoint(self, endpoint_id: str | None) -> Endpoint:
+        """The endpoint of that name, or the default. :raises Unprocessable: `unknown_endpoint`."""
+        name = endpoint_id if endpoint_id is not None else self._default
+        if name is None or name not in self._endpoints:
+            raise Unprocessable("there is no such endpoint", code="unknown_endpoint", field="endpoint_id")
+        return self._endpoints[name]
+
+    async def init(self, who: Principal, wish: Init, idempotency_key: str | None) -> Opened:
+        """Open an upload and set its room aside; the same key and body give the same upload again.
+
+        :raises Unprocessable, TooLarge, SpoolFull, NotBuilt: nothing is used up.
+        """
+        rooms = self._rooms
+        endpoint = self.endpoint(wish.endpoint_id)
+        if wish.clinical_notes and not endpoint.takes_notes:
+            raise Unprocessable("this endpoint takes no clinical notes", code="notes_not_delivered")
+        if wish.clinical_notes and not endpoint.notes_built:
+            raise NotBuilt("clinical_notes: the delivery of notes isn't built yet; send the upload without them")
+        asked = Wish(
+            owner_id=who.account_id,
+            actor=who.actor,
+            endpoint_id=endpoint.endpoint_id,
+            single=False,
+            total_files=wish.total_files,
+            total_size_bytes=wish.total_size_bytes,
+            meta=wish.meta(),
+        )
+        check_size(asked, rooms.limits)
+        if await rooms.intake.threads.run(rooms.spool.free_bytes) < asked.total_size_bytes + RESERVE_BYTES:
+            raise SpoolFull("the spool's disk has no room for an upload of this size")
+        return await rooms.ledger.write(lambda tx: self._open(tx, who, asked, idempotency_key))
+
+    def _open(self, tx: Transaction, who: Principal, asked: Wish, idempotency_key: str | None) -> Opened:
+        rooms, now = self._rooms, self._rooms.clock.now()
+        body_mac = self._mac(
+            "body",
+            json.dumps([asked.endpoint_id, asked.total_files, asked.total_size_bytes, asked.meta], sort_keys=True),
+        )
+        key_mac = self._mac("idempotency", idempotency_key or "")
+        if idempotency_key is not None:
+            known = tx.tokens.idempotency(who.account_id, key_mac)
+            if known is not None and known.expires_at > now:
+                if not hmac.compare_digest(known.body_mac, body_mac):
+                    raise Unprocessable("this Idempotency-Key came with another body", code="idempotency_key_reused")
+                upload = tx.uploads.get(known.upload_id)
+                if upload is not None and upload.state not in DEAD_STATES:
+                    return self._issued(tx, upload, now)
+        upload = open_upload(tx, rooms.ring, asked, rooms.limits, rooms.timing, now)
+        if idempotency_key is not None:
+            tx.tokens.remember(IdempotencyRow(who.account_id, key_mac, body_mac, upload.upload_id, upload.expires_at))
+        return self._issued(tx, upload, now)
+
+    def _issued(self, tx: Transaction, upload: UploadRow, now: float) -> Opened:
+        token = tokens.issue(tx, account_id=upload.owner_id, upload_id=upload.upload_id, now=now)
+        return Opened(upload, token)
+
+    def _mac(self, purpose: str, text: str) -> bytes:
+        return self._rooms.keys.index_mac(f"{purpose}|{text}".encode())
+
+    async def renew(self, who: Principal | None, upload_id: str, refresh_token: str | None) -> Opened:
+        """New tokens for an upload, by its refresh token or its owner's access token.
+
+        :raises Unauthorized, Forbidden, NotFound, Gone: see there.
+        """
+        rooms, now = self._rooms, self._rooms.clock.now()
+        if refresh_token is not None:
+            rotated = await tokens.refresh(rooms.ledger, refresh_token, now=now, check=tokens.for_upload(upload_id))
+            upload = await self._living(upload_id)
+            return Opened(upload, rotated.token)
+
+        def act(tx: Transaction) -> Opened:
+            upload = tx.uploads.get(upload_id)
+            found = visible(upload, who is not None and upload is not None and who.may_write(upload))
+            self._records.raise_if_dead(found)
+            if found.state in RECEIVING_STATES:
+                found = touched(found, now, rooms.timing)
+                tx.uploads.save(found)
+            return self._issued(tx, found, now)
+
+        return await rooms.ledger.write(act)
+
+    async def _living(self, upload_id: str) -> UploadRow:
+        upload = await self._rooms.ledger.read(lambda tx: tx.uploads.get(upload_id))
+        if upload is None:
+            raise NotFound("there is no such upload")
+        self._records.raise_if_dead(upload)
+        return upload
+
+    async def see(self, who: Principal, upload_id: str, *, dead_too: bool = False) -> UploadRow:
+        """The caller's upload. :raises NotFound, Gone: see there."""
+        upload = await self._rooms.ledger.read(lambda tx: tx.uploads.get(upload_id))
+        found = visible(upload, upload is not None and who.may_see(upload))
+        if not dead_too:
+            self._records.raise_if_dead(found)
+        return found
+
+    async def complete(self, who: Principal, upload_id: str, wish: Complete) -> UploadRow:
+        """End the receiving and hand the upload to delivery. Idempotent.
+
+        :raises Conflict: `incomplete`, with `expected`, `got` and `missing`.
+        :raises ChecksumMismatch: a file doesn't have the declared digest; the upload stays open.
+        """
+        upload = await self.see(who, upload_id)
+        if upload.state not in RECEIVING_STATES:
+            return upload
+        if wish.checksums:
+            for client_file_id, digests in wish.checksums.items():
+                file = await self.file_named(upload, client_file_id)
+                await compare(self._rooms, upload, file, digests)
+        return await self._rooms.ledger.write(lambda tx: self._complete(tx, who, upload_id, wish))
+
+    def _complete(self, tx: Transaction, who: Principal, upload_id: str, wish: Complete) -> UploadRow:
+        rooms, now = self._rooms, self._rooms.clock.now()
+        account = tx.accounts.get(who.account_id)
+        if account is not None and account.disabled_at is not None:
+            raise NotFound("there is no such upload")
+        found = tx.uploads.get(upload_id)
+        upload = visible(found, found is not None and who.may_see(found))
+        if upload.state not in RECEIVING_STATES:
+            return upload
+        upload = end_chunked_files(tx, upload, now, rooms.timing)
+        upload, declared = self._skip(tx, upload, wish.skipped)
+        missing_files = declared.files - upload.whole_files
+        missing_bytes = declared.size_bytes - upload.whole_bytes
+        exact = missing_bytes == 0 or (declared.unsized and missing_bytes > 0)
+        if missing_files or not exact:
+            raise Conflict(
+                "not everything that was declared is there",
+                code="incomplete",
+                expected={"files": declared.files, "size_bytes": declared.size_bytes},
+                got={"files": upload.whole_files, "size_bytes": upload.whole_bytes},
+                missing={"files": missing_files, "size_bytes": missing_bytes},
+            )
+        return deliver(tx, upload, now, who.actor)
+
+    def _skip(self, tx: Transaction, upload: UploadRow, skipped: tuple[Skipped, ...]) -> tuple[UploadRow, _Declared]:
+        """Take the skipped files out of what is expected; the upload as saved, and what is left to expect."""
+        if not skipped:
+            return upload, _Declared(upload.total_files, upload.total_size_bytes, unsized=False)
+        key, size_bytes, unsized = upload_key(tx, self._rooms.ring, upload), 0, False
+        for one in skipped:
+            mac = key.mac("file_id", one.file_id.encode()) if one.file_id is not None else b""
+            file = tx.files.by_client_mac(upload.upload_id, mac) if mac else None
+            if file is None:
+                unsized = True
+                continue
+            size_bytes += file.offset if file.length is None else file.length
+            unsized = unsized or file.length is None
+            if file.whole_at is not None:
+                upload = replace(
+                    upload, whole_files=upload.whole_files - 1, whole_bytes=upload.whole_bytes - file.offset
+                )
+            tx.files.save(replace(file, state=FileState.SKIPPED))
+        listed = [{"file_id": one.file_id, "reason": one.reason} for one in skipped]
+        sealed = self._records.seal(listed, "uploads", "skipped", upload.upload_id)
+        upload = replace(upload, skipped_sealed=sealed)
+        tx.uploads.save(upload)
+        return upload, _Declared(
+            upload.total_files - len(skipped), upload.total_size_bytes - size_bytes, unsized=unsized
+        )
+
+    async def autocomplete(self, job: JobRow) -> None:
+        """Complete an upload whose sums add up and whose client forgot to."""
+
+        def act(tx: Transaction) -> None:
+            upload = tx.uploads.get(job.upload_id)
+            if upload is None or upload.state not in RECEIVING_STATES or not adds_up(upload):
+                return
+            deliver(tx, upload, self._rooms.clock.now(), GATEWAY)
+
+        await self._rooms.ledger.write(act)
+
+    async def wait(self, upload_id: str, wait_s: float) -> UploadRow:
+        """The upload as soon as its delivery is over, or as it is after `wait_s`."""
+        ledger, clock = self._rooms.ledger, self._rooms.clock
+        until = clock.monotonic() + wait_s
+        with ledger.watch(upload_id) as watch:
+            while True:
+                upload = await self._living(upload_id)
+                rest_s = until - clock.monotonic()
+                if upload.state not in (UploadState.DELIVERING, *RECEIVING_STATES) or rest_s <= 0:
+                    return upload
+                await watch.changed(min(rest_s, 2.0))
+
+    async def cancel(self, who: Principal, upload_id: str, reason: str) -> None:
+        """End an upload; its bytes can't be read any more. Cancelling twice is cancelling.
+
+        :param reason: shown to the uploader; needed of an admin.
+        :raises Conflict: it is delivered already.
+        """
+        rooms = self._rooms
+        upload = await self.see(who, upload_id, dead_too=True)
+        if upload.state in DEAD_STATES:
+            return
+        by_other = not who.may_write(upload)
+        if by_other and not reason:
+            raise Unprocessable("say why, as `reason`", code="reason_required", field="reason")
+
+        def act(tx: Transaction) -> list[str]:
+            row = tx.uploads.get(upload_id)
+            if row is None or row.state in DEAD_STATES:
+                return []
+            before = row.state
+            row = replace(row, state=after(row.state, UploadEvent.CANCEL), epoch=row.epoch + 1)
+            row = replace(row, finished_at=rooms.clock.now())
+            if before not in RECEIVING_STATES:
+                row = self._settle_cancelled(tx, row)
+            if by_other:
+                told = {"code": "cancelled_by_admin", "message": reason}
+                row = self._records.with_warnings(row, [*self._records.warnings(row), told])
+            files = tx.files.page(upload_id)
+            key_ids = [file.key_id for file in files if file.key_id is not None]
+            tx.keys.delete([*key_ids, *([row.key_id] if row.key_id is not None else [])])
+            tx.uploads.save(replace(row, key_id=None, meta_sealed=None))
+            for job in tx.jobs.of_upload(upload_id):
+                tx.jobs.delete(job.job_id)
+            tx.tokens.revoke_upload(upload_id)
+            tx.audit.append("upload.cancelled", at=rooms.clock.now(), actor=who.actor, upload_id=upload_id)
+            tx.wake(upload_id)
+            tx.wake(PURGE)
+            return [file.file_id for file in files]
+
+        await rooms.leases.cut(await rooms.ledger.write(act))
+
+    async def status(self, upload: UploadRow) -> dict[str, Any]:
+        """The answer of `GET status`, as JSON values."""
+        counts = await self._rooms.ledger.read(lambda tx: tx.files.counts(upload.upload_id))
+        return self._records.status(upload, counts)
+
+    async def files(self, upload: UploadRow, after_id: str, limit: int) -> dict[str, Any]:
+        """A page of `GET files`, as JSON values; `cursor` leads to the next."""
+
+        def act(tx: Transaction) -> list[tuple[FileRow, list[int]]]:
+            rows = tx.files.page(upload.upload_id, after=after_id, limit=limit)
+            return [(row, self._chunk_indexes(tx, upload, row)) for row in rows]
+
+        rows = await self._rooms.ledger.read(act)
+        shown = [
+            self._records.file(row) | ({"received_chunks": ranges(indexes)} if row.dialect is Dialect.REST else {})
+            for row, indexes in rows
+            if row.state is not FileState.REMOVED
+        ]
+        return {"files": shown, "cursor": rows[-1][0].file_id if len(rows) == limit else None}
+
+    def _chunk_indexes(self, tx: Transaction, upload: UploadRow, file: FileRow) -> list[int]:
+        if file.dialect is not Dialect.REST:
+            return []
+        return [run.start // upload.chunk_size for run in tx.runs.of_file(file.file_id)]
+
+    async def file_named(self, upload: UploadRow, client_file_id: str) -> FileRow:
+        """The file that the client calls so. :raises NotFound, Gone: see there."""
+
+        def act(tx: Transaction) -> FileRow | None:
+            mac = upload_key(tx, self._rooms.ring, upload).mac("file_id", client_file_id.encode())
+            return tx.files.by_client_mac(upload.upload_id, mac)
+
+        file = await self._rooms.ledger.read(act)
+        if file is None or file.state is FileState.REMOVED:
+            raise NotFound("there is no such file")
+        return file
+
+    async def receipt(self, upload: UploadRow) -> str:
+        """The signed receipt, compact JWS. :raises NotFound: `no_receipt_yet`."""
+        receipt_id = upload.receipt_id
+        row = None
+        if receipt_id is not None:
+            row = await self._rooms.ledger.read(lambda tx: tx.receipts.get(receipt_id))
+        if row is None:
+            raise NotFound("there is no receipt yet", code="no_receipt_yet")
+        return self._records.jws(row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """What `complete` must find."""
+
+    files: int
+    size_bytes: int
+    unsized: bool  #: a skipped file's size isn't known: fewer bytes are right, too
+
+
+def opened_answer(opened: Opened, upload_token: str, expires_in_s: int, tus_url: str) -> dict[str, Any]:
+    """The answer of `init`, as JSON values."""
+    upload = opened.upload
+    return {
+        "upload_id": upload.upload_id,
+        "upload_token": upload_token,
+        "expires_in": expires_in_s,
+        "refresh_token": opened.refresh_token,
+        "chunk_size": upload.chunk_size,
+        "endpoint_id": upload.endpoint_id,
+        "expires_at": rfc3339(upload.expires_at),
+        "tus_url": tus_url,
+    }
