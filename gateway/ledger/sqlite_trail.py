@@ -1,13 +1,14 @@
-"""The audit trail, wrapped keys and settings in SQLite, and the transaction that has all aggregates."""
+"""The audit trail and settings in SQLite, and the transaction that has all aggregates."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from gateway import audit_chain
-from gateway.errors import NotFound, Unavailable
-from gateway.ledger.rows import AuditRow, ServiceKeyRow
+from gateway.errors import Unavailable
+from gateway.ledger.rows import AuditRow
+from gateway.ledger.sqlite_keys import SqliteKeys
 from gateway.ledger.sqlite_rows import Rows
 from gateway.ledger.sqlite_uploads import SqliteFiles, SqliteRuns, SqliteUploads
 from gateway.ledger.sqlite_work import SqliteAccounts, SqliteJobs, SqliteReceipts, SqliteTokens
@@ -60,56 +61,6 @@ class SqliteAudit:
         return number, mac
 
 
-class SqliteKeys:
-    """Wrapped keys, in a narrow table of their own so that a deleted one leaves nothing in the file."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self._service = Rows(db, "service_keys", ServiceKeyRow, ("key_id",))
-
-    def insert(self, wrapped: bytes) -> int:
-        """Returns the new key_id; none is ever given twice."""
-        return self._db.execute("INSERT INTO keys (wrapped) VALUES (?)", (wrapped,)).lastrowid or 0
-
-    def get(self, key_id: int) -> bytes | None:
-        """The wrapped key."""
-        found = self._db.execute("SELECT wrapped FROM keys WHERE key_id = ?", (key_id,)).fetchone()
-        return None if found is None else found[0]
-
-    def replace(self, key_id: int, wrapped: bytes) -> None:
-        """Put the key, wrapped anew, in its place.
-
-        :raises NotFound: there is no such key any more.
-        """
-        if not self._db.execute("UPDATE keys SET wrapped = ? WHERE key_id = ?", (wrapped, key_id)).rowcount:
-            raise NotFound("the key is gone")
-
-    def delete(self, key_ids: Sequence[int]) -> None:
-        """Overwritten now (secure_delete); gone from the files after `scrub`."""
-        self._db.executemany("DELETE FROM keys WHERE key_id = ?", ((one,) for one in key_ids))
-
-    def service(self) -> list[ServiceKeyRow]:
-        """The gateway's own keys, oldest first. A handful."""
-        return self._service.where("1 ORDER BY created_at, key_id", ())
-
-    def insert_service(self, row: ServiceKeyRow) -> None:
-        """Insert, or replace the row with that key_id (its key was wrapped under another KEK)."""
-        self._service.put(row)
-
-    def kek_ids(self) -> set[str]:
-        """Every KEK that some row still needs."""
-        needed = {row.kek_id for row in self.service()}
-        last = ""
-        while True:  # one look-up per KEK, however many uploads have it
-            (found,) = self._db.execute(
-                "SELECT min(kek_id) FROM uploads WHERE key_id IS NOT NULL AND kek_id > ?", (last,)
-            ).fetchone()
-            if found is None:
-                return needed
-            needed.add(found)
-            last = found
-
-
 class SqliteSettings:
     """A few facts of the gateway itself."""
 
@@ -132,7 +83,8 @@ class SqliteTransaction:
     """All aggregates over one connection. It serves one act after the other: an act keeps no hold of it."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        self.uploads = SqliteUploads(db)
+        keys = SqliteKeys(db)
+        self.uploads = SqliteUploads(db, keys)
         self.files = SqliteFiles(db)
         self.runs = SqliteRuns(db)
         self.jobs = SqliteJobs(db)
@@ -140,7 +92,7 @@ class SqliteTransaction:
         self.tokens = SqliteTokens(db)
         self.accounts = SqliteAccounts(db)
         self.audit = SqliteAudit(db)
-        self.keys = SqliteKeys(db)
+        self.keys = keys
         self.settings = SqliteSettings(db)
         self._woken: set[str] = set()
 

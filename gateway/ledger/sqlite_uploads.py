@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
 from gateway.ledger.rows import FileRow, RunRow, UploadRow
+from gateway.ledger.sqlite_keys import SqliteKeys
 from gateway.ledger.sqlite_rows import Rows, as_conflict
 from gateway.protocol.lifecycle import RECEIVING_STATES, FileState, UploadState
 
@@ -14,8 +15,9 @@ from gateway.protocol.lifecycle import RECEIVING_STATES, FileState, UploadState
 class SqliteUploads:
     """Submissions."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, keys: SqliteKeys) -> None:
         self._db = db
+        self._keys = keys
         self._rows = Rows(db, "uploads", UploadRow, ("upload_id",))
 
     def insert(self, row: UploadRow) -> None:
@@ -85,7 +87,13 @@ class SqliteUploads:
         return int(found[0])
 
     def delete(self, upload_id: str) -> None:
-        """The record and everything that hangs on it; its keys too, had they been left."""
+        """The record and everything that hangs on it; its keys and notes of delivery too, had they been left."""
+        row = self.get(upload_id)
+        if row is None:
+            return
+        of_files = self._db.execute("SELECT key_id FROM files WHERE upload_id = ?", (upload_id,))
+        self._keys.delete([key_id for key_id in (row.key_id, *(one for (one,) in of_files)) if key_id is not None])
+        self._db.execute("DELETE FROM delivered WHERE receipt_id = ?", (row.receipt_id,))
         self._db.execute("DELETE FROM uploads WHERE upload_id = ?", (upload_id,))
 
 

@@ -214,9 +214,13 @@ CREATE TABLE audit_head (
 ) STRICT;
 INSERT INTO audit_head VALUES (1, 0, x'');
 
-CREATE TABLE keys (
-    key_id  INTEGER PRIMARY KEY AUTOINCREMENT,
-    wrapped BLOB NOT NULL
+-- Rows of one size that are overwritten in place and never deleted (gateway/ledger/sqlite_keys.py says why).
+CREATE TABLE key_slots (
+    slot    INTEGER PRIMARY KEY,
+    content BLOB NOT NULL CHECK (length(content) = 128)
+) STRICT;
+CREATE TABLE free_key_slots (
+    slot INTEGER PRIMARY KEY
 ) STRICT;
 CREATE TABLE service_keys (
     name       TEXT NOT NULL,
