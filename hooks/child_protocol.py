@@ -1,0 +1,59 @@
+"""Messages between a check and its child process over a stream socket. Pure framing; both sides use it.
+
+Parent to child: `ASK` (size, level) begins a file; `BYTES` answers a `READ`. Child to parent: `READ` (offset, size) any
+number of times, then one `VERDICT` (JSON). A message is a byte of kind, a four-byte length and so many bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import asdict
+from typing import Any
+
+from hooks.contract import Accept, Facts, Reject, Skip, Verdict
+
+HEAD = struct.Struct(">cI")
+READ = struct.Struct(">QI")
+
+ASK, BYTES, READ_KIND, VERDICT = b"A", b"B", b"R", b"V"
+
+MAX_READ_BYTES = 2**20
+MAX_VERDICT_BYTES = 64 * 1024
+
+
+class BadMessage(Exception):
+    """The other side doesn't speak this protocol (any more)."""
+
+
+def frame(kind: bytes, payload: bytes) -> bytes:
+    """A message as bytes."""
+    return HEAD.pack(kind, len(payload)) + payload
+
+
+def dump_verdict(verdict: Verdict) -> bytes:
+    """A verdict as JSON."""
+    value: dict[str, Any] = {"kind": type(verdict).__name__, **asdict(verdict)}
+    return json.dumps(value).encode()
+
+
+def load_verdict(payload: bytes) -> Verdict:
+    """The verdict of a `VERDICT` message. :raises BadMessage: the child sent something else."""
+    try:
+        value = json.loads(payload)
+        match value:
+            case {"kind": "Accept", "facts": dict(facts), "warnings": list(warnings)}:
+                return Accept(Facts(**_texts(facts)), tuple(_texts(dict.fromkeys(warnings, "")).keys()))
+            case {"kind": "Skip", "code": str(code)}:
+                return Skip(code)
+            case {"kind": "Reject", "code": str(code)}:
+                return Reject(code)
+    except (ValueError, TypeError, RecursionError):
+        raise BadMessage from None
+    raise BadMessage
+
+
+def _texts(value: dict[Any, Any]) -> dict[str, str]:
+    if not all(isinstance(key, str) and isinstance(text, str) for key, text in value.items()):
+        raise TypeError
+    return value

@@ -1,0 +1,286 @@
+"""Judges the bytes of one DICOM file before they may reach a PACS. docs/validation.md has every code and its reason.
+
+Promises: `scan` gives a verdict for any bytes whatever and raises only what the source raises; it holds a window of
+64 KiB, never a value that isn't judged. Must not know where the bytes come from, and imports the standard library
+only: it runs in a child process that a hostile file may crash.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from hooks.charset import decode
+from hooks.contract import Accept, Facts, Reject, Skip, Verdict
+from hooks.dicom_reader import (
+    EXPLICIT_BE,
+    EXPLICIT_LE,
+    IMPLICIT_LE,
+    UNDEFINED_LENGTH,
+    Broken,
+    Element,
+    Encoding,
+    FileWindow,
+    InflatingWindow,
+    ReadAt,
+    Walk,
+    Window,
+    read_header,
+)
+from hooks.preamble import META_START, PREAMBLE_BYTES, PREFIX, judge_preamble, without_prefix
+from hooks.uids import (
+    DEFLATED,
+    EXPLICIT_BIG_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
+    MEDIA_STORAGE_DIRECTORY,
+    NATIVE,
+    is_known_sop_class,
+    is_known_transfer_syntax,
+)
+
+#: No attribute that is judged is longer (PS3.5 table 6.2-1: PN has three groups of 64 characters).
+MAX_VALUE_BYTES = 1024
+#: A decoded frame above this size must not be more than `MAX_COMPRESSION` times what is there of it.
+LARGE_FRAME_BYTES = 256 * 2**20
+MAX_COMPRESSION = 2000
+
+UID = re.compile(rb"(?=.{1,64}\Z)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
+
+FILE_META_GROUP_LENGTH = 0x00020000
+MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
+MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
+TRANSFER_SYNTAX_UID = 0x00020010
+SPECIFIC_CHARACTER_SET = 0x00080005
+SOP_CLASS_UID = 0x00080016
+SOP_INSTANCE_UID = 0x00080018
+STUDY_DATE = 0x00080020
+ACCESSION_NUMBER = 0x00080050
+MODALITY = 0x00080060
+PATIENT_NAME = 0x00100010
+PATIENT_ID = 0x00100020
+ISSUER_OF_PATIENT_ID = 0x00100021
+PATIENT_BIRTH_DATE = 0x00100030
+STUDY_INSTANCE_UID = 0x0020000D
+SERIES_INSTANCE_UID = 0x0020000E
+SAMPLES_PER_PIXEL = 0x00280002
+PHOTOMETRIC_INTERPRETATION = 0x00280004
+NUMBER_OF_FRAMES = 0x00280008
+ROWS = 0x00280010
+COLUMNS = 0x00280011
+BITS_ALLOCATED = 0x00280100
+PIXEL_DATA = 0x7FE00010
+#: Float, double and integer pixel data (PS3.3 C.7.6.24, C.7.6.25, C.7.6.3).
+PIXEL_DATA_TAGS = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
+
+REQUIRED_UIDS = {
+    SOP_CLASS_UID: "missing_sop_class_uid",
+    SOP_INSTANCE_UID: "missing_sop_instance_uid",
+    STUDY_INSTANCE_UID: "missing_study_instance_uid",
+    SERIES_INSTANCE_UID: "missing_series_instance_uid",
+}
+WANTED = frozenset({
+    SPECIFIC_CHARACTER_SET, *REQUIRED_UIDS, STUDY_DATE, ACCESSION_NUMBER, MODALITY, PATIENT_NAME, PATIENT_ID,
+    ISSUER_OF_PATIENT_ID, PATIENT_BIRTH_DATE, SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION, NUMBER_OF_FRAMES, ROWS,
+    COLUMNS, BITS_ALLOCATED,
+})  # fmt: skip
+
+
+@dataclass(slots=True)
+class _DataSet:
+    """What the walk over a data set brought home."""
+
+    encoding: Encoding
+    values: dict[int, bytes] = field(default_factory=dict)
+    pixels: Element | None = None
+
+    def text(self, tag: int) -> str:
+        """A value by its character set, without padding; empty if absent."""
+        return decode(self.values.get(tag, b""), self.values.get(SPECIFIC_CHARACTER_SET, b""))
+
+    def uid(self, tag: int) -> bytes:
+        """A UID without its padding; empty if absent."""
+        return _stripped(self.values.get(tag, b""))
+
+    def number(self, tag: int) -> int | None:
+        """Value of VR US."""
+        value = self.values.get(tag, b"")
+        return int.from_bytes(value, "big" if self.encoding.big_endian else "little") if len(value) == 2 else None
+
+
+def scan(source: ReadAt, level: str = "standard") -> Verdict:
+    """Judge one file.
+
+    :param level: "standard", or "strict": every warning is a rejection with the same code.
+    """
+    try:
+        verdict = _scan(source)
+    except Broken as broken:
+        return Reject(broken.code)
+    if isinstance(verdict, Accept) and verdict.warnings and level == "strict":
+        return Reject(verdict.warnings[0])
+    return verdict
+
+
+def _scan(source: ReadAt) -> Verdict:
+    window = FileWindow(source)
+    head = window.peek(0, META_START)
+    if head[PREAMBLE_BYTES:] != PREFIX:
+        return without_prefix(source)
+    judge_preamble(head[:PREAMBLE_BYTES])
+    meta, start = _file_meta(window)
+    if meta.get(MEDIA_STORAGE_SOP_CLASS_UID) == MEDIA_STORAGE_DIRECTORY:
+        return Skip("dicomdir")
+    transfer_syntax = meta.get(TRANSFER_SYNTAX_UID, b"")
+    if not transfer_syntax:
+        raise Broken("missing_transfer_syntax_uid")
+    _require_uid(transfer_syntax)
+    try:
+        data_set = _data_set(source, window, start, transfer_syntax)
+    except Broken:
+        if is_known_transfer_syntax(transfer_syntax):
+            raise
+        # It need not look like a known one: what can't be read can't be judged.
+        raise Broken("unknown_transfer_syntax") from None
+    return _judge(meta, data_set, transfer_syntax)
+
+
+def _file_meta(window: Window) -> tuple[dict[int, bytes], int]:
+    """Group 0002 (PS3.10 section 7.1): its values without padding, and where the data set begins.
+
+    The group's length is only asked where it ends early: readers go by it, or by the group's number.
+
+    :raises Broken: truncated, bad_vr, duplicate_attribute, missing_file_meta.
+    """
+    values: dict[int, bytes] = {}
+    position, end = META_START, None
+    while position != end:
+        if window.peek(position, 2) != b"\x02\x00":
+            break
+        tag, _, length, start = read_header(window, position, EXPLICIT_LE)
+        position = start + length
+        if length == UNDEFINED_LENGTH or not window.reaches(position):
+            raise Broken("truncated")
+        if tag in values:
+            raise Broken("duplicate_attribute")
+        values[tag] = _stripped(window.peek(start, min(length, MAX_VALUE_BYTES)))
+        if tag == FILE_META_GROUP_LENGTH and length == 4:
+            end = position + int.from_bytes(window.peek(start, 4), "little")
+    if position == META_START:
+        raise Broken("missing_file_meta")
+    return values, position
+
+
+def _data_set(source: ReadAt, window: Window, start: int, transfer_syntax: bytes) -> _DataSet:
+    """Walk all of it. :raises Broken: as `Walk`, duplicate_attribute, value_too_long."""
+    encoding = EXPLICIT_LE
+    if transfer_syntax == IMPLICIT_LITTLE_ENDIAN:
+        encoding = IMPLICIT_LE
+    elif transfer_syntax == EXPLICIT_BIG_ENDIAN:
+        encoding = EXPLICIT_BE
+    elif transfer_syntax in DEFLATED:
+        window, start = InflatingWindow(source, start), 0
+    found = _DataSet(encoding)
+    walk = Walk(window, start, encoding)
+    for element in walk:
+        if element.tag in WANTED:
+            # Two readers may take different ones of two: the PACS must not see another patient than we did.
+            if element.tag in found.values:
+                raise Broken("duplicate_attribute")
+            if element.length > MAX_VALUE_BYTES:
+                raise Broken("value_too_long")
+            found.values[element.tag] = walk.value(element, MAX_VALUE_BYTES)
+        elif element.tag in PIXEL_DATA_TAGS:
+            if found.pixels is not None:
+                raise Broken("duplicate_attribute")
+            found.pixels = element
+    return found
+
+
+def _judge(meta: dict[int, bytes], data_set: _DataSet, transfer_syntax: bytes) -> Accept:
+    for tag, code in REQUIRED_UIDS.items():
+        uid = data_set.uid(tag)
+        if not uid:
+            raise Broken(code)
+        _require_uid(uid)
+    _judge_pixels(data_set)
+    facts = _facts(data_set, transfer_syntax)
+    in_meta = (meta.get(MEDIA_STORAGE_SOP_CLASS_UID, b""), meta.get(MEDIA_STORAGE_SOP_INSTANCE_UID, b""))
+    in_data_set = (data_set.uid(SOP_CLASS_UID), data_set.uid(SOP_INSTANCE_UID))
+    known = is_known_transfer_syntax(transfer_syntax)
+    misplaced = (
+        data_set.pixels is not None
+        and data_set.pixels.tag == PIXEL_DATA
+        and data_set.pixels.encapsulated == (transfer_syntax in NATIVE)
+    )
+    warnings = {
+        "meta_incomplete": not all(in_meta),
+        "meta_mismatch": any(mine and mine != theirs for mine, theirs in zip(in_meta, in_data_set, strict=True)),
+        "unknown_sop_class": not is_known_sop_class(in_data_set[0]),
+        "unknown_transfer_syntax": not known,
+        "pixel_data_encoding": known and misplaced,
+        "missing_patient_id": not facts.patient_id,
+        "missing_modality": not facts.modality,
+    }
+    return Accept(facts, tuple(code for code, given in warnings.items() if given))
+
+
+def _judge_pixels(data_set: _DataSet) -> None:
+    """:raises Broken: pixel_data_too_short, rows_columns_bomb."""
+    pixels = data_set.pixels
+    frame_bits = _bits_of_frame(data_set, pixels) if pixels else None
+    if pixels is None or frame_bits is None:
+        return
+    frames = _frames(data_set)
+    if not pixels.encapsulated:
+        if pixels.length < (frame_bits * frames + 7) // 8:
+            raise Broken("pixel_data_too_short")
+    elif frame_bits // 8 > LARGE_FRAME_BYTES and frame_bits // 8 * frames > MAX_COMPRESSION * pixels.length:
+        raise Broken("rows_columns_bomb")
+
+
+def _bits_of_frame(data_set: _DataSet, pixels: Element) -> int | None:
+    """Size of a decoded frame; None if the attributes don't tell."""
+    rows, columns = data_set.number(ROWS), data_set.number(COLUMNS)
+    bits = {0x7FE00008: 32, 0x7FE00009: 64}.get(pixels.tag) or data_set.number(BITS_ALLOCATED)
+    if rows is None or columns is None or bits is None:
+        return None
+    sample_count = rows * columns * (data_set.number(SAMPLES_PER_PIXEL) or 1)
+    photometric = data_set.values.get(PHOTOMETRIC_INTERPRETATION, b"")
+    # Chroma for two, or four, pixels together (PS3.3 C.7.6.3.1.2).
+    if b"422" in photometric:
+        sample_count = sample_count * 2 // 3
+    elif b"420" in photometric:
+        sample_count //= 2
+    return sample_count * bits
+
+
+def _frames(data_set: _DataSet) -> int:
+    text = data_set.values.get(NUMBER_OF_FRAMES, b"").strip(b"\0 ")
+    return max(int(text), 1) if text.isdigit() and len(text) <= 12 else 1
+
+
+def _facts(data_set: _DataSet, transfer_syntax: bytes) -> Facts:
+    return Facts(
+        sop_class_uid=data_set.uid(SOP_CLASS_UID).decode(),
+        sop_instance_uid=data_set.uid(SOP_INSTANCE_UID).decode(),
+        study_instance_uid=data_set.uid(STUDY_INSTANCE_UID).decode(),
+        series_instance_uid=data_set.uid(SERIES_INSTANCE_UID).decode(),
+        transfer_syntax_uid=transfer_syntax.decode(),
+        modality=data_set.text(MODALITY),
+        patient_id=data_set.text(PATIENT_ID),
+        issuer_of_patient_id=data_set.text(ISSUER_OF_PATIENT_ID),
+        patient_name=data_set.text(PATIENT_NAME),
+        patient_birth_date=data_set.text(PATIENT_BIRTH_DATE),
+        accession_number=data_set.text(ACCESSION_NUMBER),
+        study_date=data_set.text(STUDY_DATE),
+    )
+
+
+def _require_uid(uid: bytes) -> None:
+    if not UID.fullmatch(uid):
+        raise Broken("invalid_uid")
+
+
+def _stripped(value: bytes) -> bytes:
+    """Without padding: NUL by the standard (PS3.5 section 9.1), spaces from many devices."""
+    return value.strip(b"\0 ")

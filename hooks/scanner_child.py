@@ -1,0 +1,76 @@
+"""The process in which the scanner meets hostile bytes: bounded memory, time, handles; no environment, no core dump.
+
+It sees neither file names nor storage: it asks its parent for bytes by offset. Imports the standard library and its
+neighbours only.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+from json import loads
+
+from hooks.child_protocol import ASK, BYTES, HEAD, READ, READ_KIND, VERDICT, BadMessage, dump_verdict, frame
+from hooks.scanner import scan
+
+MAX_OPEN_FILES = 16
+
+
+class Parent:
+    """The other end of the socket, and the file it holds, as `hooks.dicom_reader.ReadAt`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.size_bytes = 0
+
+    def receive(self) -> tuple[bytes, bytes]:
+        """The next message; EOFError: the parent is gone."""
+        kind, size = HEAD.unpack(self._exactly(HEAD.size))
+        return kind, self._exactly(size)
+
+    def send(self, kind: bytes, payload: bytes) -> None:
+        """Send a message."""
+        self._sock.sendall(frame(kind, payload))
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        self.send(READ_KIND, READ.pack(offset, size))
+        kind, payload = self.receive()
+        if kind != BYTES:
+            raise BadMessage
+        return payload
+
+    def _exactly(self, size: int) -> bytes:
+        gathered = bytearray()
+        while len(gathered) < size:
+            piece = self._sock.recv(min(size - len(gathered), 2**20))
+            if not piece:
+                raise EOFError
+            gathered += piece
+        return bytes(gathered)
+
+
+def main(memory_limit_bytes: int) -> None:
+    """Judge files until the parent closes the socket on standard input."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, memory_limit_bytes))
+    parent = Parent(socket.socket(fileno=0))
+    while True:
+        try:
+            kind, payload = parent.receive()
+        except (EOFError, ConnectionError):
+            return
+        if kind != ASK:
+            raise BadMessage
+        question = loads(payload)
+        parent.size_bytes = question["size_bytes"]
+        _allow_cpu(question["cpu_s"])
+        parent.send(VERDICT, dump_verdict(scan(parent, question["level"])))
+
+
+def _allow_cpu(more_s: int) -> None:
+    """Move the soft limit: RLIMIT_CPU counts over the whole life, and this process lives long."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime) + more_s + 1, hard))
