@@ -15,7 +15,7 @@ DEV := $(VENV)/.dev
 NODE := tests/node/node_modules/.stamp
 PWA := $(if $(wildcard pwa/package.json),pwa/dist/.stamp)
 
-.PHONY: help install run test check soak bench lock node clean python-version system-tools
+.PHONY: help install run test check soak bench lock docs node clean python-version system-tools
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r target text; do \
@@ -55,6 +55,10 @@ lock: $(DEV) ## the lock files, from setup.cfg
 	sed -i -e 's/via -c requirements.lock, /via /' -e '/via -c requirements.lock$$/d' requirements-dev.lock
 	sed -i '1i # What RelayPACS needs to run, and setuptools to install it. Made by `make lock` from setup.cfg.' requirements.lock
 	sed -i '1i # What RelayPACS needs to be worked on: tests and tools too. Made by `make lock` from setup.cfg.' requirements-dev.lock
+
+docs: $(RUNTIME) ## the pages that are made from code
+	sed -i '/^<!-- made by `make docs`/q' docs/configuration.md
+	{ echo; $(BIN)/python -m gateway.config; } >> docs/configuration.md
 
 python-version:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
