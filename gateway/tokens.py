@@ -31,6 +31,8 @@ ACCESS_TYPE = "relaypacs-access"
 UPLOAD_TYPE = "relaypacs-upload"
 #: Longer ones are refused unread; ours have about 400 bytes.
 MAX_TOKEN_CHARS = 4096
+#: Refresh tokens begin with it, so that one in the wrong place is told from rubbish without a look-up.
+REFRESH_PREFIX = "rpr_"
 #: A shorter secret could be guessed offline from one token.
 MIN_SECRET_BYTES = 16
 #: How long a refresh token of an account may lie unused; each rotation starts it anew.
@@ -309,7 +311,7 @@ def _insert(
     now: float,
     expires_at: float,
 ) -> str:
-    token = secrets.token_urlsafe(32)
+    token = REFRESH_PREFIX + secrets.token_urlsafe(32)
     row = RefreshTokenRow(
         token_hash=_hash(token),
         family_id=family_id,

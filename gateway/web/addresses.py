@@ -1,0 +1,51 @@
+"""Our own address as this client sees it, and the client's as we see it; proxies count only if trusted."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+
+from aiohttp import web
+
+from gateway.errors import Malformed
+from gateway.web.services import services
+
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
+
+
+def base_url(request: web.Request) -> str:
+    """Scheme and host under which the client reached us, without a slash at the end.
+
+    :raises Malformed: the Host isn't one.
+    """
+    scheme, host = request.scheme, request.host
+    if _by_trusted_proxy(request):
+        scheme = _last(request, "X-Forwarded-Proto") or scheme
+        host = _last(request, "X-Forwarded-Host") or host
+    if scheme not in ("http", "https") or not _HOST.fullmatch(host):
+        raise Malformed("Host can't be read", code="malformed_header")
+    return f"{scheme}://{host}"
+
+
+def client_address(request: web.Request) -> str:
+    """The client's address, for rate limits."""
+    if _by_trusted_proxy(request):
+        return _last(request, "X-Forwarded-For") or request.remote or ""
+    return request.remote or ""
+
+
+def _by_trusted_proxy(request: web.Request) -> bool:
+    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    if not peer:
+        return False
+    try:
+        address = ip_address(peer[0])
+    except ValueError:
+        return False
+    return any(address in network for network in services(request).trusted_proxies)
+
+
+def _last(request: web.Request, name: str) -> str:
+    """What the nearest proxy said; whatever stands before it came from further away."""
+    values = request.headers.getall(name, [])
+    return values[-1].rpartition(",")[2].strip() if values else ""

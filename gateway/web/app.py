@@ -1,0 +1,127 @@
+"""The application: routes, and what every answer has in common."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Mapping
+
+from aiohttp import hdrs, web
+
+from gateway.errors import Unavailable
+from gateway.web.bearer import Opens, admit
+from gateway.web.body import keep_silent
+from gateway.web.errors import Handler, answered
+from gateway.web.routes import NOBODY_NEEDED, NOT_BUILT, ROUTES, not_built
+from gateway.web.services import REQUEST_ID, SERVICES, Services, services
+
+log = logging.getLogger("relaypacs.access")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_COMMON_HEADERS: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+_ALLOW_METHODS = "POST, PUT, HEAD, PATCH, DELETE, OPTIONS, GET"
+_ALLOW_HEADERS = (
+    "Authorization, Content-Type, Tus-Resumable, Upload-Length, Upload-Offset, Upload-Metadata, Upload-Defer-Length, "
+    "Upload-Concat, Upload-Checksum, X-HTTP-Method-Override, X-Request-ID, Idempotency-Key, Prefer, Upload-Complete, "
+    "Upload-Draft-Interop-Version, Content-Disposition, Repr-Digest, Content-Digest, Want-Repr-Digest"
+)
+_EXPOSE_HEADERS = (
+    "Location, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Expires, Upload-Defer-Length, Upload-Concat, "
+    "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, Upload-Limit, Upload-Complete, "
+    "Retry-After, Preference-Applied, X-Request-ID"
+)
+
+
+def create_app(everything: Services) -> web.Application:
+    """The application over its services; used alike by the command and by tests."""
+    # Bodies are streamed and counted by those who read them: aiohttp's own limit would bound nothing.
+    app = web.Application(middlewares=[_envelope])
+    app[SERVICES] = everything
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, guarded(route.handler, route.opens), expect_handler=keep_silent)
+    for method, path, what in NOT_BUILT:
+        app.router.add_route(method, path, guarded(not_built(what), NOBODY_NEEDED), expect_handler=keep_silent)
+    return app
+
+
+def guarded(handler: Handler, opens: frozenset[Opens]) -> Handler:
+    """The handler behind its door."""
+
+    async def behind(request: web.Request) -> web.StreamResponse:
+        admit(request, opens)
+        return await handler(request)
+
+    return behind
+
+
+@web.middleware
+async def _envelope(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Request id, errors, common headers and one line of log for every request."""
+    given = request.headers.get("X-Request-ID", "")
+    request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    begun = time.perf_counter()
+    response = await answered(request, _unless_draining(request, handler), request[REQUEST_ID])
+    _dress(request, response)
+    resource = request.match_info.route.resource
+    log.info(
+        "method=%s route=%s status=%d ms=%d request_id=%s",
+        request.method if request.method.isalpha() else "?",
+        resource.canonical if resource is not None else "-",
+        response.status,
+        round((time.perf_counter() - begun) * 1000),
+        request[REQUEST_ID],
+    )
+    return response
+
+
+def _unless_draining(request: web.Request, handler: Handler) -> Handler:
+    async def refuse(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - the shape of a handler
+        raise Unavailable("the gateway is stopping", code="draining", retry_after_s=5)
+
+    async def preflight(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - the shape of a handler
+        return web.Response(status=204)
+
+    if services(request).draining:
+        return refuse
+    if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
+        return handler if request.path.startswith("/files") else preflight
+    return handler
+
+
+def _dress(request: web.Request, response: web.StreamResponse) -> None:
+    if response.prepared:
+        return
+    headers = response.headers
+    for name, value in _COMMON_HEADERS.items():
+        headers.setdefault(name, value)
+    headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+    headers["X-Request-ID"] = request[REQUEST_ID]
+    if request.path.startswith("/files"):
+        headers["Tus-Resumable"] = "1.0.0"
+    if request.secure:
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+    if services(request).draining:
+        response.force_close()
+    _cors(request, response)
+
+
+def _cors(request: web.Request, response: web.StreamResponse) -> None:
+    origins = services(request).cors_origins
+    if not origins:
+        return
+    response.headers.add(hdrs.VARY, "Origin")
+    if request.headers.get(hdrs.ORIGIN) not in origins:
+        return
+    response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = request.headers[hdrs.ORIGIN]
+    response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _EXPOSE_HEADERS
+    if request.method == hdrs.METH_OPTIONS:
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = _ALLOW_METHODS
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = _ALLOW_HEADERS
+        response.headers[hdrs.ACCESS_CONTROL_MAX_AGE] = "86400"

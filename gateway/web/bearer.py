@@ -1,0 +1,75 @@
+"""Who asks: bearer tokens, read once per request, before a byte of the body (CONTRACT 2, 401 to 410)."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from aiohttp import hdrs, web
+
+from gateway.errors import Forbidden, Unauthorized
+from gateway.principal import Principal
+from gateway.tokens import REFRESH_PREFIX, AccessClaims
+from gateway.web.services import PRINCIPAL, RAW_TOKEN, services
+
+
+class Opens(Enum):
+    """Kinds of tokens that a route may take."""
+
+    NONE = auto()
+    ACCESS = auto()
+    UPLOAD = auto()
+    REFRESH = auto()
+    ADMIN = auto()  #: an access token with the role admin
+
+
+def token_of(request: web.Request) -> str | None:
+    """The bearer token, None where there is none. :raises Unauthorized: another scheme, or more than one header."""
+    values = request.headers.getall(hdrs.AUTHORIZATION, [])
+    if not values:
+        return None
+    scheme, _, token = values[0].partition(" ")
+    if len(values) > 1 or scheme.lower() != "bearer" or not token.strip():
+        raise Unauthorized("a bearer token is needed")
+    return token.strip()
+
+
+def admit(request: web.Request, opens: frozenset[Opens]) -> None:
+    """Let a request in, with its principal, or refuse it by comparing alone.
+
+    :raises Unauthorized: no token, a bad or expired one.
+    :raises Forbidden: a token of the wrong kind, or for another upload than the path's.
+    """
+    if Opens.NONE in opens:
+        return
+    token = token_of(request)
+    if token is None:
+        raise Unauthorized("a bearer token is needed")
+    if token.startswith(REFRESH_PREFIX):
+        if Opens.REFRESH not in opens:
+            raise Forbidden("a refresh token only renews", code="wrong_token_kind")
+        request[RAW_TOKEN] = token
+        return
+    claims = services(request).mint.read(token)
+    if isinstance(claims, AccessClaims):
+        request[PRINCIPAL] = _with_access(claims, opens)
+        return
+    if Opens.UPLOAD not in opens:
+        raise Forbidden("an upload token doesn't open this", code="wrong_token_kind")
+    if request.match_info.get("upload_id", claims.upload_id) != claims.upload_id:
+        raise Forbidden("this upload token belongs to another upload")
+    request[PRINCIPAL] = Principal(claims.account_id, upload_id=claims.upload_id)
+
+
+def _with_access(claims: AccessClaims, opens: frozenset[Opens]) -> Principal:
+    if Opens.ADMIN in opens:
+        if claims.role != "admin":
+            raise Forbidden("this is for admins")
+    elif Opens.ACCESS not in opens:
+        raise Forbidden("an access token doesn't open this", code="wrong_token_kind")
+    return Principal(claims.account_id, claims.role)
+
+
+def principal(request: web.Request) -> Principal:
+    """Who asks."""
+    found: Principal = request[PRINCIPAL]
+    return found

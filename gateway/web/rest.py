@@ -1,0 +1,176 @@
+"""The REST facade (CONTRACT 2.2): requests in, acts on submissions, answers out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import BodyPartReader, web
+
+from gateway.chunked import ChunkWish
+from gateway.errors import Malformed, TooLarge, Unprocessable
+from gateway.ledger.rows import FileRow
+from gateway.protocol import rest
+from gateway.protocol.chunks import MAX_CHUNK_INDEX, Chunk
+from gateway.protocol.headers import single
+from gateway.protocol.lifecycle import FINISHED_STATES
+from gateway.submissions import opened_answer
+from gateway.web.addresses import base_url
+from gateway.web.bearer import principal
+from gateway.web.body import HeldBody, StreamBody
+from gateway.web.json_body import read_json
+from gateway.web.services import PRINCIPAL, RAW_TOKEN, services
+
+MAX_PAGE = 1000
+_MAX_FIELD_BYTES = 256
+_RETRY_AFTER_S = 2
+
+
+async def init(request: web.Request) -> web.StreamResponse:
+    """`POST /upload/init`."""
+    wish = rest.read_init(await read_json(request))
+    key = single(request.headers, "Idempotency-Key")
+    if key is not None and not 0 < len(key) <= 256:
+        raise Malformed("Idempotency-Key must have 1 to 256 characters", code="malformed_header")
+    who = principal(request)
+    await services(request).accounts.active(who.account_id)
+    return _opened(request, await services(request).submissions.init(who, wish, key), status=201)
+
+
+async def renew(request: web.Request) -> web.StreamResponse:
+    """`POST /upload/{upload_id}/token`."""
+    who = request.get(PRINCIPAL)
+    if who is not None:
+        await services(request).accounts.active(who.account_id)
+    opened = await services(request).submissions.renew(who, _upload_id(request), request.get(RAW_TOKEN))
+    return _opened(request, opened, status=200)
+
+
+def _opened(request: web.Request, opened: Any, *, status: int) -> web.StreamResponse:
+    minted = services(request).mint.upload(opened.upload.upload_id, opened.upload.owner_id)
+    answer = opened_answer(opened, minted.token, minted.expires_in_s, f"{base_url(request)}/files/")
+    return web.json_response(answer, status=status)
+
+
+async def chunk(request: web.Request) -> web.StreamResponse:
+    """`PUT /upload/{upload_id}/chunk`, raw or multipart."""
+    if request.content_type.startswith("multipart/"):
+        fields, body = await _multipart(request)
+        digests: dict[str, bytes] = {}
+    else:
+        fields, body = dict(request.query), StreamBody(request)
+        declared = single(request.headers, "Content-Digest")
+        digests = rest.read_digest("Content-Digest", declared) if declared is not None else {}
+    wish = ChunkWish(rest.check_file_id(fields.get("file_id")), _chunk(fields), digests)
+    file = await services(request).chunks.put(principal(request), _upload_id(request), wish, body)
+    return _taken(wish, file)
+
+
+def _taken(wish: ChunkWish, file: FileRow) -> web.StreamResponse:
+    return web.json_response(
+        {"received_chunk_index": wish.chunk.index, "file_id": wish.file_id, "received_bytes": file.offset}
+    )
+
+
+def _chunk(fields: dict[str, str]) -> Chunk:
+    if "chunk_index" not in fields:
+        raise Unprocessable("chunk_index is missing", code="missing_field", field="chunk_index")
+    total = fields.get("total_chunks")
+    return Chunk(
+        rest.chunk_number("chunk_index", fields["chunk_index"], least=0, most=MAX_CHUNK_INDEX),
+        rest.chunk_number("total_chunks", total, least=1, most=MAX_CHUNK_INDEX + 1) if total is not None else None,
+    )
+
+
+async def _multipart(request: web.Request) -> tuple[dict[str, str], HeldBody]:
+    """The fields in any order. The payload is held, for it may come before the fields that say what it is."""
+    if "Content-Digest" in request.headers:
+        raise Malformed("Content-Digest goes with a raw body only", code="malformed_header")
+    fields: dict[str, str] = {}
+    payload: bytes | None = None
+    try:
+        reader = await request.multipart()
+        while (part := await reader.next()) is not None:
+            if not isinstance(part, BodyPartReader) or part.name in (None, "", *fields):
+                raise Malformed("the multipart body has an odd or repeated part")
+            if part.name == "binary_payload":
+                payload = await _part(part, services(request).chunk_size)
+            else:
+                fields[str(part.name)] = (await _part(part, _MAX_FIELD_BYTES)).decode("utf-8")
+    except (ValueError, AssertionError, KeyError):  # what aiohttp raises on a multipart body it can't read
+        raise Malformed("the multipart body can't be read") from None
+    if payload is None:
+        raise Unprocessable("binary_payload is missing", code="missing_field", field="binary_payload")
+    return fields, HeldBody(payload)
+
+
+async def _part(part: BodyPartReader, limit_bytes: int) -> bytes:
+    pieces, size = [], 0
+    while piece := await part.read_chunk(1 << 16):
+        size += len(piece)
+        if size > limit_bytes:
+            raise TooLarge("a part of the body is too large", code="body_too_large")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def complete(request: web.Request) -> web.StreamResponse:
+    """`POST /upload/{upload_id}/complete`; waits as `Prefer: wait=N` says (RFC 7240)."""
+    wish = rest.read_complete(await read_json(request, default={}))
+    submissions, records = services(request).submissions, services(request).records
+    preferred = request.headers.getall("Prefer", [])
+    wait_s = rest.prefer_wait(preferred)
+    headers = {"Preference-Applied": f"wait={wait_s}"} if preferred else {}
+    await submissions.complete(principal(request), _upload_id(request), wish)
+    upload = await submissions.wait(_upload_id(request), wait_s)
+    if upload.state in FINISHED_STATES:
+        return web.json_response(records.result(upload), headers=headers)
+    headers |= {
+        "Location": f"{base_url(request)}/upload/{upload.upload_id}/status",
+        "Retry-After": str(_RETRY_AFTER_S),
+    }
+    answer = await submissions.status(upload)
+    return web.json_response(answer, status=202, headers=headers)
+
+
+async def status(request: web.Request) -> web.StreamResponse:
+    """`GET /upload/{upload_id}/status`."""
+    submissions = services(request).submissions
+    upload = await submissions.see(principal(request), _upload_id(request))
+    return web.json_response(await submissions.status(upload))
+
+
+async def files(request: web.Request) -> web.StreamResponse:
+    """`GET /upload/{upload_id}/files?cursor=&limit=`."""
+    submissions = services(request).submissions
+    upload = await submissions.see(principal(request), _upload_id(request))
+    limit = rest.chunk_number("limit", request.query.get("limit", "100"), least=1, most=MAX_PAGE)
+    return web.json_response(await submissions.files(upload, request.query.get("cursor", ""), limit))
+
+
+async def receipt(request: web.Request) -> web.StreamResponse:
+    """`GET /upload/{upload_id}/receipt`: the compact JWS itself."""
+    submissions = services(request).submissions
+    upload = await submissions.see(principal(request), _upload_id(request), dead_too=True)
+    return web.Response(text=await submissions.receipt(upload), content_type="application/jose")
+
+
+async def remove_file(request: web.Request) -> web.StreamResponse:
+    """`DELETE /upload/{upload_id}/files/{file_id}`: a bad file goes, and the totals go down."""
+    submissions, who = services(request).submissions, principal(request)
+    upload = await submissions.see(who, _upload_id(request))
+    file = await submissions.file_named(upload, rest.check_file_id(request.match_info["file_id"]))
+    await services(request).uploads.remove(file.file_id, who.actor, lower_totals=True)
+    return web.Response(status=204)
+
+
+async def cancel(request: web.Request) -> web.StreamResponse:
+    """`DELETE /upload/{upload_id}`."""
+    body = await read_json(request, default={})
+    reason = rest.read_reason(body) if body else ""
+    await services(request).submissions.cancel(principal(request), _upload_id(request), reason)
+    return web.Response(status=204)
+
+
+def _upload_id(request: web.Request) -> str:
+    found: str = request.match_info["upload_id"]
+    return found

@@ -1,0 +1,93 @@
+"""The one table of routes: what there is, who it opens to, and what is refused by name until it is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gateway.errors import NotBuilt
+from gateway.web import accounts, ops, rest, tus
+from gateway.web.bearer import Opens
+from gateway.web.errors import Handler
+
+NOBODY_NEEDED = frozenset({Opens.NONE})
+ACCESS = frozenset({Opens.ACCESS})
+UPLOAD = frozenset({Opens.UPLOAD})
+UPLOAD_OR_ACCESS = frozenset({Opens.UPLOAD, Opens.ACCESS})
+REFRESH = frozenset({Opens.REFRESH})
+REFRESH_OR_ACCESS = frozenset({Opens.REFRESH, Opens.ACCESS})
+ADMIN = frozenset({Opens.ADMIN})
+
+#: Ids of ours; what has another form isn't there.
+_UPLOAD = "/upload/{upload_id:[^/]+}"
+_FILE = "/files/{file_id:[^/]+}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One line of the table."""
+
+    method: str
+    path: str
+    handler: Handler
+    opens: frozenset[Opens]
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "/auth/login", accounts.login, NOBODY_NEEDED),
+    Route("POST", "/auth/refresh", accounts.refresh, REFRESH),
+    Route("POST", "/auth/logout", accounts.logout, REFRESH_OR_ACCESS),
+    Route("GET", "/endpoints", accounts.endpoints, ACCESS),
+    Route("POST", "/upload/init", rest.init, ACCESS),
+    Route("PUT", f"{_UPLOAD}/chunk", rest.chunk, UPLOAD),
+    Route("POST", f"{_UPLOAD}/complete", rest.complete, UPLOAD),
+    Route("GET", f"{_UPLOAD}/status", rest.status, UPLOAD_OR_ACCESS),
+    Route("GET", f"{_UPLOAD}/files", rest.files, UPLOAD_OR_ACCESS),
+    Route("POST", f"{_UPLOAD}/token", rest.renew, REFRESH_OR_ACCESS),
+    Route("GET", f"{_UPLOAD}/receipt", rest.receipt, UPLOAD_OR_ACCESS),
+    Route("DELETE", f"{_UPLOAD}/files/{{file_id:[^/]+}}", rest.remove_file, UPLOAD),
+    Route("DELETE", _UPLOAD, rest.cancel, UPLOAD_OR_ACCESS),
+    Route("OPTIONS", "/files/", tus.options, NOBODY_NEEDED),
+    Route("POST", "/files/", tus.create_or_override, UPLOAD_OR_ACCESS),
+    Route("OPTIONS", "/files", tus.options, NOBODY_NEEDED),
+    Route("POST", "/files", tus.create_or_override, UPLOAD_OR_ACCESS),
+    Route("OPTIONS", _FILE, tus.options, NOBODY_NEEDED),
+    Route("HEAD", _FILE, tus.head, UPLOAD_OR_ACCESS),
+    Route("PATCH", _FILE, tus.patch, UPLOAD_OR_ACCESS),
+    Route("DELETE", _FILE, tus.delete, UPLOAD_OR_ACCESS),
+    Route("POST", _FILE, tus.override, UPLOAD_OR_ACCESS),
+    Route("GET", _FILE, tus.no_get, UPLOAD_OR_ACCESS),
+    Route("GET", "/healthz", ops.healthz, NOBODY_NEEDED),
+    Route("GET", "/readyz", ops.readyz, NOBODY_NEEDED),
+    Route("GET", "/.well-known/jwks.json", ops.jwks, NOBODY_NEEDED),
+    Route("POST", "/admin/uploads/{upload_id:[^/]+}/release", ops.release, ADMIN),
+    Route("POST", "/admin/uploads/{upload_id:[^/]+}/retry", ops.retry, ADMIN),
+    Route("POST", "/admin/uploads/{upload_id:[^/]+}/drop", ops.drop, ADMIN),
+)
+
+#: Named in the contract, not built yet: refused by name.
+NOT_BUILT: tuple[tuple[str, str, str], ...] = (
+    ("GET", "/", "the app"),
+    ("GET", f"{_UPLOAD}/events", "server-sent events"),
+    ("POST", "/qr", "QR sessions"),
+    ("GET", "/qr", "QR sessions"),
+    ("POST", "/qr/inspect", "QR sessions"),
+    ("DELETE", "/qr/{qr_id:[^/]+}", "QR sessions"),
+    ("POST", "/admin/uploads/{upload_id:[^/]+}/qr", "QR sessions"),
+    ("GET", "/admin/uploads", "the list of uploads for admins"),
+    ("GET", "/admin/endpoints", "the list of endpoints for admins"),
+    ("GET", "/admin/audit", "the audit trail over HTTP"),
+    ("GET", "/metrics", "metrics"),
+    ("GET", "/openapi.json", "the OpenAPI description"),
+    ("GET", "/docs", "the API's documentation page"),
+)
+
+
+def not_built(what: str) -> Handler:
+    """A handler that refuses by name."""
+
+    async def refuse(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - the shape of a handler
+        raise NotBuilt(f"{what}: not built yet")
+
+    return refuse

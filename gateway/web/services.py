@@ -1,0 +1,64 @@
+"""What handlers may call, under typed keys of the application."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any
+
+from aiohttp import web
+
+from gateway.accounts import Accounts
+from gateway.chunked import Chunks
+from gateway.clock import Clock
+from gateway.ledger.base import Ledger
+from gateway.records import Records
+from gateway.submissions import Submissions
+from gateway.tokens import TokenMint
+from gateway.uploads import Uploads
+
+AdminAct = Callable[[str, str, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything behind the faces.
+
+    :param endpoints: what `GET /endpoints` tells, by endpoint_id.
+    :param endpoint_states: endpoint_id -> a short word on how its delivery fares.
+    :param probes: name -> a question that raises where the part doesn't work; for `readyz`.
+    :param release, retry: acts of an admin on (upload_id, actor, reason).
+    """
+
+    clock: Clock
+    ledger: Ledger
+    mint: TokenMint
+    accounts: Accounts
+    uploads: Uploads
+    chunks: Chunks
+    submissions: Submissions
+    records: Records
+    endpoints: Mapping[str, Mapping[str, Any]]
+    endpoint_states: Callable[[], Mapping[str, str]]
+    jwks: Mapping[str, Any]
+    probes: Mapping[str, Callable[[], Awaitable[None]]]
+    release: AdminAct
+    retry: AdminAct
+    max_file_size: int
+    chunk_size: int
+    access_ttl_s: float
+    cors_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    draining: list[bool] = field(default_factory=list)
+
+
+SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
+REQUEST_ID = "request_id"
+PRINCIPAL = "principal"
+RAW_TOKEN = "raw_token"  # noqa: S105 - a key's name
+
+
+def services(request: web.Request) -> Services:
+    """The services of the application that a request came to."""
+    return request.app[SERVICES]

@@ -1,0 +1,154 @@
+"""tus 1.0.0 at `/files/` (CONTRACT 2.3): requests in, acts on uploads, answers out."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+
+from gateway.admission import Wish
+from gateway.errors import Forbidden, Malformed, MethodNotAllowed, NotBuilt, TooLarge
+from gateway.principal import Principal
+from gateway.protocol import tus
+from gateway.protocol.engine import Append, Completes
+from gateway.protocol.headers import single, text_of
+from gateway.protocol.rest import check_file_id
+from gateway.rooms import NewFile
+from gateway.uploads import Seen
+from gateway.web.addresses import base_url
+from gateway.web.bearer import principal
+from gateway.web.body import StreamBody
+from gateway.web.services import services
+
+_IETF_HEADERS = ("Upload-Complete", "Upload-Draft-Interop-Version")
+
+
+async def options(request: web.Request) -> web.StreamResponse:
+    """OPTIONS: what is spoken here."""
+    return web.Response(status=204, headers=tus.options_headers(services(request).max_file_size))
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    """POST: a new file, with its first bytes if they come along."""
+    _speaks_tus(request)
+    wish = tus.read_creation(request.headers, _media_type(request))
+    body = StreamBody(request)
+    if wish.with_body and body.size is not None and body.size > wish.length:
+        raise TooLarge("the body is longer than Upload-Length", code="file_too_large")
+    created = await _created(request, principal(request), wish)
+    seen = created
+    if wish.with_body and created.file.offset == 0 and created.file.whole_at is None:
+        seen = await services(request).uploads.append_first(created, body)
+    location = f"{base_url(request)}/files/{created.file.file_id}"
+    return web.Response(status=201, headers={"Location": location} | _offset_headers(seen))
+
+
+async def _created(request: web.Request, who: Principal, wish: tus.Creation) -> Seen:
+    """The file in the upload that the token or the metadata names, or in one of its own."""
+    uploads, submissions = services(request).uploads, services(request).submissions
+    client_file_id = text_of(wish.metadata, "file_id")
+    if client_file_id is not None:
+        check_file_id(client_file_id)
+    file = NewFile(wish.length, client_file_id, wish.raw_metadata)
+    named = text_of(wish.metadata, "upload_id")
+    if who.upload_id is not None:
+        if named not in (None, who.upload_id):
+            raise Forbidden("this upload token belongs to another upload")
+        await submissions.see(who, who.upload_id)
+        return await uploads.create(who, who.upload_id, file)
+    if named is not None:
+        await submissions.see(who, named)
+        return await uploads.create(who, named, file)
+    endpoint = submissions.endpoint(text_of(wish.metadata, "endpoint_id"))
+    alone = Wish(
+        owner_id=who.account_id,
+        actor=who.actor,
+        endpoint_id=endpoint.endpoint_id,
+        single=True,
+        total_files=1,
+        total_size_bytes=wish.length,
+        meta={"study_metadata": {}, "clinical_notes": "", "uploader": {}},
+    )
+    return await uploads.create_single(alone, file)
+
+
+async def patch(request: web.Request) -> web.StreamResponse:
+    """PATCH: bytes at the tail."""
+    _speaks_tus(request)
+    who, file_id = principal(request), request.match_info["file_id"]
+    await _living(request, who, file_id)
+    wish = tus.read_patch(request.headers, _media_type(request))
+    body = StreamBody(request)
+    append = Append(wish.at, body.size, Completes.WHEN_FULL)
+    seen = await services(request).uploads.append(who, file_id, append, body)
+    return web.Response(status=204, headers=_offset_headers(seen))
+
+
+async def head(request: web.Request) -> web.StreamResponse:
+    """HEAD: where to go on."""
+    _speaks_tus(request)
+    who, file_id = principal(request), request.match_info["file_id"]
+    seen = await services(request).uploads.look(who, file_id)
+    services(request).records.raise_if_file_dead(seen.upload, seen.file)
+    headers = tus.head_headers(seen.file.offset, seen.file.length, seen.raw_metadata, _expires_at(seen))
+    return web.Response(headers=headers)
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    """DELETE: the file goes; with it its upload, if that was made for it."""
+    _speaks_tus(request)
+    who, file_id = principal(request), request.match_info["file_id"]
+    seen = await _living(request, who, file_id)
+    if seen.upload.single:
+        await services(request).submissions.cancel(who, seen.upload.upload_id, "")
+    else:
+        await services(request).uploads.drop(who, file_id)
+    return web.Response(status=204)
+
+
+async def override(request: web.Request) -> web.StreamResponse:
+    """POST to a file: `X-HTTP-Method-Override` says what is meant (Core)."""
+    acts = {"PATCH": patch, "HEAD": head, "DELETE": delete}
+    meant = single(request.headers, "X-HTTP-Method-Override")
+    if meant not in acts:
+        raise MethodNotAllowed("POST isn't offered here", allow="OPTIONS, HEAD, PATCH, DELETE")
+    return await acts[meant](request)
+
+
+async def create_or_override(request: web.Request) -> web.StreamResponse:
+    """POST to the creation URL, which may mean OPTIONS."""
+    if single(request.headers, "X-HTTP-Method-Override") == "OPTIONS":
+        return await options(request)
+    return await create(request)
+
+
+async def no_get(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - the shape of a handler
+    """GET: the gateway only takes in."""
+    raise MethodNotAllowed("the gateway only takes in", allow="OPTIONS, HEAD, PATCH, DELETE")
+
+
+async def _living(request: web.Request, who: Principal, file_id: str) -> Seen:
+    seen = await services(request).uploads.find(who, file_id)
+    services(request).records.raise_if_file_dead(seen.upload, seen.file)
+    return seen
+
+
+def _speaks_tus(request: web.Request) -> None:
+    """:raises UnsupportedVersion, NotBuilt, Malformed: it speaks another protocol, or two."""
+    ietf = any(name in request.headers for name in _IETF_HEADERS)
+    if ietf and "Tus-Resumable" not in request.headers:
+        raise NotBuilt("Resumable Uploads for HTTP (IETF draft) isn't built yet; use tus 1.0.0")
+    if ietf:
+        raise Malformed("the request speaks tus and the IETF draft at once", code="mixed_protocols")
+    tus.check_version(request.headers)
+
+
+def _media_type(request: web.Request) -> str | None:
+    raw = request.headers.get(hdrs.CONTENT_TYPE)
+    return None if raw is None else raw.partition(";")[0].strip().lower()
+
+
+def _expires_at(seen: Seen) -> float | None:
+    return None if seen.file.whole_at is not None else seen.upload.expires_at
+
+
+def _offset_headers(seen: Seen) -> dict[str, str]:
+    return tus.offset_headers(seen.file.offset, _expires_at(seen))
