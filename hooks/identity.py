@@ -22,6 +22,7 @@ COMPARABLE = {
     "study_date": "study_date",
     "modality": "modality",
 }
+PATIENT_FIELDS = frozenset({"patient_id", "patient_birth_date", "patient_name"})
 DATES = frozenset({"patient_birth_date", "study_date"})
 
 #: More different patients than this in one upload needn't be compared pair by pair.
@@ -49,8 +50,7 @@ def hold_reasons(
     """
     declared, expected = declared or {}, expected or {}
     differing = set(declared_mismatches(declared, instances))
-    missing = {name for name in COMPARABLE if _lacking(name, expected, instances)}
-    unexpected = set(declared_mismatches(expected, instances)) | missing
+    unexpected = _contradicted(expected, instances)
     reasons = {
         "two_patients": _more_than_one_patient(instances),
         "patient_id_mismatch": "patient_id" in differing | unexpected,
@@ -63,22 +63,38 @@ def hold_reasons(
 
 
 def declared_mismatches(declared: Mapping[str, str], instances: Sequence[Facts]) -> tuple[str, ...]:
-    """Names of the declared fields that a file contradicts (the warning `study_metadata_mismatch`).
+    """Names of the declared fields that the files contradict (the warning `study_metadata_mismatch`).
 
-    A file that doesn't have the value contradicts nothing; fields that files aren't asked for are passed over.
+    The patient's fields must agree with every file; those of a study, of which an upload may have several, with one
+    at least. A file that doesn't have the value contradicts nothing; fields that files aren't asked for are passed
+    over.
     """
     return tuple(
         field
-        for field, attribute in COMPARABLE.items()
-        if _clean(declared.get(field, ""))
-        and any(not _agree(field, declared[field], getattr(facts, attribute)) for facts in instances)
+        for field in COMPARABLE
+        if not (all if field in PATIENT_FIELDS else any)(_agreements(field, declared, instances))
     )
 
 
-def _lacking(field: str, expected: Mapping[str, str], instances: Sequence[Facts]) -> bool:
-    if not _clean(expected.get(field, "")):
-        return False
-    return any(not _clean(getattr(facts, COMPARABLE[field])) for facts in instances)
+def _contradicted(expected: Mapping[str, str], instances: Sequence[Facts]) -> set[str]:
+    """Fields that a file contradicts or lacks."""
+    return {
+        field
+        for field, attribute in COMPARABLE.items()
+        if _clean(expected.get(field, ""))
+        and not (
+            all(_clean(getattr(facts, attribute)) for facts in instances)
+            and all(_agreements(field, expected, instances))
+        )
+    }
+
+
+def _agreements(field: str, told: Mapping[str, str], instances: Sequence[Facts]) -> list[bool]:
+    """For each file, whether it agrees with what was told of the field; one True if nothing was told."""
+    value = told.get(field, "")
+    if not _clean(value) or not instances:
+        return [True]
+    return [_agree(field, value, getattr(facts, COMPARABLE[field])) for facts in instances]
 
 
 def _agree(field: str, one: str, other: str) -> bool:
