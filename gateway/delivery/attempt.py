@@ -1,0 +1,187 @@
+"""One attempt at delivering one upload: what it holds, and how it writes down what it learned.
+
+Every write asks first whether the upload is still to be delivered and the job still ours; what is learned after a
+cancellation is kept all the same, for the PACS has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Self
+
+from gateway.clock import Clock
+from gateway.delivery.backoff import Backoff
+from gateway.delivery.endpoint import Endpoint
+from gateway.delivery.receipt import IN_PACS, delivered, partial_receipt
+from gateway.delivery.records import ACKNOWLEDGED, STATES, FileOutcome, Item, Memory, seal_outcome
+from gateway.errors import GatewayError
+from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.rows import JobRow, UploadRow
+from gateway.protocol.lifecycle import FileState, UploadState
+from gateway.receipts import Signer
+from gateway.spool import KeyRing, ServiceKeys, Spool, UploadKey
+
+_LOOK_EVERY_S = 1.0
+
+
+class Superseded(Exception):
+    """The upload is no longer to be delivered, or the job is another worker's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the configuration says of all endpoints (CONTRACT 4).
+
+    :param retry_for_s: how long an upload is tried, counted while trying was possible.
+    :param probe_s: how often a misconfigured endpoint is asked.
+    :param study_mismatch: `hold`, `reject` or `warn`.
+    :param checks: files judged at once.
+    """
+
+    retry_for_s: float = 72 * 3600.0
+    backoff: Backoff = field(default_factory=Backoff)
+    probe_s: float = 60.0
+    study_mismatch: str = "hold"
+    checks: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every step needs."""
+
+    ledger: Ledger
+    spool: Spool
+    ring: KeyRing
+    keys: ServiceKeys
+    signer: Signer
+    clock: Clock
+    settings: Settings
+
+
+class Stop:
+    """Says, from any thread, that an upload isn't to be delivered any further."""
+
+    def __init__(self, ledger: Ledger, upload: UploadRow) -> None:
+        self._ledger = ledger
+        self._upload = upload
+        self._flag = threading.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def is_set(self) -> bool:
+        """Ask at least once per MiB."""
+        return self._flag.is_set()
+
+    def set(self) -> None:
+        """Stop for another reason than the upload's state."""
+        self._flag.set()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._look(), name="delivery-stop")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._flag.set()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _look(self) -> None:
+        upload_id = self._upload.upload_id
+        with self._ledger.watch(upload_id) as watch:
+            while not self._flag.is_set():
+                with contextlib.suppress(GatewayError):  # looked at again in a second
+                    row = await self._ledger.read(lambda tx: tx.uploads.get(upload_id))
+                    if row is None or not same(row, self._upload):
+                        self._flag.set()
+                        return
+                await watch.changed(_LOOK_EVERY_S)
+
+
+def same(row: UploadRow, upload: UploadRow) -> bool:
+    """It is still to be delivered, and wasn't stopped in between."""
+    return row.state is UploadState.DELIVERING and row.epoch == upload.epoch and row.key_id is not None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """See the module."""
+
+    tools: Tools
+    job: JobRow
+    upload: UploadRow
+    key: UploadKey
+    endpoint: Endpoint
+    memory: Memory
+    items: list[Item]
+    stop: Stop
+
+    def mine(self, tx: Transaction) -> UploadRow | None:
+        """The upload's row, if this attempt may still write about it."""
+        job = tx.jobs.get(self.job.job_id)
+        if job is None or job.lease_by != self.job.lease_by:
+            return None
+        row = tx.uploads.get(self.upload.upload_id)
+        return row if row is not None and same(row, self.upload) else None
+
+    def sealed_memory(self) -> bytes:
+        """For the job's row."""
+        return self.memory.sealed(self.tools.keys, self.job.job_id)
+
+    async def remember(self) -> None:
+        """Write the memory down now. :raises Superseded: it is nobody's business any more."""
+        sealed = self.sealed_memory()
+
+        def act(tx: Transaction) -> bool:
+            job = tx.jobs.get(self.job.job_id)
+            if job is None or self.mine(tx) is None:
+                return False
+            tx.jobs.save(replace(job, memory_sealed=sealed))
+            return True
+
+        if not await self.tools.ledger.write(act):
+            raise Superseded
+
+    async def record(self, news: Sequence[tuple[Item, FileOutcome]]) -> None:
+        """Write outcomes down, all in one transaction.
+
+        :raises Superseded: they are kept if the upload was cancelled, and in no case goes this attempt on.
+        """
+        if not news:
+            return
+        keys, now = self.tools.keys, self.tools.clock.now()
+        sealed = [(item.file_id, outcome, seal_outcome(keys, item.file_id, outcome)) for item, outcome in news]
+
+        def act(tx: Transaction) -> bool:
+            mine = self.mine(tx)
+            cancelled = None
+            if mine is None:
+                cancelled = tx.uploads.get(self.upload.upload_id)
+                if cancelled is None or cancelled.state is not UploadState.CANCELLED:
+                    return False
+            for file_id, outcome, outcome_sealed in sealed:
+                file = tx.files.get(file_id)
+                if file is None or file.state is FileState.REMOVED:
+                    continue
+                tx.files.save(replace(file, state=STATES[outcome.outcome], outcome_sealed=outcome_sealed))
+                if outcome.outcome == ACKNOWLEDGED:
+                    tx.receipts.note_delivered(
+                        delivered(keys, self.upload.endpoint_id, outcome, self.memory.receipt_id, now)
+                    )
+            if cancelled is not None and any(o.outcome == ACKNOWLEDGED or o.outcome in IN_PACS for _, o, _ in sealed):
+                tx.uploads.save(partial_receipt(tx, cancelled, now=now, signer=self.tools.signer, keys=keys))
+            tx.wake(self.upload.upload_id)
+            return mine is not None
+
+        if not await self.tools.ledger.write(act):
+            raise Superseded
+        for item, outcome in news:
+            item.outcome = outcome
+            item.state = STATES[outcome.outcome]

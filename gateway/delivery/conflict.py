@@ -1,0 +1,91 @@
+"""Is what the PACS has under a UID the instance that was sent to us? Only equal bytes say yes (CONTRACT 6.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gateway.delivery.attempt import Attempt
+from gateway.delivery.receipt import content_mac, instance_mac
+from gateway.delivery.records import ACKNOWLEDGED, FileOutcome, Item
+from gateway.ledger.base import Transaction
+from gateway.receipts import Verification
+from hooks.contract import Instance, LookupRefused
+
+#: Failure reason "duplicate SOP instance" (PS3.7 annex C.5.7).
+DUPLICATE_SOP_INSTANCE = 0x0111
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """This gateway brought something under the same UID to the same endpoint before."""
+
+    same: bool  #: the very bytes
+    at: float
+
+
+def same_patient(item: Item, patient_id: str) -> bool:
+    """By PatientID, where the PACS tells one. (It may be the key of its instances: another one, another instance.)"""
+    return not patient_id.strip() or patient_id.strip() == item.facts.patient_id.strip()
+
+
+async def former_of(attempt: Attempt, items: Iterable[Item]) -> dict[str, Former]:
+    """What was delivered before under the UIDs of these items, by file_id."""
+    endpoint_id, keys = attempt.upload.endpoint_id, attempt.tools.keys
+    macs = [
+        (
+            item.file_id,
+            instance_mac(keys, endpoint_id, item.sop_instance_uid),
+            content_mac(keys, endpoint_id, item.sop_instance_uid, item.sha256),
+        )
+        for item in items
+    ]
+
+    def act(tx: Transaction) -> dict[str, Former]:
+        found = {}
+        for file_id, uid_mac, bytes_mac in macs:
+            row = tx.receipts.delivered(uid_mac)
+            if row is not None:
+                found[file_id] = Former(row.content_mac == bytes_mac, row.delivered_at)
+        return found
+
+    return await attempt.tools.ledger.read(act)
+
+
+async def judge(
+    attempt: Attempt, item: Item, instance: Instance, patient_id: str, former: Former | None
+) -> FileOutcome:
+    """The outcome of an instance whose UID the PACS had before.
+
+    :param instance: to name it to the target; nothing of it is sent.
+    :param patient_id: what the PACS shows with it; empty: nothing.
+    """
+    fits = same_patient(item, patient_id)
+    if former is not None and former.same and fits:
+        return item.became("already_there", verification=Verification.QUERIED)
+    try:
+        digest = await attempt.endpoint.ask(lambda: attempt.endpoint.target.sha256(instance))
+    except LookupRefused:
+        digest = None
+    if digest is not None and digest.lower() == item.sha256:
+        return item.became("already_there", verification=Verification.COMPARED)
+    known_other = former is not None and not former.same
+    unknown_other = not fits and (former is None or not former.same)
+    if digest is not None or known_other or unknown_other:
+        return item.became("failed", code="uid_conflict")
+    return item.became("already_there", warnings=("content_not_compared",), verification=Verification.QUERIED)
+
+
+def is_conflict_unseen(attempt: Attempt, former: Former | None) -> bool:
+    """The PACS doesn't show the UID, and still other bytes of ours are there, or may be: it can't be asked, or
+    they went in so lately that it may not have them in its index yet.
+    """
+    if former is None or former.same:
+        return False
+    fresh = former.at > attempt.tools.clock.now() - attempt.endpoint.config.verify_for_s
+    return attempt.memory.blind or fresh
+
+
+def acknowledged(item: Item, *, warning_reason: int | None = None) -> FileOutcome:
+    """The PACS named it, or shows it since it was sent."""
+    return item.became(ACKNOWLEDGED, reason=warning_reason)

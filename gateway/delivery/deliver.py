@@ -1,0 +1,196 @@
+"""The delivery of one upload, step by step, each of them repeatable.
+
+check -> hold? -> look, send, write down -> look again -> receipt. The state of the upload and of its files in the
+ledger is all that a step goes by; a crash at any line re-runs a step at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.delivery.attempt import Attempt, Stop, Superseded, Tools, same
+from gateway.delivery.breaker import Condition
+from gateway.delivery.check import Checks, needs_check
+from gateway.delivery.claim import Again, Done
+from gateway.delivery.end import fail_pending, finish
+from gateway.delivery.endpoint import WAITS_FOR_ENDPOINT, Endpoint
+from gateway.delivery.hold import Held, Mismatch, identify
+from gateway.delivery.records import Item, Memory, item_of, upload_key_of
+from gateway.delivery.send import send
+from gateway.delivery.verify import give_up, verify
+from gateway.ledger.base import Transaction
+from gateway.ledger.rows import JobRow, UploadRow
+from gateway.spool import UploadKey
+from hooks.contract import Stopped, TargetDown, TargetMisconfigured
+
+log = logging.getLogger("relaypacs.delivery")
+
+PAGE = 500
+#: An endpoint that the configuration no longer has: looked for again after so long.
+NO_ENDPOINT_RETRY_S = 60.0
+
+
+@dataclass(slots=True)
+class _Pause:
+    """Not through yet."""
+
+    wait_s: float
+    code: str
+    counts: bool
+    counted: bool  #: as time in which trying was possible
+
+
+class Deliver:
+    """The handler of `JobKind.DELIVER`."""
+
+    def __init__(self, tools: Tools, checks: Checks, endpoints: Mapping[str, Endpoint]) -> None:
+        self._tools = tools
+        self._checks = checks
+        self._endpoints = endpoints
+        self._stops: set[Stop] = set()
+        self._draining = False
+
+    def drain(self) -> None:
+        """The process is about to end: what runs stops at its next MiB, and is due at once for the next one."""
+        self._draining = True
+        for stop in self._stops:
+            stop.set()
+
+    async def __call__(self, job: JobRow) -> Done | Again:
+        """One attempt."""
+        upload, key = await self._open(job)
+        if upload is None or key is None:
+            return Done()
+        endpoint = self._endpoints.get(upload.endpoint_id)
+        if endpoint is None:
+            log.error("endpoint_unknown upload=%s endpoint=%s", upload.upload_id, upload.endpoint_id)
+            return self._again(NO_ENDPOINT_RETRY_S, "endpoint_unknown")
+        began = self._tools.clock.monotonic()
+        await self._check(upload)
+        attempt = Attempt(
+            self._tools,
+            job,
+            upload,
+            key,
+            endpoint,
+            Memory.of(self._tools.keys, job),
+            [],
+            Stop(self._tools.ledger, upload),
+        )
+        try:
+            pause = await self._attempt(attempt)
+        except Superseded:
+            return Done()
+        if pause is None:
+            return Done(deleted=True)
+        took_s = self._tools.clock.monotonic() - began
+        return Again(
+            self._tools.clock.now() + pause.wait_s,
+            pause.code,
+            attempt.sealed_memory(),
+            took_s + pause.wait_s if pause.counted else 0.0,
+            pause.counts,
+        )
+
+    async def _open(self, job: JobRow) -> tuple[UploadRow | None, UploadKey | None]:
+        def act(tx: Transaction) -> tuple[UploadRow, bytes | None] | None:
+            upload = tx.uploads.get(job.upload_id)
+            if upload is None or not same(upload, upload) or upload.key_id is None:
+                return None
+            return upload, tx.keys.get(upload.key_id)
+
+        found = await self._tools.ledger.read(act)
+        if found is None:
+            return None, None
+        upload, wrapped = found
+        return upload, upload_key_of(upload, self._tools.ring, wrapped)
+
+    def _again(self, wait_s: float, code: str) -> Again:
+        return Again(self._tools.clock.now() + wait_s, code, counts=False)
+
+    async def _check(self, upload: UploadRow) -> None:
+        unjudged = await self._tools.ledger.read(
+            lambda tx: [file.file_id for file in tx.files.page(upload.upload_id) if needs_check(file)]
+        )
+        await self._checks.ensure_all(unjudged)
+
+    async def _load(self, attempt: Attempt) -> None:
+        last, upload_id = "", attempt.upload.upload_id
+        while True:
+            rows = await self._tools.ledger.read(
+                lambda tx, last=last: tx.files.page(upload_id, after=last, limit=PAGE)  # type: ignore[misc] # bound now
+            )
+            if not rows:
+                return
+            attempt.items += [item_of(row, attempt.key, self._tools.keys) for row in rows]
+            last = rows[-1].file_id
+
+    async def _attempt(self, attempt: Attempt) -> _Pause | None:
+        """None: the upload has come to an end, or is held."""
+        await self._load(attempt)
+        if not attempt.memory.receipt_id:
+            attempt.memory.receipt_id = secrets.token_hex(16)
+            await attempt.remember()
+        if attempt.job.tried_s >= self._tools.settings.retry_for_s:
+            await self._gave_up(attempt)
+            return None
+        if not _needs_pacs(attempt.items):
+            await finish(attempt)
+            return None
+        wait_s = attempt.endpoint.breaker.wait_s()
+        if wait_s > 0:
+            return self._waits(attempt, wait_s)
+        async with attempt.stop as stop:
+            self._stops.add(stop)
+            try:
+                if self._draining:
+                    raise Stopped
+                return await self._through(attempt)
+            except Stopped:
+                return _Pause(1.0 if self._draining else 0.0, "stopped", counts=False, counted=False)
+            except TargetDown as error:
+                wait_s = self._tools.settings.backoff.wait_s(attempt.job.attempts + 1, error.retry_after_s)
+                log.warning("target_down upload=%s code=%s", attempt.upload.upload_id, error.code)
+                return _Pause(wait_s, f"{WAITS_FOR_ENDPOINT}{error.code}", counts=True, counted=True)
+            except TargetMisconfigured as error:
+                return _Pause(
+                    self._tools.settings.probe_s, f"{WAITS_FOR_ENDPOINT}{error.code}", counts=False, counted=False
+                )
+            finally:
+                self._stops.discard(stop)
+
+    def _waits(self, attempt: Attempt, wait_s: float) -> _Pause:
+        """Without trying: the endpoint is known not to work."""
+        breaker = attempt.endpoint.breaker
+        down = breaker.condition is Condition.DOWN
+        return _Pause(wait_s, f"{WAITS_FOR_ENDPOINT}{breaker.code}", counts=False, counted=down)
+
+    async def _through(self, attempt: Attempt) -> _Pause | None:
+        try:
+            await identify(attempt)
+        except Held:
+            return None
+        except Mismatch:
+            fail_pending(attempt, "study_mismatch")
+            await finish(attempt)
+            return None
+        if not await send(attempt):
+            wait_s = self._tools.settings.backoff.wait_s(attempt.job.attempts + 1)
+            return _Pause(wait_s, "pacs_busy", counts=True, counted=True)
+        pause_s = await verify(attempt)
+        if pause_s is not None:
+            return _Pause(pause_s, "verifying", counts=False, counted=False)
+        await finish(attempt)
+        return None
+
+    async def _gave_up(self, attempt: Attempt) -> None:
+        give_up(attempt)
+        fail_pending(attempt, "gave_up")
+        await finish(attempt)
+
+
+def _needs_pacs(items: list[Item]) -> bool:
+    return any(item.pending or item.acknowledged for item in items)

@@ -1,0 +1,193 @@
+"""The end of a delivery, and what a person may do after it.
+
+One transaction makes everything true at once: files, index of what was delivered, receipt, state, audit, and that
+no job is left.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.delivery.attempt import Attempt, Superseded
+from gateway.delivery.endpoint import ACTOR
+from gateway.delivery.receipt import IN_PACS, End, end_of, issue, warning
+from gateway.delivery.records import STATES, FileOutcome, Item, Memory, client_id, open_list, seal_list, seal_outcome
+from gateway.errors import Conflict
+from gateway.ledger.base import JOBS, PURGE, Transaction
+from gateway.ledger.rows import FileRow, JobKind, JobRow, UploadRow
+from gateway.protocol.lifecycle import FileState, UploadEvent, after
+from gateway.spool import ServiceKeys
+
+log = logging.getLogger("relaypacs.delivery")
+
+#: States of files that a retry sends again. `rejected` ones would be rejected again, `lost` ones can't be read.
+RETRIED_STATES = frozenset({FileState.FAILED})
+
+
+def fail_pending(attempt: Attempt, code: str) -> None:
+    """Whatever isn't in the PACS yet won't be."""
+    for item in attempt.items:
+        if item.pending:
+            item.outcome = item.became("failed", code=code)
+
+
+def settle_rest(attempt: Attempt) -> None:
+    """Give every item its final outcome: repeats follow the file they repeat, half files were left out."""
+    settled: dict[tuple[str, str], FileOutcome] = {}
+    for item in attempt.items:
+        if item.outcome is not None and item.outcome.sop_instance_uid:
+            twins = (item.sop_instance_uid, item.sha256)
+            if item.outcome.outcome in IN_PACS or twins not in settled:
+                settled[twins] = item.outcome
+    for item in attempt.items:
+        if item.state is FileState.REMOVED or item.outcome is not None:
+            continue
+        if not item.pending:
+            item.outcome = _unjudged(item)
+            continue
+        twin = settled.get((item.sop_instance_uid, item.sha256))
+        if twin is None:
+            item.outcome = item.became("failed", code="not_acknowledged")
+        elif twin.outcome in IN_PACS:
+            item.outcome = item.became(
+                "already_there", warnings=("duplicate_in_upload",), verification=twin.verification
+            )
+        else:
+            item.outcome = item.became("failed", code=twin.code or "not_acknowledged")
+
+
+def _unjudged(item: Item) -> FileOutcome:
+    if item.state is FileState.RECEIVING:
+        return FileOutcome("skipped", code="incomplete")
+    if item.state is FileState.SKIPPED:
+        return FileOutcome("skipped", code="declared")
+    return FileOutcome("failed", code="data_lost" if item.state is FileState.LOST else "not_checked")
+
+
+async def finish(attempt: Attempt, *extra: str) -> End:
+    """Write the end down.
+
+    :param extra: codes of warnings of the upload as a whole.
+    :raises Superseded: the upload was stopped in between.
+    """
+    settle_rest(attempt)
+    tools, upload_id, receipt_id = attempt.tools, attempt.upload.upload_id, attempt.memory.receipt_id
+    keys, now = tools.keys, tools.clock.now()
+    if attempt.memory.unidentified:
+        extra = (*extra, "identity_not_checked")
+    sealed = [(item, seal_outcome(keys, item.file_id, item.outcome)) for item in attempt.items if item.outcome]
+    outcomes = [(item.file_id, item.outcome) for item in attempt.items if item.outcome]
+
+    def act(tx: Transaction) -> End | None:
+        upload = attempt.mine(tx)
+        if upload is None:
+            return None
+        names: dict[str, str] = {}
+        for item, outcome_sealed in sealed:
+            file = tx.files.get(item.file_id)
+            if file is None or item.outcome is None:
+                continue
+            names[file.file_id] = client_id(keys, file)
+            if file.state is not FileState.REMOVED:
+                _save(tx, file, item.outcome, outcome_sealed)
+        told = [(outcome, names[file_id]) for file_id, outcome in outcomes if file_id in names]
+        kept = open_list(keys.records, upload.warnings_sealed, "warnings", upload_id)
+        end = end_of(told, kept + [warning(code) for code in extra])
+        issue(
+            tx, upload, outcomes,
+            receipt_id=receipt_id, verification=end.verification, now=now, signer=tools.signer, keys=keys,
+        )  # fmt: skip
+        tx.uploads.save(_ended(upload, end, receipt_id, now, keys))
+        detail = {"endpoint": upload.endpoint_id, "state": str(after(upload.state, end.event)), **end.counts}
+        tx.audit.append("upload.delivered", at=now, actor=ACTOR, upload_id=upload_id, detail=detail)
+        tx.jobs.delete(attempt.job.job_id)
+        tx.wake(upload_id)
+        tx.wake(PURGE)
+        return end
+
+    end = await tools.ledger.write(act)
+    if end is None:
+        raise Superseded
+    log.info("upload_delivered upload=%s endpoint=%s event=%s", upload_id, attempt.upload.endpoint_id, end.event)
+    return end
+
+
+def _save(tx: Transaction, file: FileRow, outcome: FileOutcome, sealed: bytes) -> None:
+    lost = file.state is FileState.LOST
+    state = FileState.LOST if lost else STATES[outcome.outcome]
+    tx.files.save(replace(file, state=state, outcome_sealed=sealed))
+
+
+def _ended(upload: UploadRow, end: End, receipt_id: str, now: float, keys: ServiceKeys) -> UploadRow:
+    return replace(
+        upload,
+        state=after(upload.state, end.event),
+        warnings_sealed=seal_list(keys.records, end.warnings, "warnings", upload.upload_id),
+        studies_sealed=seal_list(keys.records, end.studies, "studies", upload.upload_id),
+        receipt_id=receipt_id,
+        finished_at=now,
+    )
+
+
+def hold(tx: Transaction, upload: UploadRow, job: JobRow, codes: tuple[str, ...], now: float) -> None:
+    """A person has to look at it before anything is sent; the job is done."""
+    tx.uploads.save(replace(upload, state=after(upload.state, UploadEvent.HOLD), held_codes=",".join(codes)))
+    tx.audit.append("upload.held", at=now, actor=ACTOR, upload_id=upload.upload_id, detail={"codes": list(codes)})
+    tx.jobs.delete(job.job_id)
+    tx.wake(upload.upload_id)
+
+
+def release(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, clock: Clock, keys: ServiceKeys) -> None:
+    """A person has looked at a held upload: it goes, and isn't held again.
+
+    :param reason: for the audit trail; the caller sees to it that it names no patient.
+    :raises Conflict, Gone: it isn't held.
+    """
+    now = clock.now()
+    row = replace(upload, state=after(upload.state, UploadEvent.RELEASE), held_codes="")
+    tx.uploads.save(row)
+    _new_job(tx, row, now, keys, Memory(released=True))
+    _note(tx, "upload.released", row, now, actor, {"reason": reason})
+
+
+def retry(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, clock: Clock, keys: ServiceKeys) -> int:
+    """Send what failed once more. How many files that is.
+
+    :raises Conflict, Gone: nothing failed, or the upload isn't partial or failed, or its bytes are erased.
+    """
+    now = clock.now()
+    state = after(upload.state, UploadEvent.RETRY)
+    if upload.key_id is None:
+        raise Conflict("the bytes of this upload are erased", state=str(upload.state))
+    files = list(_retried(tx, upload))
+    if not files:
+        raise Conflict("no file of this upload can be sent again", state=str(upload.state))
+    for file in files:
+        tx.files.save(replace(file, state=FileState.QUEUED, outcome_sealed=None))
+    row = replace(upload, state=state, finished_at=None, warnings_sealed=None, held_codes="")
+    tx.uploads.save(row)
+    _new_job(tx, row, now, keys, Memory(released=True))
+    _note(tx, "upload.retried", row, now, actor, {"reason": reason, "files": len(files)})
+    return len(files)
+
+
+def _retried(tx: Transaction, upload: UploadRow) -> Iterator[FileRow]:
+    for file in tx.files.page(upload.upload_id):
+        if file.state in RETRIED_STATES and file.facts_sealed is not None and file.key_id is not None:
+            yield file
+
+
+def _new_job(tx: Transaction, upload: UploadRow, now: float, keys: ServiceKeys, memory: Memory) -> None:
+    blank = JobRow(0, JobKind.DELIVER, upload.upload_id, None, now, 0, 0.0, None, None, None, "")
+    job_id = tx.jobs.insert(blank)
+    tx.jobs.save(replace(blank, job_id=job_id, memory_sealed=memory.sealed(keys, job_id)))
+
+
+def _note(tx: Transaction, event: str, upload: UploadRow, now: float, actor: str, detail: dict[str, Any]) -> None:
+    tx.audit.append(event, at=now, actor=actor, upload_id=upload.upload_id, detail=detail)
+    tx.wake(upload.upload_id)
+    tx.wake(JOBS)

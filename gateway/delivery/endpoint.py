@@ -1,0 +1,131 @@
+"""A PACS as delivery sees it: its target, its breaker, and how much of it may be used at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+from gateway.clock import Clock
+from gateway.delivery.backoff import Backoff
+from gateway.delivery.breaker import Breaker, Condition
+from gateway.delivery.threads import in_thread
+from gateway.ledger.base import JOBS, Ledger, Transaction
+from gateway.ledger.rows import JobKind
+from hooks.contract import Stopped, Target, TargetDown, TargetError, TargetMisconfigured
+
+log = logging.getLogger("relaypacs.delivery")
+T = TypeVar("T")
+
+ACTOR = "gateway"
+#: `last_code` of a job that waits for its endpoint; the rest of it is the target's own code.
+WAITS_FOR_ENDPOINT = "endpoint_"
+_HASTENED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointTarget:
+    """What the configuration says of an endpoint (CONTRACT 4).
+
+    :param identity: `check` or `as-is`.
+    :param connections: requests at once, over all uploads.
+    """
+
+    target: Target
+    identity: str = "check"
+    verify: bool = True
+    verify_for_s: float = 600.0
+    connections: int = 4
+    batch_instances: int = 10
+    batch_bytes: int = 16 << 20
+
+
+class Endpoint:
+    """One endpoint at work."""
+
+    def __init__(
+        self, endpoint_id: str, config: EndpointTarget, ledger: Ledger, clock: Clock, backoff: Backoff, probe_s: float
+    ) -> None:
+        self.endpoint_id = endpoint_id
+        self.config = config
+        self.breaker = Breaker(clock, backoff, probe_s=probe_s)
+        self.batch_bytes = config.batch_bytes  #: goes down when the PACS says 413
+        self._ledger = ledger
+        self._clock = clock
+        self._seats = asyncio.Semaphore(config.connections)
+        self._studies: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def target(self) -> Target:
+        """The PACS's hook."""
+        return self.config.target
+
+    def study(self, study_instance_uid: str) -> asyncio.Lock:
+        """Held from the look at a study until what was sent of it is written down: of two uploads with the same
+        instance the second sees what the first did.
+        """
+        lock = self._studies.get(study_instance_uid)
+        if lock is None:
+            lock = self._studies[study_instance_uid] = asyncio.Lock()
+        return lock
+
+    async def ask(self, act: Callable[[], T]) -> T:
+        """Call the target in a thread, and let the breaker know how it went.
+
+        :raises TargetError: as the target does.
+        """
+        async with self._seats:
+            try:
+                answer = await in_thread(act)
+            except TargetDown as error:
+                if self.breaker.failed(error.code, error.retry_after_s):
+                    await self._note("endpoint.down", error.code)
+                raise
+            except TargetMisconfigured as error:
+                if self.breaker.refused(error.code):
+                    await self._note("endpoint.misconfigured", error.code)
+                raise
+            except Stopped:
+                self.breaker.withdrew()
+                raise
+            except TargetError:
+                await self._answered()
+                raise
+            except BaseException:
+                self.breaker.withdrew()
+                raise
+            await self._answered()
+            return answer
+
+    async def _answered(self) -> None:
+        if self.breaker.answered():
+            await self._note("endpoint.up", "")
+
+    async def _note(self, event: str, code: str) -> None:
+        """One event for the change of an endpoint; if it is up again, who waits for it is due."""
+        level = logging.INFO if self.breaker.condition is Condition.UP else logging.ERROR
+        log.log(level, "%s endpoint=%s code=%s", event, self.endpoint_id, code)
+        now = self._clock.now()
+
+        def act(tx: Transaction) -> None:
+            detail = {"endpoint": self.endpoint_id} | ({"code": code} if code else {})
+            tx.audit.append(event, at=now, actor=ACTOR, detail=detail)
+            if event == "endpoint.up":
+                _hasten(tx, self.endpoint_id, now)
+                tx.wake(JOBS)
+
+        await self._ledger.write(act)
+
+
+def _hasten(tx: Transaction, endpoint_id: str, now: float) -> None:
+    for job in tx.jobs.page(after=0, limit=_HASTENED_AT_ONCE):
+        if job.kind is not JobKind.DELIVER or job.lease_by is not None or job.due_at <= now:
+            continue
+        if not job.last_code.startswith(WAITS_FOR_ENDPOINT):
+            continue
+        upload = tx.uploads.get(job.upload_id)
+        if upload is not None and upload.endpoint_id == endpoint_id:
+            tx.jobs.save(replace(job, due_at=now))

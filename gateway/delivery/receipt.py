@@ -1,0 +1,241 @@
+"""The end of an upload, or of its cancelled delivery, as rows: receipt, warnings, outcome per study.
+
+Pure transactions over outcomes that are written down; no PACS is asked here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.delivery.records import (
+    ACKNOWLEDGED,
+    FileOutcome,
+    client_id,
+    open_list,
+    open_outcome,
+    seal_list,
+    seal_outcome,
+)
+from gateway.ledger.base import Transaction
+from gateway.ledger.rows import DeliveredRow, ReceiptRow, UploadRow
+from gateway.protocol.lifecycle import FileState, UploadEvent
+from gateway.receipts import InstanceProof, ProofOutcome, Signer, Skipped, Verification, receipt_payload
+from gateway.spool import ServiceKeys
+
+#: Warnings of one code that are listed one by one; of the rest only their number is told.
+LISTED_PER_CODE = 100
+
+IN_PACS = frozenset({"stored", "warning", "already_there"})
+_WEAKEST = (Verification.ACKNOWLEDGED, Verification.QUERIED, Verification.COMPARED)
+
+#: What a code of an outcome says to its uploader; no value of a file is ever put in.
+MESSAGES: Mapping[str, str] = {
+    "already_in_pacs": "the PACS had it already",
+    "content_not_compared": "the PACS had an instance with this SOPInstanceUID, and its bytes can't be read to compare",
+    "data_lost": "stored bytes of this file are damaged; send it again",
+    "duplicate_in_upload": "the same instance is in this upload more than once",
+    "gave_up": "the PACS could not be reached for too long; the bytes are kept for a retry",
+    "identity_not_checked": "the PACS can't be asked who has this PatientID",
+    "not_acknowledged": "the PACS did not say that it took this instance",
+    "not_yet_visible": "the PACS said that it took this instance, and doesn't show it yet",
+    "partial_left_in_pacs": "some instances had reached the PACS before the upload was cancelled",
+    "pacs_warning": "the PACS took this instance with a warning",
+    "refused_by_pacs": "the PACS refused this instance",
+    "study_mismatch": "what was declared of the patient doesn't fit the files",
+    "too_large_for_pacs": "the PACS takes no instance of this size",
+    "uid_conflict": "another instance has this SOPInstanceUID; this one was not stored",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What an upload came to.
+
+    :param event: for `lifecycle.after`.
+    :param verification: weakest that holds for all instances in the PACS.
+    """
+
+    event: UploadEvent
+    verification: Verification
+    studies: list[dict[str, Any]]
+    warnings: list[dict[str, str]]
+    counts: dict[str, int]
+
+
+def warning(code: str, *, file_id: str = "", sop_instance_uid: str = "", reason: str = "") -> dict[str, str]:
+    """One entry of an upload's `warnings` (CONTRACT 2.2)."""
+    told = {"code": code, "file_id": file_id, "sop_instance_uid": sop_instance_uid, "reason": reason}
+    message = MESSAGES.get(code, code.replace("_", " "))
+    return {name: value for name, value in told.items() if value} | {"message": message}
+
+
+def end_of(outcomes: Iterable[tuple[FileOutcome, str]], extra: Sequence[dict[str, str]] = ()) -> End:
+    """The end that these outcomes make.
+
+    :param outcomes: of every file, with the client's name of it.
+    :param extra: warnings of the upload as a whole.
+    """
+    counts: Counter[str] = Counter()
+    per_study: dict[str, Counter[str]] = {}
+    weakest = len(_WEAKEST) - 1
+    listed: Counter[str] = Counter()
+    warnings = list(extra)
+    for outcome, name in outcomes:
+        kind = "stored" if outcome.outcome == "warning" else outcome.outcome
+        counts[kind] += 1
+        if outcome.study_instance_uid:
+            per_study.setdefault(outcome.study_instance_uid, Counter())[kind] += 1
+        if kind in IN_PACS:
+            weakest = min(weakest, _WEAKEST.index(Verification(outcome.verification or Verification.ACKNOWLEDGED)))
+        for code in _codes(outcome):
+            listed[code] += 1
+            if listed[code] <= LISTED_PER_CODE:
+                warnings.append(
+                    warning(code, file_id=name, sop_instance_uid=outcome.sop_instance_uid, reason=outcome.reason)
+                )
+    for code, number in listed.items():
+        if number > LISTED_PER_CODE:
+            more = warning(code)
+            warnings.append({**more, "message": f"{more['message']} ({number - LISTED_PER_CODE} more files)"})
+    good = counts["stored"] + counts["already_there"]
+    bad = counts["failed"] + counts["rejected"]
+    if not good:
+        event, weakest = UploadEvent.NOT_DELIVERED, 0
+    else:
+        event = UploadEvent.DELIVERED_PARTLY if bad else UploadEvent.DELIVERED
+    studies = [
+        {"study_instance_uid": uid}
+        | {kind: per_study[uid][kind] for kind in ("stored", "already_there", "rejected", "failed")}
+        for uid in sorted(per_study)
+    ]
+    return End(event, _WEAKEST[weakest], studies, warnings, dict(counts))
+
+
+def _codes(outcome: FileOutcome) -> list[str]:
+    """Codes that the upload's warnings name: all of a file's own, and why it isn't in the PACS."""
+    codes = list(outcome.warnings)
+    if outcome.outcome == "warning":
+        codes.append("pacs_warning")
+    elif outcome.outcome not in IN_PACS and outcome.code:
+        codes.append(outcome.code)
+    return codes
+
+
+def issue(
+    tx: Transaction,
+    upload: UploadRow,
+    outcomes: Iterable[tuple[str, FileOutcome]],
+    *,
+    receipt_id: str,
+    verification: Verification,
+    now: float,
+    signer: Signer,
+    keys: ServiceKeys,
+) -> None:
+    """Write the signed receipt, and note what was delivered.
+
+    :param outcomes: file_id and outcome of every file.
+    """
+    proofs, skipped = [], []
+    for file_id, outcome in outcomes:
+        if outcome.outcome == "skipped":
+            skipped.append(Skipped(outcome.code or "skipped", file_id))
+            continue
+        proofs.append(
+            InstanceProof(
+                outcome.study_instance_uid,
+                outcome.sop_class_uid,
+                outcome.sop_instance_uid,
+                outcome.sha256,
+                ProofOutcome(outcome.outcome),
+                outcome.reason or outcome.code or None,
+            )
+        )
+        if outcome.outcome in IN_PACS and "content_not_compared" not in outcome.warnings:
+            tx.receipts.note_delivered(delivered(keys, upload.endpoint_id, outcome, receipt_id, now))
+    declared = open_list(keys.records, upload.skipped_sealed, "skipped", upload.upload_id)
+    skipped += [Skipped(str(one.get("reason", "declared"))) for one in declared if isinstance(one, dict)]
+    payload = receipt_payload(
+        receipt_id=receipt_id,
+        upload_id=upload.upload_id,
+        endpoint_id=upload.endpoint_id,
+        created_at=upload.created_at,
+        completed_at=upload.completed_at,
+        delivered_at=now,
+        verification=verification,
+        instances=proofs,
+        skipped=skipped,
+    )
+    jws_sealed = keys.records.seal(signer.sign(payload).encode(), context=f"receipts|jws|{receipt_id}")
+    tx.receipts.insert(ReceiptRow(receipt_id, upload.upload_id, signer.kid, jws_sealed, now))
+
+
+def delivered(keys: ServiceKeys, endpoint_id: str, outcome: FileOutcome, receipt_id: str, now: float) -> DeliveredRow:
+    """The row that says: these bytes are under this UID at this endpoint."""
+    return DeliveredRow(
+        instance_mac(keys, endpoint_id, outcome.sop_instance_uid),
+        content_mac(keys, endpoint_id, outcome.sop_instance_uid, outcome.sha256),
+        receipt_id,
+        now,
+    )
+
+
+def instance_mac(keys: ServiceKeys, endpoint_id: str, sop_instance_uid: str) -> bytes:
+    """Key of `DeliveredRow`."""
+    return keys.index_mac(f"{endpoint_id}|{sop_instance_uid}".encode())
+
+
+def content_mac(keys: ServiceKeys, endpoint_id: str, sop_instance_uid: str, sha256: str) -> bytes:
+    """Tells the same bytes from others."""
+    return keys.index_mac(f"{endpoint_id}|{sop_instance_uid}|{sha256}".encode())
+
+
+def partial_receipt(tx: Transaction, upload: UploadRow, *, now: float, signer: Signer, keys: ServiceKeys) -> UploadRow:
+    """A receipt for what the PACS took of an upload that is being cancelled.
+
+    Returns the upload's row with receipt and warnings, to be saved by the caller; as it was if nothing had left.
+    Files that the PACS named are `stored`, as acknowledged. May be called again when a late answer came.
+    """
+    taken: list[tuple[str, FileOutcome]] = []
+    names: list[str] = []
+    maybe = False
+    for row in tx.files.page(upload.upload_id):
+        outcome = None if row.outcome_sealed is None else open_outcome(keys, row.file_id, row.outcome_sealed)
+        maybe = maybe or (row.state is FileState.SENDING and outcome is None)
+        if outcome is not None and outcome.outcome == ACKNOWLEDGED:
+            outcome = stored(outcome, Verification.ACKNOWLEDGED)
+            sealed = seal_outcome(keys, row.file_id, outcome)
+            tx.files.save(replace(row, state=FileState.STORED, outcome_sealed=sealed))
+        if outcome is not None and outcome.outcome in IN_PACS:
+            taken.append((row.file_id, outcome))
+            names.append(client_id(keys, row))
+    if not taken and not maybe:
+        return upload
+    left = warning("partial_left_in_pacs")
+    end = end_of(zip((outcome for _, outcome in taken), names, strict=True), [left])
+    receipt_id = upload.receipt_id
+    if taken:
+        receipt_id = secrets.token_hex(16)
+        issue(
+            tx, upload, taken, receipt_id=receipt_id, verification=end.verification, now=now, signer=signer, keys=keys
+        )
+    return replace(
+        upload,
+        receipt_id=receipt_id,
+        warnings_sealed=seal_list(keys.records, end.warnings, "warnings", upload.upload_id),
+        studies_sealed=seal_list(keys.records, end.studies, "studies", upload.upload_id),
+    )
+
+
+def stored(outcome: FileOutcome, verification: Verification, *more: str) -> FileOutcome:
+    """An acknowledged outcome made final; `more`: warnings."""
+    return replace(
+        outcome,
+        outcome="warning" if outcome.reason else "stored",
+        verification=str(verification),
+        warnings=outcome.warnings + more,
+    )

@@ -1,0 +1,318 @@
+"""Instances into the PACS: looked for first, sent in batches, asked for again before anything is sent twice.
+
+The order in which things become true, for each instance:
+1. the PACS was asked what it has of the study; what is there already is judged, never sent;
+2. the file is `sending` in the ledger: it was absent before, and from now on it may be there;
+3. bytes leave;
+4. what the PACS said of each is in the ledger.
+A crash after 2 leaves `sending`: if the instance is there at the next look, it is the one that was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from gateway.delivery.attempt import Attempt, Superseded
+from gateway.delivery.batch import batches, halves
+from gateway.delivery.check import mark_lost
+from gateway.delivery.conflict import (
+    DUPLICATE_SOP_INSTANCE,
+    Former,
+    acknowledged,
+    former_of,
+    is_conflict_unseen,
+    judge,
+    same_patient,
+)
+from gateway.delivery.records import FileOutcome, Item
+from gateway.delivery.spooled import Broken, Place, opener, place_of
+from gateway.errors import Damaged
+from gateway.ledger.base import Transaction
+from gateway.protocol.lifecycle import WHOLE_STATES, FileState
+from hooks.contract import BatchTooLarge, Instance, LookupRefused, Outcome, OutcomeKind, Source, Stopped, TargetError
+
+MIN_BATCH_BYTES = 64 << 10
+
+T = TypeVar("T")
+
+
+async def send(attempt: Attempt) -> bool:
+    """Bring every pending instance in. False: some are to be tried again later.
+
+    :raises TargetDown, TargetMisconfigured, Stopped: see the hooks' contract.
+    :raises Superseded: the upload is not to be delivered any more.
+    :raises Unavailable: the spool's storage failed.
+    """
+    await _settle_duplicates(attempt)
+    studies = sorted({item.study_instance_uid for item in attempt.items if item.pending})
+    if not studies:
+        return True
+    async with contextlib.AsyncExitStack() as held:
+        for study in studies:  # sorted: two uploads can't wait for each other
+            await held.enter_async_context(attempt.endpoint.study(study))
+        return await Sending(attempt).run(studies)
+
+
+async def _settle_duplicates(attempt: Attempt) -> None:
+    """One UID twice in an upload, with other bytes: the later one is a conflict. (With the same bytes: see `end`.)"""
+    first = firsts(attempt.items)
+    conflicts = [
+        (item, item.became("failed", code="uid_conflict"))
+        for item in attempt.items
+        if item.pending and first[item.sop_instance_uid].sha256 != item.sha256
+    ]
+    await attempt.record(conflicts)
+
+
+def firsts(items: Iterable[Item]) -> dict[str, Item]:
+    """The first file of each SOPInstanceUID: one that is dealt with, else the one that was whole first."""
+    first: dict[str, Item] = {}
+    for item in sorted(items, key=lambda item: (item.pending, item.whole_at, item.file_id)):
+        if item.judgement is None or item.judgement.facts is None:
+            continue
+        if item.outcome is not None and item.outcome.outcome == "failed":
+            continue
+        first.setdefault(item.sop_instance_uid, item)
+    return first
+
+
+class Sending:
+    """The sending of one attempt."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._endpoint = attempt.endpoint
+        self._first = firsts(attempt.items)
+        self._unknown: list[Item] = []
+        self._busy = False
+
+    async def run(self, studies: Sequence[str]) -> bool:
+        """See `send`."""
+        to_send: list[Item] = []
+        for study in studies:
+            to_send += await self._absent(study, self._pending(study))
+        await self._batches(to_send)
+        if self._unknown:
+            await self._one_by_one()
+        return not self._busy
+
+    def _pending(self, study: str) -> list[Item]:
+        return [
+            item
+            for item in self._attempt.items
+            if item.pending and item.study_instance_uid == study and self._first[item.sop_instance_uid] is item
+        ]
+
+    async def _absent(self, study: str, items: Sequence[Item]) -> list[Item]:
+        """Those that the PACS doesn't have; what it has is judged and written down."""
+        attempt = self._attempt
+        shown = await self._look(study, items)
+        formers = await former_of(attempt, items)
+        absent: list[Item] = []
+        news: list[tuple[Item, FileOutcome]] = []
+        there: list[Item] = []
+        for item in items:
+            former = formers.get(item.file_id)
+            if item.sop_instance_uid not in shown:
+                if not item.sent and is_conflict_unseen(attempt, former):
+                    news.append((item, item.became("failed", code="uid_conflict")))
+                else:
+                    absent.append(item)
+            elif self._is_ours(item, shown[item.sop_instance_uid], former):
+                news.append((item, acknowledged(item)))
+            else:
+                there.append(item)
+        await attempt.record(news)
+        await self._judge(there, shown, formers)
+        return absent
+
+    async def _look(self, study: str, items: Sequence[Item]) -> dict[str, str]:
+        """SOPInstanceUID -> PatientID of what the PACS shows of the study."""
+        series = sorted({item.facts.series_instance_uid for item in items})
+        try:
+            return await self._endpoint.ask(lambda: self._endpoint.target.present(study, series))
+        except LookupRefused:
+            if not self._attempt.memory.blind:
+                self._attempt.memory.blind = True
+                await self._attempt.remember()
+            return {}
+
+    @staticmethod
+    def _is_ours(item: Item, patient_id: str, former: Former | None) -> bool:
+        """It was absent, may have been sent, and is there now."""
+        return item.sent and same_patient(item, patient_id) and (former is None or former.same)
+
+    async def _judge(self, there: Sequence[Item], shown: dict[str, str], formers: dict[str, Former]) -> None:
+        async def one(item: Item) -> None:
+            if self._attempt.stop.is_set():
+                raise Stopped
+            patient_id, former = shown.get(item.sop_instance_uid, ""), formers.get(item.file_id)
+            outcome = await judge(self._attempt, item, _named(item), patient_id, former)
+            await self._attempt.record([(item, outcome)])
+
+        await self._each(there, one)
+
+    async def _batches(self, items: Sequence[Item]) -> None:
+        # A batch that keeps failing as a whole is made smaller from attempt to attempt: one bad instance shall not
+        # hold the others back.
+        attempts = min(self._attempt.job.attempts, 10)
+        most = max(1, self._endpoint.config.batch_instances >> attempts)
+        await self._each(batches(items, max_instances=most, max_bytes=self._endpoint.batch_bytes), self._deliver)
+
+    async def _each(self, things: Iterable[T], act: Callable[[T], Awaitable[None]]) -> None:
+        """`act` on each, several at once. After an error none is begun; those under way come to their end."""
+        waiting, errors = iter(things), list[Exception]()
+
+        async def work() -> None:
+            for thing in waiting:
+                if errors:
+                    return
+                try:
+                    await act(thing)
+                except Exception as error:  # noqa: BLE001 # raised below, when the others are through
+                    errors.append(error)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._endpoint.config.connections):
+                group.create_task(work())
+        if errors:
+            raise min(errors, key=lambda error: not isinstance(error, Superseded))
+
+    async def _deliver(self, batch: list[Item]) -> None:
+        """Send a batch, smaller if it has to be, and write down what became of it."""
+        try:
+            outcomes = await self._send(batch)
+        except BatchTooLarge:
+            size_bytes = sum(item.size_bytes for item in batch)
+            self._endpoint.batch_bytes = max(MIN_BATCH_BYTES, min(self._endpoint.batch_bytes, size_bytes // 2))
+            if len(batch) == 1:
+                await self._attempt.record([(batch[0], batch[0].became("failed", code="too_large_for_pacs"))])
+                return
+            for half in halves(batch):
+                await self._deliver(half)
+            return
+        await self._note(batch, outcomes)
+        self._unknown += [item for item in batch if item.pending and _kind(outcomes, item) is OutcomeKind.UNKNOWN]
+
+    async def _send(self, batch: Sequence[Item]) -> dict[str, Outcome]:
+        """Mark as `sending`, then send. Those that were taken out in the meantime have no outcome."""
+        attempt = self._attempt
+        if attempt.stop.is_set():
+            raise Stopped
+        places = await self._mark(batch)
+        broken = Broken()
+        instances = [
+            _named(item, broken.watched(item.file_id, opener(attempt.tools.spool, attempt.key, places[item.file_id])))
+            for item in batch
+            if item.file_id in places
+        ]
+        if not instances:
+            return {}
+        try:
+            return await self._endpoint.ask(lambda: self._endpoint.target.deliver(instances, attempt.stop.is_set))
+        except (Damaged, TargetError):
+            if broken.unavailable is not None:
+                raise broken.unavailable from None
+            if not broken.damaged:
+                raise
+        await self._lost(broken.damaged)
+        return await self._send([item for item in batch if item.file_id not in broken.damaged])
+
+    async def _mark(self, batch: Sequence[Item]) -> dict[str, Place]:
+        attempt = self._attempt
+
+        def act(tx: Transaction) -> dict[str, Place] | None:
+            if attempt.mine(tx) is None:
+                return None
+            places = {}
+            for item in batch:
+                file = tx.files.get(item.file_id)
+                if file is None or file.state not in WHOLE_STATES:
+                    continue
+                if file.state is not FileState.SENDING:
+                    tx.files.save(replace(file, state=FileState.SENDING))
+                places[item.file_id] = place_of(tx, file)
+            return places
+
+        places = await attempt.tools.ledger.write(act)
+        if places is None:
+            raise Superseded
+        for item in batch:
+            item.state = FileState.SENDING if item.file_id in places else FileState.REMOVED
+        return places
+
+    async def _lost(self, file_ids: set[str]) -> None:
+        tools = self._attempt.tools
+        now = tools.clock.now()
+
+        def act(tx: Transaction) -> None:
+            for file_id in file_ids:
+                mark_lost(tx, file_id, tools.keys, now)
+
+        await tools.ledger.write(act)
+        for item in self._attempt.items:
+            if item.file_id in file_ids:
+                item.state, item.outcome = FileState.LOST, FileOutcome("failed", code="data_lost")
+
+    async def _note(self, batch: Sequence[Item], outcomes: dict[str, Outcome]) -> None:
+        """Write down what the PACS said for good."""
+        news: list[tuple[Item, FileOutcome]] = []
+        duplicates: list[Item] = []
+        for item in batch:
+            said = outcomes.get(item.file_id)
+            if said is None or said.kind is OutcomeKind.UNKNOWN:
+                continue
+            if said.kind is OutcomeKind.BUSY:
+                self._busy = True
+            elif said.kind is OutcomeKind.STORED:
+                news.append((item, acknowledged(item, warning_reason=said.warning)))
+            elif said.reason == DUPLICATE_SOP_INSTANCE:
+                duplicates.append(item)
+            else:
+                news.append((item, item.became("failed", code="refused_by_pacs", reason=said.reason)))
+        await self._attempt.record(news)
+        if duplicates:
+            await self._judge(duplicates, {}, await former_of(self._attempt, duplicates))
+
+    async def _one_by_one(self) -> None:
+        """Named nowhere in the answer: if they aren't there, alone once more, then one last look."""
+        items, self._unknown = self._unknown, []
+        absent = await self._absent_of(items)
+        await self._each([[item] for item in absent], self._deliver)
+        still, self._unknown = self._unknown, []
+        missing = await self._absent_of(still)
+        await self._attempt.record([(item, item.became("failed", code="not_acknowledged")) for item in missing])
+
+    async def _absent_of(self, items: Sequence[Item]) -> list[Item]:
+        absent: list[Item] = []
+        for study in sorted({item.study_instance_uid for item in items}):
+            absent += await self._absent(study, [item for item in items if item.study_instance_uid == study])
+        return absent
+
+
+def _kind(outcomes: dict[str, Outcome], item: Item) -> OutcomeKind | None:
+    """None: it wasn't sent."""
+    said = outcomes.get(item.file_id)
+    return None if said is None else said.kind
+
+
+def _named(item: Item, open_file: object = None) -> Instance:
+    facts = item.facts
+    return Instance(
+        item.file_id,
+        facts.sop_class_uid,
+        facts.sop_instance_uid,
+        facts.study_instance_uid,
+        facts.series_instance_uid,
+        item.size_bytes,
+        item.sha256,
+        open_file if callable(open_file) else _unread,
+    )
+
+
+def _unread() -> Source:
+    raise Damaged("an instance that is only looked for has no bytes")

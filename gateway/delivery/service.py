@@ -1,0 +1,77 @@
+"""Delivery as the rest of the gateway sees it: handlers for the workers, and acts for those who cancel or decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.clock import Clock
+from gateway.delivery.attempt import Settings, Tools
+from gateway.delivery.breaker import Condition
+from gateway.delivery.check import Checks
+from gateway.delivery.claim import Handler
+from gateway.delivery.deliver import Deliver
+from gateway.delivery.end import release, retry
+from gateway.delivery.endpoint import Endpoint, EndpointTarget
+from gateway.delivery.receipt import partial_receipt
+from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.rows import JobKind, UploadRow
+from gateway.receipts import Signer
+from gateway.spool import KeyRing, ServiceKeys, Spool
+from hooks.contract import Check
+
+
+class Delivery:
+    """Brings uploads into their PACS.
+
+    :param targets: by endpoint_id.
+    :param check: judges instances; called from several threads at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        spool: Spool,
+        ring: KeyRing,
+        keys: ServiceKeys,
+        targets: Mapping[str, EndpointTarget],
+        check: Check,
+        signer: Signer,
+        clock: Clock,
+        settings: Settings | None = None,
+    ) -> None:
+        settings = settings or Settings()
+        self._tools = Tools(ledger, spool, ring, keys, signer, clock, settings)
+        self._checks = Checks(ledger, spool, ring, keys, check, clock, settings.checks)
+        self._endpoints = {
+            endpoint_id: Endpoint(endpoint_id, config, ledger, clock, settings.backoff, settings.probe_s)
+            for endpoint_id, config in targets.items()
+        }
+        self._deliver = Deliver(self._tools, self._checks, self._endpoints)
+
+    def handlers(self) -> Mapping[JobKind, Handler]:
+        """For `Workers`; jobs of kind COMPLETE are somebody else's."""
+        return {JobKind.CHECK: self._checks, JobKind.DELIVER: self._deliver}
+
+    def drain(self) -> None:
+        """Begin no new request to a PACS; end those under way at their next MiB. Then stop the workers."""
+        self._deliver.drain()
+
+    def conditions(self) -> dict[str, tuple[Condition, str]]:
+        """How each endpoint is, and the code of why."""
+        return {name: (one.breaker.condition, one.breaker.code) for name, one in self._endpoints.items()}
+
+    def cancelled(self, tx: Transaction, upload: UploadRow) -> UploadRow:
+        """For whoever cancels an upload that may be under way, in the same transaction: its row with a receipt for
+        what the PACS took, and the warning `partial_left_in_pacs`. The caller saves it.
+        """
+        now = self._tools.clock.now()
+        return partial_receipt(tx, upload, now=now, signer=self._tools.signer, keys=self._tools.keys)
+
+    def release(self, tx: Transaction, upload: UploadRow, *, actor: str, reason: str) -> None:
+        """Let a held upload go. :raises Conflict, Gone: it isn't held."""
+        release(tx, upload, actor=actor, reason=reason, clock=self._tools.clock, keys=self._tools.keys)
+
+    def retry(self, tx: Transaction, upload: UploadRow, *, actor: str, reason: str) -> int:
+        """Send failed files once more; how many. :raises Conflict, Gone: there are none, or they are erased."""
+        return retry(tx, upload, actor=actor, reason=reason, clock=self._tools.clock, keys=self._tools.keys)

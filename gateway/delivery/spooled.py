@@ -1,0 +1,96 @@
+"""From rows to a way to read a file's plaintext, again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.errors import Damaged, GatewayError, Unavailable
+from gateway.ledger.base import Transaction
+from gateway.ledger.rows import FileRow, RunRow
+from gateway.spool import Run, Spool, SpooledFile, UploadKey
+from hooks.contract import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file's bytes are, and its wrapped key."""
+
+    file_id: str
+    length: int
+    runs: tuple[RunRow, ...]
+    wrapped: bytes | None
+
+
+def place_of(tx: Transaction, row: FileRow) -> Place:
+    """As the ledger has it now."""
+    wrapped = None if row.key_id is None else tx.keys.get(row.key_id)
+    return Place(row.file_id, row.length or 0, tuple(tx.runs.of_file(row.file_id)), wrapped)
+
+
+def opener(spool: Spool, key: UploadKey, place: Place) -> Callable[[], SpooledFile]:
+    """Opens the file afresh. What it returns raises `Damaged` if the bytes aren't what was acknowledged."""
+    runs = [Run(run.segment_id, run.start, run.length, run.position, run.first_frame) for run in place.runs]
+
+    def open_file() -> SpooledFile:
+        if place.wrapped is None:
+            raise Damaged("a file's key is gone")
+        file_key = key.file_key(place.file_id, place.wrapped)
+        return spool.reader(runs, upload_id=key.upload_id, file_id=place.file_id, key=file_key, size_bytes=place.length)
+
+    return open_file
+
+
+class Watched:
+    """A source that remembers why it couldn't be read: a target may swallow or rename what is raised through it."""
+
+    def __init__(self, source: Source, failed: Callable[[GatewayError], None]) -> None:
+        self._source = source
+        self._failed = failed
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the whole."""
+        return self._source.size_bytes
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """See `Source`. :raises Damaged, Unavailable: after telling."""
+        try:
+            return self._source.read_at(offset, size)
+        except (Damaged, Unavailable) as error:
+            self._failed(error)
+            raise
+
+    def close(self) -> None:
+        """Give the handles back."""
+        self._source.close()
+
+
+class Broken:
+    """Which files of a batch couldn't be read."""
+
+    def __init__(self) -> None:
+        self.damaged: set[str] = set()
+        self.unavailable: Unavailable | None = None
+
+    def watched(self, file_id: str, open_file: Callable[[], Source]) -> Callable[[], Source]:
+        """`open_file`, told about here when it fails."""
+
+        def failed(error: GatewayError) -> None:
+            if isinstance(error, Unavailable):
+                self.unavailable = error
+            else:
+                self.damaged.add(file_id)
+
+        def open_watched() -> Source:
+            try:
+                return Watched(open_file(), failed)
+            except (Damaged, Unavailable) as error:
+                failed(error)
+                raise
+
+        return open_watched
+
+    def any_of(self, file_ids: Sequence[str]) -> bool:
+        """Something of these was at fault, not the target."""
+        return self.unavailable is not None or any(file_id in self.damaged for file_id in file_ids)

@@ -1,0 +1,191 @@
+"""A delivery room: a real ledger, a real spool, a little PACS; uploads that are complete."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from gateway import receipts
+from gateway.blobs.memory import MemoryBlobs
+from gateway.delivery.attempt import Settings
+from gateway.delivery.backoff import Backoff
+from gateway.delivery.claim import Workers
+from gateway.delivery.endpoint import EndpointTarget
+from gateway.delivery.records import open_outcome
+from gateway.delivery.service import Delivery
+from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.rows import AuditRow, FileRow, JobKind, JobRow, ReceiptRow, UploadRow
+from gateway.protocol.lifecycle import FileState, UploadState
+from gateway.receipts import Signer
+from gateway.spool import Spool, UploadKey
+from hooks.contract import Check
+from tests.clocks import ManualClock
+from tests.ledger_rows import file_row, job_row, run_row, upload_row
+from tests.opened import Opened, opened_ledger
+from tests.unit.delivery.little_pacs import LittlePacs, Toy, ToyCheck
+
+
+def new_id() -> str:
+    return secrets.token_hex(16)
+
+
+@dataclass
+class Room:
+    """What a test holds."""
+
+    opened: Opened
+    clock: ManualClock
+    pacs: LittlePacs
+    check: ToyCheck = field(default_factory=ToyCheck)
+    blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+    config: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.signer = Signer(self.opened.keys.receipt_seed)
+        self.restart()
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.opened.ledger
+
+    def restart(self, ledger: Ledger | None = None) -> None:
+        """A new process over the same ledger, spool and PACS."""
+        checked: Check = self.check
+        backoff = Backoff(base_s=1.0, cap_s=60.0)
+        self.delivery = Delivery(
+            ledger=ledger or self.opened.ledger,
+            spool=Spool(self.blobs),
+            ring=self.opened.ring,
+            keys=self.opened.keys,
+            targets={"main": EndpointTarget(**{"target": self.pacs, **self.config})},
+            check=checked,
+            signer=self.signer,
+            clock=self.clock,
+            settings=Settings(**{"backoff": backoff, "retry_for_s": 3600.0, **self.settings}),
+        )
+        self.workers = Workers(ledger or self.opened.ledger, self.delivery.handlers(), self.clock, backoff=backoff)
+
+    async def submit(self, content: Sequence[Toy], **known: Any) -> str:
+        """A completed upload of these, its checks and its delivery due."""
+        upload_id = new_id()
+        key, wrapped, kek_id = UploadKey.create(self.opened.ring, upload_id)
+        now = self.clock.now()
+        meta = {"study_metadata": known.pop("study_metadata", {})}
+        spooled = [self._spool(key, toy, number) for number, toy in enumerate(content)]
+
+        def act(tx: Transaction) -> None:
+            tx.uploads.insert(
+                upload_row(
+                    upload_id, now=now, state=UploadState.DELIVERING, key_id=tx.keys.insert(wrapped), kek_id=kek_id,
+                    completed_at=now, total_files=len(content), whole_files=len(content),
+                    meta_sealed=key.meta.seal_json(meta, context=f"uploads|meta|{upload_id}"), **known,
+                )
+            )  # fmt: skip
+            for row, run, file_key in spooled:
+                tx.files.insert(replace(row, key_id=tx.keys.insert(file_key)))
+                if run is not None:
+                    tx.runs.begin_segment(run.segment_id, row.file_id, upload_id)
+                    tx.runs.insert(run)
+                tx.jobs.insert(job_row(upload_id, due_at=now, kind=JobKind.CHECK, file_id=row.file_id))
+            tx.jobs.insert(job_row(upload_id, due_at=now))
+
+        await self.ledger.write(act)
+        return upload_id
+
+    def _spool(self, key: UploadKey, toy: Toy, number: int) -> tuple[FileRow, Any, bytes]:
+        file_id, segment_id = new_id(), new_id()
+        file_key, wrapped = key.new_file_key(file_id)
+        writer = Spool(self.blobs).writer(
+            segment_id=segment_id, upload_id=key.upload_id, file_id=file_id, key=file_key, base_offset=0, epoch=0
+        )
+        writer.begin_run(0)
+        writer.append([toy.content])
+        writer.sync()
+        run = writer.run
+        writer.close()
+        name = f"client-{number}"
+        row = file_row(
+            file_id, key.upload_id, state=FileState.QUEUED, length=len(toy.content), offset=len(toy.content),
+            client_id_sealed=self.opened.keys.records.seal(name.encode(), context=f"files|client_id|{file_id}"),
+            created_at=self.clock.now(), whole_at=self.clock.now() + number / 1000,
+        )  # fmt: skip
+        return row, run_row(
+            file_id, segment_id, start=run.start, length=run.length, position=run.position,
+            first_frame=run.first_frame,
+        ), wrapped  # fmt: skip
+
+    async def run(self, *, for_s: float = 0.0) -> None:
+        """Work until nothing is due any more within `for_s` of the clock's time."""
+        until = self.clock.now() + for_s
+        while True:
+            await self.workers.run_due()
+            due_at = await self.ledger.read(lambda tx: tx.jobs.next_due(list(JobKind)))
+            if due_at is None or due_at > until:
+                self.clock.advance(until - self.clock.now())
+                return
+            self.clock.advance(max(0.0, due_at - self.clock.now()) + 0.001)
+
+    async def upload(self, upload_id: str) -> UploadRow:
+        row = await self.ledger.read(lambda tx: tx.uploads.get(upload_id))
+        assert row is not None
+        return row
+
+    async def files(self, upload_id: str) -> dict[str, FileRow]:
+        """By the client's name."""
+        rows = await self.ledger.read(lambda tx: tx.files.page(upload_id))
+        keys = self.opened.keys
+        return {
+            keys.records.open(row.client_id_sealed, context=f"files|client_id|{row.file_id}").decode(): row
+            for row in rows
+            if row.client_id_sealed is not None
+        }
+
+    async def states(self, upload_id: str) -> list[str]:
+        """Of its files, in the order in which they were submitted."""
+        files = await self.files(upload_id)
+        return [str(files[name].state) for name in sorted(files, key=lambda name: int(name.split("-")[1]))]
+
+    async def outcomes(self, upload_id: str) -> list[Any]:
+        files = await self.files(upload_id)
+        return [
+            open_outcome(self.opened.keys, row.file_id, row.outcome_sealed)
+            for name in sorted(files, key=lambda name: int(name.split("-")[1]))
+            if (row := files[name]).outcome_sealed is not None
+        ]
+
+    async def warnings(self, upload_id: str) -> list[dict[str, str]]:
+        row = await self.upload(upload_id)
+        if row.warnings_sealed is None:
+            return []
+        return self.opened.keys.records.open_json(row.warnings_sealed, context=f"uploads|warnings|{upload_id}")
+
+    async def receipt(self, upload_id: str) -> dict[str, Any]:
+        """The upload's receipt, its signature checked."""
+        row = await self.upload(upload_id)
+        assert row.receipt_id is not None
+        receipt_id = row.receipt_id
+        receipt: ReceiptRow | None = await self.ledger.read(lambda tx: tx.receipts.get(receipt_id))
+        assert receipt is not None
+        jws = self.opened.keys.records.open(receipt.jws_sealed, context=f"receipts|jws|{receipt_id}")
+        return receipts.verify(jws.decode(), self.signer.jwks())
+
+    async def jobs(self) -> list[JobRow]:
+        return await self.ledger.read(lambda tx: tx.jobs.page(after=0, limit=1000))
+
+    async def events(self) -> list[AuditRow]:
+        return await self.opened.events()
+
+    async def event_names(self) -> list[str]:
+        return [event.event for event in await self.events()]
+
+
+@asynccontextmanager
+async def room(tmp_path: Path, **known: Any) -> AsyncIterator[Room]:
+    clock = ManualClock()
+    async with opened_ledger(tmp_path / "relaypacs.db", clock) as opened:
+        yield Room(opened, clock, LittlePacs(now=clock.now), **known)
