@@ -104,7 +104,8 @@ def from_line(line: bytes) -> AuditRow:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise Malformed("a line of the audit file can't be read") from error
-    if not isinstance(row.number, int):
+    texts = (row.event, row.actor, "" if row.upload_id is None else row.upload_id)
+    if type(row.number) is not int or not all(isinstance(text, str) for text in texts):
         raise Malformed("a line of the audit file can't be read")
     return row
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from gateway.ledger.rows import AccountRow, Dialect, FileRow, UploadRow
+from gateway.ledger.rows import AccountRow, Dialect, FileRow, JobKind, JobRow, RefreshTokenRow, RunRow, UploadRow
 from gateway.protocol.lifecycle import FileState, UploadState
 
 
@@ -82,6 +82,57 @@ def file_row(file_id: str, upload_id: str, **known: Any) -> FileRow:
             outcome_sealed=None,
             created_at=0.0,
             whole_at=None,
+        ),
+        **known,
+    )
+
+
+def run_row(file_id: str, segment_id: str, **known: Any) -> RunRow:
+    return replace(
+        RunRow(
+            run_id=0,
+            file_id=file_id,
+            segment_id=segment_id,
+            start=0,
+            length=0,
+            position=0,
+            first_frame=0,
+            content_mac=None,
+        ),
+        **known,
+    )
+
+
+def job_row(upload_id: str, *, due_at: float, **known: Any) -> JobRow:
+    return replace(
+        JobRow(
+            job_id=0,
+            kind=JobKind.DELIVER,
+            upload_id=upload_id,
+            file_id=None,
+            due_at=due_at,
+            attempts=0,
+            tried_s=0.0,
+            lease_by=None,
+            lease_until=None,
+            memory_sealed=None,
+            last_code="",
+        ),
+        **known,
+    )
+
+
+def token_row(token_hash: bytes, **known: Any) -> RefreshTokenRow:
+    return replace(
+        RefreshTokenRow(
+            token_hash=token_hash,
+            family_id="f" * 32,
+            parent_hash=None,
+            account_id="a" * 32,
+            upload_id=None,
+            spent=False,
+            issued_at=0.0,
+            expires_at=100.0,
         ),
         **known,
     )

@@ -1,0 +1,20 @@
+"""The backends that the contract suites run over."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.ledger.base import Ledger
+from gateway.ledger.sqlite import SqliteLedger
+
+AUDIT_KEY = b"k" * 32
+
+
+@pytest.fixture(params=["sqlite"])
+async def ledger(request, tmp_path: Path) -> AsyncIterator[Ledger]:
+    opened = await SqliteLedger.open(tmp_path / "ledger" / "relaypacs.db", audit_key=AUDIT_KEY)
+    yield opened
+    await opened.close()
