@@ -40,8 +40,10 @@ class Uploads(Protocol):
     def expired(self, now: float, limit: int) -> list[UploadRow]:
         """Open or uploading, past their `expires_at`; oldest first."""
 
-    def finished_unerased(self, states: Sequence[UploadState], before: float, limit: int) -> list[UploadRow]:
-        """In one of `states`, `finished_at` <= before, `erased_at` empty."""
+    def finished_unerased(
+        self, states: Sequence[UploadState], before: float, limit: int, *, since: float = 0.0
+    ) -> list[UploadRow]:
+        """In one of `states`, since <= `finished_at` <= before, `erased_at` empty; oldest first."""
 
     def records_older(self, before: float, limit: int) -> list[UploadRow]:
         """Erased, and finished before: their records may go."""

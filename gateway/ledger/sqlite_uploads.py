@@ -44,15 +44,17 @@ class SqliteUploads:
         ]
         return sorted(found, key=attrgetter("expires_at"))[:limit]
 
-    def finished_unerased(self, states: Sequence[UploadState], before: float, limit: int) -> list[UploadRow]:
-        """In one of `states`, `finished_at` <= before, `erased_at` empty; oldest first."""
+    def finished_unerased(
+        self, states: Sequence[UploadState], before: float, limit: int, *, since: float = 0.0
+    ) -> list[UploadRow]:
+        """In one of `states`, since <= `finished_at` <= before, `erased_at` empty; oldest first."""
         found = [
             row
             for state in set(states)
             for row in self._rows.where(
-                "erased_at IS NULL AND finished_at IS NOT NULL AND state = ? AND finished_at <= ?"
+                "erased_at IS NULL AND finished_at IS NOT NULL AND state = ? AND finished_at BETWEEN ? AND ?"
                 " ORDER BY finished_at LIMIT ?",
-                (state, before, limit),
+                (state, since, before, limit),
             )
         ]
         return sorted(found, key=attrgetter("finished_at"))[:limit]
