@@ -81,7 +81,7 @@ $(DEV): requirements-dev.lock $(RUNTIME)
 node: $(NODE)
 
 $(NODE): tests/node/package.json tests/node/package-lock.json
-	@command -v npm >/dev/null || { echo "the tests drive tus-js-client: install Node.js 20 or newer with npm" >&2; exit 1; }
+	@command -v npm >/dev/null || { echo "the tests drive tus-js-client: install Node.js 18 or newer with npm; the bench wants 20.19" >&2; exit 1; }
 	cd tests/node && npm ci --no-audit --no-fund
 	@touch $@
 
