@@ -85,6 +85,16 @@ class Leases:
         for place in self.under(file_ids):
             await self._free(place, Claim.CUT)
 
+    async def cut_all(self) -> None:
+        """Tell every holder to let go, and wait for them: the process is about to end."""
+        held = list(self._held.values())
+        for lease in held:
+            lease.let_go()
+        if held:
+            await asyncio.wait(
+                [asyncio.ensure_future(lease.released.wait()) for lease in held], timeout=LET_GO_TIMEOUT_S
+            )
+
     async def _free(self, place: str, claim: Claim) -> None:
         while (holder := self._held.get(place)) is not None:
             if claim is Claim.POLITE and holder.silent_s() < SILENT_AFTER_S:

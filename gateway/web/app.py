@@ -19,7 +19,7 @@ from gateway.web.services import REQUEST_ID, SERVICES, Services, services
 
 log = logging.getLogger("relaypacs.access")
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_REQUEST_ID = re.compile(r"[0-9a-f-]{16,64}")  # no room for a name
 _COMMON_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
@@ -67,7 +67,8 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
     given = request.headers.get("X-Request-ID", "")
     request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
     begun = time.perf_counter()
-    response = await answered(request, _unless_draining(request, handler), request[REQUEST_ID])
+    with services(request).in_flight:
+        response = await answered(request, _unless_draining(request, handler), request[REQUEST_ID])
     _dress(request, response)
     resource = request.match_info.route.resource
     log.info(

@@ -118,7 +118,7 @@ async def answered(request: web.Request, handler: Handler, request_id: str) -> w
             response.force_close()
         return response
     except Exception as error:  # the edge of the process: whatever a handler did not foresee becomes a 500
-        log.error("unforeseen error=%s request_id=%s", type(error).__name__, request_id, exc_info=_frames(error))
+        log.exception("unforeseen error=%s request_id=%s", type(error).__name__, request_id, exc_info=_frames(error))
         return problem(errors.GatewayError("the gateway failed; its log has this request_id"), request_id)
 
 

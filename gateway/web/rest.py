@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
+from gateway.body import Body
 from gateway.chunked import ChunkWish
 from gateway.errors import Malformed, TooLarge, Unprocessable
 from gateway.ledger.rows import FileRow
@@ -53,6 +54,7 @@ def _opened(request: web.Request, opened: Any, *, status: int) -> web.StreamResp
 
 async def chunk(request: web.Request) -> web.StreamResponse:
     """`PUT /upload/{upload_id}/chunk`, raw or multipart."""
+    body: Body
     if request.content_type.startswith("multipart/"):
         fields, body = await _multipart(request)
         digests: dict[str, bytes] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
@@ -19,6 +20,24 @@ from gateway.tokens import TokenMint
 from gateway.uploads import Uploads
 
 AdminAct = Callable[[str, str, str], Awaitable[None]]
+
+
+class InFlight:
+    """Requests that are being answered."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self.none = asyncio.Event()
+        self.none.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self.none.clear()
+
+    def __exit__(self, *_error: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self.none.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +66,10 @@ class Services:
     retry: AdminAct
     max_file_size: int
     chunk_size: int
-    access_ttl_s: float
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-    draining: list[bool] = field(default_factory=list)
+    draining: list[bool] = field(default_factory=list)  #: not empty: no new request is taken
+    in_flight: InFlight = field(default_factory=InFlight)
 
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)

@@ -1,0 +1,20 @@
+"""What every command that works on a gateway's own rooms does first."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from gateway.config import Config, find_config_path, load
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """`-c/--config`."""
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", help="default: $RELAYPACS_CONFIG, then ./config/relaypacs.toml"
+    )
+
+
+def configured(args: argparse.Namespace) -> Config:
+    """The configuration that the command line names. :raises ConfigError: it can't be used."""
+    return load(find_config_path(args.config, os.environ), os.environ)

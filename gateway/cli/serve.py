@@ -1,0 +1,83 @@
+"""`relaypacs serve`: runs the gateway until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import resource
+import signal
+import ssl
+import sys
+
+import uvloop
+
+from gateway.cli.opening import add_config_option, configured
+from gateway.clock import SystemClock
+from gateway.config import Config
+from gateway.errors import ConfigError
+from gateway.web.app import create_app
+from gateway.web.server import Listener
+from gateway.wiring import open_gateway
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `serve` to the command's parser."""
+    parser = subparsers.add_parser("serve", help="run the gateway")
+    add_config_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT. :returns: 0 after a drain."""
+    config = configured(args)
+    log_to_stderr()
+    allow_many_files()
+    uvloop.run(_serve(config))
+    return 0
+
+
+def log_to_stderr() -> None:
+    """Lines of key=value; no handler of ours writes a URL or a value that a client sent."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+def allow_many_files() -> None:
+    """A thousand clients with a segment each need more handles than a shell grants."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _serve(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_gateway(config, SystemClock()) as gateway:
+        listener = Listener(create_app(gateway.services), gateway.leases)
+        tls = _tls(config)
+        try:
+            port = await listener.start(config.server.host, config.server.port, tls)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else "no such address"
+            raise ConfigError(
+                f"can't listen on {config.server.host}:{config.server.port} ({reason}): change server.host or server.port"
+            ) from None
+        host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
+        print(f"listening on {'https' if tls else 'http'}://{host}:{port}", flush=True)
+        await stop.wait()
+        gateway.delivery.drain()
+        await listener.drain(config.server.drain_s)
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    if config.server.tls_cert is None or config.server.tls_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(config.server.tls_cert, config.server.tls_key)
+    except (OSError, ssl.SSLError):
+        raise ConfigError("server.tls_cert and server.tls_key can't be used: give a PEM chain and its key") from None
+    return context

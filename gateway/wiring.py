@@ -1,0 +1,358 @@
+"""The composition root: the only module that knows everyone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gateway.accounts import Accounts
+from gateway.admission import Limits
+from gateway.audit_export import AuditExport
+from gateway.blobs.local import LocalBlobs
+from gateway.body import Buffered
+from gateway.chunked import Chunks
+from gateway.clock import Clock
+from gateway.completion import Timing
+from gateway.config import Config, model
+from gateway.delivery.attempt import Settings
+from gateway.delivery.backoff import Backoff
+from gateway.delivery.claim import Done, Handler, Workers
+from gateway.delivery.endpoint import EndpointTarget
+from gateway.delivery.service import Delivery
+from gateway.erasure import Erasure
+from gateway.errors import ConfigError, NotFound, SpoolFull
+from gateway.intake import Intake, Tails, Threads
+from gateway.leases import Leases
+from gateway.ledger.base import Transaction
+from gateway.ledger.rows import JobKind, JobRow, UploadRow
+from gateway.ledger.sqlite import SqliteLedger
+from gateway.receipts import Signer
+from gateway.records import Records
+from gateway.retention import Retention, Times
+from gateway.rooms import Rooms
+from gateway.service_keys import open_service_keys
+from gateway.spool import KeyRing, ServiceKeys, Spool
+from gateway.submissions import Endpoint, Submissions
+from gateway.tokens import TokenMint
+from gateway.uploads import Uploads
+from gateway.web.services import Services
+from hooks.stow import DicomWebTarget
+from hooks.validate import ChildCheck
+
+#: Threads that seal, write and sync.
+SPOOL_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What every command needs: the facts, the bytes, the keys."""
+
+    config: Config
+    clock: Clock
+    ledger: SqliteLedger
+    ring: KeyRing
+    keys: ServiceKeys
+    spool: Spool
+
+
+@asynccontextmanager
+async def open_base(config: Config, clock: Clock) -> AsyncIterator[Base]:
+    """Open ledger, keys and spool.
+
+    :raises ConfigError: a key is missing, or a path can't be used; it says which.
+    """
+    ring = KeyRing(
+        {name: secret.reveal() for name, secret in config.spool.keys.by_name.items()}, config.spool.keys.active
+    )
+    for path in (config.database.path.parent, config.spool.path):
+        _make_folder(path)
+    ledger = await SqliteLedger.open(config.database.path)
+    try:
+        keys = await open_service_keys(ledger, ring, clock)
+        yield Base(config, clock, ledger, ring, keys, Spool(LocalBlobs(config.spool.path)))
+    finally:
+        await ledger.close()
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be made: {os.strerror(error.errno or 0)}; make it, or name another") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A running gateway, but for its listening."""
+
+    base: Base
+    services: Services
+    leases: Leases
+    delivery: Delivery
+    workers: Workers
+
+
+@asynccontextmanager
+async def open_gateway(config: Config, clock: Clock) -> AsyncIterator[Gateway]:
+    """Everything that `serve` runs: acts, workers, purge, export.
+
+    :raises ConfigError: see `open_base`, or another gateway serves this ledger.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_alone(config.database.path))
+        base = await stack.enter_async_context(open_base(config, clock))
+        rooms = _rooms(base)
+        stack.callback(rooms.intake.threads.close)
+        stack.callback(rooms.tails.close_all)
+        delivery = _delivery(base, stack)
+        services = _services(base, rooms, delivery)
+        stack.callback(services.chunks.writers.close_all)
+        workers = _workers(base, services.submissions, delivery)
+        for work in _timers(base, open_retention(base, rooms)):
+            stack.push_async_callback(_ended, asyncio.create_task(work))
+        await workers.start()
+        stack.push_async_callback(workers.stop)
+        stack.callback(delivery.drain)
+        yield Gateway(base, services, rooms.leases, delivery, workers)
+
+
+@contextlib.contextmanager
+def _alone(database: Path) -> Iterator[None]:
+    """One gateway per ledger. :raises ConfigError: another one runs."""
+    _make_folder(database.parent)
+    lock = database.with_name(database.name + ".serving")
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError("another gateway serves this database: stop it, or name another one") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _rooms(base: Base) -> Rooms:
+    config = base.config
+    return Rooms(
+        ledger=base.ledger,
+        spool=base.spool,
+        ring=base.ring,
+        keys=base.keys,
+        leases=Leases(base.clock),
+        tails=Tails(),
+        intake=Intake(
+            Threads(SPOOL_THREADS), Buffered(config.server.max_buffered_bytes), config.server.body_idle_timeout_s
+        ),
+        clock=base.clock,
+        limits=Limits(
+            chunk_size=config.uploads.chunk_size_bytes,
+            max_file_size=min(config.uploads.max_file_size_bytes, config.uploads.max_upload_size_bytes),
+            max_upload_size=config.uploads.max_upload_size_bytes,
+            max_files=config.uploads.max_files,
+            spool_max_bytes=config.spool.max_bytes,
+        ),
+        timing=Timing(config.uploads.expires_s, config.uploads.autocomplete_s),
+    )
+
+
+def make_target(endpoint: model.Endpoint, connections: int) -> DicomWebTarget:
+    """The hook that speaks to an endpoint."""
+    return DicomWebTarget(
+        endpoint.url,
+        auth=_auth(endpoint.auth),
+        ca_bundle=str(endpoint.ca_bundle) if endpoint.ca_bundle is not None else None,
+        answer_timeout_s=endpoint.timeout_s,
+        max_connections=connections,
+    )
+
+
+def _auth(auth: model.Auth) -> tuple[str, str, str] | tuple[str, str] | None:
+    if auth.kind == "basic" and auth.password is not None:
+        return ("basic", auth.username, auth.password.reveal())
+    if auth.kind == "bearer" and auth.token is not None:
+        return ("bearer", auth.token.reveal())
+    return None
+
+
+def _delivery(base: Base, stack: AsyncExitStack) -> Delivery:
+    config = base.config
+    check = ChildCheck(
+        workers=config.validation.workers,
+        memory_limit_bytes=config.validation.memory_bytes,
+        timeout_s=config.validation.timeout_s,
+        level=config.validation.level,
+    )
+    stack.callback(check.close)
+    targets: dict[str, EndpointTarget] = {}
+    for name, endpoint in config.endpoints.items():
+        target = make_target(endpoint, config.delivery.connections)
+        stack.callback(target.close)
+        targets[name] = EndpointTarget(
+            target,
+            identity=endpoint.identity,
+            verify=endpoint.verify,
+            verify_for_s=endpoint.verify_for_s,
+            connections=config.delivery.connections,
+            batch_instances=config.delivery.batch_instances,
+            batch_bytes=config.delivery.batch_bytes,
+        )
+    return Delivery(
+        ledger=base.ledger,
+        spool=base.spool,
+        ring=base.ring,
+        keys=base.keys,
+        targets=targets,
+        check=check,
+        signer=Signer(base.keys.receipt_seed),
+        clock=base.clock,
+        settings=Settings(
+            retry_for_s=config.delivery.retry_for_s,
+            backoff=Backoff(config.delivery.retry_base_s),
+            study_mismatch=config.validation.study_mismatch,
+            checks=config.validation.workers,
+        ),
+    )
+
+
+def _workers(base: Base, submissions: Submissions, delivery: Delivery) -> Workers:
+    async def autocomplete(job: JobRow) -> Done:
+        await submissions.autocomplete(job)
+        return Done()
+
+    handlers: dict[JobKind, Handler] = {**delivery.handlers(), JobKind.COMPLETE: autocomplete}
+    concurrency = {JobKind.CHECK: base.config.validation.workers, JobKind.DELIVER: 8}
+    backoff = Backoff(base.config.delivery.retry_base_s)
+    return Workers(base.ledger, handlers, base.clock, concurrency=concurrency, backoff=backoff)
+
+
+def open_retention(base: Base, rooms: Rooms | None = None) -> Retention:
+    """The purge. :param rooms: of the process that takes bytes; a command beside it has none."""
+    times = base.config.retention
+    erasure = Erasure(
+        base.ledger,
+        base.spool.delete,
+        rooms.leases if rooms is not None else Leases(base.clock),
+        base.clock,
+        **({"close_tail": rooms.tails.close} if rooms is not None else {}),
+    )
+    return Retention(
+        base.ledger,
+        erasure,
+        base.clock,
+        Times(
+            interval_s=times.interval_s,
+            delivered_s=times.delivered_s,
+            failed_s=times.failed_s,
+            records_s=times.records_s,
+            expires_s=base.config.uploads.expires_s,
+        ),
+        orphans=base.spool.sweep_candidates,
+        delete=base.spool.delete,
+    )
+
+
+def _timers(base: Base, retention: Retention) -> Iterator[Coroutine[object, object, None]]:
+    yield retention.run(asyncio.Event())
+    if base.config.audit.file is not None:
+        _make_folder(base.config.audit.file.parent)
+        yield AuditExport(base.ledger, base.config.audit.file).run()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _services(base: Base, rooms: Rooms, delivery: Delivery) -> Services:
+    config = base.config
+    records = Records(base.keys.records)
+    endpoints = {
+        name: Endpoint(name, takes_notes=one.notes != "none", notes_built=False)
+        for name, one in config.endpoints.items()
+    }
+    default = config.default_endpoint
+    submissions = Submissions(
+        rooms, records, endpoints, default.endpoint_id if default is not None else None, delivery.cancelled
+    )
+    return Services(
+        clock=base.clock,
+        ledger=base.ledger,
+        mint=TokenMint(
+            config.tokens.secret.reveal().encode(),
+            base.clock,
+            access_ttl_s=config.tokens.access_ttl_s,
+            upload_ttl_s=config.tokens.upload_ttl_s,
+        ),
+        accounts=Accounts(base.ledger, base.keys, base.clock),
+        uploads=Uploads(rooms),
+        chunks=Chunks(rooms),
+        submissions=submissions,
+        records=records,
+        endpoints={name: _shown(one, config) for name, one in config.endpoints.items()},
+        endpoint_states=lambda: {name: str(one.name.lower()) for name, (one, _) in delivery.conditions().items()},
+        jwks=Signer(base.keys.receipt_seed).jwks(),
+        probes=_probes(base, rooms),
+        release=_admin_act(base, delivery.release),
+        retry=_admin_act(base, delivery.retry),
+        max_file_size=rooms.limits.max_file_size,
+        chunk_size=rooms.limits.chunk_size,
+        cors_origins=config.server.cors_origins,
+        trusted_proxies=config.server.trusted_proxies,
+    )
+
+
+def _shown(endpoint: model.Endpoint, config: Config) -> Mapping[str, object]:
+    """An endpoint as `GET /endpoints` tells it."""
+    return {
+        "endpoint_id": endpoint.endpoint_id,
+        "display_name": endpoint.display_name or endpoint.endpoint_id,
+        "contact": endpoint.contact,
+        "default": endpoint.default,
+        "limits": {
+            "max_file_size": config.uploads.max_file_size_bytes,
+            "max_upload_size": config.uploads.max_upload_size_bytes,
+            "max_files": config.uploads.max_files,
+            "chunk_size": config.uploads.chunk_size_bytes,
+        },
+        "notice": config.app.notice,
+    }
+
+
+def _probes(base: Base, rooms: Rooms) -> dict[str, Callable[[], Awaitable[None]]]:
+    async def database() -> None:
+        await base.ledger.read(lambda tx: tx.settings.get("readyz"))
+
+    async def spool() -> None:
+        if await rooms.intake.threads.run(base.spool.free_bytes) < 1 << 20:
+            raise SpoolFull("the spool's disk is full")
+
+    async def keys() -> None:
+        base.ring.require(await base.ledger.read(lambda tx: tx.keys.kek_ids()))
+
+    return {"database": database, "spool": spool, "keys": keys}
+
+
+class _Act(Protocol):
+    def __call__(self, tx: Transaction, upload: UploadRow, *, actor: str, reason: str) -> object: ...
+
+
+def _admin_act(base: Base, act: _Act) -> Callable[[str, str, str], Awaitable[None]]:
+    async def run(upload_id: str, actor: str, reason: str) -> None:
+        def write(tx: Transaction) -> None:
+            upload = tx.uploads.get(upload_id)
+            if upload is None:
+                raise NotFound("there is no such upload")
+            act(tx, upload, actor=actor, reason=reason)
+
+        await base.ledger.write(write)
+
+    return run
