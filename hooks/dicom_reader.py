@@ -289,9 +289,7 @@ class Walk:
         # Fragments are shown when they have been counted.
         return element if at_top and not fragments else None
 
-    def _open_sequence(
-        self, end: int | None, encoding: Encoding, start: int, unless_broken: int | None = None
-    ) -> None:
+    def _open_sequence(self, end: int | None, encoding: Encoding, start: int, unless_broken: int | None = None) -> None:
         self._nesting += 1
         if self._nesting > MAX_NESTING:
             raise Broken("nesting_too_deep")

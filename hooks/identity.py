@@ -135,9 +135,7 @@ def _more_than_one_patient(instances: Sequence[Facts]) -> bool:
     })  # fmt: skip
     if len(patients) > MANY_PATIENTS:
         return True
-    return any(
-        not _same_patient(one, other) for index, one in enumerate(patients) for other in patients[index + 1 :]
-    )
+    return any(not _same_patient(one, other) for index, one in enumerate(patients) for other in patients[index + 1 :])
 
 
 def _same_patient(one: tuple[str, str, str, str], other: tuple[str, str, str, str]) -> bool:

@@ -114,9 +114,7 @@ class DicomWebTarget:
 
         def page(limit: int | None, offset: int | None) -> Sequence[Mapping[str, Any]]:
             try:
-                return client.search_for_instances(
-                    study, series, limit=limit, offset=offset, fields=["PatientID"]
-                )
+                return client.search_for_instances(study, series, limit=limit, offset=offset, fields=["PatientID"])
             except _NotThere:
                 # For some archives an unknown study is a resource that isn't there; a wrong URL is that too.
                 client.search_for_studies(limit=1, search_filters={"StudyInstanceUID": study})

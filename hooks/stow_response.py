@@ -110,9 +110,7 @@ def _named(dataset: Mapping[str, Any]) -> dict[str, Outcome]:
         uid: Outcome(OutcomeKind.STORED, warning=_number(item, WARNING_REASON))
         for uid, item in _items(dataset, REFERENCED_SOP_SEQUENCE)
     }
-    failed = {
-        uid: _failure(_number(item, FAILURE_REASON)) for uid, item in _items(dataset, FAILED_SOP_SEQUENCE)
-    }
+    failed = {uid: _failure(_number(item, FAILURE_REASON)) for uid, item in _items(dataset, FAILED_SOP_SEQUENCE)}
     contradictory = dict.fromkeys(stored.keys() & failed.keys(), _UNNAMED)
     return stored | failed | contradictory
 
