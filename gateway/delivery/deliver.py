@@ -23,6 +23,7 @@ from gateway.delivery.send import send
 from gateway.delivery.verify import give_up, verify
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import JobRow, UploadRow
+from gateway.protocol.lifecycle import FileState
 from gateway.spool import UploadKey
 from hooks.contract import Stopped, TargetDown, TargetMisconfigured
 
@@ -125,7 +126,9 @@ class Deliver:
             )
             if not rows:
                 return
-            attempt.items += [item_of(row, attempt.key, self._tools.keys) for row in rows]
+            attempt.items += [
+                item_of(row, attempt.key, self._tools.keys) for row in rows if row.state is not FileState.REMOVED
+            ]
             last = rows[-1].file_id
 
     async def _attempt(self, attempt: Attempt) -> _Pause | None:
@@ -161,6 +164,7 @@ class Deliver:
                 )
             finally:
                 self._stops.discard(stop)
+                attempt.endpoint.breaker.withdrew()
 
     def _waits(self, attempt: Attempt, wait_s: float) -> _Pause:
         """Without trying: the endpoint is known not to work."""

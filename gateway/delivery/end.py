@@ -68,37 +68,33 @@ def _unjudged(item: Item) -> FileOutcome:
     return FileOutcome("failed", code="data_lost" if item.state is FileState.LOST else "not_checked")
 
 
-async def finish(attempt: Attempt, *extra: str) -> End:
-    """Write the end down.
-
-    :param extra: codes of warnings of the upload as a whole.
-    :raises Superseded: the upload was stopped in between.
-    """
+async def finish(attempt: Attempt) -> End:
+    """Write the end down. :raises Superseded: the upload was stopped in between."""
     settle_rest(attempt)
     tools, upload_id, receipt_id = attempt.tools, attempt.upload.upload_id, attempt.memory.receipt_id
     keys, now = tools.keys, tools.clock.now()
-    if attempt.memory.unidentified:
-        extra = (*extra, "identity_not_checked")
-    sealed = [(item, seal_outcome(keys, item.file_id, item.outcome)) for item in attempt.items if item.outcome]
-    outcomes = [(item.file_id, item.outcome) for item in attempt.items if item.outcome]
+    ended = [
+        (item.file_id, item.outcome, seal_outcome(keys, item.file_id, item.outcome))
+        for item in attempt.items
+        if item.outcome is not None
+    ]
 
     def act(tx: Transaction) -> End | None:
         upload = attempt.mine(tx)
         if upload is None:
             return None
-        names: dict[str, str] = {}
-        for item, outcome_sealed in sealed:
-            file = tx.files.get(item.file_id)
-            if file is None or item.outcome is None:
+        told: list[tuple[FileRow, FileOutcome]] = []
+        for file_id, outcome, outcome_sealed in ended:
+            file = tx.files.get(file_id)
+            if file is None or file.state is FileState.REMOVED:
                 continue
-            names[file.file_id] = client_id(keys, file)
-            if file.state is not FileState.REMOVED:
-                _save(tx, file, item.outcome, outcome_sealed)
-        told = [(outcome, names[file_id]) for file_id, outcome in outcomes if file_id in names]
+            state = FileState.LOST if file.state is FileState.LOST else STATES[outcome.outcome]
+            tx.files.save(replace(file, state=state, outcome_sealed=outcome_sealed))
+            told.append((file, outcome))
         kept = open_list(keys.records, upload.warnings_sealed, "warnings", upload_id)
-        end = end_of(told, kept + [warning(code) for code in extra])
+        end = end_of([(outcome, client_id(keys, file)) for file, outcome in told], kept + _of_upload(attempt.memory))
         issue(
-            tx, upload, outcomes,
+            tx, upload, [(file.file_id, outcome) for file, outcome in told],
             receipt_id=receipt_id, verification=end.verification, now=now, signer=tools.signer, keys=keys,
         )  # fmt: skip
         tx.uploads.save(_ended(upload, end, receipt_id, now, keys))
@@ -116,10 +112,16 @@ async def finish(attempt: Attempt, *extra: str) -> End:
     return end
 
 
-def _save(tx: Transaction, file: FileRow, outcome: FileOutcome, sealed: bytes) -> None:
-    lost = file.state is FileState.LOST
-    state = FileState.LOST if lost else STATES[outcome.outcome]
-    tx.files.save(replace(file, state=state, outcome_sealed=sealed))
+def _of_upload(memory: Memory) -> list[dict[str, str]]:
+    """Warnings of the upload as a whole."""
+    warnings = []
+    if memory.mismatched:
+        told = warning("study_metadata_mismatch")
+        fields = memory.mismatched.replace(",", ", ")
+        warnings.append({**told, "message": f"{told['message']}: {fields}"})
+    if memory.unidentified:
+        warnings.append(warning("identity_not_checked"))
+    return warnings
 
 
 def _ended(upload: UploadRow, end: End, receipt_id: str, now: float, keys: ServiceKeys) -> UploadRow:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from gateway.delivery.attempt import Attempt, Superseded
 from gateway.delivery.end import hold
+from gateway.delivery.records import Item
 from gateway.ledger.base import Transaction
+from hooks.contract import Facts, LookupRefused, PatientRecord
+from hooks.identity import declared_mismatches, hold_reasons
 
 log = logging.getLogger("relaypacs.delivery")
+
+#: Declared fields that must agree with the files; others only warn (CONTRACT 4, `validation.study_mismatch`).
+PATIENT_KEYS = frozenset({"patient_id", "patient_birth_date"})
 
 
 class Held(Exception):
@@ -27,14 +36,62 @@ async def identify(attempt: Attempt) -> None:
     :raises TargetDown, TargetMisconfigured: the PACS was asked and didn't answer.
     """
     memory = attempt.memory
-    if memory.released or memory.identified:
+    instances = _distinct(attempt.items)
+    if memory.identified or not instances:
         return
-    codes: tuple[str, ...] = ()
-    if codes:
-        await _hold(attempt, codes)
-        raise Held
+    declared, rule = _declared(attempt), attempt.tools.settings.study_mismatch
+    mismatched = declared_mismatches(declared, instances)
+    memory.mismatched = ",".join(mismatched)
+    if not memory.released:
+        if rule == "reject" and not PATIENT_KEYS.isdisjoint(mismatched):
+            raise Mismatch
+        held_to = declared if rule == "hold" else {}
+        codes = hold_reasons(instances=instances, declared=held_to) or await _by_pacs(attempt, instances)
+        if codes:
+            await _hold(attempt, codes)
+            raise Held
     memory.identified = True
     await attempt.remember()
+
+
+def _distinct(items: Iterable[Item]) -> list[Facts]:
+    """One for each patient and study as written: what identifies, without the instances' own UIDs."""
+    facts = (
+        replace(item.facts, sop_class_uid="", sop_instance_uid="", series_instance_uid="", transfer_syntax_uid="")
+        for item in items
+        if item.pending
+    )
+    return list(dict.fromkeys(facts))
+
+
+def _declared(attempt: Attempt) -> dict[str, str]:
+    upload = attempt.upload
+    if upload.meta_sealed is None:
+        return {}
+    meta = attempt.key.meta.open_json(upload.meta_sealed, context=f"uploads|meta|{upload.upload_id}")
+    declared = meta.get("study_metadata") or {}
+    return {name: value for name, value in declared.items() if isinstance(value, str)}
+
+
+async def _by_pacs(attempt: Attempt, instances: Sequence[Facts]) -> tuple[str, ...]:
+    """Reasons that only the PACS knows (endpoint `identity = "check"`)."""
+    endpoint = attempt.endpoint
+    if endpoint.config.identity != "check":
+        return ()
+    patient_ids = sorted({facts.patient_id.strip() for facts in instances} - {""})
+    accession_numbers = sorted({facts.accession_number.strip() for facts in instances} - {""})
+    target = endpoint.target
+    by_id: list[PatientRecord] = []
+    by_number: list[PatientRecord] = []
+    try:
+        for one in patient_ids:
+            by_id += await endpoint.ask(partial(target.patients, patient_id=one))
+        for one in accession_numbers:
+            by_number += await endpoint.ask(partial(target.patients, accession_number=one))
+    except LookupRefused:
+        attempt.memory.unidentified = True
+        return ()
+    return hold_reasons(instances=instances, by_patient_id=by_id, by_accession_number=by_number)
 
 
 async def _hold(attempt: Attempt, codes: tuple[str, ...]) -> None:

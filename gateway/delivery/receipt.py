@@ -30,6 +30,9 @@ from gateway.spool import ServiceKeys
 LISTED_PER_CODE = 100
 
 IN_PACS = frozenset({"stored", "warning", "already_there"})
+#: Left out because its client said so: the client need not be warned.
+DECLARED = "declared"
+
 _WEAKEST = (Verification.ACKNOWLEDGED, Verification.QUERIED, Verification.COMPARED)
 
 #: What a code of an outcome says to its uploader; no value of a file is ever put in.
@@ -45,6 +48,7 @@ MESSAGES: Mapping[str, str] = {
     "partial_left_in_pacs": "some instances had reached the PACS before the upload was cancelled",
     "pacs_warning": "the PACS took this instance with a warning",
     "refused_by_pacs": "the PACS refused this instance",
+    "study_metadata_mismatch": "what was declared of the study doesn't fit the files",
     "study_mismatch": "what was declared of the patient doesn't fit the files",
     "too_large_for_pacs": "the PACS takes no instance of this size",
     "uid_conflict": "another instance has this SOPInstanceUID; this one was not stored",
@@ -120,7 +124,7 @@ def _codes(outcome: FileOutcome) -> list[str]:
     codes = list(outcome.warnings)
     if outcome.outcome == "warning":
         codes.append("pacs_warning")
-    elif outcome.outcome not in IN_PACS and outcome.code:
+    elif outcome.outcome not in IN_PACS and outcome.code not in ("", DECLARED):
         codes.append(outcome.code)
     return codes
 
@@ -143,7 +147,8 @@ def issue(
     proofs, skipped = [], []
     for file_id, outcome in outcomes:
         if outcome.outcome == "skipped":
-            skipped.append(Skipped(outcome.code or "skipped", file_id))
+            if outcome.code != DECLARED:  # those are listed in `skipped_sealed`
+                skipped.append(Skipped(outcome.code or "skipped", file_id))
             continue
         proofs.append(
             InstanceProof(
@@ -158,7 +163,7 @@ def issue(
         if outcome.outcome in IN_PACS and "content_not_compared" not in outcome.warnings:
             tx.receipts.note_delivered(delivered(keys, upload.endpoint_id, outcome, receipt_id, now))
     declared = open_list(keys.records, upload.skipped_sealed, "skipped", upload.upload_id)
-    skipped += [Skipped(str(one.get("reason", "declared"))) for one in declared if isinstance(one, dict)]
+    skipped += [Skipped(str(one.get("reason", DECLARED))) for one in declared if isinstance(one, dict)]
     payload = receipt_payload(
         receipt_id=receipt_id,
         upload_id=upload.upload_id,
@@ -202,11 +207,12 @@ def partial_receipt(tx: Transaction, upload: UploadRow, *, now: float, signer: S
     """
     taken: list[tuple[str, FileOutcome]] = []
     names: list[str] = []
-    maybe = False
+    news = maybe = False
     for row in tx.files.page(upload.upload_id):
         outcome = None if row.outcome_sealed is None else open_outcome(keys, row.file_id, row.outcome_sealed)
         maybe = maybe or (row.state is FileState.SENDING and outcome is None)
         if outcome is not None and outcome.outcome == ACKNOWLEDGED:
+            news = True
             outcome = stored(outcome, Verification.ACKNOWLEDGED)
             sealed = seal_outcome(keys, row.file_id, outcome)
             tx.files.save(replace(row, state=FileState.STORED, outcome_sealed=sealed))
@@ -218,15 +224,17 @@ def partial_receipt(tx: Transaction, upload: UploadRow, *, now: float, signer: S
     left = warning("partial_left_in_pacs")
     end = end_of(zip((outcome for _, outcome in taken), names, strict=True), [left])
     receipt_id = upload.receipt_id
-    if taken:
+    if taken and (news or receipt_id is None):
         receipt_id = secrets.token_hex(16)
         issue(
             tx, upload, taken, receipt_id=receipt_id, verification=end.verification, now=now, signer=signer, keys=keys
         )
+    kept = open_list(keys.records, upload.warnings_sealed, "warnings", upload.upload_id)
+    warnings = kept + [one for one in end.warnings if one not in kept]
     return replace(
         upload,
         receipt_id=receipt_id,
-        warnings_sealed=seal_list(keys.records, end.warnings, "warnings", upload.upload_id),
+        warnings_sealed=seal_list(keys.records, warnings, "warnings", upload.upload_id),
         studies_sealed=seal_list(keys.records, end.studies, "studies", upload.upload_id),
     )
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from gateway.ledger.rows import FileRow, JobRow, UploadRow
-from gateway.protocol.lifecycle import FileState
+from gateway.protocol.lifecycle import WHOLE_STATES, FileState
 from gateway.spool import Sealer, ServiceKeys, UploadKey
 from hooks.contract import Facts
 
@@ -99,7 +99,8 @@ class Item:
     @property
     def pending(self) -> bool:
         """Accepted, and nobody knows yet what became of it."""
-        return self.outcome is None and self.judgement is not None and self.judgement.facts is not None
+        accepted = self.judgement is not None and self.judgement.facts is not None
+        return accepted and self.outcome is None and self.state in WHOLE_STATES
 
     @property
     def sent(self) -> bool:
@@ -215,6 +216,7 @@ class Memory:
     :param receipt_id: of the receipt to come.
     :param released: a person has released the upload: it isn't held again.
     :param identified: nothing holds it; the PACS need not be asked again.
+    :param mismatched: comma list of declared fields that the files contradict.
     :param unidentified: the PACS can't be asked who has this PatientID.
     :param blind: the PACS can't be asked what it has.
     :param verify_until: unix seconds; 0: the last look hasn't begun.
@@ -224,6 +226,7 @@ class Memory:
     receipt_id: str = ""
     released: bool = False
     identified: bool = False
+    mismatched: str = ""
     unidentified: bool = False
     blind: bool = False
     verify_until: float = 0.0

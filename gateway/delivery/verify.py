@@ -6,6 +6,7 @@ Waiting is done by the job's due time, never by a sleeping worker.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from gateway.delivery.attempt import Attempt
 from gateway.delivery.conflict import same_patient
@@ -62,7 +63,7 @@ async def _look(attempt: Attempt, waiting: Sequence[Item]) -> list[Item]:
             raise Stopped
         items = [item for item in waiting if item.study_instance_uid == study]
         series = sorted({item.facts.series_instance_uid for item in items})
-        shown = await attempt.endpoint.ask(lambda study=study, series=series: target.present(study, series))  # type: ignore[misc] # bound now
+        shown = await attempt.endpoint.ask(partial(target.present, study, series))
         for item in items:
             patient_id = shown.get(item.sop_instance_uid)
             coerced = item.outcome is not None and bool(item.outcome.reason)
