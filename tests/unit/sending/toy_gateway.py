@@ -41,7 +41,8 @@ class ToyUpload:
 
 
 #: Looks at a request before it is served: None lets it pass, a response is the answer, "cut:N" takes N bytes of the
-#: body and drops the connection, "hang" keeps it without an answer.
+#: body and drops the connection, "hang" keeps it without an answer, "meet" keeps it until as many as `meeting` wants are
+#: there.
 Trouble = Callable[[web.Request], "web.Response | str | None"]
 
 
@@ -83,10 +84,9 @@ class ToyGateway:
         self.pending_polls = 0
         self.warnings: list[dict[str, str]] = []
         self.lose_answers = 0  #: of creations
-        self.busy = 0
-        self.most_at_once = 0
         self.public_origin = ""
         self.hanging = threading.Event()
+        self.meeting = asyncio.Barrier(1)
         self.loop = asyncio.new_event_loop()
         self.url = ""
         self._thread = threading.Thread(target=self.loop.run_forever)
@@ -135,25 +135,22 @@ class ToyGateway:
     @web.middleware
     async def _trouble(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.log.append((request.method, request.path))
-        self.busy += 1
-        self.most_at_once = max(self.most_at_once, self.busy)
-        try:
-            for trouble in self.troubles:
-                answer = trouble(request)
-                if answer == "hang":
-                    self.hanging.set()
-                    await asyncio.sleep(3600)
-                if isinstance(answer, str) and answer.startswith("cut:"):
-                    await self._take(request, int(answer[4:]))
-                    assert request.transport is not None
-                    request.transport.abort()
-                    raise web.HTTPInternalServerError
-                if isinstance(answer, web.Response):
-                    return answer
-            response: web.StreamResponse = await handler(request)
-            return response
-        finally:
-            self.busy -= 1
+        for trouble in self.troubles:
+            answer = trouble(request)
+            if answer == "meet":
+                await self.meeting.wait()
+            elif answer == "hang":
+                self.hanging.set()
+                await asyncio.sleep(3600)
+            elif isinstance(answer, str):
+                await self._take(request, int(answer.removeprefix("cut:")))
+                assert request.transport is not None
+                request.transport.abort()
+                raise web.HTTPInternalServerError
+            elif answer is not None:
+                return answer
+        response: web.StreamResponse = await handler(request)
+        return response
 
     def _bearer(self, request: web.Request) -> str:
         return request.headers.get("Authorization", "").removeprefix("Bearer ")
