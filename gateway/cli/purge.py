@@ -1,0 +1,44 @@
+"""`relaypacs purge`: the retention timer's work once, now. Works beside a running `serve` (see gateway/retention.py)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from gateway.cli.opening import add_config_option, configured
+from gateway.clock import SystemClock
+from gateway.config import Config
+from gateway.retention import PurgeReport
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `purge` to the command's parser."""
+    parser = subparsers.add_parser("purge", help="erase what is due, now")
+    add_config_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Purge. :returns: 1 if something that is due could not be erased."""
+    report = asyncio.run(_purge(configured(args)))
+    print(
+        f"{report.expired} uploads expired; bytes of {report.uploads} uploads erased"
+        f" ({report.files} files, {report.size_bytes} bytes); {report.records} records deleted;"
+        f" {report.orphans} stray blobs removed"
+    )
+    if report.faults:
+        print(
+            f"relaypacs: some of it could not be done ({', '.join(sorted(set(report.faults)))}): run it again",
+            file=sys.stderr,
+        )
+    if not report.scrubbed:
+        print("relaypacs: the database was being read: run it again to scrub deleted keys from it", file=sys.stderr)
+    return 1 if report.faults else 0
+
+
+async def _purge(config: Config) -> PurgeReport:
+    from gateway.wiring import open_base, open_retention
+
+    async with open_base(config, SystemClock()) as base:
+        return await open_retention(base).run_once()

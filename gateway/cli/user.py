@@ -1,0 +1,95 @@
+"""`relaypacs user`: accounts. Works beside a running `serve`, which asks the ledger at each request."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import sys
+from collections.abc import Awaitable, Callable
+
+from gateway.accounts import Accounts
+from gateway.cli.opening import add_config_option, configured
+from gateway.clock import SystemClock, rfc3339
+from gateway.errors import ConfigError
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `user` to the command's parser."""
+    parser = subparsers.add_parser("user", help="add, list, disable and enable accounts, change passwords")
+    acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
+    for name, act, text in (
+        ("add", _add, "a new account"),
+        ("list", _list, "every account"),
+        ("disable", _disable, "let it in no more; what it holds ends at once"),
+        ("enable", _enable, "let it in again"),
+        ("password", _password, "give it another password; it must log in anew everywhere"),
+    ):
+        one = acts.add_parser(name, help=text)
+        add_config_option(one)
+        if name != "list":
+            one.add_argument("name", metavar="NAME")
+        if name == "add":
+            one.add_argument("--role", required=True, metavar="ROLE", help="uploader, issuer or admin")
+        if name in {"add", "password"}:
+            one.add_argument("--password-stdin", action="store_true", help="read the password's line from stdin")
+        one.set_defaults(run=run, user_act=act)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the arguments say. :returns: the exit status."""
+    act: Callable[[Accounts, argparse.Namespace], Awaitable[None]] = args.user_act
+    asyncio.run(_with_accounts(args, act))
+    return 0
+
+
+async def _with_accounts(
+    args: argparse.Namespace, act: Callable[[Accounts, argparse.Namespace], Awaitable[None]]
+) -> None:
+    from gateway.wiring import open_base
+
+    clock = SystemClock()
+    async with open_base(configured(args), clock) as base:
+        await act(Accounts(base.ledger, base.keys, clock), args)
+
+
+async def _add(accounts: Accounts, args: argparse.Namespace) -> None:
+    row = await accounts.add(args.name, args.role, _read_password(args))
+    print(f"{args.name} may log in as {row.role}")
+
+
+async def _list(accounts: Accounts, _args: argparse.Namespace) -> None:
+    rows = [("NAME", "ROLE", "STATE", "SINCE")]
+    for one in await accounts.all():
+        state = "active" if one.disabled_at is None else f"disabled {rfc3339(one.disabled_at)}"
+        rows.append((one.name, one.role, state, rfc3339(one.created_at)))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+async def _disable(accounts: Accounts, args: argparse.Namespace) -> None:
+    await accounts.disable(args.name)
+    print(f"{args.name} is disabled")
+
+
+async def _enable(accounts: Accounts, args: argparse.Namespace) -> None:
+    await accounts.enable(args.name)
+    print(f"{args.name} may log in again")
+
+
+async def _password(accounts: Accounts, args: argparse.Namespace) -> None:
+    await accounts.set_password(args.name, _read_password(args))
+    print(f"{args.name} has another password")
+
+
+def _read_password(args: argparse.Namespace) -> str:
+    """:raises ConfigError: nobody is there to ask, or the two readings differ."""
+    if args.password_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise ConfigError("there is no terminal to ask for the password: give it by --password-stdin")
+    password = getpass.getpass("password: ")
+    if getpass.getpass("again: ") != password:
+        raise ConfigError("these are two different passwords: try again")
+    return password
