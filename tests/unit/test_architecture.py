@@ -89,7 +89,7 @@ ONLY_FOR = {
 
 # A dependency has a home: elsewhere it would carry its own errors, threads and values along.
 HOMES = {
-    "aiohttp": {"gateway.web", "gateway.demo"},
+    "aiohttp": {"gateway.web", "gateway.demo", "gateway.cli.demo"},  # the last runs the apps of the two others
     "argon2": {"gateway.passwords"},
     "cryptography": {"gateway.spool", "gateway.receipts", "gateway.tokens"},
     "dicomweb_client": {"hooks"},
