@@ -53,6 +53,8 @@ def read_creation(headers: Headers, content_type: str | None) -> Creation:
     :raises NotBuilt: an extension that isn't announced.
     :raises UnsupportedMediaType: a body of another type.
     """
+    if single(headers, "Upload-Length") is not None and single(headers, "Upload-Defer-Length") is not None:
+        raise Malformed("Upload-Length and Upload-Defer-Length exclude each other", code="malformed_header")
     for name in ("Upload-Defer-Length", "Upload-Concat", "Upload-Checksum"):
         if single(headers, name) is not None:
             raise NotBuilt(f"{name}: this tus extension isn't built yet")
