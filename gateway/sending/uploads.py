@@ -26,7 +26,7 @@ class Standing:
     state: str
     receipt_id: str = ""
     warnings: tuple[str, ...] = ()
-    retry_after_s: float = _POLL_S
+    retry_after_s: float = 0.0
 
     @property
     def final(self) -> bool:
@@ -106,15 +106,14 @@ def with_renewal(owner: Sender | UploadAccess, call: Callable[[str], T]) -> T:
 
 def _standing(answer: Answer) -> Standing:
     body = answer.json()
-    if answer.status == 202:
-        retry_after = answer.headers.get("Retry-After", "")
-        pause_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else _POLL_S
-        return Standing(plain(body.get("state", "delivering")), retry_after_s=min(max(pause_s, 0.1), 60.0))
+    retry_after = answer.headers.get("Retry-After", "")
+    pause_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else _POLL_S
     state = body.get("state") or body.get("status")
     if not isinstance(state, str):
         raise Again("the gateway's answer can't be read")
     warnings = tuple(_warning_words(one) for one in body.get("warnings") or ())
-    return Standing(plain(state), plain(body.get("pacs_receipt_id") or ""), warnings)
+    receipt_id = plain(body.get("pacs_receipt_id") or "")
+    return Standing(plain(state), receipt_id, warnings, min(max(pause_s, 0.1), 60.0))
 
 
 def _warning_words(warning: Any) -> str:

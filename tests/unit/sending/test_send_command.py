@@ -38,7 +38,6 @@ def state(tmp_path: Path) -> Path:
 def run(gateway: ToyGateway, folder: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Send:
     """The command, on the folder, with the toy's token; pauses are short."""
     monkeypatch.setattr("gateway.sending.patience._FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("gateway.sending.uploads._POLL_S", 0.01)
 
     def command(*more: str, paths: list[Path] | None = None, who: tuple[str, ...] = ("--token", "access-0")) -> int:
         where = [str(path) for path in paths or [folder]]
@@ -122,13 +121,13 @@ def test_metadata_of_tus_says_nothing_but_an_opaque_id_and_the_type(
 def test_nothing_of_a_patient_is_in_the_state_file_or_on_the_terminal(
     run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path, state: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    make_file("Doe_Jane.dcm", AccessionNumber="ACC77")
+    make_file("Doe_Jane.dcm", PatientID="PAT-0042", AccessionNumber="ACC.77")
     (folder / "Doe_Jane.txt").write_text("no image")
     gateway.troubles = [once("POST", "/complete", problem(422, "study_mismatch", "patient_id differs"))]
     assert run() == 4
     printed = capsys.readouterr()
     kept = state.read_text() + "".join(path.name for path in state.parent.iterdir())
-    for word in ["Doe", "Jane", "P1", "19700101", "ACC77", "1.2.3", str(folder)]:
+    for word in ["Doe_", "Jane", "PAT-0042", "19700101", "ACC.77", "1.2.3", str(folder)]:
         assert word not in printed.out + printed.err
         assert word not in kept
     assert state.stat().st_mode & 0o777 == 0o600

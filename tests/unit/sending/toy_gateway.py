@@ -257,7 +257,8 @@ class ToyGateway:
     def _standing(self, upload: ToyUpload, first: dict[str, Any]) -> web.Response:
         final = upload.state in {"success", "partial", "failed"}
         receipt = f"receipt-{upload.upload_id}" if final else None
-        return web.json_response({**first, "pacs_receipt_id": receipt, "warnings": upload.warnings, "studies": []})
+        body = {**first, "pacs_receipt_id": receipt, "warnings": upload.warnings, "studies": []}
+        return web.json_response(body, headers={"Retry-After": "0"})
 
     async def cancel(self, request: web.Request) -> web.Response:
         self._of_token(request).state = "cancelled"
