@@ -73,11 +73,11 @@ def _check_addresses(config: Config) -> None:
 
 
 def _check_sizes(config: Config) -> None:
-    if not 64 * KIB <= config.uploads.chunk_size_bytes <= 64 * MIB:
-        raise ConfigError('uploads.chunk_size: takes "64KiB" to "64MiB"')
-    if len(config.tokens.secret.reveal().encode()) < 32:
+    if not KIB <= config.uploads.chunk_size_bytes <= 64 * MIB:
+        raise ConfigError('uploads.chunk_size: takes "1KiB" to "64MiB"')
+    if len(config.tokens.secret.reveal().encode()) < 16:
         raise ConfigError(
-            "tokens.secret: must have at least 32 bytes: make one with `relaypacs keys new`, and keep it out of this file"
+            "tokens.secret: must have at least 16 bytes: make one with `relaypacs keys new`, and keep it out of this file"
         )
 
 

@@ -147,7 +147,7 @@ class Uploads:
     chunk_size_bytes: int = key(
         kinds.size,
         "4MiB",
-        "Bytes of a REST chunk, from 64KiB to 64MiB; a file's last may be shorter.",
+        "Bytes of a REST chunk, from 1KiB to 64MiB; a file's last may be shorter.",
         name="chunk_size",
     )
     max_file_size_bytes: int = key(
@@ -174,7 +174,7 @@ class Tokens:
     """What signs tokens, and how long they live."""
 
     secret: Secret[str] = key(
-        kinds.secret, {"env": "RELAYPACS_TOKEN_SECRET"}, "At least 32 bytes; who has it can make tokens."
+        kinds.secret, {"env": "RELAYPACS_TOKEN_SECRET"}, "At least 16 bytes, better 32; who has it can make tokens."
     )
     access_ttl_s: float = key(kinds.positive_duration, "30m", "Life of an access token.", name="access_ttl")
     upload_ttl_s: float = key(kinds.positive_duration, "15m", "Life of an upload token.", name="upload_ttl")
