@@ -271,14 +271,18 @@ class Retention:
         now = self._clock.now()
         before = running_before(now, self._times.delivered_s, gaps)
         since, faults = self._stripped_until, len(report.faults)
+        met: set[str] = set()  # of those that finished at `since`
         while True:
-            due = partial(_finished, PAGE, states=[UploadState.PARTIAL], before=before, since=since)
+            limit = PAGE + len(met)
+            due = partial(_finished, limit, states=[UploadState.PARTIAL], before=before, since=since)
             rows = await self._ledger.read(due)
-            for row in rows:
-                await self._step(report, self._strip_one(report, row.upload_id))
-                since = math.nextafter(row.finished_at or since, math.inf)
-            if len(rows) < PAGE:
+            fresh = [row for row in rows if row.upload_id not in met]
+            if not fresh:
                 break
+            for row in fresh:
+                await self._step(report, self._strip_one(report, row.upload_id))
+            since = fresh[-1].finished_at or since
+            met = {row.upload_id for row in rows if row.finished_at == since}
         if len(report.faults) == faults:
             # Not up to now: a transaction that is committed later may bear an earlier time.
             self._stripped_until = max(self._stripped_until, min(since, now - CLOCK_STEP_S))
