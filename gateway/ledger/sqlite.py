@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import queue
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,15 +34,16 @@ READERS = 2
 class SqliteLedger:
     """A `gateway.ledger.base.Ledger`. Belongs to the event loop that opened it; closed with `close`."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, writer: sqlite3.Connection, readers: Sequence[sqlite3.Connection], loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._loop = loop
         self._watches = Watches()
-        self._writer = Writer(db, loop, self._watches.wake)
+        self._writer = Writer(writer, loop, self._watches.wake)
         self._closing: asyncio.Future[None] | None = None
-        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-reader")
+        self._threads = ThreadPoolExecutor(len(readers), thread_name_prefix="ledger-reader")
         self._readers: queue.SimpleQueue[tuple[sqlite3.Connection, SqliteTransaction]] = queue.SimpleQueue()
-        for _ in range(READERS):
-            reader = open_reader(path)
+        for reader in readers:
             self._readers.put((reader, SqliteTransaction(reader)))
         self._writer.start()
 
@@ -52,8 +54,7 @@ class SqliteLedger:
         :raises ConfigError: the file is no ledger, or a newer release wrote it.
         :raises Unavailable: the file can't be opened, or is locked for too long.
         """
-        loop = asyncio.get_running_loop()
-        ledger = cls(path, await asyncio.to_thread(open_writer, path), loop)
+        ledger = cls(*await asyncio.to_thread(_connections, path), asyncio.get_running_loop())
         if audit_key is not None:
             ledger.use_audit_key(audit_key)
         return ledger
@@ -102,7 +103,7 @@ class SqliteLedger:
         if self._closing is None:
             self._closing = self._loop.create_future()
             await asyncio.to_thread(self._threads.shutdown)
-            for _ in range(READERS):
+            while not self._readers.empty():
                 self._readers.get_nowait()[0].close()
             self._writer.put(Chore(sqlite3.Connection.close, self._closing, last=True))
         await asyncio.shield(self._closing)
@@ -125,3 +126,12 @@ class SqliteLedger:
         finally:
             transaction.take_woken()
             self._readers.put(reader)
+
+
+def _connections(path: Path) -> tuple[sqlite3.Connection, list[sqlite3.Connection]]:
+    """The one that writes and those that read."""
+    with ExitStack() as opened:
+        writer = opened.enter_context(closing(open_writer(path)))
+        readers = [opened.enter_context(closing(open_reader(path))) for _ in range(READERS)]
+        opened.pop_all()
+    return writer, readers

@@ -86,6 +86,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise Unavailable("the ledger's file can't be opened", code="storage_error") from error
     try:
+        patiently(lambda: _check(db))
         patiently(lambda: db.execute("PRAGMA journal_mode = WAL").fetchone())
         # FULL: a commit returns after its fsync. The rest keeps a deleted key, and anything spilled, off the disk.
         for pragma in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON", "wal_autocheckpoint = 0"):
@@ -103,8 +104,14 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """A connection that only reads; the file must have been opened for writing before."""
-    return _connect(path, "ro", busy_timeout_s=BUSY_TIMEOUT_S)
+    """A connection that only reads; the file must have been opened for writing before.
+
+    :raises Unavailable: it can't be opened.
+    """
+    try:
+        return _connect(path, "ro", busy_timeout_s=BUSY_TIMEOUT_S)
+    except sqlite3.Error as error:
+        raise Unavailable("the ledger's file can't be opened", code="storage_error") from error
 
 
 def _connect(path: Path, mode: str, *, busy_timeout_s: float) -> sqlite3.Connection:
@@ -142,7 +149,7 @@ def _sync(directory: Path) -> None:
 
 def _migrate(db: sqlite3.Connection) -> None:
     migrations = _migrations()
-    if _version(db) == len(migrations):
+    if db.execute("PRAGMA user_version").fetchone()[0] == len(migrations):
         return
     patiently(lambda: db.execute("BEGIN EXCLUSIVE"))
     try:
@@ -158,8 +165,20 @@ def _migrate(db: sqlite3.Connection) -> None:
         raise
 
 
+def _check(db: sqlite3.Connection) -> None:
+    """Look before anything is changed. In a transaction: another process may be making the file just now."""
+    db.execute("BEGIN")
+    try:
+        _version(db)
+    finally:
+        db.execute("ROLLBACK")
+
+
 def _version(db: sqlite3.Connection) -> int:
-    """Number of the last migration that the file has seen."""
+    """Number of the last migration that the file has seen.
+
+    :raises ConfigError: the file is no ledger, or a newer release wrote it.
+    """
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     application_id = int(db.execute("PRAGMA application_id").fetchone()[0])
     empty = version == 0 and not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]

@@ -191,6 +191,7 @@ class TestUploads:
         dead = list(DEAD_STATES)
         assert names(await ledger.read(lambda tx: tx.uploads.finished_unerased(dead, 9.0, 10))) == [V, U]
         assert names(await ledger.read(lambda tx: tx.uploads.finished_unerased(dead, 9.0, 1))) == [V]
+        assert names(await ledger.read(lambda tx: tx.uploads.finished_unerased(dead, 9.5, 10, since=9.0))) == [U, G]
         assert names(await ledger.read(lambda tx: tx.uploads.records_older(7.0, 10))) == [W]
         assert names(await ledger.read(lambda tx: tx.uploads.records_older(6.9, 10))) == []
 
