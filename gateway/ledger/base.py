@@ -170,7 +170,7 @@ class Audit(Protocol):
     def append(
         self, event: str, *, at: float, actor: str, upload_id: str | None = None, detail: Mapping[str, object] = {}
     ) -> AuditRow:
-        """Chain an event to the head, in this transaction."""
+        """Chain an event to the head, in this transaction; wakes `AUDIT`."""
 
     def after(self, number: int, limit: int) -> list[AuditRow]: ...
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gateway import audit_chain
 from gateway.errors import Unavailable
+from gateway.ledger.base import AUDIT
 from gateway.ledger.rows import AuditRow
 from gateway.ledger.sqlite_keys import SqliteKeys
 from gateway.ledger.sqlite_rows import Rows
@@ -23,8 +24,9 @@ class SqliteAudit:
     The head is read in the transaction that appends: another process may have appended since the last one.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, wake: Callable[[str], None]) -> None:
         self._db = db
+        self._wake = wake
         self._rows = Rows(db, "audit", AuditRow, ("number",))
         self.key: bytes | None = None
 
@@ -37,7 +39,7 @@ class SqliteAudit:
         upload_id: str | None = None,
         detail: Mapping[str, object] = _NOTHING,
     ) -> AuditRow:
-        """Chain an event to the head, in this transaction.
+        """Chain an event to the head, in this transaction; wakes `AUDIT`.
 
         :raises Unavailable: the chain's key was not handed over yet.
         """
@@ -49,6 +51,7 @@ class SqliteAudit:
         )
         self._rows.insert(row)
         self._db.execute("UPDATE audit_head SET number = ?, mac = ?", (row.number, row.mac))
+        self._wake(AUDIT)
         return row
 
     def after(self, number: int, limit: int) -> list[AuditRow]:
@@ -83,6 +86,7 @@ class SqliteTransaction:
     """All aggregates over one connection. It serves one act after the other: an act keeps no hold of it."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
+        self._woken: set[str] = set()
         keys = SqliteKeys(db)
         self.uploads = SqliteUploads(db, keys)
         self.files = SqliteFiles(db)
@@ -91,10 +95,9 @@ class SqliteTransaction:
         self.receipts = SqliteReceipts(db)
         self.tokens = SqliteTokens(db)
         self.accounts = SqliteAccounts(db)
-        self.audit = SqliteAudit(db)
+        self.audit = SqliteAudit(db, self.wake)
         self.keys = keys
         self.settings = SqliteSettings(db)
-        self._woken: set[str] = set()
 
     def wake(self, topic: str) -> None:
         """After the commit, wake whoever watches `topic`."""

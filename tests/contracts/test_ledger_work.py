@@ -9,7 +9,7 @@ import pytest
 
 from gateway import audit_chain
 from gateway.errors import Conflict, NotFound
-from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.base import AUDIT, Ledger, Transaction
 from gateway.ledger.rows import IdempotencyRow, JobKind, JobRow, RefreshTokenRow, ServiceKeyRow
 from gateway.protocol.lifecycle import UploadState
 from tests.ledger_rows import job_row, token_row, upload_row
@@ -197,6 +197,11 @@ class TestTrail:
         assert head == (3, third.mac)
         assert audit_chain.verify(rows, KEY, head).whole
         assert [row.number for row in await ledger.read(lambda tx: tx.audit.after(1, 1))] == [2]
+
+    async def test_an_event_wakes_whoever_watches_the_trail(self, ledger: Ledger) -> None:
+        with ledger.watch(AUDIT) as watch:
+            await ledger.write(lambda tx: tx.audit.append("one", at=1.0, actor="a"))
+            assert await watch.changed(timeout_s=0)
 
     async def test_an_act_undone_leaves_no_gap_in_the_chain(self, ledger: Ledger) -> None:
         def undone(tx: Transaction) -> None:

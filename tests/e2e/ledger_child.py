@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from gateway.errors import Unavailable
-from gateway.ledger.base import AUDIT, Transaction
+from gateway.ledger.base import Transaction
 from gateway.ledger.sqlite import SqliteLedger
 
 KEY = b"k" * 32
@@ -21,7 +21,6 @@ def event(name: str, number: int):
     def act(tx: Transaction) -> None:
         tx.settings.put(f"{name}-{number}", "x" * 200)
         tx.audit.append("event", at=float(number), actor=name)
-        tx.wake(AUDIT)
 
     return act
 

@@ -11,7 +11,7 @@ import pytest
 from gateway.audit_chain import from_line, verify
 from gateway.audit_export import SETTING, AuditExport
 from gateway.errors import Unavailable
-from gateway.ledger.base import AUDIT, Transaction
+from gateway.ledger.base import Transaction
 from gateway.ledger.sqlite import SqliteLedger
 
 KEY = b"k" * 32
@@ -33,7 +33,6 @@ async def events(ledger: SqliteLedger, count: int) -> None:
     def act(tx: Transaction) -> None:
         for n in range(count):
             tx.audit.append("event", at=1.0, actor="a", detail={"n": n})
-        tx.wake(AUDIT)
 
     await ledger.write(act)
 
