@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from gateway.clock import Clock
 from gateway.delivery.claim import Again, Done
@@ -63,8 +64,13 @@ class Checks:
         task = self._running.get(file_id)
         if task is None:
             task = self._running[file_id] = asyncio.create_task(self._seated(file_id))
-            task.add_done_callback(lambda _: self._running.pop(file_id, None))
+            task.add_done_callback(partial(self._forget, file_id))
         await asyncio.shield(task)
+
+    def _forget(self, file_id: str, task: asyncio.Task[None]) -> None:
+        self._running.pop(file_id, None)
+        if not task.cancelled():
+            task.exception()  # looked at: whoever waited for it may be gone, and the file is judged again later
 
     async def ensure_all(self, file_ids: Iterable[str]) -> None:
         """`ensure` for each, a few at a time."""

@@ -112,16 +112,20 @@ class Workers:
 
     async def run_due(self) -> None:
         """Run what is due now, and what becomes due by it, to its end; without `start`."""
-        while True:
-            wait_s = await self._claim()
-            running = [task for _, task in self._running.values()]
-            if not running:
-                if wait_s > 0:
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                wait_s = await self._claim()
+                running.update(task for _, task in self._running.values())
+                if running:
+                    done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.gather(*done)
+                elif wait_s > 0:
                     return
-                continue
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def _watch(self) -> None:
         with self._ledger.watch(JOBS) as watch:

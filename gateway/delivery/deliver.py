@@ -125,6 +125,7 @@ class Deliver:
                 lambda tx, last=last: tx.files.page(upload_id, after=last, limit=PAGE)  # type: ignore[misc] # bound now
             )
             if not rows:
+                attempt.items.sort(key=lambda item: (item.whole_at, item.file_id))
                 return
             attempt.items += [
                 item_of(row, attempt.key, self._tools.keys) for row in rows if row.state is not FileState.REMOVED

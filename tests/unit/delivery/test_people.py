@@ -1,0 +1,226 @@
+"""Where a person decides: held, released, retried, cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.delivery.receipt import partial_receipt
+from gateway.errors import Conflict
+from gateway.ledger.base import Transaction
+from gateway.protocol.lifecycle import UploadEvent, UploadState, after
+from hooks.contract import PatientRecord
+from tests.unit.delivery.little_pacs import Toy, toys
+from tests.unit.delivery.room import Room, room
+
+
+@pytest.fixture
+async def it(tmp_path: Path) -> AsyncIterator[Room]:
+    async with room(tmp_path) as opened:
+        yield opened
+
+
+async def held_codes(it: Room, upload_id: str) -> list[str]:
+    upload = await it.upload(upload_id)
+    assert upload.state is UploadState.HELD
+    return upload.held_codes.split(",")
+
+
+async def test_two_patients_in_one_upload_wait_for_a_person_and_nothing_leaves(it: Room):
+    upload_id = await it.submit([Toy("1.1"), Toy("1.2", patient_id="P2", patient_name="ROE^RICHARD")])
+    await it.run(for_s=600)
+    assert await held_codes(it, upload_id) == ["two_patients"]
+    assert it.pacs.asked == []
+    assert await it.jobs() == []
+    (held,) = [event for event in await it.events() if event.event == "upload.held"]
+    assert "two_patients" in held.detail
+    assert "ROE" not in held.detail
+
+
+async def test_a_declared_birth_date_that_the_files_contradict_holds(it: Room):
+    upload_id = await it.submit(toys(2), study_metadata={"patient_birth_date": "1999-12-31"})
+    await it.run()
+    assert await held_codes(it, upload_id) == ["birth_date_mismatch"]
+
+
+async def test_a_patient_id_that_is_somebody_elses_in_the_pacs_holds(it: Room):
+    it.pacs.people = [PatientRecord("P1", "ROE^RICHARD", "19550505")]
+    upload_id = await it.submit(toys(2))
+    await it.run()
+    assert await held_codes(it, upload_id) == ["pacs_patient_conflict"]
+    assert it.pacs.sent == []
+
+
+async def test_an_endpoint_that_takes_patients_as_they_are_is_not_asked_for_them(tmp_path: Path):
+    async with room(tmp_path, config={"identity": "as-is"}) as it:
+        it.pacs.people = [PatientRecord("P1", "ROE^RICHARD", "19550505")]
+        upload_id = await it.submit(toys(2))
+        await it.run()
+        assert (await it.upload(upload_id)).state is UploadState.SUCCESS
+        assert "patients" not in it.pacs.asked
+
+
+async def test_other_declared_fields_only_warn_and_are_named_without_values(it: Room):
+    upload_id = await it.submit(toys(1), study_metadata={"modality": "MR", "patient_name": "Smith, John"})
+    await it.run()
+    (one,) = await it.warnings(upload_id)
+    assert one["code"] == "study_metadata_mismatch"
+    assert "modality" in one["message"]
+    assert "patient_name" in one["message"]
+    assert "Smith" not in one["message"]
+    assert (await it.upload(upload_id)).state is UploadState.SUCCESS
+
+
+@pytest.mark.parametrize(("rule", "state"), [("warn", "success"), ("reject", "failed")])
+async def test_the_configuration_says_what_a_mismatch_means(tmp_path: Path, rule: str, state: str):
+    async with room(tmp_path, settings={"study_mismatch": rule}) as it:
+        upload_id = await it.submit(toys(2), study_metadata={"patient_id": "P9"})
+        await it.run()
+        assert (await it.upload(upload_id)).state == state
+        codes = {one["code"] for one in await it.warnings(upload_id)}
+        assert "study_metadata_mismatch" in codes
+        assert ("study_mismatch" in codes) == (rule == "reject")
+        assert bool(it.pacs.sent) == (rule == "warn")
+
+
+async def test_a_released_upload_goes_and_is_not_held_again(it: Room):
+    upload_id = await it.submit([Toy("1.1"), Toy("1.2", patient_id="P2")])
+    await it.run()
+    upload = await it.upload(upload_id)
+    await it.ledger.write(lambda tx: it.delivery.release(tx, upload, actor="admin", reason="twins"))
+    await it.run()
+    assert (await it.upload(upload_id)).state is UploadState.SUCCESS
+    assert "upload.released" in await it.event_names()
+    done = await it.upload(upload_id)
+    with pytest.raises(Conflict) as refused:
+        await it.ledger.write(lambda tx: it.delivery.release(tx, done, actor="admin", reason="again"))
+    assert refused.value.code == "not_held"
+
+
+async def test_a_retry_sends_what_failed_and_writes_a_new_receipt(it: Room):
+    it.pacs.failures = {"1.2.3.1.2": 0xA900}
+    upload_id = await it.submit(toys(3))
+    await it.run()
+    first = await it.upload(upload_id)
+    assert first.state is UploadState.PARTIAL
+    it.pacs.failures.clear()
+    it.pacs.sent.clear()
+    assert await it.ledger.write(lambda tx: it.delivery.retry(tx, first, actor="admin", reason="mended")) == 1
+    await it.run()
+    second = await it.upload(upload_id)
+    assert second.state is UploadState.SUCCESS
+    assert second.receipt_id != first.receipt_id
+    assert it.pacs.sent == ["1.2.3.1.2"]
+    assert await it.warnings(upload_id) == []
+    assert {one["outcome"] for one in (await it.receipt(upload_id))["instances"]} == {"stored"}
+
+
+async def test_a_retry_of_what_cannot_be_sent_again_is_refused(it: Room):
+    upload_id = await it.submit([Toy("1.1", verdict="reject")])
+    await it.run()
+    failed = await it.upload(upload_id)
+    with pytest.raises(Conflict):
+        await it.ledger.write(lambda tx: it.delivery.retry(tx, failed, actor="admin", reason="why not"))
+    assert (await it.upload(upload_id)).state is UploadState.FAILED
+
+
+def cancel(it: Room, upload_id: str):
+    """As whoever cancels does it, in one transaction."""
+
+    def act(tx: Transaction) -> None:
+        row = tx.uploads.get(upload_id)
+        assert row is not None
+        row = replace(row, state=after(row.state, UploadEvent.CANCEL), epoch=row.epoch + 1)
+        row = it.delivery.cancelled(tx, row)
+        assert row.key_id is not None
+        tx.keys.delete([row.key_id])
+        tx.uploads.save(replace(row, key_id=None, finished_at=it.clock.now()))
+        for job in tx.jobs.of_upload(upload_id):
+            tx.jobs.delete(job.job_id)
+        tx.wake(upload_id)
+
+    return it.ledger.write(act)
+
+
+async def test_a_cancellation_in_the_middle_of_a_transfer_stops_it_and_says_what_is_left(tmp_path: Path):
+    async with room(tmp_path, config={"batch_instances": 5, "connections": 1}) as it:
+        loop, reached = asyncio.get_running_loop(), asyncio.Event()
+        stopped_at: list[int] = []
+
+        def on_instance(uid: str) -> None:
+            if uid == "1.2.3.1.8":
+                loop.call_soon_threadsafe(reached.set)
+                (attempt_stop,) = it.delivery._deliver._stops
+                while not attempt_stop.is_set():
+                    attempt_stop._flag.wait(0.05)
+                stopped_at.append(len(it.pacs.held))
+
+        it.pacs.on_instance = on_instance
+        upload_id = await it.submit(toys(20))
+        working = asyncio.create_task(it.run())
+        await reached.wait()
+        await cancel(it, upload_id)
+        await working
+
+        upload = await it.upload(upload_id)
+        assert upload.state is UploadState.CANCELLED
+        assert "partial_left_in_pacs" in [one["code"] for one in await it.warnings(upload_id)]
+        receipt = await it.receipt(upload_id)
+        assert len(receipt["instances"]) == 5  # the batch that was acknowledged
+        assert len(it.pacs.held) == stopped_at[0] < 20
+        assert await it.jobs() == []
+
+
+async def test_an_answer_that_comes_after_the_cancellation_gets_its_receipt(tmp_path: Path):
+    async with room(tmp_path, config={"batch_instances": 2, "connections": 1}) as it:
+        loop, reached, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+        def on_instance(uid: str) -> None:
+            if uid == "1.2.3.1.2" and not go_on.is_set():
+                loop.call_soon_threadsafe(reached.set)
+                go_on.wait(10)
+
+        it.pacs.on_instance = on_instance
+        it.pacs.deliver = _deaf(it.pacs.deliver)  # type: ignore[method-assign] # it sends to the end
+        upload_id = await it.submit(toys(2))
+        working = asyncio.create_task(it.run())
+        await reached.wait()
+        await cancel(it, upload_id)
+        assert [one["code"] for one in await it.warnings(upload_id)] == ["partial_left_in_pacs"]
+        assert (await it.upload(upload_id)).receipt_id is None
+        go_on.set()
+        await working
+        assert len((await it.receipt(upload_id))["instances"]) == 2
+        assert [one["code"] for one in await it.warnings(upload_id)] == ["partial_left_in_pacs"]
+        assert await it.states(upload_id) == ["stored", "stored"]
+
+
+def _deaf(deliver):
+    return lambda batch, stop: deliver(batch, lambda: False)
+
+
+async def test_a_cancellation_before_anything_left_needs_no_receipt(it: Room):
+    upload_id = await it.submit([Toy("1.1"), Toy("1.2", patient_id="P2")])
+    await it.run()
+    await cancel(it, upload_id)
+    upload = await it.upload(upload_id)
+    assert upload.receipt_id is None
+    assert upload.warnings_sealed is None
+
+
+async def test_cancelling_a_partial_upload_keeps_its_receipt(it: Room):
+    it.pacs.failures = {"1.2.3.1.2": 0xA900}
+    upload_id = await it.submit(toys(2))
+    await it.run()
+    before = await it.upload(upload_id)
+    row = await it.ledger.write(
+        lambda tx: partial_receipt(tx, before, now=it.clock.now(), signer=it.signer, keys=it.opened.keys)
+    )
+    assert row.receipt_id == before.receipt_id
+    await it.ledger.write(lambda tx: tx.uploads.save(row))
+    assert [one["code"] for one in await it.warnings(upload_id)] == ["refused_by_pacs", "partial_left_in_pacs"]
