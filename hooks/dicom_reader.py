@@ -317,9 +317,10 @@ class Walk:
 
     def _looks_like_sequence(self, start: int, length: int) -> bool:
         """Whether a value begins with the header of an item that would fit in it."""
-        if length < 8:
+        head = self._window.peek(start, 8)
+        if length < 8 or len(head) < 8:
             return False
-        group, number, item_length = _TAG_LENGTH[0].unpack(self._window.peek(start, 8))
+        group, number, item_length = _TAG_LENGTH[0].unpack(head)
         return (group, number) == (0xFFFE, 0xE000) and (item_length == UNDEFINED_LENGTH or item_length <= length - 8)
 
     def _tag_length(self, encoding: Encoding) -> tuple[int, int]:

@@ -78,6 +78,8 @@ REQUIRED_UIDS = {
     STUDY_INSTANCE_UID: "missing_study_instance_uid",
     SERIES_INSTANCE_UID: "missing_series_instance_uid",
 }
+#: An object that has one of these has pixel data (PS3.3 C.7.6.3).
+IMAGE_PIXEL_MODULE = frozenset({SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION, ROWS, COLUMNS, BITS_ALLOCATED})
 WANTED = frozenset({
     SPECIFIC_CHARACTER_SET, *REQUIRED_UIDS, STUDY_DATE, ACCESSION_NUMBER, MODALITY, PATIENT_NAME, PATIENT_ID,
     ISSUER_OF_PATIENT_ID, PATIENT_BIRTH_DATE, SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION, NUMBER_OF_FRAMES, ROWS,
@@ -218,6 +220,7 @@ def _judge(meta: dict[int, bytes], data_set: _DataSet, transfer_syntax: bytes) -
         "unknown_sop_class": not is_known_sop_class(in_data_set[0]),
         "unknown_transfer_syntax": not known,
         "pixel_data_encoding": known and misplaced,
+        "missing_pixel_data": data_set.pixels is None and bool(data_set.values.keys() & IMAGE_PIXEL_MODULE),
         "missing_patient_id": not facts.patient_id,
         "missing_modality": not facts.modality,
     }

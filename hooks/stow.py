@@ -289,7 +289,8 @@ class _Client(DICOMwebClient):
         :raises LookupRefused: 400, 403, 404, 405, 406, 501.
         """
         headers = {"Accept": "application/dicom+json"}
-        url += build_query_string(params)
+        # `+` for a space is of HTML forms; archives take it for a plus.
+        url += build_query_string(params).replace("+", "%20")
         with exchange(self._session, "GET", url, headers=headers, answer_within_s=self._answer_timeout_s) as response:
             status = response.status_code
             body = read_capped(response, MAX_PAGE_BYTES)
@@ -298,6 +299,9 @@ class _Client(DICOMwebClient):
             if status in {400, 403, 405, 406, 501}:
                 raise LookupRefused(f"http_{status}")
             _look_at(status, response.headers.get("Retry-After", ""))
+            if not body and status != 204 and not {"Content-Length", "Transfer-Encoding"} & response.headers.keys():
+                # A connection that broke off in the headers looks like this: it must not mean "nothing there".
+                raise TargetDown("connection_lost")
         return _records(body)
 
 

@@ -180,8 +180,12 @@ def _codes_for_errors(watch: Watch) -> Iterator[None]:
     try:
         yield
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        code = "timed_out" if watch.expired else _code_of(error)
-        raise TargetDown(code) from None
+        raise TargetDown("timed_out" if watch.expired else _code_of(error)) from None
+    except TargetDown:
+        # What was cut in its headers looks like an answer with few of them and no body.
+        if watch.expired:
+            raise TargetDown("timed_out") from None
+        raise
 
 
 def _code_of(error: Exception) -> str:

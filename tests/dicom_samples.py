@@ -339,6 +339,7 @@ HOSTILE: dict[str, tuple[bytes, str, str]] = {
     "no_modality": (instance(modality=""), "Accept", "missing_modality"),
     "two_patient_ids": (instance(extra=element(0x00100020, "LO", "TEST-2")), "Reject", "duplicate_attribute"),
     "patient_id_of_a_novel": (instance(patient_id="x" * 2000), "Reject", "value_too_long"),
+    "no_pixels": (instance(without=[0x7FE00010]), "Accept", "missing_pixel_data"),
     "pixels_too_few": (instance(rows=64, columns=64, pixel_data=bytes(100)), "Reject", "pixel_data_too_short"),
     "rows_columns_bomb": (
         instance(rows=65535, columns=65535, pixel_data=bytes(64)), "Reject", "pixel_data_too_short",

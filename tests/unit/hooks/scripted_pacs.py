@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -19,18 +20,13 @@ class Call:
     """A request as it came, its body read unless the script wants to."""
 
     handler: BaseHTTPRequestHandler
+    method: str
+    path: str
+    headers: Message
     body: bytes = b""
 
-    @property
-    def method(self) -> str:
-        return self.handler.command
-
-    @property
-    def path(self) -> str:
-        return self.handler.path
-
     def header(self, name: str) -> str:
-        return self.handler.headers.get(name, "")
+        return str(self.headers.get(name, ""))
 
     def answer(self, status: int, body: bytes = b"", content_type: str = DICOM_JSON, **headers: str) -> None:
         self.handler.send_response(status)
@@ -46,7 +42,7 @@ class Call:
 
 @dataclass
 class ScriptedPacs:
-    script: Callable[[Call], None]
+    script: Callable[[Call], object]
     reads_bodies: bool = True
     calls: list[Call] = field(default_factory=list)
     url: str = ""
@@ -64,22 +60,22 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def scripted(script: Callable[[Call], None], *, reads_bodies: bool = True) -> Iterator[ScriptedPacs]:
+def scripted(script: Callable[[Call], object], *, reads_bodies: bool = True) -> Iterator[ScriptedPacs]:
     pacs = ScriptedPacs(script, reads_bodies)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def run_script(self) -> None:
-            call = Call(self)
+            call = Call(self, self.command, self.path, self.headers)
             if pacs.reads_bodies:
                 call.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             pacs.calls.append(call)
             pacs.script(call)
 
-        do_GET = do_POST = run_script
+        do_GET = do_POST = run_script  # noqa: N815 - http.server's names
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
             """Quiet."""
 
     server = _Server(("127.0.0.1", 0), Handler)
@@ -94,10 +90,10 @@ def scripted(script: Callable[[Call], None], *, reads_bodies: bool = True) -> It
         thread.join()
 
 
-def stow_answer(stored: dict[str, int | None] | None = None, failed: dict[str, int | None] | None = None) -> dict:
+def stow_answer(stored: Mapping[str, int | None] | None = None, failed: Mapping[str, int | None] | None = None) -> dict:
     """DICOM JSON of a STOW-RS answer: SOPInstanceUID -> warning or failure reason."""
 
-    def items(named: dict[str, int | None] | None, reason_tag: str) -> dict:
+    def items(named: Mapping[str, int | None] | None, reason_tag: str) -> dict:
         value = []
         for uid, reason in (named or {}).items():
             item: dict[str, Any] = {"00081155": {"vr": "UI", "Value": [uid]}}

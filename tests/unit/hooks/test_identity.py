@@ -9,7 +9,12 @@ from hooks.identity import declared_mismatches, hold_reasons, same_name
 
 
 def facts(**values):
-    given = {"patient_id": "P1", "patient_name": "DOE^JANE", "patient_birth_date": "19700101", "modality": "CT"} | values
+    given = {
+        "patient_id": "P1",
+        "patient_name": "DOE^JANE",
+        "patient_birth_date": "19700101",
+        "modality": "CT",
+    } | values
     return Facts("1.2", "1.3", "1.4", "1.5", "1.6", **given)
 
 
@@ -28,9 +33,9 @@ def test_one_patient_who_is_unknown_to_the_pacs_may_go():
     ],
 )
 def test_two_patients_in_one_upload_are_held(other):
-    assert hold_reasons(instances=[facts(issuer_of_patient_id="A"), facts(**{"issuer_of_patient_id": "A"} | other)]) == (
-        "two_patients",
-    )
+    assert hold_reasons(
+        instances=[facts(issuer_of_patient_id="A"), facts(**{"issuer_of_patient_id": "A"} | other)]
+    ) == ("two_patients",)
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,9 @@ def test_an_array_of_one_data_set_is_taken():
     assert says(200, [stow_answer({UID["b"]: None})])["b"] == STORED
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("", None), ("5", 5.0), ("99999999999", 3600.0), ("soon", None), ("-1", None)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("", None), ("5", 5.0), ("99999999999", 3600.0), ("soon", None), ("-1", None)]
+)
 def test_retry_after_in_seconds(text, seconds):
     assert seconds_of(text) == seconds
 
