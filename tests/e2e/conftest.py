@@ -9,9 +9,9 @@ import pytest
 
 from tests.e2e.lab import Lab, Pacs, running_lab
 from tests.e2e.orthanc import PASSWORD, USER, Orthanc, orthanc, orthanc_of_session, own_orthanc
-from tests.e2e.series import series
+from tests.e2e.series import series, two_series
 
-__all__ = ["orthanc", "orthanc_of_session", "own_orthanc", "series"]
+__all__ = ["orthanc", "orthanc_of_session", "own_orthanc", "series", "two_series"]
 
 
 def pacs_of(archive: Orthanc) -> Pacs:
