@@ -53,6 +53,8 @@ MAX_PAGES = 1000
 MAX_PATIENT_PAGES = 5
 
 UID = re.compile(r"[0-9.]{1,64}")
+#: Letters that don't stand for themselves in a query (RFC 3986 section 2.3), or not to an archive.
+NEEDS_ESCAPE = re.compile(r"[^A-Za-z0-9._~-]")
 
 
 class DicomWebTarget:
@@ -140,13 +142,21 @@ class DicomWebTarget:
         asked = {keyword: value for keyword, value in filters.items() if value}
         if not asked:
             raise ValueError("neither a PatientID nor an accession number to ask for")
+        # Some archives don't decode what is escaped, and find nothing: then each such letter is asked for as `?`, any
+        # one letter (PS3.4 section C.2.2.2.4).
+        lenient = {keyword: NEEDS_ESCAPE.sub("?", value) for keyword, value in asked.items()}
+        with self._client() as client:
+            found = self._matches(client, asked, asked)
+            return found or (self._matches(client, lenient, asked) if lenient != asked else [])
+
+    def _matches(self, client: _Client, query: Mapping[str, str], wanted: Mapping[str, str]) -> list[PatientRecord]:
+        """Patients of the studies that `query` finds and that have exactly what is `wanted`."""
         tags = {"PatientID": PATIENT_ID, "AccessionNumber": ACCESSION_NUMBER}
         found: dict[PatientRecord, None] = {}
-        with self._client() as client:
-            for record in client.studies(asked, self._page_size):
-                # `*` and `?` in a value are wildcards to the archive (PS3.4 C.2.2.2.4); to us they are letters.
-                if all(_text(record, tags[keyword]) in {"", value.strip()} for keyword, value in asked.items()):
-                    found[_patient(record)] = None
+        for record in client.studies(query, self._page_size):
+            # `*` and `?` in a value are wildcards to the archive; to us they are letters.
+            if all(_text(record, tags[keyword]) in {"", value.strip()} for keyword, value in wanted.items()):
+                found[_patient(record)] = None
         return list(found)
 
     # -- WADO-RS
@@ -289,8 +299,8 @@ class _Client(DICOMwebClient):
         :raises LookupRefused: 400, 403, 404, 405, 406, 501.
         """
         headers = {"Accept": "application/dicom+json"}
-        # `+` for a space is of HTML forms; archives take it for a plus.
-        url += build_query_string(params).replace("+", "%20")
+        # `+` for a space is of HTML forms, and `?` needs no escape (RFC 3986 section 3.4): archives differ in decoding.
+        url += build_query_string(params).replace("+", "%20").replace("%3F", "?")
         with exchange(self._session, "GET", url, headers=headers, answer_within_s=self._answer_timeout_s) as response:
             status = response.status_code
             body = read_capped(response, MAX_PAGE_BYTES)

@@ -490,8 +490,18 @@ def test_wildcards_in_an_id_match_only_themselves():
 
 def test_an_id_cannot_add_to_the_query():
     with scripted(lambda call: call.answer(204)) as pacs:
-        target(pacs).patients(patient_id="x y+&limit=0#?")
-        assert query(pacs.calls[0])["PatientID"] == "x%20y%2B%26limit%3D0%23%3F"
+        assert target(pacs).patients(patient_id="x y+&limit=0#?") == []
+        assert [query(call)["PatientID"] for call in pacs.calls] == ["x%20y%2B%26limit%3D0%23?", "x?y??limit?0??"]
+        assert all(query(call)["limit"] == "1000" for call in pacs.calls)
+
+
+def test_an_archive_that_decodes_nothing_is_asked_again_with_wildcards():
+    def script(call):
+        found = [patient("A 1"), patient("A-1")] if query(call)["PatientID"] == "A?1" else []
+        call.answer_json(200, found)
+
+    with scripted(script) as pacs:
+        assert [found.patient_id for found in target(pacs).patients(patient_id="A 1")] == ["A 1"]
 
 
 def test_patients_are_asked_for_by_accession_number():
