@@ -37,13 +37,14 @@ _WEAKEST = (Verification.ACKNOWLEDGED, Verification.QUERIED, Verification.COMPAR
 
 #: What a code of an outcome says to its uploader; no value of a file is ever put in.
 MESSAGES: Mapping[str, str] = {
-    "already_in_pacs": "the PACS had it already",
     "content_not_compared": "the PACS had an instance with this SOPInstanceUID, and its bytes can't be read to compare",
     "data_lost": "stored bytes of this file are damaged; send it again",
     "duplicate_in_upload": "the same instance is in this upload more than once",
     "gave_up": "the PACS could not be reached for too long; the bytes are kept for a retry",
     "identity_not_checked": "the PACS can't be asked who has this PatientID",
+    "incomplete": "the file had not all its bytes when the upload was completed",
     "not_acknowledged": "the PACS did not say that it took this instance",
+    "not_checked": "the file could not be checked",
     "not_yet_visible": "the PACS said that it took this instance, and doesn't show it yet",
     "partial_left_in_pacs": "some instances had reached the PACS before the upload was cancelled",
     "pacs_warning": "the PACS took this instance with a warning",
