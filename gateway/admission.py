@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gateway.completion import Timing
 from gateway.errors import SpoolFull, TooLarge, Unprocessable
+from gateway.key_rotation import active_kek
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import UploadRow
 from gateway.protocol.lifecycle import UploadState
@@ -71,7 +72,7 @@ def open_upload(
     if tx.uploads.reserved_bytes() + reserved_bytes > limits.spool_max_bytes * ADMIT_SHARE:
         raise SpoolFull("the spool has no room for an upload of this size")
     upload_id = upload_id or new_id()
-    key, wrapped, kek_id = UploadKey.create(ring, upload_id)
+    key, wrapped, kek_id = UploadKey.create(ring, upload_id, kek_id=active_kek(tx, ring))
     row = UploadRow(
         upload_id=upload_id,
         owner_id=wish.owner_id,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gateway import key_rotation
 from gateway.accounts import Accounts
 from gateway.admission import Limits
 from gateway.audit_export import AuditExport
@@ -19,7 +20,7 @@ from gateway.blobs.local import LocalBlobs
 from gateway.body import Buffered
 from gateway.chunked import Chunks
 from gateway.clock import Clock
-from gateway.completion import Timing
+from gateway.completion import GATEWAY, Timing
 from gateway.config import Config, model
 from gateway.delivery.attempt import Settings
 from gateway.delivery.backoff import Backoff
@@ -108,6 +109,7 @@ async def open_gateway(config: Config, clock: Clock) -> AsyncIterator[Gateway]:
     async with AsyncExitStack() as stack:
         stack.enter_context(_alone(config.database.path))
         base = await stack.enter_async_context(open_base(config, clock))
+        await key_rotation.adopt(base.ledger, base.ring, clock, GATEWAY)
         rooms = _rooms(base)
         stack.callback(rooms.intake.threads.close)
         stack.callback(rooms.tails.close_all)

@@ -3,23 +3,51 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import base64
 import secrets
-import sys
+
+from gateway.cli.opening import add_config_option, configured
+from gateway.clock import SystemClock
+from gateway.config import Config
+from gateway.key_rotation import Rotation, rotate
+
+ACTOR = "cli"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `keys` to the command's parser."""
-    parser = subparsers.add_parser("keys", help="make a key for the spool")
+    parser = subparsers.add_parser("keys", help="make a key for the spool, or bring everything under another one")
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
-    acts.add_parser("new", help="print 32 random bytes in base64").set_defaults(run=run, rotate=False)
-    acts.add_parser("rotate", help="not built yet").set_defaults(run=run, rotate=True)
+    acts.add_parser("new", help="print 32 random bytes in base64").set_defaults(run=_new)
+    turning = acts.add_parser(
+        "rotate", help="make spool.keys.active the wrapping key of everything, while gateways run"
+    )
+    add_config_option(turning)
+    turning.set_defaults(run=_rotate)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Do what the arguments say. :returns: the exit status."""
-    if args.rotate:
-        print("relaypacs: keys rotate isn't built yet", file=sys.stderr)
-        return 1
+def _new(_args: argparse.Namespace) -> int:
     print(base64.b64encode(secrets.token_bytes(32)).decode())
     return 0
+
+
+def _rotate(args: argparse.Namespace) -> int:
+    config = configured(args)
+    done = asyncio.run(_run(config))
+    active = config.spool.keys.active
+    print(
+        f"{active} wraps everything now: {done.uploads} uploads and {done.service_keys} service keys were wrapped anew"
+    )
+    for kek_id in done.unused:
+        print(f"{kek_id} is unused: take it out of the configuration; destroy it, and old backups can't be read")
+    for kek_id in done.needed:
+        print(f"{kek_id} is still needed: run this again")
+    return 1 if done.needed else 0
+
+
+async def _run(config: Config) -> Rotation:
+    from gateway.wiring import open_base
+
+    async with open_base(config, SystemClock()) as base:
+        return await rotate(base.ledger, base.ring, base.clock, ACTOR)

@@ -57,6 +57,9 @@ class Uploads(Protocol):
     def reserved_bytes(self) -> int:
         """Sum over all uploads that aren't erased; kept as a counter, not summed."""
 
+    def wrapped_otherwise(self, kek_id: str, limit: int) -> list[UploadRow]:
+        """Uploads whose key is there and wrapped under another KEK than this."""
+
     def delete(self, upload_id: str) -> None:
         """The record and everything that hangs on it (files, runs, jobs, receipts, tokens)."""
 

@@ -65,6 +65,11 @@ class SqliteUploads:
             "erased_at IS NOT NULL AND finished_at <= ? ORDER BY finished_at LIMIT ?", (before, limit)
         )
 
+    def wrapped_otherwise(self, kek_id: str, limit: int) -> list[UploadRow]:
+        """Uploads whose key is there and wrapped under another KEK than this."""
+        below = self._rows.where("key_id IS NOT NULL AND kek_id < ? LIMIT ?", (kek_id, limit))
+        return below or self._rows.where("key_id IS NOT NULL AND kek_id > ? LIMIT ?", (kek_id, limit))
+
     def page(self, *, states: Sequence[UploadState], after: str, limit: int) -> list[UploadRow]:
         """By upload_id, those behind `after`. Empty `states`: all."""
         if not states:

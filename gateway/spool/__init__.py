@@ -19,7 +19,9 @@ from gateway.spool.keys import (
     ServiceKeys,
     UploadKey,
     new_service_key,
+    service_of,
     unwrap_service_key,
+    upload_of,
 )
 from gateway.spool.segments import Digest, Run, SegmentWriter, storage_errors
 
@@ -40,7 +42,9 @@ __all__ = [
     "UploadKey",
     "new_service_key",
     "sealed_size",
+    "service_of",
     "unwrap_service_key",
+    "upload_of",
 ]
 
 

@@ -86,12 +86,27 @@ class KeyRing:
         self.active = active
         self._sealers = {kek_id: Sealer(kek) for kek_id, kek in keks.items()}
 
-    def wrap(self, key: bytes, *, belongs_to: str) -> tuple[bytes, str]:
-        """A key wrapped under the active KEK, and that KEK's id.
+    def has(self, kek_id: str) -> bool:
+        """The configuration has this KEK."""
+        return kek_id in self._sealers
+
+    def others(self) -> list[str]:
+        """Every KEK of the configuration but the active one, sorted."""
+        return sorted(set(self._sealers) - {self.active})
+
+    def wrap(self, key: bytes, *, belongs_to: str, kek_id: str | None = None) -> tuple[bytes, str]:
+        """A key wrapped under a KEK, the active one unless said otherwise, and that KEK's id.
 
         :param belongs_to: what the key is of, such as `upload|<id>`.
+        :raises ConfigError: the configuration has no such KEK.
         """
-        return self._sealers[self.active].seal(_checked(key), context=f"{belongs_to}|{self.active}"), self.active
+        by = self.active if kek_id is None else kek_id
+        self.require([by])
+        return self._sealers[by].seal(_checked(key), context=f"{belongs_to}|{by}"), by
+
+    def rewrap(self, kek_id: str, wrapped: bytes, *, belongs_to: str) -> tuple[bytes, str]:
+        """A wrapped key, wrapped anew under the active KEK, and that KEK's id. :raises ConfigError, Damaged: as `unwrap`."""
+        return self.wrap(self.unwrap(kek_id, wrapped, belongs_to=belongs_to), belongs_to=belongs_to)
 
     def unwrap(self, kek_id: str, wrapped: bytes, *, belongs_to: str) -> bytes:
         """The key.
@@ -143,16 +158,16 @@ class UploadKey:
         self._macs: dict[str, bytes] = {}
 
     @classmethod
-    def create(cls, ring: KeyRing, upload_id: str) -> tuple[UploadKey, bytes, str]:
-        """A new key, the same wrapped, and the id of the KEK that wrapped it."""
+    def create(cls, ring: KeyRing, upload_id: str, *, kek_id: str | None = None) -> tuple[UploadKey, bytes, str]:
+        """A new key, the same wrapped, and the id of the KEK that wrapped it: the active one unless said otherwise."""
         key = os.urandom(KEY_SIZE)
-        wrapped, kek_id = ring.wrap(key, belongs_to=f"upload|{_id(upload_id)}")
-        return cls(key, upload_id), wrapped, kek_id
+        wrapped, by = ring.wrap(key, belongs_to=upload_of(upload_id), kek_id=kek_id)
+        return cls(key, upload_id), wrapped, by
 
     @classmethod
     def unwrap(cls, ring: KeyRing, upload_id: str, kek_id: str, wrapped: bytes) -> UploadKey:
         """:raises ConfigError, Damaged: see `KeyRing.unwrap`."""
-        return cls(ring.unwrap(kek_id, wrapped, belongs_to=f"upload|{_id(upload_id)}"), upload_id)
+        return cls(ring.unwrap(kek_id, wrapped, belongs_to=upload_of(upload_id)), upload_id)
 
     def new_file_key(self, file_id: str) -> tuple[FileKey, bytes]:
         """A new key for a file of this upload, and the same wrapped under this key."""
@@ -197,13 +212,13 @@ class ServiceKeys:
 def new_service_key(ring: KeyRing, name: str) -> tuple[bytes, bytes, str]:
     """A new service key: raw, wrapped, and the id of the KEK that wrapped it."""
     raw = os.urandom(KEY_SIZE)
-    wrapped, kek_id = ring.wrap(raw, belongs_to=_service(name))
+    wrapped, kek_id = ring.wrap(raw, belongs_to=service_of(name))
     return raw, wrapped, kek_id
 
 
 def unwrap_service_key(ring: KeyRing, name: str, kek_id: str, wrapped: bytes) -> bytes:
     """The raw service key. :raises ConfigError, Damaged: see `KeyRing.unwrap`."""
-    return ring.unwrap(kek_id, wrapped, belongs_to=_service(name))
+    return ring.unwrap(kek_id, wrapped, belongs_to=service_of(name))
 
 
 def derive(key: bytes, purpose: str) -> bytes:
@@ -211,7 +226,13 @@ def derive(key: bytes, purpose: str) -> bytes:
     return HKDF(hashes.SHA256(), KEY_SIZE, salt=None, info=f"relaypacs|1|{purpose}".encode()).derive(key)
 
 
-def _service(name: str) -> str:
+def upload_of(upload_id: str) -> str:
+    """What an upload's wrapped key belongs to."""
+    return f"upload|{_id(upload_id)}"
+
+
+def service_of(name: str) -> str:
+    """What a service key's wrapped form belongs to."""
     if name not in SERVICE_KEY_NAMES:
         raise ValueError("no such service key")
     return f"service|{name}"

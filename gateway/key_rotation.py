@@ -1,0 +1,101 @@
+"""Which KEK wraps, and how everything comes under it while gateways run.
+
+The ledger names the active KEK; whoever wraps an upload's key asks it in the same transaction (`admission.py`). So a
+gateway that was started with another active key follows at once, or refuses if its configuration lacks the new one;
+"unused" is true from the moment it is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gateway.clock import Clock
+from gateway.errors import Damaged, Unavailable
+from gateway.ledger.base import Ledger, Transaction
+from gateway.spool import KeyRing, service_of, upload_of
+
+#: Setting: the id of the KEK that wraps.
+ACTIVE = "keys.active"
+#: Uploads re-wrapped in one transaction: the ledger's writer is never held for long.
+PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a rotation did.
+
+    :param unused: KEKs of the configuration that no row needs any more.
+    :param needed: those that some row still needs, but for the active one.
+    """
+
+    uploads: int
+    service_keys: int
+    unused: list[str]
+    needed: list[str]
+
+
+def active_kek(tx: Transaction, ring: KeyRing) -> str:
+    """The KEK that wraps new uploads. :raises Unavailable: this process doesn't have it: restart it."""
+    kek_id = tx.settings.get(ACTIVE) or ring.active
+    if not ring.has(kek_id):
+        raise Unavailable(f"spool.keys.{kek_id} became the active key: add it to this gateway's configuration, restart")
+    return kek_id
+
+
+async def adopt(ledger: Ledger, ring: KeyRing, clock: Clock, actor: str) -> None:
+    """Make the configuration's active KEK the one that wraps; for a starting gateway."""
+
+    def act(tx: Transaction) -> None:
+        if tx.settings.get(ACTIVE) != ring.active:
+            tx.settings.put(ACTIVE, ring.active)
+            tx.audit.append("keys.activated", at=clock.now(), actor=actor, detail={"kek_id": ring.active})
+
+    await ledger.write(act)
+
+
+async def rotate(ledger: Ledger, ring: KeyRing, clock: Clock, actor: str) -> Rotation:
+    """Wrap every upload's key and every service key under the active KEK. May be stopped and begun again.
+
+    :raises ConfigError: some row needs a KEK that the configuration lacks; it is named.
+    :raises Damaged: a wrapped key can't be opened.
+    """
+    ring.require(await ledger.read(lambda tx: tx.keys.kek_ids()))
+    await adopt(ledger, ring, clock, actor)
+    service_keys = await ledger.write(lambda tx: _service_keys(tx, ring))
+    uploads = 0
+    while done := await ledger.write(lambda tx: _uploads(tx, ring)):
+        uploads += done
+    needed = await ledger.write(lambda tx: _noted(tx, ring, clock.now(), actor, uploads))
+    await ledger.scrub()
+    return Rotation(
+        uploads, service_keys, [kek for kek in ring.others() if kek not in needed], sorted(needed - {ring.active})
+    )
+
+
+def _uploads(tx: Transaction, ring: KeyRing) -> int:
+    rows = tx.uploads.wrapped_otherwise(ring.active, PAGE)
+    for row in rows:
+        wrapped = tx.keys.get(row.key_id) if row.key_id is not None else None
+        if row.key_id is None or wrapped is None:
+            raise Damaged("the wrapped key of an upload is gone from the database: restore it from a backup")
+        anew, kek_id = ring.rewrap(row.kek_id, wrapped, belongs_to=upload_of(row.upload_id))
+        tx.keys.replace(row.key_id, anew)
+        tx.uploads.save(replace(row, kek_id=kek_id))
+    return len(rows)
+
+
+def _service_keys(tx: Transaction, ring: KeyRing) -> int:
+    rows = [row for row in tx.keys.service() if row.kek_id != ring.active]
+    for row in rows:
+        wrapped = tx.keys.get(row.key_id)
+        if wrapped is None:
+            raise Damaged(f"the service key {row.name} is gone from the database: restore it from a backup")
+        anew, kek_id = ring.rewrap(row.kek_id, wrapped, belongs_to=service_of(row.name))
+        tx.keys.replace(row.key_id, anew)
+        tx.keys.insert_service(replace(row, kek_id=kek_id))
+    return len(rows)
+
+
+def _noted(tx: Transaction, ring: KeyRing, now: float, actor: str, uploads: int) -> set[str]:
+    tx.audit.append("keys.rotated", at=now, actor=actor, detail={"kek_id": ring.active, "uploads": uploads})
+    return tx.keys.kek_ids()
