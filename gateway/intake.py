@@ -153,6 +153,10 @@ class Tails:
         self._limit = limit
         self._open: OrderedDict[str, Tail] = OrderedDict()
 
+    def knows(self, place: str) -> bool:
+        """This process wrote the last bytes there, and they were synced."""
+        return place in self._open
+
     def take(self, place: str) -> Tail | None:
         """Take a tail out; whoever took it puts it back or closes it."""
         return self._open.pop(place, None)

@@ -30,12 +30,24 @@ def with_bytes(upload: UploadRow, planned_bytes: int) -> UploadRow:
 
 
 def without_file(
-    tx: Transaction, upload: UploadRow, file: FileRow, actor: str, now: float, timing: Timing, *, lower_totals: bool
+    tx: Transaction,
+    upload: UploadRow,
+    file: FileRow,
+    actor: str,
+    now: float,
+    timing: Timing,
+    *,
+    lower_totals: bool = False,
+    lost: bool = False,
 ) -> UploadRow:
     """Take a file out: its key goes, its sums go, and with `lower_totals` what was declared goes down too.
 
+    Its client may make a file with the same file_id anew.
+
+    :param lost: it goes because its stored bytes are damaged, not because somebody wants it to.
     :returns: the upload as saved.
     """
+    state = FileState.LOST if lost else FileState.REMOVED
     size = file.offset if file.length is None else file.length
     whole = file.whole_at is not None
     upload = replace(
@@ -51,11 +63,11 @@ def without_file(
     tx.uploads.save(upload)
     if file.key_id is not None:
         tx.keys.delete([file.key_id])
-    tx.files.save(replace(file, state=FileState.REMOVED, key_id=None, client_mac=None, meta_sealed=None, facts_sealed=None))
+    tx.files.save(replace(file, state=state, key_id=None, client_mac=None, meta_sealed=None, facts_sealed=None))
     for job in tx.jobs.of_upload(upload.upload_id, JobKind.CHECK):
         if job.file_id == file.file_id:
             tx.jobs.delete(job.job_id)
     await_completion(tx, upload, now, timing)
-    tx.audit.append("file.removed", at=now, actor=actor, upload_id=upload.upload_id, detail={"file": file.file_id})
+    tx.audit.append(f"file.{state}", at=now, actor=actor, upload_id=upload.upload_id, detail={"file": file.file_id})
     tx.wake(upload.upload_id)
     return upload

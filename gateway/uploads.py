@@ -26,6 +26,7 @@ from gateway.principal import Principal, visible
 from gateway.protocol.engine import Append, Completes, FileView, plan, settle
 from gateway.protocol.lifecycle import FileState, UploadState
 from gateway.rooms import NewFile, Rooms, begin_segment, new_file, upload_key
+from gateway.soundness import ensure_sound
 from gateway.spool import Run
 
 #: A question of a client moves `expires_at` only if that moved it by more than this share of its life.
@@ -123,6 +124,7 @@ class Uploads:
             return Seen(upload, file, raw)
 
         seen = await self._rooms.ledger.read(act)
+        await ensure_sound(self._rooms, seen.upload, seen.file)
         await self.touch(seen.upload)
         return seen
 
@@ -231,6 +233,7 @@ class Uploads:
             leave = plan(view_of(seen.file), wish, rooms.limits.max_file_size)
             if seen.file.whole_at is not None:
                 return seen
+            await ensure_sound(rooms, seen.upload, seen.file)
             tail = await self._tail(seen, leave.at)
             appender = _Appender(rooms, seen, wish, tail)
             try:

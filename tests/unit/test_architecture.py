@@ -25,6 +25,7 @@ INTAKE = {
     "gateway.intake",
     "gateway.membership",
     "gateway.rooms",
+    "gateway.soundness",
 }
 RECORDS = {
     "gateway.audit_chain",
