@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -60,7 +61,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def scripted(script: Callable[[Call], object], *, reads_bodies: bool = True) -> Iterator[ScriptedPacs]:
+def scripted(
+    script: Callable[[Call], object], *, reads_bodies: bool = True, tls: ssl.SSLContext | None = None
+) -> Iterator[ScriptedPacs]:
     pacs = ScriptedPacs(script, reads_bodies)
 
     class Handler(BaseHTTPRequestHandler):
@@ -79,9 +82,11 @@ def scripted(script: Callable[[Call], object], *, reads_bodies: bool = True) -> 
             """Quiet."""
 
     server = _Server(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    pacs.url = f"http://127.0.0.1:{server.server_port}/dicom-web"
+    pacs.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}/dicom-web"
     try:
         yield pacs
     finally:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from hooks.contract import (
     BatchTooLarge,
@@ -234,6 +241,61 @@ def test_a_server_that_does_not_speak_tls():
     with scripted(stores_all) as pacs, pytest.raises(TargetDown) as raised:
         DicomWebTarget(pacs.url.replace("http:", "https:")).deliver(BATCH, never)
     assert raised.value.code == "tls_failed"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """PEM file with a key and a certificate for 127.0.0.1 that nobody else has signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pacs")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "pacs.pem"
+    plain = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(plain + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+@pytest.fixture
+def tls(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def test_a_pacs_behind_tls_is_trusted_by_its_ca(tls, certificate):
+    with scripted(stores_all, tls=tls) as pacs:
+        to = target(pacs, ca_bundle=str(certificate))
+        for _ in range(2):
+            assert to.deliver(BATCH, never) == dict.fromkeys("abc", STORED)
+        to.close()
+
+
+def test_a_certificate_of_nobody_we_know_is_refused(tls):
+    with scripted(stores_all, tls=tls) as pacs:
+        with pytest.raises(TargetDown) as raised:
+            target(pacs).deliver(BATCH, never)
+        assert raised.value.code == "tls_failed"
+        assert not pacs.calls
+
+
+def test_an_answer_that_trickles_through_tls_is_cut_off(tls, certificate):
+    with scripted(trickles_body, tls=tls) as pacs, pytest.raises(TargetDown) as raised:
+        target(pacs, ca_bundle=str(certificate), answer_timeout_s=0.5).deliver(BATCH, never)
+    assert raised.value.code == "timed_out"
 
 
 def hangs_up(call):
