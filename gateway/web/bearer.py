@@ -71,5 +71,4 @@ def _with_access(claims: AccessClaims, opens: frozenset[Opens]) -> Principal:
 
 def principal(request: web.Request) -> Principal:
     """Who asks."""
-    found: Principal = request[PRINCIPAL]
-    return found
+    return request[PRINCIPAL]

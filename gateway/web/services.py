@@ -14,6 +14,7 @@ from gateway.accounts import Accounts
 from gateway.chunked import Chunks
 from gateway.clock import Clock
 from gateway.ledger.base import Ledger
+from gateway.principal import Principal
 from gateway.records import Records
 from gateway.submissions import Submissions
 from gateway.tokens import TokenMint
@@ -73,9 +74,9 @@ class Services:
 
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
-REQUEST_ID = "request_id"
-PRINCIPAL = "principal"
-RAW_TOKEN = "raw_token"  # noqa: S105 - a key's name
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
+RAW_TOKEN: web.RequestKey[str] = web.RequestKey("raw_token", str)
 
 
 def services(request: web.Request) -> Services:

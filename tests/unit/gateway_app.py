@@ -1,0 +1,469 @@
+"""The real application over a real ledger and spool in a folder, with a clock moved by hand, a little PACS and logins
+that cost nothing. It listens on a socket, so that bodies, parser errors and drains are the real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+from gateway import wiring
+from gateway.accounts import Accounts
+from gateway.blobs.base import BlobStore
+from gateway.blobs.local import LocalBlobs
+from gateway.chunked import Chunks
+from gateway.config import load
+from gateway.delivery.attempt import Settings
+from gateway.delivery.backoff import Backoff
+from gateway.delivery.claim import Workers
+from gateway.delivery.endpoint import EndpointTarget
+from gateway.delivery.service import Delivery
+from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.rows import AccountRow, FileRow, JobKind, UploadRow
+from gateway.ledger.sqlite import SqliteLedger
+from gateway.passwords import Hashing
+from gateway.receipts import Signer
+from gateway.rooms import Rooms
+from gateway.service_keys import open_service_keys
+from gateway.spool import KeyRing, Spool
+from gateway.throttle import LoginLimits
+from gateway.web.app import create_app
+from gateway.web.server import Listener
+from gateway.web.services import Services
+from tests.clocks import ManualClock
+from tests.unit.delivery.little_pacs import LittlePacs, ToyCheck
+
+KEY = bytes(range(32))
+SECRET = "correct horse battery staple, thirty-two"
+PASSWORD = "a good long password"
+CHUNK = 1024
+OFFSET_TYPE = "application/offset+octet-stream"
+TUS = {"Tus-Resumable": "1.0.0"}
+
+_CONFIG = f"""
+[database]
+url = "sqlite://{{folder}}/relaypacs.db"
+[spool]
+url = "file://{{folder}}/spool"
+max_bytes = {{spool_max_bytes}}
+[spool.keys]
+active = "k1"
+k1 = "{base64.b64encode(KEY).decode()}"
+[uploads]
+chunk_size = {CHUNK}
+max_file_size = "64MiB"
+max_upload_size = "128MiB"
+max_files = 500
+[tokens]
+secret = "{SECRET}"
+[audit]
+file = ""
+[endpoints.main]
+url = "http://127.0.0.1:9/dicom-web"
+default = true
+display_name = "St. Elsewhere"
+contact = "+00 000 0000"
+[endpoints.deaf]
+url = "http://127.0.0.1:9/dicom-web"
+notes = "none"
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    json: Any
+
+    @property
+    def code(self) -> str:
+        """Of a problem."""
+        return str(self.json["code"])
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What init told."""
+
+    upload_id: str
+    token: str
+    refresh_token: str
+    told: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Person:
+    """An account, logged in."""
+
+    row: AccountRow
+    name: str
+    token: str
+
+
+@dataclass
+class Gate:
+    """A running gateway and a client of it."""
+
+    folder: Path
+    clock: ManualClock
+    pacs: LittlePacs
+    options: Mapping[str, Any]
+    check: ToyCheck = field(default_factory=ToyCheck)
+
+    ledger: Ledger = field(init=False)
+    rooms: Rooms = field(init=False)
+    services: Services = field(init=False)
+    workers: Workers = field(init=False)
+    listener: Listener = field(init=False)
+    http: aiohttp.ClientSession = field(init=False)
+    base: wiring.Base = field(init=False)
+    port: int = 0
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def open(self) -> Self:
+        """Start, as after any end of the process before."""
+        config = load(self._config_file(), {})
+        stack = self._stack
+        ring = KeyRing({"k1": KEY}, "k1")
+        (self.folder / "spool").mkdir(exist_ok=True)
+        ledger = await SqliteLedger.open(config.database.path)
+        stack.push_async_callback(ledger.close)
+        self.ledger = ledger
+        blobs: BlobStore = self.options.get("blobs") or LocalBlobs(config.spool.path)
+        keys = await open_service_keys(ledger, ring, self.clock)
+        self.base = wiring.Base(config, self.clock, ledger, ring, keys, Spool(blobs))
+        self.rooms = wiring._rooms(self.base)
+        stack.callback(self.rooms.intake.threads.close)
+        stack.callback(self.rooms.tails.close_all)
+        delivery = self._delivery()
+        services = wiring._services(self.base, self.rooms, delivery)
+        cheap = Hashing(time_cost=1, memory_kib=8, parallelism=1)
+        limits = self.options.get("login_limits", LoginLimits())
+        accounts = Accounts(ledger, keys, self.clock, hashing=cheap, limits=limits)
+        self.services = replace(services, accounts=accounts, **self.options.get("services", {}))
+        stack.callback(self.chunks.writers.close_all)
+        self.workers = wiring._workers(self.base, self.services.submissions, delivery)
+        self.listener = Listener(create_app(self.services), self.rooms.leases)
+        self.port = await self.listener.start("127.0.0.1", 0, None)
+        stack.push_async_callback(self._stop_listening)
+        self.http = aiohttp.ClientSession(
+            base_url=f"http://127.0.0.1:{self.port}", timeout=aiohttp.ClientTimeout(total=30)
+        )
+        stack.push_async_callback(self.http.close)
+        return self
+
+    async def close(self) -> None:
+        """End the process; what was acknowledged stays."""
+        await self._stack.aclose()
+
+    async def restart(self) -> None:
+        """Another process over the same folders; no drain, no goodbye."""
+        await self.close()
+        await self.open()
+
+    async def _stop_listening(self) -> None:
+        await self.rooms.leases.cut_all()
+        await self.listener._runner.cleanup()
+
+    def _config_file(self) -> Path:
+        text = _CONFIG.format(folder=self.folder, spool_max_bytes=self.options.get("spool_max_bytes", 1 << 40))
+        path = self.folder / "relaypacs.toml"
+        path.write_text(text + self.options.get("toml", ""), encoding="utf-8")
+        return path
+
+    def _delivery(self) -> Delivery:
+        target = EndpointTarget(self.pacs)
+        return Delivery(
+            ledger=self.base.ledger,
+            spool=self.base.spool,
+            ring=self.base.ring,
+            keys=self.base.keys,
+            targets={"main": target, "deaf": target},
+            check=self.check,
+            signer=Signer(self.base.keys.receipt_seed),
+            clock=self.clock,
+            settings=Settings(backoff=Backoff(base_s=1.0, cap_s=60.0)),
+        )
+
+    @property
+    def chunks(self) -> Chunks:
+        return self.services.chunks
+
+    # --- who asks ---------------------------------------------------------------------------------------------------
+
+    async def person(self, name: str = "maria", role: str = "uploader") -> Person:
+        """A new account with an access token."""
+        row = await self.services.accounts.add(name, role, PASSWORD)
+        return Person(row, name, self.services.mint.access(row.account_id, role).token)
+
+    async def login(self, name: str = "maria") -> dict[str, Any]:
+        """What `POST /auth/login` tells of an account that is there."""
+        answer = await self.ask("POST", "/auth/login", json={"username": name, "password": PASSWORD})
+        assert answer.status == 200, answer.json
+        return dict(answer.json)
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    async def ask(self, method: str, path: str, token: str | None = None, **known: Any) -> Answer:
+        """One request; `headers` and whatever aiohttp's client takes."""
+        headers = dict(known.pop("headers", {}))
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        url = URL(path, encoded=True)
+        async with self.http.request(method, url, headers=headers, allow_redirects=False, **known) as response:
+            body = await response.read()
+            told = await response.json(content_type=None) if body and "json" in response.content_type else None
+            return Answer(response.status, response.headers, body, told)
+
+    async def init(self, token: str, sizes: Sequence[int] = (10,), **known: Any) -> Opened:
+        """An upload of files of these sizes."""
+        wish = known.pop("wish", {})
+        answer = await self.ask("POST", "/upload/init", token, json=init_body(sizes, **wish), **known)
+        assert answer.status == 201, answer.json
+        told = answer.json
+        return Opened(told["upload_id"], told["upload_token"], told["refresh_token"], told)
+
+    async def chunk(self, opened: Opened, file_id: str, index: int, data: Any, **known: Any) -> Answer:
+        """`PUT chunk`, raw."""
+        total = known.pop("total", None)
+        query = f"file_id={file_id}&chunk_index={index}" + (f"&total_chunks={total}" if total is not None else "")
+        headers = {"Content-Type": "application/octet-stream", **known.pop("headers", {})}
+        path = f"/upload/{opened.upload_id}/chunk?{query}"
+        return await self.ask("PUT", path, known.pop("token", opened.token), data=data, headers=headers, **known)
+
+    async def send_file(self, opened: Opened, file_id: str, content: bytes) -> None:
+        """A whole file in chunks, in order."""
+        pieces = chunks_of(content)
+        for index, piece in enumerate(pieces):
+            answer = await self.chunk(opened, file_id, index, piece, total=len(pieces))
+            assert answer.status == 200, answer.json
+
+    async def complete(self, opened: Opened, body: Any = None, *, wait_s: int = 0, **known: Any) -> Answer:
+        """`POST complete`, without waiting unless told to."""
+        headers = {"Prefer": f"wait={wait_s}", **known.pop("headers", {})}
+        path = f"/upload/{opened.upload_id}/complete"
+        return await self.ask("POST", path, known.pop("token", opened.token), json=body or {}, headers=headers, **known)
+
+    async def status(self, opened: Opened) -> dict[str, Any]:
+        answer = await self.ask("GET", f"/upload/{opened.upload_id}/status", opened.token)
+        assert answer.status == 200, answer.json
+        return dict(answer.json)
+
+    async def tus_create(
+        self, token: str, length: int, body: Any = None, *, metadata: Mapping[str, str] | None = None, **known: Any
+    ) -> Answer:
+        """`POST /files/`."""
+        headers = {**TUS, "Upload-Length": str(length), **known.pop("headers", {})}
+        if metadata is not None:
+            headers["Upload-Metadata"] = tus_metadata(metadata)
+        if body is not None:
+            headers.setdefault("Content-Type", OFFSET_TYPE)
+        return await self.ask("POST", "/files/", token, headers=headers, data=body, **known)
+
+    async def tus_file(self, token: str, length: int, **known: Any) -> str:
+        """The path of a new file."""
+        answer = await self.tus_create(token, length, **known)
+        assert answer.status == 201, answer.json
+        return URL(answer.headers["Location"]).path
+
+    async def tus_patch(self, token: str, path: str, at: int, data: Any, **known: Any) -> Answer:
+        headers = {**TUS, "Upload-Offset": str(at), "Content-Type": OFFSET_TYPE, **known.pop("headers", {})}
+        return await self.ask("PATCH", path, token, headers=headers, data=data, **known)
+
+    async def tus_head(self, token: str, path: str) -> Answer:
+        return await self.ask("HEAD", path, token, headers=TUS)
+
+    async def offset(self, token: str, path: str) -> int:
+        """Where to go on, as HEAD tells it."""
+        answer = await self.tus_head(token, path)
+        assert answer.status == 200
+        return int(answer.headers["Upload-Offset"])
+
+    # --- a connection of one's own ------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def line(self) -> AsyncIterator[Line]:
+        """A raw connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            yield Line(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    @asynccontextmanager
+    async def begun(
+        self, method: str, path: str, token: str, headers: Mapping[str, str], data: bytes
+    ) -> AsyncIterator[Line]:
+        """A request whose head and first bytes were sent."""
+        async with self.line() as line:
+            await line.send(head(method, path, {"Authorization": f"Bearer {token}", **headers}) + data)
+            yield line
+
+    @asynccontextmanager
+    async def hanging_patch(self, token: str, path: str, at: int, length: int, data: bytes) -> AsyncIterator[Line]:
+        """A PATCH that holds its file: `data` of its `length` bytes were sent and are being stored."""
+        told = {**TUS, "Content-Type": OFFSET_TYPE, "Upload-Offset": str(at), "Content-Length": str(length)}
+        async with self.begun("PATCH", path, token, told, data) as line:
+            await self.held(path)
+            yield line
+
+    async def held(self, path: str, *, by_other_than: object = None) -> object:
+        """The lease of whoever writes to a file, as soon as somebody does."""
+        file_id = path.rpartition("/")[2]
+        async with asyncio.timeout(5):
+            while (lease := self.rooms.leases.holder(file_id)) is by_other_than or lease is None:
+                await asyncio.sleep(0.001)
+        return lease
+
+    async def in_flight(self, count: int = 1) -> None:
+        """Until so many requests are being answered."""
+        async with asyncio.timeout(5):
+            while self.services.in_flight._count != count:
+                await asyncio.sleep(0.001)
+
+    # --- behind the doors ---------------------------------------------------------------------------------------------
+
+    async def upload(self, upload_id: str) -> UploadRow:
+        row = await self.ledger.read(lambda tx: tx.uploads.get(upload_id))
+        assert row is not None
+        return row
+
+    async def file(self, upload_id: str, number: int = 0) -> FileRow:
+        """A file of an upload, in the order in which they were made."""
+        rows = await self.ledger.read(lambda tx: tx.files.page(upload_id))
+        return sorted(rows, key=lambda row: (row.created_at, row.file_id))[number]
+
+    async def file_at(self, path: str) -> FileRow:
+        """By its tus address."""
+        row = await self.ledger.read(lambda tx: tx.files.get(path.rpartition("/")[2]))
+        assert row is not None
+        return row
+
+    async def stored(self, file: FileRow) -> bytes:
+        """What the spool holds of a file, as far as it reaches without a hole."""
+        from gateway.checksums import open_source
+
+        upload = await self.upload(file.upload_id)
+
+        def act(tx: Transaction) -> bytes:
+            source = open_source(tx, self.rooms, upload, file)
+            try:
+                return source.read_at(0, file.offset)
+            finally:
+                source.close()
+
+        return await self.ledger.read(act)
+
+    async def deliver(self, *, for_s: float = 0.0) -> None:
+        """Work until nothing is due any more within `for_s` of the clock's time."""
+        until = self.clock.now() + for_s
+        while True:
+            await self.workers.run_due()
+            due_at = await self.ledger.read(lambda tx: tx.jobs.next_due(list(JobKind)))
+            if due_at is None or due_at > until:
+                self.clock.advance(max(0.0, until - self.clock.now()))
+                return
+            self.clock.advance(max(0.0, due_at - self.clock.now()) + 0.001)
+
+    async def purge(self) -> None:
+        """What the retention timer does."""
+        await wiring.open_retention(self.base, self.rooms).run_once()
+
+    async def count(self, table: str) -> int:
+        """Rows of a table."""
+        return int(await self.ledger.read(lambda tx: tx.jobs._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]))  # type: ignore[attr-defined]  # a test counts rows
+
+
+@dataclass
+class Line:
+    """A raw connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self) -> Answer:
+        """The next answer, informational ones too."""
+        async with asyncio.timeout(15):
+            raw = await self.reader.readuntil(b"\r\n\r\n")
+            first, *lines = raw.decode("latin-1").split("\r\n")
+            headers = {key.title(): value.strip() for key, _, value in (line.partition(":") for line in lines if line)}
+            status = int(first.split()[1])
+            size = int(headers.get("Content-Length", "0")) if status >= 200 else 0
+            body = await self.reader.readexactly(size)
+        told = None
+        if "json" in headers.get("Content-Type", ""):
+            import json
+
+            told = json.loads(body)
+        return Answer(status, headers, body, told)
+
+    async def closed(self) -> None:
+        """Until the other side hangs up; whatever it still says is read."""
+        async with asyncio.timeout(15):
+            with contextlib.suppress(ConnectionError):
+                await self.reader.read()
+
+    async def reset(self) -> None:
+        """Cut it off, without a goodbye."""
+        self.writer.transport.abort()
+
+
+def head(method: str, path: str, headers: Mapping[str, str]) -> bytes:
+    """A request's head."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: gateway", *(f"{name}: {value}" for name, value in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def init_body(sizes: Sequence[int] = (10,), **more: Any) -> dict[str, Any]:
+    """The body of init for files of these sizes."""
+    return {"study_metadata": {}, "total_files": len(sizes), "total_size_bytes": sum(sizes), **more}
+
+
+def chunks_of(content: bytes, size: int = CHUNK) -> list[bytes]:
+    """A file in its chunks; an empty one has one empty chunk."""
+    return [content[at : at + size] for at in range(0, len(content), size)] or [b""]
+
+
+def tus_metadata(pairs: Mapping[str, str]) -> str:
+    """`Upload-Metadata`."""
+    return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}".strip() for key, value in pairs.items())
+
+
+def sha256_field(content: bytes) -> str:
+    """`sha-256=:...:` of RFC 9530."""
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
+
+
+@asynccontextmanager
+async def gateway_app(folder: Path, **options: Any) -> AsyncIterator[Gate]:
+    """A gateway over `folder`.
+
+    :param options: `toml`: more lines of the configuration; `blobs`: a store instead of the folder's; `services`:
+        fields of `Services`; `spool_max_bytes`; `login_limits`.
+    """
+    clock = ManualClock()
+    gate = Gate(folder, clock, LittlePacs(now=clock.now), options)
+    await gate.open()
+    try:
+        yield gate
+    finally:
+        await gate.close()
