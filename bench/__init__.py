@@ -1,0 +1,1 @@
+"""Side by side with others on the same disk: `python -m bench --help`. Knows the gateway from outside only."""

@@ -1,0 +1,282 @@
+"""`python -m bench`: the gateway beside @tus/server, and beside STOW-RS straight into the archive.
+
+Runs are interleaved (A B A B ..) on one disk with one client; tables show medians. A server that syncs nothing is
+shown again with the time that writing its bytes to the disk takes (syncfs after the run) added.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import client, delivery, loads, machine, report
+from bench.loads import Figures
+from bench.measure import sync_file_system
+from bench.payload import Payload
+from bench.report import Column, Comparison
+from bench.servers import Gateway, Missing, Node, Orthanc
+
+LOADS = ("stream", "pieces", "study", "cwu", "cwu-dicom", "slow", "delivery")
+MIB = 1 << 20
+
+_COSTS = (
+    Column("user_s", "user s", 2),
+    Column("system_s", "system s", 2),
+    Column("rss_peak_mib", "RSS peak MiB"),
+    Column("client_cpu_s", "client CPU s", 2),
+)
+_STREAM = (Column("mb_s", "MB/s"), Column("cpu_s_per_gib", "CPU-s per GiB", 2), *_COSTS)
+_STUDY = (
+    Column("files_s", "files/s"),
+    Column("mb_s", "MB/s"),
+    Column("cpu_s_per_1000_files", "CPU-s per 1000", 2),
+    Column("cpu_s_per_gib", "CPU-s per GiB", 2),
+    Column("file_p50_ms", "p50 ms"),
+    Column("file_p99_ms", "p99 ms"),
+    *_COSTS,
+)
+_SLOW = (
+    Column("kib_per_upload", "KiB per upload"),
+    Column("rss_before_mib", "RSS before MiB"),
+    Column("rss_held_mib", "RSS held MiB"),
+    Column("cpu_s", "CPU s", 2),
+    Column("probe_p50_ms", "other request p50 ms", 1),
+    Column("probe_p99_ms", "p99 ms", 1),
+)
+_DELIVERY = (
+    Column("instances_s", "instances/s"),
+    Column("wall_s", "first byte to verified s", 2),
+    Column("after_last_byte_s", "of it after the last byte s", 2),
+    Column("cpu_s", "gateway CPU s", 2),
+    Column("pacs_cpu_s", "archive CPU s", 2),
+    Column("rss_peak_mib", "gateway RSS peak MiB"),
+    Column("client_cpu_s", "client CPU s", 2),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much."""
+
+    rounds: int
+    stream: int
+    files: int
+    slow: int
+    slow_pieces: int
+    instances: int
+    file_size: int = 512 << 10
+    piece: int = 8 * MIB
+    connections: int = 16
+
+    def __str__(self) -> str:
+        return (
+            f"Medians of {self.rounds} interleaved runs; stream {self.stream // MIB} MiB, "
+            f"{self.files} files of {self.file_size >> 10} KiB over {self.connections} connections, "
+            f"{self.slow} slow bodies, {self.instances} instances delivered."
+        )
+
+
+FULL = Sizes(rounds=5, stream=1024 * MIB, files=500, slow=1000, slow_pieces=15, instances=500)
+QUICK = Sizes(rounds=3, stream=256 * MIB, files=200, slow=200, slow_pieces=6, instances=100)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what was asked for. :returns: 0; 1: something is missing, or a load failed."""
+    args = _arguments(argv)
+    if args.write is not None:
+        report.write_into(args.write, "")  # tells at once whether it has a place
+    sizes = _sizes(args)
+    _allow_many_files()
+    folder = Path(tempfile.mkdtemp(prefix="relaypacs-bench-", dir=args.dir))
+    payload = Payload()
+    done: list[Comparison] = []
+    about = machine.describe(folder)
+    load = machine.load_average()
+    _say(f"{about}; load average {load:.2f}")
+    try:
+        machine.warm_page_cache(folder, 2 * sizes.stream)
+        done.extend(_tus_loads(folder, payload, sizes, args.loads))
+        if "delivery" in args.loads:
+            done.append(_deliveries(folder, payload, sizes))
+    except (Missing, client.Refused, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if not args.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    settings = f"{sizes} Load average before: {load:.2f}."
+    text = report.markdown(about, settings, done)
+    print(text)
+    if args.json is not None:
+        with args.json.open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for comparison in done for line in comparison.json_lines())
+    if args.write is not None:
+        report.write_into(args.write, text)
+    return 0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="3 rounds of smaller loads")
+    parser.add_argument("--rounds", type=int, help="runs per server and load")
+    parser.add_argument("--loads", type=_loads, default=list(LOADS), help=f"some of {','.join(LOADS)}")
+    parser.add_argument("--stream-mib", type=int, help="size of the stream")
+    parser.add_argument("--files", type=int, help="files of a study, and instances delivered")
+    parser.add_argument("--slow", type=int, help="slow bodies")
+    parser.add_argument("--dir", default="/var/tmp", help="where all stores lie (default: /var/tmp)")
+    parser.add_argument("--keep", action="store_true", help="leave the stores and logs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="append every run as lines of JSON")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page")
+    return parser.parse_args(argv)
+
+
+def _loads(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in LOADS:
+            raise argparse.ArgumentTypeError(f"no such load; there are {', '.join(LOADS)}")
+    return names
+
+
+def _sizes(args: argparse.Namespace) -> Sizes:
+    base = QUICK if args.quick else FULL
+    return Sizes(
+        rounds=args.rounds or base.rounds,
+        stream=args.stream_mib * MIB if args.stream_mib else base.stream,
+        files=args.files or base.files,
+        slow=args.slow or base.slow,
+        slow_pieces=base.slow_pieces,
+        instances=args.files or base.instances,
+    )
+
+
+def _tus_loads(folder: Path, payload: Payload, sizes: Sizes, names: Sequence[str]) -> Iterator[Comparison]:
+    """Each load that was asked for, gateway and peer in turn."""
+    plan = _plan(payload, sizes)
+    if not any(name in plan for name in names):
+        return
+    with ExitStack() as stack:
+        servers: list[Gateway | Node] = [Gateway(folder / "gateway", payload)]
+        stack.callback(servers[0].stop)
+        servers.append(Node(folder / "node"))
+        stack.callback(servers[1].stop)
+        for name in names:
+            if name in plan:
+                comparison, run = plan[name]
+                _rounds(comparison, servers, run, sizes.rounds, folder)
+                yield comparison
+
+
+def _plan(payload: Payload, sizes: Sizes) -> dict[str, tuple[Comparison, Callable[[loads.TusServer], Figures]]]:
+    count, size, connections = sizes.files, sizes.file_size, sizes.connections
+
+    def small(whole: bool, dicom: bool) -> Callable[[loads.TusServer], Figures]:
+        wish = loads.Study(count, size, connections, whole=whole, dicom=dicom)
+        return lambda server: loads.study(server, payload, wish)
+
+    def one(name: str, title: str, columns: Sequence[Column]) -> Comparison:
+        return Comparison(name, title, columns, columns[0].figure, "node")
+
+    per = f"{count} files of {size >> 10} KiB over {connections} connections"
+    return {
+        "stream": (
+            one("stream", f"One stream of {sizes.stream // MIB} MiB, one PATCH", _STREAM),
+            lambda server: loads.stream(server, payload, sizes.stream, sizes.stream),
+        ),
+        "pieces": (
+            one("pieces", f"The same in PATCHes of {sizes.piece // MIB} MiB", _STREAM),
+            lambda server: loads.stream(server, payload, sizes.stream, sizes.piece),
+        ),
+        "study": (one("study", f"{per}, POST and PATCH", _STUDY), small(whole=False, dicom=False)),
+        "cwu": (one("cwu", f"{per}, creation-with-upload", _STUDY), small(whole=True, dicom=False)),
+        "cwu-dicom": (
+            one("cwu-dicom", f"{per}, creation-with-upload, valid DICOM (the gateway validates it)", _STUDY),
+            small(whole=True, dicom=True),
+        ),
+        "slow": (
+            one("slow", f"{sizes.slow} open bodies, 4 KiB a second each", _SLOW),
+            lambda server: loads.slow(server, payload, loads.Slow(sizes.slow, sizes.slow_pieces)),
+        ),
+    }
+
+
+def _rounds(
+    comparison: Comparison,
+    servers: Sequence[Gateway | Node],
+    run: Callable[[loads.TusServer], Figures],
+    rounds: int,
+    folder: Path,
+) -> None:
+    """One round that isn't counted, then the rounds."""
+    for number in range(-1, rounds):
+        for server in servers:
+            sync_file_system(folder)  # nobody pays for what another left
+            figures = run(server)
+            synced_s = sync_file_system(folder)
+            server.clear()
+            if number < 0:
+                continue
+            comparison.add(server.name, figures)
+            _say(f"{comparison.name} {server.name} " + _brief(figures))
+            if not server.durable and "mb_s" in figures:
+                comparison.add(f"{server.name} + sync", _slower(figures, synced_s))
+
+
+def _slower(figures: Figures, more_s: float) -> Figures:
+    """The rates of a run that took longer; the cost of syncing is the kernel's and counted to nobody."""
+    wall_s = figures["wall_s"] + more_s
+    share = figures["wall_s"] / wall_s
+    return {"wall_s": wall_s, "sync_s": more_s} | {
+        name: figures[name] * share for name in ("files_s", "mb_s") if name in figures
+    }
+
+
+def _deliveries(folder: Path, payload: Payload, sizes: Sizes) -> Comparison:
+    columns = _DELIVERY
+    title = f"{sizes.instances} instances of {sizes.file_size >> 10} KiB, first byte to all verified in the archive"
+    comparison = Comparison("delivery", title, columns, "instances_s", "stow:10")
+    wish = delivery.Wish(sizes.instances, sizes.file_size)
+    with ExitStack() as stack:
+        orthanc = Orthanc(folder / "orthanc")
+        stack.callback(orthanc.stop)
+        gateway = Gateway(folder / "delivering", payload, orthanc.dicomweb_url, orthanc.gateway_auth)
+        stack.callback(gateway.stop)
+        ways: list[delivery.Way] = [
+            delivery.Through(gateway, orthanc, payload),
+            delivery.Straight(10, orthanc, payload),
+            delivery.Straight(50, orthanc, payload),
+        ]
+        for number in range(-1, sizes.rounds):
+            for way in ways:
+                sync_file_system(folder)
+                figures = way(wish)
+                orthanc.clear()
+                gateway.clear()
+                if number >= 0:
+                    comparison.add(way.name, figures)
+                    _say(f"delivery {way.name} " + _brief(figures))
+    return comparison
+
+
+def _allow_many_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _brief(figures: Figures) -> str:
+    return " ".join(f"{name}={value:.4g}" for name, value in figures.items())
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
