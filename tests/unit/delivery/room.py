@@ -22,7 +22,6 @@ from gateway.ledger.rows import AuditRow, FileRow, JobKind, JobRow, ReceiptRow, 
 from gateway.protocol.lifecycle import FileState, UploadState
 from gateway.receipts import Signer
 from gateway.spool import Spool, UploadKey
-from hooks.contract import Check
 from tests.clocks import ManualClock
 from tests.ledger_rows import file_row, job_row, run_row, upload_row
 from tests.opened import Opened, opened_ledger
@@ -40,7 +39,7 @@ class Room:
     opened: Opened
     clock: ManualClock
     pacs: LittlePacs
-    check: ToyCheck = field(default_factory=ToyCheck)
+    check: Any = field(default_factory=ToyCheck)
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
     config: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -55,7 +54,6 @@ class Room:
 
     def restart(self, ledger: Ledger | None = None) -> None:
         """A new process over the same ledger, spool and PACS."""
-        checked: Check = self.check
         backoff = Backoff(base_s=1.0, cap_s=60.0)
         self.delivery = Delivery(
             ledger=ledger or self.opened.ledger,
@@ -63,20 +61,23 @@ class Room:
             ring=self.opened.ring,
             keys=self.opened.keys,
             targets={"main": EndpointTarget(**{"target": self.pacs, **self.config})},
-            check=checked,
+            check=self.check,
             signer=self.signer,
             clock=self.clock,
             settings=Settings(**{"backoff": backoff, "retry_for_s": 3600.0, **self.settings}),
         )
         self.workers = Workers(ledger or self.opened.ledger, self.delivery.handlers(), self.clock, backoff=backoff)
 
-    async def submit(self, content: Sequence[Toy], **known: Any) -> str:
+    async def submit(self, content: Sequence[Toy | bytes], **known: Any) -> str:
         """A completed upload of these, its checks and its delivery due."""
         upload_id = new_id()
         key, wrapped, kek_id = UploadKey.create(self.opened.ring, upload_id)
         now = self.clock.now()
         meta = {"study_metadata": known.pop("study_metadata", {})}
-        spooled = [self._spool(key, toy, number) for number, toy in enumerate(content)]
+        spooled = [
+            self._spool(key, one if isinstance(one, bytes) else one.content, number)
+            for number, one in enumerate(content)
+        ]
 
         def act(tx: Transaction) -> None:
             tx.uploads.insert(
@@ -97,20 +98,20 @@ class Room:
         await self.ledger.write(act)
         return upload_id
 
-    def _spool(self, key: UploadKey, toy: Toy, number: int) -> tuple[FileRow, Any, bytes]:
+    def _spool(self, key: UploadKey, content: bytes, number: int) -> tuple[FileRow, Any, bytes]:
         file_id, segment_id = new_id(), new_id()
         file_key, wrapped = key.new_file_key(file_id)
         writer = Spool(self.blobs).writer(
             segment_id=segment_id, upload_id=key.upload_id, file_id=file_id, key=file_key, base_offset=0, epoch=0
         )
         writer.begin_run(0)
-        writer.append([toy.content])
+        writer.append([content])
         writer.sync()
         run = writer.run
         writer.close()
         name = f"client-{number}"
         row = file_row(
-            file_id, key.upload_id, state=FileState.QUEUED, length=len(toy.content), offset=len(toy.content),
+            file_id, key.upload_id, state=FileState.QUEUED, length=len(content), offset=len(content),
             client_id_sealed=self.opened.keys.records.seal(name.encode(), context=f"files|client_id|{file_id}"),
             created_at=self.clock.now(), whole_at=self.clock.now() + number / 1000,
         )  # fmt: skip
