@@ -34,13 +34,14 @@ from gateway.leases import Leases
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import JobKind, JobRow, UploadRow
 from gateway.ledger.sqlite import SqliteLedger
+from gateway.qr import QrSessions, QrTimes
 from gateway.receipts import Signer
 from gateway.records import Records
 from gateway.retention import Retention, Times
 from gateway.rooms import Rooms
 from gateway.service_keys import open_service_keys
 from gateway.spool import KeyRing, ServiceKeys, Spool
-from gateway.submissions import Endpoint, Submissions
+from gateway.submissions import Endpoint, Settle, Submissions
 from gateway.tokens import TokenMint
 from gateway.uploads import Uploads
 from gateway.web.services import Services
@@ -274,17 +275,27 @@ async def _ended(task: asyncio.Task[None]) -> None:
         await task
 
 
-def _services(base: Base, rooms: Rooms, delivery: Delivery) -> Services:
-    config = base.config
-    records = Records(base.keys.records)
+def _submissions(base: Base, rooms: Rooms, settle_cancelled: Settle) -> Submissions:
     endpoints = {
         name: Endpoint(name, takes_notes=one.notes != "none", notes_built=False)
-        for name, one in config.endpoints.items()
+        for name, one in base.config.endpoints.items()
     }
-    default = config.default_endpoint
-    submissions = Submissions(
-        rooms, records, endpoints, default.endpoint_id if default is not None else None, delivery.cancelled
-    )
+    default = base.config.default_endpoint
+    default_id = default.endpoint_id if default is not None else None
+    return Submissions(rooms, Records(base.keys.records), endpoints, default_id, settle_cancelled)
+
+
+def open_qr(base: Base, submissions: Submissions | None = None) -> QrSessions:
+    """QR sessions. :param submissions: of the process that takes uploads; a command beside it only makes codes."""
+    times = QrTimes(base.config.tokens.qr_ttl_s, base.config.tokens.qr_max_ttl_s)
+    known = submissions or _submissions(base, _rooms(base), lambda _tx, upload: upload)
+    return QrSessions(base.ledger, base.keys.records, known, base.clock, times)
+
+
+def _services(base: Base, rooms: Rooms, delivery: Delivery, accounts: Accounts | None = None) -> Services:
+    config = base.config
+    records = Records(base.keys.records)
+    submissions = _submissions(base, rooms, delivery.cancelled)
     return Services(
         clock=base.clock,
         ledger=base.ledger,
@@ -294,10 +305,12 @@ def _services(base: Base, rooms: Rooms, delivery: Delivery) -> Services:
             access_ttl_s=config.tokens.access_ttl_s,
             upload_ttl_s=config.tokens.upload_ttl_s,
         ),
-        accounts=Accounts(base.ledger, base.keys, base.clock),
+        accounts=accounts or Accounts(base.ledger, base.keys, base.clock),
         uploads=Uploads(rooms),
         chunks=Chunks(rooms),
         submissions=submissions,
+        qr=open_qr(base, submissions),
+        public_url=lambda: config.server.public_url_for(config.server.port),
         records=records,
         endpoints={name: _shown(one, config) for name, one in config.endpoints.items()},
         endpoint_states=lambda: {name: str(one.name.lower()) for name, (one, _) in delivery.conditions().items()},

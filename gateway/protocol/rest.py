@@ -30,6 +30,7 @@ _INIT_FIELDS = (
     "uploader",
 )
 _UPLOADER_FIELDS = ("name", "organisation", "phone")
+_EXPECTED_FIELDS = ("patient_id", "patient_birth_date", "accession_number")
 _PRIORITIES = ("routine", "urgent", "stat")
 
 
@@ -69,6 +70,41 @@ class Complete:
     skipped: tuple[Skipped, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class QrWish:
+    """Body of `POST /qr`."""
+
+    endpoint_id: str | None
+    ttl_s: float | None
+    label: str
+    max_files: int | None
+    max_bytes: int | None
+    expected: dict[str, str]
+
+
+def read_qr(body: Any) -> QrWish:
+    """:raises Unprocessable: a field is missing, unknown or of the wrong kind; the error names it."""
+    fields = _fields(body, ("endpoint_id", "ttl_seconds", "label", "max_files", "max_bytes", "expected"))
+    endpoint_id = fields.get("endpoint_id")
+    if endpoint_id is not None and not isinstance(endpoint_id, str):
+        raise _invalid("endpoint_id", "a string")
+    expected = _texts("expected", fields.get("expected") or {})
+    _known("expected", expected, _EXPECTED_FIELDS)
+    return QrWish(
+        endpoint_id=endpoint_id,
+        ttl_s=_optional_count("ttl_seconds", fields.get("ttl_seconds")),
+        label=_text("label", fields.get("label") or "", 256),
+        max_files=_optional_count("max_files", fields.get("max_files")),
+        max_bytes=_optional_count("max_bytes", fields.get("max_bytes")),
+        expected=expected,
+    )
+
+
+def read_ttl(body: Any) -> float | None:
+    """Body of `POST /admin/uploads/{upload_id}/qr`: `{ttl_seconds?}`."""
+    return _optional_count("ttl_seconds", _fields(body, ("ttl_seconds",)).get("ttl_seconds"))
+
+
 def read_init(body: Any) -> Init:
     """:raises Unprocessable: a field is missing, unknown or of the wrong kind; the error names it."""
     fields = _fields(body, _INIT_FIELDS)
@@ -81,14 +117,14 @@ def read_init(body: Any) -> Init:
     endpoint_id = fields.get("endpoint_id")
     if endpoint_id is not None and not isinstance(endpoint_id, str):
         raise _invalid("endpoint_id", "a string")
-    uploader = _texts("uploader", fields.get("uploader") or {})
+    uploader = _texts("uploader", _or(fields, "uploader", {}))
     _known("uploader", uploader, _UPLOADER_FIELDS)
     return Init(
         study_metadata=metadata,
         total_files=_count("total_files", fields["total_files"], least=1),
         total_size_bytes=_count("total_size_bytes", fields["total_size_bytes"], least=0),
         endpoint_id=endpoint_id,
-        clinical_notes=_text("clinical_notes", fields.get("clinical_notes") or "", MAX_NOTES),
+        clinical_notes=_text("clinical_notes", _or(fields, "clinical_notes", ""), MAX_NOTES),
         uploader=uploader,
     )
 
@@ -96,22 +132,26 @@ def read_init(body: Any) -> Init:
 def read_complete(body: Any) -> Complete:
     """:raises Unprocessable: a field is unknown or of the wrong kind; the error names it."""
     fields = _fields(body, ("checksums", "skipped"))
-    checksums = fields.get("checksums") or {}
+    checksums = _or(fields, "checksums", {})
     if not isinstance(checksums, dict):
         raise _invalid("checksums", "an object")
-    skipped = fields.get("skipped") or []
+    skipped = _or(fields, "skipped", [])
     if not isinstance(skipped, list):
         raise _invalid("skipped", "a list")
+    left_out = tuple(_skipped(item) for item in skipped)
+    named = [one.file_id for one in left_out if one.file_id is not None]
+    if len(named) != len(set(named)):
+        raise _invalid("skipped", "a list that names no file twice")
     return Complete(
         checksums={check_file_id(name): read_digest("checksums", value) for name, value in checksums.items()},
-        skipped=tuple(_skipped(item) for item in skipped),
+        skipped=left_out,
     )
 
 
 def read_reason(body: Any) -> str:
     """The `reason` of an act of an admin. :raises Unprocessable: it is missing."""
     fields = _fields(body, ("reason",))
-    reason = _text("reason", fields.get("reason") or "", MAX_TEXT).strip()
+    reason = _text("reason", _or(fields, "reason", "")).strip()
     if not reason:
         raise Unprocessable("say why, as `reason`", code="reason_required", field="reason")
     return reason
@@ -162,12 +202,12 @@ def read_digest(name: str, value: Any) -> dict[str, bytes]:
     return found
 
 
-def prefer_wait(values: Sequence[str]) -> int:
-    """Seconds that `Prefer: wait=N` grants (RFC 7240 4.3), within our own bounds."""
+def prefer_wait(values: Sequence[str]) -> int | None:
+    """Seconds that `Prefer: wait=N` is granted (RFC 7240 4.3); None: nothing of the kind is preferred."""
     for value in values:
         if match := _WAIT.search(value):
             return min(int(match[1]), MAX_WAIT_S)
-    return DEFAULT_WAIT_S
+    return None
 
 
 def _fields(body: Any, known: Sequence[str]) -> dict[str, Any]:
@@ -183,6 +223,12 @@ def _known(where: str, fields: Mapping[str, Any], known: Sequence[str]) -> None:
             shown = name if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name) else "(not shown)"
             path = f"{where}.{shown}" if where else shown
             raise Unprocessable(f"unknown field {path}; known are {', '.join(known)}", code="unknown_field", field=path)
+
+
+def _or(fields: Mapping[str, Any], name: str, default: Any) -> Any:
+    """A field that may be left out or null."""
+    value = fields.get(name)
+    return default if value is None else value
 
 
 def _invalid(name: str, wanted: str) -> Unprocessable:
@@ -209,6 +255,10 @@ def _count(name: str, value: Any, *, least: int) -> int:
     return value
 
 
+def _optional_count(name: str, value: Any) -> int | None:
+    return None if value is None else _count(name, value, least=1)
+
+
 def _skipped(item: Any) -> Skipped:
     if not isinstance(item, dict):
         raise _invalid("skipped", "a list of objects")
@@ -216,5 +266,5 @@ def _skipped(item: Any) -> Skipped:
     file_id = item.get("file_id")
     return Skipped(
         file_id=check_file_id(file_id) if file_id is not None else None,
-        reason=_text("skipped.reason", item.get("reason") or "", 256),
+        reason=_text("skipped.reason", _or(item, "reason", ""), 256),
     )

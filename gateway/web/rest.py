@@ -32,6 +32,8 @@ async def init(request: web.Request) -> web.StreamResponse:
     key = single(request.headers, "Idempotency-Key")
     if key is not None and not 0 < len(key) <= 256:
         raise Malformed("Idempotency-Key must have 1 to 256 characters", code="malformed_header")
+    if RAW_TOKEN in request:
+        return _opened(request, await services(request).qr.init(request[RAW_TOKEN], wish, key), status=201)
     who = principal(request)
     await services(request).accounts.active(who.account_id)
     return _opened(request, await services(request).submissions.init(who, wish, key), status=201)
@@ -119,9 +121,9 @@ async def complete(request: web.Request) -> web.StreamResponse:
     """`POST /upload/{upload_id}/complete`; waits as `Prefer: wait=N` says (RFC 7240)."""
     wish = rest.read_complete(await read_json(request, default={}))
     submissions, records = services(request).submissions, services(request).records
-    preferred = request.headers.getall("Prefer", [])
-    wait_s = rest.prefer_wait(preferred)
-    headers = {"Preference-Applied": f"wait={wait_s}"} if preferred else {}
+    preferred_s = rest.prefer_wait(request.headers.getall("Prefer", []))
+    wait_s = rest.DEFAULT_WAIT_S if preferred_s is None else preferred_s
+    headers = {} if preferred_s is None else {"Preference-Applied": f"wait={preferred_s}"}
     await submissions.complete(principal(request), _upload_id(request), wish)
     upload = await submissions.wait(_upload_id(request), wait_s)
     if upload.state in FINISHED_STATES:
