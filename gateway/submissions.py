@@ -10,7 +10,7 @@ import hmac
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from gateway import tokens
 from gateway.admission import Wish, check_size, open_upload
@@ -58,6 +58,24 @@ class Opened:
     refresh_token: str
 
 
+class Ticket(Protocol):
+    """A right to open one upload, used up in the transaction that opens it."""
+
+    @property
+    def principal(self) -> str:
+        """Whose Idempotency-Keys they are."""
+
+    @property
+    def expected(self) -> Mapping[str, str]:
+        """What the files must say, checked before anything is sent."""
+
+    def admit(self, tx: Transaction) -> UploadRow | None:
+        """The upload to open again, or None: a new one. :raises Unauthorized: it is used up."""
+
+    def redeemed(self, tx: Transaction, upload: UploadRow, now: float) -> None:
+        """It has opened this upload."""
+
+
 class Submissions:
     """The acts on whole uploads."""
 
@@ -82,9 +100,12 @@ class Submissions:
             raise Unprocessable("there is no such endpoint", code="unknown_endpoint", field="endpoint_id")
         return self._endpoints[name]
 
-    async def init(self, who: Principal, wish: Init, idempotency_key: str | None) -> Opened:
+    async def init(
+        self, who: Principal, wish: Init, idempotency_key: str | None, ticket: Ticket | None = None
+    ) -> Opened:
         """Open an upload and set its room aside; the same key and body give the same upload again.
 
+        :param ticket: a right that is used up by it; None: the principal's own.
         :raises Unprocessable, TooLarge, SpoolFull, NotBuilt: nothing is used up.
         """
         rooms = self._rooms
@@ -100,14 +121,17 @@ class Submissions:
             single=False,
             total_files=wish.total_files,
             total_size_bytes=wish.total_size_bytes,
-            meta=wish.meta(),
+            meta=wish.meta() | ({"expected": dict(ticket.expected)} if ticket is not None else {}),
         )
         check_size(asked, rooms.limits)
         if await rooms.intake.threads.run(rooms.spool.free_bytes) < asked.total_size_bytes + RESERVE_BYTES:
             raise SpoolFull("the spool's disk has no room for an upload of this size")
-        return await rooms.ledger.write(lambda tx: self._open(tx, who, asked, idempotency_key))
+        return await rooms.ledger.write(lambda tx: self._open(tx, who, asked, idempotency_key, ticket))
 
-    def _open(self, tx: Transaction, who: Principal, asked: Wish, idempotency_key: str | None) -> Opened:
+    def _open(
+        self, tx: Transaction, who: Principal, asked: Wish, idempotency_key: str | None, ticket: Ticket | None
+    ) -> Opened:
+        principal = who.account_id if ticket is None else ticket.principal
         rooms, now = self._rooms, self._rooms.clock.now()
         body_mac = self._mac(
             "body",
@@ -115,16 +139,20 @@ class Submissions:
         )
         key_mac = self._mac("idempotency", idempotency_key or "")
         if idempotency_key is not None:
-            known = tx.tokens.idempotency(who.account_id, key_mac)
+            known = tx.tokens.idempotency(principal, key_mac)
             if known is not None and known.expires_at > now:
                 if not hmac.compare_digest(known.body_mac, body_mac):
                     raise Unprocessable("this Idempotency-Key came with another body", code="idempotency_key_reused")
                 upload = tx.uploads.get(known.upload_id)
                 if upload is not None and upload.state not in DEAD_STATES:
                     return self._issued(tx, upload, now)
-        upload = open_upload(tx, rooms.ring, asked, rooms.limits, rooms.timing, now)
+        upload = ticket.admit(tx) if ticket is not None else None
+        if upload is None:
+            upload = open_upload(tx, rooms.ring, asked, rooms.limits, rooms.timing, now)
+        if ticket is not None:
+            ticket.redeemed(tx, upload, now)
         if idempotency_key is not None:
-            tx.tokens.remember(IdempotencyRow(who.account_id, key_mac, body_mac, upload.upload_id, upload.expires_at))
+            tx.tokens.remember(IdempotencyRow(principal, key_mac, body_mac, upload.upload_id, upload.expires_at))
         return self._issued(tx, upload, now)
 
     def _issued(self, tx: Transaction, upload: UploadRow, now: float) -> Opened:

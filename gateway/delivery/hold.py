@@ -46,7 +46,10 @@ async def identify(attempt: Attempt) -> None:
         if rule == "reject" and not PATIENT_KEYS.isdisjoint(mismatched):
             raise Mismatch
         held_to = declared if rule == "hold" else {}
-        codes = hold_reasons(instances=instances, declared=held_to) or await _by_pacs(attempt, instances)
+        expected = _texts(attempt, "expected")
+        codes = hold_reasons(instances=instances, declared=held_to, expected=expected) or await _by_pacs(
+            attempt, instances
+        )
         if codes:
             await _hold(attempt, codes)
             raise Held
@@ -65,12 +68,17 @@ def _distinct(items: Iterable[Item]) -> list[Facts]:
 
 
 def _declared(attempt: Attempt) -> dict[str, str]:
+    return _texts(attempt, "study_metadata")
+
+
+def _texts(attempt: Attempt, part: str) -> dict[str, str]:
+    """`study_metadata` as declared, or what the QR code `expected`."""
     upload = attempt.upload
     if upload.meta_sealed is None:
         return {}
     meta = attempt.key.meta.open_json(upload.meta_sealed, context=f"uploads|meta|{upload.upload_id}")
-    declared = meta.get("study_metadata") or {}
-    return {name: value for name, value in declared.items() if isinstance(value, str)}
+    found = meta.get(part) or {}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
 async def _by_pacs(attempt: Attempt, instances: Sequence[Facts]) -> tuple[str, ...]:

@@ -9,9 +9,11 @@ The folder is `ROOT/<study>/<series>/<instance>.dcm`, named by UIDs; what is on 
 from __future__ import annotations
 
 import filecmp
+import logging
 import os
 import re
 import secrets
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,6 +134,9 @@ class Holdings:
 
         A file that can't be read as DICOM stays where it is and isn't shown.
         """
+        # pydicom warns of odd values by quoting them, and they are patients'.
+        warnings.filterwarnings("ignore", module=r"pydicom\b")
+        logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
         self.incoming.mkdir(parents=True, exist_ok=True)
         for leftover in self.incoming.iterdir():
             leftover.unlink()

@@ -19,6 +19,7 @@ from gateway.ledger.rows import (
     IdempotencyRow,
     JobKind,
     JobRow,
+    QrRow,
     ReceiptRow,
     RefreshTokenRow,
     RunRow,
@@ -155,6 +156,21 @@ class Tokens(Protocol):
     def remember(self, row: IdempotencyRow) -> None: ...
 
 
+class QrCodes(Protocol):
+    """QR codes."""
+
+    def insert(self, row: QrRow) -> None: ...
+    def get(self, qr_id: str) -> QrRow | None: ...
+    def by_token(self, token_hash: bytes) -> QrRow | None: ...
+    def save(self, row: QrRow) -> None: ...
+
+    def page(self, *, issuer_id: str | None, after: str, limit: int) -> list[QrRow]:
+        """By qr_id, those behind `after`. No issuer: everybody's."""
+
+    def delete_expired(self, before: float, limit: int) -> int:
+        """Drop those whose `expires_at` <= before."""
+
+
 class Accounts(Protocol):
     """Local accounts."""
 
@@ -216,6 +232,8 @@ class Transaction(Protocol):
     def receipts(self) -> Receipts: ...
     @property
     def tokens(self) -> Tokens: ...
+    @property
+    def qr_codes(self) -> QrCodes: ...
     @property
     def accounts(self) -> Accounts: ...
     @property

@@ -166,6 +166,25 @@ class RefreshTokenRow:
 
 
 @dataclass(frozen=True, slots=True)
+class QrRow:
+    """A QR code: one token that opens one upload, once. Only the token's hash is kept."""
+
+    qr_id: str
+    token_hash: bytes
+    issuer_id: str  #: account that made it; it owns the upload, too
+    endpoint_id: str
+    max_files: int | None
+    max_bytes: int | None
+    terms_sealed: bytes  #: {label, expected} (records key)
+    reopens_id: str | None  #: the unfinished upload that it opens again; None: a new one
+    created_at: float
+    expires_at: float
+    used_at: float | None
+    revoked_at: float | None
+    upload_id: str | None  #: what it opened
+
+
+@dataclass(frozen=True, slots=True)
 class IdempotencyRow:
     """The answer that a repeated Idempotency-Key gets again."""
 

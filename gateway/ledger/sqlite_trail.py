@@ -10,6 +10,7 @@ from gateway.errors import Unavailable
 from gateway.ledger.base import AUDIT
 from gateway.ledger.rows import AuditRow
 from gateway.ledger.sqlite_keys import SqliteKeys
+from gateway.ledger.sqlite_qr import SqliteQrCodes
 from gateway.ledger.sqlite_rows import Rows
 from gateway.ledger.sqlite_uploads import SqliteFiles, SqliteRuns, SqliteUploads
 from gateway.ledger.sqlite_work import SqliteAccounts, SqliteJobs, SqliteReceipts, SqliteTokens
@@ -94,6 +95,7 @@ class SqliteTransaction:
         self.jobs = SqliteJobs(db)
         self.receipts = SqliteReceipts(db)
         self.tokens = SqliteTokens(db)
+        self.qr_codes = SqliteQrCodes(db)
         self.accounts = SqliteAccounts(db)
         self.audit = SqliteAudit(db, self.wake)
         self.keys = keys

@@ -6,8 +6,10 @@ files only. Must not know grouping, the network or the state file.
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -76,6 +78,7 @@ def find(paths: Iterable[Path]) -> Search:
 
     :raises Misused: a path doesn't exist.
     """
+    _hush_pydicom()
     search = Search()
     seen: set[tuple[int, int]] = set()
     for number, path in enumerate(paths, 1):
@@ -85,6 +88,12 @@ def find(paths: Iterable[Path]) -> Search:
             _look(one, hidden, search, seen)
     search.found.sort(key=lambda found: found.path)
     return search
+
+
+def _hush_pydicom() -> None:
+    """pydicom warns of odd values by quoting them, and they are patients'."""
+    warnings.filterwarnings("ignore", module=r"pydicom\b")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:

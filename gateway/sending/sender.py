@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
@@ -39,6 +40,7 @@ from gateway.sending.uploads import Standing
 
 _RECEIVING_STATES = frozenset({"open", "uploading"})
 _PARTING_S = 1.0
+_LONGEST_POLL_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,15 @@ class _Shipment:
     access: UploadAccess | None = None
     standing: Standing | None = None
     fault: SendFault | None = field(default=None, repr=False)
+
+    @property
+    def settled(self) -> bool:
+        """Waiting makes no difference."""
+        return self.fault is not None or self.standing is None or self.standing.final
+
+    @property
+    def retry_after_s(self) -> float:
+        return self.standing.retry_after_s if self.standing is not None else 0.0
 
 
 class Run:
@@ -95,10 +106,7 @@ class Run:
         try:
             with Display(self._meter, self._err, quiet=self._options.quiet) as self._display:
                 self._send_all(shipments)
-            deadline = self._clock.monotonic() + self._options.wait_s
-            for number, shipment in enumerate(shipments, 1):
-                self._await_outcome(shipment, deadline)
-                self._report(number, len(shipments), shipment)
+            self._await_outcomes(shipments)
         finally:
             self._stop.set()
             self._state.save()
@@ -267,26 +275,41 @@ class Run:
         self._send_files(shipment.parcel.files, entry, access, patience)
         return patience.persist(lambda: uploads.complete(self._line, access, wait_s))
 
-    def _await_outcome(self, shipment: _Shipment, deadline: float) -> None:
-        """Ask until it is over, or until the user's waiting time is."""
-        access, told = shipment.access, False
+    def _await_outcomes(self, shipments: Sequence[_Shipment]) -> None:
+        """Ask until all is over, or until the user's waiting time is; say of each what became of it, when it is known."""
+        began = self._clock.monotonic()
         patience = Patience(self._options.patience_s, self._clock, self._stop)
+        waiting = dict(enumerate(shipments, 1))
+        told = False
+        while True:
+            for number, shipment in list(waiting.items()):
+                if shipment.settled:
+                    if shipment.standing is not None:
+                        self._state.drop(shipment.set_key)
+                    self._report(number, len(shipments), waiting.pop(number))
+            waited_s = self._clock.monotonic() - began
+            if not waiting or waited_s >= self._options.wait_s:
+                break
+            if not told and any(one.standing is not None and one.standing.state == "held" for one in waiting.values()):
+                self._display.say("the gateway holds an upload for a person there to look at: it is not lost")
+                told = True
+            pause_s = max(min(_LONGEST_POLL_S, waited_s / 10), *(one.retry_after_s for one in waiting.values()))
+            self._stop.wait(min(pause_s, self._options.wait_s - waited_s))
+            for shipment in waiting.values():
+                self._ask(shipment, patience)
+        for number, shipment in waiting.items():
+            self._report(number, len(shipments), shipment)
+
+    def _ask(self, shipment: _Shipment, patience: Patience) -> None:
+        access = shipment.access
+        if access is None:
+            return
         try:
-            while access is not None and shipment.standing is not None and not shipment.standing.final:
-                if shipment.standing.state == "held" and not told:
-                    self._display.say("the gateway holds an upload for a person there to look at: it is not lost")
-                    told = True
-                left_s = deadline - self._clock.monotonic()
-                if left_s <= 0:
-                    return
-                self._stop.wait(min(left_s, shipment.standing.retry_after_s))
-                shipment.standing = patience.persist(lambda: uploads.status(self._line, access))
+            shipment.standing = patience.persist(lambda: uploads.status(self._line, access))
         except SendFault as fault:
             shipment.fault = fault
             if not isinstance(fault, UploadGone):
-                return
-        if shipment.standing is not None:  # it is over
-            self._state.drop(shipment.set_key)
+                shipment.standing = None  # its end is still to be learnt
 
     def _report(self, number: int, count: int, shipment: _Shipment) -> None:
         name = f"upload {number} of {count}"
@@ -304,8 +327,8 @@ class Run:
             self._out.write(f"{name}: {standing.state}{receipt}, {what}\n")
         else:
             self._out.write(f"{name}: {standing.state}, {what} at the gateway; run it again to learn the outcome\n")
-        for warning in standing.warnings:
-            self._out.write(f"  warning: {warning}\n")
+        for warning, times in Counter(standing.warnings).items():
+            self._out.write(f"  warning: {warning}{f', {times} times' if times > 1 else ''}\n")
         self._out.flush()
 
 

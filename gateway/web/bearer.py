@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 
 from gateway.errors import Forbidden, Unauthorized
 from gateway.principal import Principal
+from gateway.qr import QR_PREFIX
 from gateway.tokens import REFRESH_PREFIX, AccessClaims
 from gateway.web.services import PRINCIPAL, RAW_TOKEN, services
 
@@ -19,7 +20,9 @@ class Opens(Enum):
     ACCESS = auto()
     UPLOAD = auto()
     REFRESH = auto()
+    ISSUER = auto()  #: an access token with the role issuer or admin
     ADMIN = auto()  #: an access token with the role admin
+    QR = auto()  #: the token of a QR code
 
 
 def token_of(request: web.Request) -> str | None:
@@ -49,6 +52,11 @@ def admit(request: web.Request, opens: frozenset[Opens]) -> None:
             raise Forbidden("a refresh token only renews", code="wrong_token_kind")
         request[RAW_TOKEN] = token
         return
+    if token.startswith(QR_PREFIX):
+        if Opens.QR not in opens:
+            raise Forbidden("a QR code only opens its upload", code="wrong_token_kind")
+        request[RAW_TOKEN] = token
+        return
     claims = services(request).mint.read(token)
     if isinstance(claims, AccessClaims):
         request[PRINCIPAL] = _with_access(claims, opens)
@@ -64,6 +72,9 @@ def _with_access(claims: AccessClaims, opens: frozenset[Opens]) -> Principal:
     if Opens.ADMIN in opens:
         if claims.role != "admin":
             raise Forbidden("this is for admins")
+    elif Opens.ISSUER in opens:
+        if claims.role not in ("issuer", "admin"):
+            raise Forbidden("this is for issuers and admins")
     elif Opens.ACCESS not in opens:
         raise Forbidden("an access token doesn't open this", code="wrong_token_kind")
     return Principal(claims.account_id, claims.role)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.errors import NotBuilt
-from gateway.web import accounts, ops, rest, tus
+from gateway.web import accounts, ops, qr, rest, tus
 from gateway.web.bearer import Opens
 from gateway.web.errors import Handler
 
@@ -17,7 +17,10 @@ UPLOAD = frozenset({Opens.UPLOAD})
 UPLOAD_OR_ACCESS = frozenset({Opens.UPLOAD, Opens.ACCESS})
 REFRESH = frozenset({Opens.REFRESH})
 REFRESH_OR_ACCESS = frozenset({Opens.REFRESH, Opens.ACCESS})
+ISSUER = frozenset({Opens.ISSUER})
 ADMIN = frozenset({Opens.ADMIN})
+QR = frozenset({Opens.QR})
+ACCESS_OR_QR = frozenset({Opens.ACCESS, Opens.QR})
 
 #: Ids of ours; what has another form isn't there.
 _UPLOAD = "/upload/{upload_id:[^/]+}"
@@ -39,7 +42,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/auth/refresh", accounts.refresh, REFRESH),
     Route("POST", "/auth/logout", accounts.logout, REFRESH_OR_ACCESS),
     Route("GET", "/endpoints", accounts.endpoints, ACCESS),
-    Route("POST", "/upload/init", rest.init, ACCESS),
+    Route("POST", "/upload/init", rest.init, ACCESS_OR_QR),
     Route("PUT", f"{_UPLOAD}/chunk", rest.chunk, UPLOAD),
     Route("POST", f"{_UPLOAD}/complete", rest.complete, UPLOAD),
     Route("GET", f"{_UPLOAD}/status", rest.status, UPLOAD_OR_ACCESS),
@@ -58,6 +61,11 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", _FILE, tus.delete, UPLOAD_OR_ACCESS),
     Route("POST", _FILE, tus.override, UPLOAD_OR_ACCESS),
     Route("GET", _FILE, tus.no_get, UPLOAD_OR_ACCESS),
+    Route("POST", "/qr", qr.create, ISSUER),
+    Route("GET", "/qr", qr.listing, ISSUER),
+    Route("POST", "/qr/inspect", qr.inspect, QR),
+    Route("DELETE", "/qr/{qr_id:[^/]+}", qr.revoke, ISSUER),
+    Route("POST", "/admin/uploads/{upload_id:[^/]+}/qr", qr.reopen, ADMIN),
     Route("GET", "/healthz", ops.healthz, NOBODY_NEEDED),
     Route("GET", "/readyz", ops.readyz, NOBODY_NEEDED),
     Route("GET", "/.well-known/jwks.json", ops.jwks, NOBODY_NEEDED),
@@ -70,11 +78,6 @@ ROUTES: tuple[Route, ...] = (
 NOT_BUILT: tuple[tuple[str, str, str], ...] = (
     ("GET", "/", "the app"),
     ("GET", f"{_UPLOAD}/events", "server-sent events"),
-    ("POST", "/qr", "QR sessions"),
-    ("GET", "/qr", "QR sessions"),
-    ("POST", "/qr/inspect", "QR sessions"),
-    ("DELETE", "/qr/{qr_id:[^/]+}", "QR sessions"),
-    ("POST", "/admin/uploads/{upload_id:[^/]+}/qr", "QR sessions"),
     ("GET", "/admin/uploads", "the list of uploads for admins"),
     ("GET", "/admin/endpoints", "the list of endpoints for admins"),
     ("GET", "/admin/audit", "the audit trail over HTTP"),

@@ -15,6 +15,7 @@ from gateway.chunked import Chunks
 from gateway.clock import Clock
 from gateway.ledger.base import Ledger
 from gateway.principal import Principal
+from gateway.qr import QrSessions
 from gateway.records import Records
 from gateway.submissions import Submissions
 from gateway.tokens import TokenMint
@@ -58,6 +59,8 @@ class Services:
     uploads: Uploads
     chunks: Chunks
     submissions: Submissions
+    qr: QrSessions
+    public_url: Callable[[], str]
     records: Records
     endpoints: Mapping[str, Mapping[str, Any]]
     endpoint_states: Callable[[], Mapping[str, str]]

@@ -197,6 +197,24 @@ CREATE TABLE accounts (
     created_at    REAL NOT NULL
 ) STRICT;
 
+CREATE TABLE qr_codes (
+    qr_id        TEXT PRIMARY KEY,
+    token_hash   BLOB NOT NULL UNIQUE,
+    issuer_id    TEXT NOT NULL,
+    endpoint_id  TEXT NOT NULL,
+    max_files    INTEGER,
+    max_bytes    INTEGER,
+    terms_sealed BLOB NOT NULL,
+    reopens_id   TEXT,
+    created_at   REAL NOT NULL,
+    expires_at   REAL NOT NULL,
+    used_at      REAL,
+    revoked_at   REAL,
+    upload_id    TEXT
+) STRICT;
+CREATE INDEX qr_codes_by_issuer ON qr_codes (issuer_id, qr_id);
+CREATE INDEX qr_codes_by_end ON qr_codes (expires_at);
+
 -- The trail outlives what it speaks of: no foreign keys. Its head is kept apart, so that a shortened trail shows.
 CREATE TABLE audit (
     number    INTEGER PRIMARY KEY,
