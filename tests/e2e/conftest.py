@@ -18,8 +18,30 @@ def pacs_of(archive: Orthanc) -> Pacs:
     return Pacs(archive.dicomweb_url, USER, PASSWORD)
 
 
+@pytest.fixture(scope="module")
+def lab_settings() -> dict[str, dict[str, object]]:
+    """What a test file wants to have configured otherwise."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def lab_of_module(
+    tmp_path_factory: pytest.TempPathFactory,
+    orthanc_of_session: Orthanc,
+    lab_settings: dict[str, dict[str, object]],
+) -> Iterator[Lab]:
+    with running_lab(tmp_path_factory.mktemp("gateway"), pacs_of(orthanc_of_session), settings=lab_settings) as lab:
+        yield lab
+
+
 @pytest.fixture
-def lab(tmp_path: Path, orthanc: Orthanc) -> Iterator[Lab]:
-    """A gateway before the session's Orthanc."""
+def lab(lab_of_module: Lab, orthanc: Orthanc) -> Lab:
+    """The test file's gateway before the session's Orthanc, which is empty."""
+    return lab_of_module
+
+
+@pytest.fixture
+def own_lab(tmp_path: Path, orthanc: Orthanc) -> Iterator[Lab]:
+    """A gateway that only this test has, before the session's Orthanc."""
     with running_lab(tmp_path / "gateway", pacs_of(orthanc)) as lab:
         yield lab
