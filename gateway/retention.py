@@ -308,6 +308,9 @@ class Retention:
         now, deleted = self._clock.now(), 0
         while count := await self._ledger.write(lambda tx: tx.tokens.delete_expired(now, PAGE)):
             deleted += count
+        before = now - self._times.records_s
+        while await self._ledger.write(lambda tx: tx.qr_codes.delete_expired(before, PAGE)):
+            pass
         return deleted
 
     async def _sweep(self, report: PurgeReport) -> None:
