@@ -91,7 +91,7 @@ def find(paths: Iterable[Path]) -> Search:
 
 
 def _hush_pydicom() -> None:
-    """pydicom warns of odd values by quoting them, and they are patients'."""
+    """Odd values make pydicom warn by quoting them, and they are patients'."""
     warnings.filterwarnings("ignore", module=r"pydicom\b")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
