@@ -13,6 +13,7 @@ from gateway.clock import rfc3339
 from gateway.errors import Gone
 from gateway.ledger.rows import FileRow, ReceiptRow, UploadRow
 from gateway.protocol.lifecycle import DEAD_STATES, FileState
+from gateway.protocol.lifecycle import WHOLE_STATES as RECEIVED_STATES
 from gateway.spool import Sealer
 
 
@@ -109,5 +110,12 @@ class Records:
             "state": str(row.state),
             "size": row.length,
             "offset": row.offset,
-            "outcome": self._open(row.outcome_sealed, "files", "outcome", row.file_id, None),
-        }
+            "outcome": None,
+        } | self._outcome(row)
+
+    def _outcome(self, row: FileRow) -> dict[str, Any]:
+        """What became of it: `outcome`, and what else is known (`code`, `reason`, `sop_instance_uid`, ...)."""
+        if row.state in (*RECEIVED_STATES, FileState.RECEIVING):
+            return {}  # an acknowledgement that hasn't been verified is nothing to tell
+        found: dict[str, Any] = self._open(row.outcome_sealed, "files", "outcome", row.file_id, {})
+        return found
