@@ -6,22 +6,29 @@ files only. Must not know grouping, the network or the state file.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import stat
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset, read_preamble
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from gateway.sending.faults import Misused
 
 _DICOMDIR_SOP_CLASS = "1.2.840.10008.1.3.10"
+_LONGEST_HEAD_BYTES = 1 << 20
 _METADATA_KEYWORDS = {
     "patient_name": "PatientName",
     "patient_id": "PatientID",
@@ -33,7 +40,7 @@ _METADATA_KEYWORDS = {
     "accession_number": "AccessionNumber",
     "study_instance_uid": "StudyInstanceUID",
 }
-_KEYWORDS = [*_METADATA_KEYWORDS.values(), "IssuerOfPatientID", "SOPClassUID", "SOPInstanceUID"]
+_KEYWORDS = [*_METADATA_KEYWORDS.values(), "IssuerOfPatientID", "SOPClassUID", "SOPInstanceUID", "SpecificCharacterSet"]
 
 
 class LeftOut(StrEnum):
@@ -151,7 +158,10 @@ def _head(path: Path) -> Dataset | None:
             return None
         file.seek(0)
         try:
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_KEYWORDS))
+            dataset = _inflated_head(file) if has_preamble else None
+            if dataset is None:
+                file.seek(0)
+                dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_KEYWORDS))
             dataset.decode()
         except OSError:
             raise
@@ -159,9 +169,25 @@ def _head(path: Path) -> Dataset | None:
             return Dataset() if has_preamble else None
     if not has_preamble and "SOPInstanceUID" not in dataset:
         return None
-    if "SOPClassUID" not in dataset and dataset.file_meta.get("MediaStorageSOPClassUID") == _DICOMDIR_SOP_CLASS:
-        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID
+    meta = getattr(dataset, "file_meta", Dataset())
+    if "SOPClassUID" not in dataset and meta.get("MediaStorageSOPClassUID") == _DICOMDIR_SOP_CLASS:
+        dataset.SOPClassUID = meta.MediaStorageSOPClassUID
     return dataset
+
+
+def _inflated_head(file: BinaryIO) -> Dataset | None:
+    """The head of a deflated data set (PS3.5 A.5), or None if it isn't one.
+
+    pydicom would inflate the whole, and a small file can be made to inflate to any size.
+    """
+    read_preamble(file, force=False)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return None
+    packed = file.read(_LONGEST_HEAD_BYTES)
+    start = io.BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, _LONGEST_HEAD_BYTES))
+    tags: list[BaseTag | int] = [Tag(keyword) for keyword in _KEYWORDS]
+    return read_dataset(start, False, True, stop_when=lambda tag, _vr, _length: tag > max(tags), specific_tags=tags)
 
 
 def _text(dataset: Dataset, keyword: str) -> str:

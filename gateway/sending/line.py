@@ -25,6 +25,7 @@ from gateway.sending.faults import Again, Misused, NotAllowed, NotLetIn, Refused
 CONNECT_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 120.0
 _BLOCK_BYTES = 64 * 1024
+_STRANGER = "what answers there is no RelayPACS gateway: check --to"
 _PASSING_STATUSES = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
 
 
@@ -45,13 +46,13 @@ class Answer:
     content: bytes
 
     def json(self) -> dict[str, Any]:
-        """:raises Refused: the body isn't a JSON object."""
+        """:raises Misused: the body isn't a JSON object."""
         try:
             value = json.loads(self.content)
         except ValueError:
             value = None
         if not isinstance(value, dict):
-            raise Refused("what answers there is no RelayPACS gateway: check --to", status=self.status)
+            raise Misused(_STRANGER)
         return value
 
 
@@ -125,6 +126,7 @@ class Line:
         :raises NotLetIn: 401.
         :raises NotAllowed: 403.
         :raises UploadGone: 404 or 410.
+        :raises Misused: what answers is no gateway.
         :raises Refused: any other answer that isn't 2xx.
         """
         try:
@@ -166,7 +168,7 @@ class Line:
         code = plain(problem.get("code", ""))
         said = plain(problem.get("detail") or problem.get("title") or f"the gateway answered {status}")
         if 300 <= status < 400:
-            return Refused("the gateway's address redirects elsewhere: give the final address to --to", status=status)
+            return Misused("the gateway's address redirects elsewhere: give the final address to --to")
         if status in _PASSING_STATUSES or (status == 409 and "Retry-After" in response.headers):
             return Again(said, self._retry_after_s(response.headers.get("Retry-After")))
         if status == 401:
@@ -176,7 +178,7 @@ class Line:
         if status == 410 or (status == 404 and code):
             return UploadGone(said, status=status, code=code)
         if status in {404, 405} and not code:
-            return Refused("what answers there is no RelayPACS gateway: check --to", status=status)
+            return Misused(_STRANGER)
         return Refused(said, status=status, code=code)
 
     def _retry_after_s(self, value: str | None) -> float | None:

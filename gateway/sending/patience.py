@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
+_FIRST_WORD_S = 5.0
+_NEXT_WORD_S = 60.0
 
 
 class Patience:
@@ -21,20 +23,30 @@ class Patience:
 
     :param limit_s: how long nothing may move.
     :param stop: set when the user wants out; pauses end at once.
+    :param tell: is told now and then what is waited for.
     """
 
     def __init__(
-        self, limit_s: float, clock: Clock, stop: threading.Event, chance: Callable[[], float] = random.random
+        self,
+        limit_s: float,
+        clock: Clock,
+        stop: threading.Event,
+        chance: Callable[[], float] = random.random,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._limit_s = limit_s
         self._clock = clock
         self._chance = chance
+        self._tell = tell
         self._moved_at = clock.monotonic()
+        self._tell_at = self._moved_at + _FIRST_WORD_S
+        self._telling = threading.Lock()
         self.stop = stop
 
     def moved(self) -> None:
         """Something was achieved."""
         self._moved_at = self._clock.monotonic()
+        self._tell_at = self._moved_at + _FIRST_WORD_S
 
     def check(self) -> None:
         """:raises Interrupted: the user wants out."""
@@ -65,7 +77,12 @@ class Patience:
         :raises GaveUp: patience is at its end.
         :raises Interrupted: the user wants out.
         """
-        left_s = self._moved_at + self._limit_s - self._clock.monotonic()
+        now = self._clock.monotonic()
+        with self._telling:
+            if now >= self._tell_at:
+                self._tell_at = now + _NEXT_WORD_S
+                self._tell(f"waiting: {trouble.why}")
+        left_s = self._moved_at + self._limit_s - now
         if left_s <= 0:
             raise GaveUp(f"{trouble.why}, and nothing moved for {self._limit_s:.0f} s: run it again later, it goes on")
         own_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(tries, 10)) * (0.5 + self._chance() / 2)

@@ -23,6 +23,7 @@ from gateway.sending.faults import (
     EXIT_PARTIAL,
     EXIT_SUCCESS,
     FileChanged,
+    Misused,
     NotAllowed,
     NotLetIn,
     Refused,
@@ -112,6 +113,13 @@ class Run:
             self._state.save()
         return exit_status(shipments)
 
+    def _patience(self, stop: threading.Event) -> Patience:
+        def tell(words: str) -> None:
+            if not self._options.quiet:
+                self._display.say(words)
+
+        return Patience(self._options.patience_s, self._clock, stop, tell=tell)
+
     def _set_key(self, parcel: Parcel) -> str:
         destination = (self._line.base_url, self._options.endpoint_id or "", self._sender.scope)
         return self._state.set_key(parcel.files, *destination)
@@ -128,7 +136,7 @@ class Run:
 
     def _ship(self, shipment: _Shipment, wait_s: float) -> None:
         entry = self._state.claim(shipment.set_key)
-        patience = Patience(self._options.patience_s, self._clock, threading.Event())
+        patience = self._patience(threading.Event())
         try:
             entry, resumed = self._open(shipment, entry, patience)
             access = shipment.access
@@ -177,7 +185,12 @@ class Run:
 
     def _init(self, shipment: _Shipment, entry: Entry, patience: Patience) -> tuple[Entry, bool]:
         body = uploads.init_body(shipment.parcel, self._options.endpoint_id)
-        answer = uploads.init(self._line, patience, self._sender, body, entry.idempotency_key)
+        try:
+            answer = uploads.init(self._line, patience, self._sender, body, entry.idempotency_key)
+        except Refused as refusal:
+            if refusal.code == "unknown_endpoint":
+                raise Misused("the gateway has no such endpoint for you: check --endpoint") from None
+            raise
         upload_id = str(answer["upload_id"])
         resumed = upload_id == entry.upload_id
         if not resumed:
@@ -278,7 +291,7 @@ class Run:
     def _await_outcomes(self, shipments: Sequence[_Shipment]) -> None:
         """Ask until all is over, or until the user's waiting time is; say of each what became of it, when it is known."""
         began = self._clock.monotonic()
-        patience = Patience(self._options.patience_s, self._clock, self._stop)
+        patience = self._patience(self._stop)
         waiting = dict(enumerate(shipments, 1))
         told = False
         while True:

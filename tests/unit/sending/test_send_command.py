@@ -216,6 +216,17 @@ def test_a_gateway_that_is_not_there_is_given_up_after_patience_is_over(
     assert "run it again" in err
 
 
+def test_what_is_waited_for_is_said_once(
+    run: Send, make_file: MakeFile, gateway: ToyGateway, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr("gateway.sending.patience._FIRST_WORD_S", 0.02)
+    make_file("1.dcm")
+    full = problem(507, "spool_full", "the spool is full")
+    gateway.troubles = [once("POST", "/upload/init", full, times=5)]
+    assert run() == 0
+    assert capsys.readouterr().err == "waiting: the spool is full\n"
+
+
 def test_an_upload_token_that_runs_out_on_the_way_is_renewed_once_for_all(
     run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path
 ) -> None:
@@ -403,12 +414,28 @@ def test_a_gateway_that_knows_itself_by_another_name_is_reached_where_the_user_s
     assert run("--chunk", "100KiB") == 0
 
 
+def test_an_endpoint_that_is_not_there_is_wrong_use(
+    run: Send, gateway: ToyGateway, make_file: MakeFile, capsys
+) -> None:
+    make_file("1.dcm")
+    gateway.troubles = [once("POST", "/upload/init", problem(422, "unknown_endpoint"))]
+    assert run("--endpoint", "nowhere") == 2
+    assert "--endpoint" in capsys.readouterr().err
+
+
+def test_what_is_no_gateway_is_wrong_use(run: Send, gateway: ToyGateway, make_file: MakeFile, capsys) -> None:
+    make_file("1.dcm")
+    gateway.troubles = [once("POST", "/upload/init", web.Response(status=404, text="<html>nothing here"))]
+    assert run() == 2
+    assert "check --to" in capsys.readouterr().err
+
+
 def test_a_redirect_is_not_followed(run: Send, gateway: ToyGateway, make_file: MakeFile, capsys) -> None:
     make_file("1.dcm")
     gateway.troubles = [
         once("POST", "/upload/init", web.Response(status=308, headers={"Location": "http://elsewhere.example/"}))
     ]
-    assert run() == 4
+    assert run() == 2
     assert "final address" in capsys.readouterr().err
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pydicom
@@ -12,6 +13,7 @@ from pydicom.data import get_testdata_file
 from gateway.sending.faults import Misused
 from gateway.sending.finding import LeftOut, find
 from gateway.sending.parcels import pack
+from tests.dicom_samples import deflate_bomb
 from tests.unit.sending.conftest import MakeFile
 
 
@@ -88,6 +90,22 @@ def test_a_broken_dicom_file_is_sent_for_the_gateway_to_judge(make_file: MakeFil
 def test_junk_that_begins_like_dicom_is_no_dicom(folder: Path) -> None:
     (folder / "junk").write_bytes(b"\x08\x00" + os.urandom(4000))
     assert not find([folder]).found
+
+
+def test_a_deflated_file_is_read_no_further_than_its_head(folder: Path) -> None:
+    original = Path(str(get_testdata_file("image_dfl.dcm")))
+    bomb = folder / "bomb.dcm"
+    bomb.write_bytes(deflate_bomb(512 << 20))
+    tracemalloc.start()
+    search = find([original, bomb])
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(search.found) == 2
+    known = pydicom.dcmread(original)
+    (found,) = [one for one in search.found if one.path == original.resolve()]
+    assert found.metadata["study_instance_uid"] == known.StudyInstanceUID
+    assert found.metadata["patient_name"] == str(known.PatientName)
+    assert peak_bytes < 16 << 20
 
 
 def test_one_parcel_per_patient(make_file: MakeFile, folder: Path) -> None:
