@@ -17,11 +17,11 @@ from typing import Self
 from gateway.clock import Clock
 from gateway.delivery.backoff import Backoff
 from gateway.delivery.endpoint import Endpoint
-from gateway.delivery.receipt import IN_PACS, delivered, partial_receipt
+from gateway.delivery.receipt import IN_PACS, delivered, is_proof, partial_receipt
 from gateway.delivery.records import ACKNOWLEDGED, STATES, FileOutcome, Item, Memory, seal_outcome
 from gateway.errors import GatewayError
 from gateway.ledger.base import Ledger, Transaction
-from gateway.ledger.rows import JobRow, UploadRow
+from gateway.ledger.rows import DeliveredRow, JobRow, UploadRow
 from gateway.protocol.lifecycle import FileState, UploadState
 from gateway.receipts import Signer
 from gateway.spool import KeyRing, ServiceKeys, Spool, UploadKey
@@ -122,6 +122,7 @@ class Attempt:
     memory: Memory
     items: list[Item]
     stop: Stop
+    began: float  #: monotonic seconds
 
     def mine(self, tx: Transaction) -> UploadRow | None:
         """The upload's row, if this attempt may still write about it."""
@@ -156,32 +157,63 @@ class Attempt:
         """
         if not news:
             return
-        keys, now = self.tools.keys, self.tools.clock.now()
-        sealed = [(item.file_id, outcome, seal_outcome(keys, item.file_id, outcome)) for item, outcome in news]
+        now, sealed = self.tools.clock.now(), self.sealed_outcomes(news)
 
         def act(tx: Transaction) -> bool:
-            mine = self.mine(tx)
-            cancelled = None
-            if mine is None:
-                cancelled = tx.uploads.get(self.upload.upload_id)
-                if cancelled is None or cancelled.state is not UploadState.CANCELLED:
-                    return False
-            for file_id, outcome, outcome_sealed in sealed:
-                file = tx.files.get(file_id)
-                if file is None or file.state is FileState.REMOVED:
-                    continue
-                tx.files.save(replace(file, state=STATES[outcome.outcome], outcome_sealed=outcome_sealed))
-                if outcome.outcome == ACKNOWLEDGED:
-                    tx.receipts.note_delivered(
-                        delivered(keys, self.upload.endpoint_id, outcome, self.memory.receipt_id, now)
-                    )
-            if cancelled is not None and any(o.outcome == ACKNOWLEDGED or o.outcome in IN_PACS for _, o, _ in sealed):
-                tx.uploads.save(partial_receipt(tx, cancelled, now=now, signer=self.tools.signer, keys=keys))
-            tx.wake(self.upload.upload_id)
-            return mine is not None
+            if self.mine(tx) is not None:
+                self.save_outcomes(tx, sealed)
+                tx.wake(self.upload.upload_id)
+                return True
+            upload = tx.uploads.get(self.upload.upload_id)
+            if upload is not None and upload.state is UploadState.CANCELLED:
+                self.save_outcomes(tx, sealed)
+                if any(one.outcome.outcome in (ACKNOWLEDGED, *IN_PACS) for one in sealed):
+                    row = partial_receipt(tx, upload, now=now, signer=self.tools.signer, keys=self.tools.keys)
+                    tx.uploads.save(row)
+            return False
 
         if not await self.tools.ledger.write(act):
             raise Superseded
         for item, outcome in news:
-            item.outcome = outcome
+            item.outcome = item.saved = outcome
             item.state = STATES[outcome.outcome]
+
+    def sealed_outcomes(self, news: Sequence[tuple[Item, FileOutcome]]) -> list[SealedOutcome]:
+        """Ready to be written."""
+        keys, endpoint_id, now = self.tools.keys, self.upload.endpoint_id, self.tools.clock.now()
+        return [
+            SealedOutcome(
+                item.file_id,
+                outcome,
+                seal_outcome(keys, item.file_id, outcome),
+                delivered(keys, endpoint_id, outcome, self.memory.receipt_id, now) if is_news(outcome) else None,
+            )
+            for item, outcome in news
+        ]
+
+    @staticmethod
+    def save_outcomes(tx: Transaction, sealed: Sequence[SealedOutcome]) -> None:
+        """Files and the index of what was delivered."""
+        for one in sealed:
+            file = tx.files.get(one.file_id)
+            if file is None or file.state is FileState.REMOVED:
+                continue
+            state = FileState.LOST if file.state is FileState.LOST else STATES[one.outcome.outcome]
+            tx.files.save(replace(file, state=state, outcome_sealed=one.sealed))
+            if one.delivered is not None:
+                tx.receipts.note_delivered(one.delivered)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedOutcome:
+    """An outcome as it goes into the rows."""
+
+    file_id: str
+    outcome: FileOutcome
+    sealed: bytes
+    delivered: DeliveredRow | None
+
+
+def is_news(outcome: FileOutcome) -> bool:
+    """For the index of what was delivered: the PACS has these very bytes, and that wasn't written down before."""
+    return is_proof(outcome) and outcome.outcome in (ACKNOWLEDGED, "already_there")

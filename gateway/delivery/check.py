@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from gateway.clock import Clock
@@ -23,18 +24,40 @@ from gateway.errors import Damaged
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import FileRow, JobRow, UploadRow
 from gateway.protocol.lifecycle import DEAD_STATES, WHOLE_STATES, FileState
-from gateway.spool import KeyRing, ServiceKeys, Spool, UploadKey
+from gateway.spool import KeyRing, ServiceKeys, Spool
 from hooks.contract import Accept, Check, CheckBroke, Reject, Source, Verdict
 
 log = logging.getLogger("relaypacs.delivery")
 
 PIECE_SIZE = 1 << 20
+#: Files that share a look at the ledger and a transaction, at most.
+MOST_AT_ONCE = 16
+#: After so many bytes what is judged is written down.
+WRITE_EVERY_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file that needs a verdict, as the ledger has it."""
+
+    place: Place
+    upload: UploadRow
+    wrapped: bytes | None
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """A verdict that somebody waits for; their job, if one of theirs goes with it."""
+
+    file_id: str
+    done: asyncio.Future[None]
+    job: JobRow | None
 
 
 class Checks:
-    """Judges files, a few at a time, each once.
+    """Judges files: a few threads at once, several small files to a thread and to a transaction.
 
-    :param limit: files judged at once.
+    :param limit: threads.
     """
 
     def __init__(
@@ -47,90 +70,176 @@ class Checks:
         self._check = check
         self._clock = clock
         self._limit = limit
-        self._seats = asyncio.Semaphore(limit)
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._wanted: dict[str, _Wanted] = {}  #: waiting or under way
+        self._queue: deque[_Wanted] = deque()
+        self._sitters: set[asyncio.Task[None]] = set()
 
     async def __call__(self, job: JobRow) -> Done | Again:
         """The handler of `JobKind.CHECK`."""
-        if job.file_id is not None:
-            await self.ensure(job.file_id)
-        return Done()
+        if job.file_id is None:
+            return Done()
+        own = job.file_id not in self._wanted
+        await self.ensure(job.file_id, job)
+        return Done(deleted=own)
 
-    async def ensure(self, file_id: str) -> None:
+    async def ensure(self, file_id: str, job: JobRow | None = None) -> None:
         """Return when the file has a verdict, or needs none.
 
+        :param job: is deleted with the verdict, if nobody else waits for that already.
         :raises Unavailable: the spool's storage failed.
         """
-        task = self._running.get(file_id)
-        if task is None:
-            task = self._running[file_id] = asyncio.create_task(self._seated(file_id))
-            task.add_done_callback(partial(self._forget, file_id))
-        await asyncio.shield(task)
+        wanted = self._wanted.get(file_id)
+        if wanted is None:
+            wanted = _Wanted(file_id, asyncio.get_running_loop().create_future(), job)
+            wanted.done.add_done_callback(partial(self._forget, file_id))
+            self._wanted[file_id] = wanted
+            self._queue.append(wanted)
+            if len(self._sitters) < self._limit:
+                task = asyncio.create_task(self._sit(), name="delivery-check")
+                task.add_done_callback(_look_at)
+                self._sitters.add(task)
+        await asyncio.shield(wanted.done)
 
-    def _forget(self, file_id: str, task: asyncio.Task[None]) -> None:
-        self._running.pop(file_id, None)
-        if not task.cancelled():
-            task.exception()  # looked at: whoever waited for it may be gone, and the file is judged again later
+    def _forget(self, file_id: str, done: asyncio.Future[None]) -> None:
+        self._wanted.pop(file_id, None)
+        if not done.cancelled():
+            done.exception()  # looked at: whoever waited for it may be gone, and the file is judged again later
 
     async def ensure_all(self, file_ids: Iterable[str]) -> None:
-        """`ensure` for each, a few at a time."""
+        """`ensure` for each, not all at once."""
         waiting = iter(file_ids)
 
         async def work() -> None:
             for file_id in waiting:
                 await self.ensure(file_id)
 
-        await asyncio.gather(*(work() for _ in range(self._limit + 1)))
+        await asyncio.gather(*(work() for _ in range(self._limit * MOST_AT_ONCE)))
 
-    async def _seated(self, file_id: str) -> None:
-        async with self._seats:
-            await self._judge(file_id)
-
-    async def _judge(self, file_id: str) -> None:
-        def look(tx: Transaction) -> tuple[UploadRow, bytes | None, Place] | None:
-            file = tx.files.get(file_id)
-            upload = None if file is None else tx.uploads.get(file.upload_id)
-            if file is None or upload is None or not _open(upload, file):
-                return None
-            assert upload.key_id is not None
-            return upload, tx.keys.get(upload.key_id), place_of(tx, file)
-
-        found = await self._ledger.read(look)
-        if found is None:
-            return
-        upload, wrapped, place = found
-        key = upload_key_of(upload, self._ring, wrapped)
-        if key is None:
-            return
-        open_file = opener(self._spool, key, place)
+    async def _sit(self) -> None:
+        """Work until nothing is wanted."""
+        me = asyncio.current_task()
+        assert me is not None
         try:
-            judgement = await in_thread(lambda: _judgement(open_file, self._check))
-        except Damaged:
-            log.error("file_lost upload=%s file=%s", upload.upload_id, file_id)  # noqa: TRY400 # no values in logs
-            await self._ledger.write(lambda tx: mark_lost(tx, file_id, self._keys, self._clock.now()))
-            return
-        await self._write(key, file_id, judgement)
+            while self._queue:
+                share = -(-len(self._queue) // self._limit)
+                await self._sit_over([self._queue.popleft() for _ in range(min(share, MOST_AT_ONCE))])
+        finally:
+            self._sitters.discard(me)
 
-    async def _write(self, key: UploadKey, file_id: str, judgement: Judgement) -> None:
-        sealed = seal_judgement(key, file_id, judgement)
-        outcome = _outcome(judgement)
-        outcome_sealed = None if outcome is None else seal_outcome(self._keys, file_id, outcome)
-        log.info(
-            "file_checked upload=%s file=%s verdict=%s code=%s",
-            key.upload_id, file_id, judgement.verdict, judgement.code or "-",
-        )  # fmt: skip
+    async def _sit_over(self, batch: Sequence[_Wanted]) -> None:
+        try:
+            await self._judge(batch)
+        except Exception as error:  # noqa: BLE001 # it is raised to those who wait
+            for wanted in batch:
+                if not wanted.done.done():
+                    wanted.done.set_exception(error)
+        finally:
+            for wanted in batch:
+                if not wanted.done.done():
+                    wanted.done.cancel()
+
+    async def _judge(self, batch: Sequence[_Wanted]) -> None:
+        found = await self._ledger.read(lambda tx: [_look(tx, wanted.file_id) for wanted in batch])
+        news: list[_News] = []
+        size_bytes = 0
+        for wanted, one in zip(batch, found, strict=True):
+            if one is None:
+                news.append(_News(wanted, None, None))
+                continue
+            news.append(_News(wanted, one, await in_thread(partial(self._judgement, one))))
+            size_bytes += one.place.length
+            if size_bytes >= WRITE_EVERY_BYTES:
+                await self._write(news)
+                news, size_bytes = [], 0
+        await self._write(news)
+
+    def _judgement(self, found: _Found) -> Judgement | None:
+        """In a thread. None: the bytes are damaged. :raises Unavailable: the spool's storage failed."""
+        try:
+            key = upload_key_of(found.upload, self._ring, found.wrapped)
+            return None if key is None else _judged(opener(self._spool, key, found.place), self._check)
+        except Damaged:
+            return None
+
+    async def _write(self, news: Sequence[_News]) -> None:
+        """Verdicts, losses and done jobs, in one transaction."""
+        sealed = [self._sealed(one) for one in news]
+        now = self._clock.now()
 
         def act(tx: Transaction) -> None:
-            file = tx.files.get(file_id)
-            upload = None if file is None else tx.uploads.get(file.upload_id)
-            if file is None or upload is None or not _open(upload, file):
-                return
-            state = {"reject": FileState.REJECTED, "skip": FileState.SKIPPED}.get(judgement.verdict, file.state)
-            tx.files.save(replace(file, state=state, facts_sealed=sealed, outcome_sealed=outcome_sealed))
-            if state is not file.state:
-                tx.wake(upload.upload_id)
+            for one, (facts_sealed, outcome_sealed) in zip(news, sealed, strict=True):
+                if one.found is not None and one.judgement is None:
+                    mark_lost(tx, one.wanted.file_id, self._keys, now)
+                elif one.judgement is not None:
+                    _save(tx, one.wanted.file_id, one.judgement, facts_sealed, outcome_sealed)
+                job = one.wanted.job
+                if job is not None and (row := tx.jobs.get(job.job_id)) is not None and row.lease_by == job.lease_by:
+                    tx.jobs.delete(job.job_id)
 
+        if not news:
+            return
         await self._ledger.write(act)
+        for one in news:
+            if not one.wanted.done.done():
+                one.wanted.done.set_result(None)
+            if one.found is not None:
+                verdict, code = ("lost", "data_lost") if one.judgement is None else _told(one.judgement)
+                log.info(
+                    "file_checked upload=%s file=%s verdict=%s code=%s",
+                    one.found.upload.upload_id, one.wanted.file_id, verdict, code or "-",
+                )  # fmt: skip
+
+    def _sealed(self, one: _News) -> tuple[bytes | None, bytes | None]:
+        if one.found is None or one.judgement is None:
+            return None, None
+        key = upload_key_of(one.found.upload, self._ring, one.found.wrapped)
+        assert key is not None
+        outcome = _outcome(one.judgement)
+        file_id = one.wanted.file_id
+        return (
+            seal_judgement(key, file_id, one.judgement),
+            None if outcome is None else seal_outcome(self._keys, file_id, outcome),
+        )
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()  # those who wait have been told
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What came of a file: nothing to do (no `found`), damaged (no `judgement`), or a judgement."""
+
+    wanted: _Wanted
+    found: _Found | None
+    judgement: Judgement | None
+
+
+def _told(judgement: Judgement) -> tuple[str, str]:
+    return judgement.verdict, judgement.code
+
+
+def _look(tx: Transaction, file_id: str) -> _Found | None:
+    file = tx.files.get(file_id)
+    upload = None if file is None else tx.uploads.get(file.upload_id)
+    if file is None or upload is None or not _open(upload, file):
+        return None
+    assert upload.key_id is not None
+    return _Found(place_of(tx, file), upload, tx.keys.get(upload.key_id))
+
+
+def _save(
+    tx: Transaction, file_id: str, judgement: Judgement, facts_sealed: bytes | None, outcome_sealed: bytes | None
+) -> None:
+    file = tx.files.get(file_id)
+    upload = None if file is None else tx.uploads.get(file.upload_id)
+    if file is None or upload is None or not _open(upload, file):
+        return
+    state = {"reject": FileState.REJECTED, "skip": FileState.SKIPPED}.get(judgement.verdict, file.state)
+    tx.files.save(replace(file, state=state, facts_sealed=facts_sealed, outcome_sealed=outcome_sealed))
+    if state is not file.state:
+        tx.wake(upload.upload_id)
 
 
 def mark_lost(tx: Transaction, file_id: str, keys: ServiceKeys, now: float) -> None:
@@ -160,7 +269,7 @@ def _outcome(judgement: Judgement) -> FileOutcome | None:
     return FileOutcome(outcome, sha256=judgement.sha256, code=judgement.code)
 
 
-def _judgement(open_file: Callable[[], Source], check: Check) -> Judgement:
+def _judged(open_file: Callable[[], Source], check: Check) -> Judgement:
     """In a thread. :raises Damaged, Unavailable: the file can't be read."""
     source = open_file()
     try:

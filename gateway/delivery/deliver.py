@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from gateway.delivery.attempt import Attempt, Stop, Superseded, Tools, same
 from gateway.delivery.breaker import Condition
@@ -20,11 +20,12 @@ from gateway.delivery.endpoint import WAITS_FOR_ENDPOINT, Endpoint
 from gateway.delivery.hold import Held, Mismatch, identify
 from gateway.delivery.records import Item, Memory, item_of, upload_key_of
 from gateway.delivery.send import send
+from gateway.delivery.threads import in_thread
 from gateway.delivery.verify import give_up, verify
 from gateway.ledger.base import Transaction
-from gateway.ledger.rows import JobRow, UploadRow
+from gateway.ledger.rows import FileRow, JobRow, UploadRow
 from gateway.protocol.lifecycle import FileState
-from gateway.spool import UploadKey
+from gateway.spool import ServiceKeys, UploadKey
 from hooks.contract import Stopped, TargetDown, TargetMisconfigured
 
 log = logging.getLogger("relaypacs.delivery")
@@ -32,16 +33,8 @@ log = logging.getLogger("relaypacs.delivery")
 PAGE = 500
 #: An endpoint that the configuration no longer has: looked for again after so long.
 NO_ENDPOINT_RETRY_S = 60.0
-
-
-@dataclass(slots=True)
-class _Pause:
-    """Not through yet."""
-
-    wait_s: float
-    code: str
-    counts: bool
-    counted: bool  #: as time in which trying was possible
+#: A job that was stopped because the process ends is not due before that has ended.
+DRAIN_PAUSE_S = 1.0
 
 
 class Deliver:
@@ -68,7 +61,12 @@ class Deliver:
         endpoint = self._endpoints.get(upload.endpoint_id)
         if endpoint is None:
             log.error("endpoint_unknown upload=%s endpoint=%s", upload.upload_id, upload.endpoint_id)
-            return self._again(NO_ENDPOINT_RETRY_S, "endpoint_unknown")
+            return Again(self._tools.clock.now() + NO_ENDPOINT_RETRY_S, "endpoint_unknown", counts=False)
+        if job.memory_sealed is not None and job.tried_s < self._tools.settings.retry_for_s:
+            # It is known to need the PACS: while that is known not to work, nothing is read for it.
+            wait_s = endpoint.breaker.wait_s()
+            if wait_s > 0:
+                return self._waits(endpoint, wait_s)
         began = self._tools.clock.monotonic()
         await self._check(upload)
         attempt = Attempt(
@@ -80,21 +78,13 @@ class Deliver:
             Memory.of(self._tools.keys, job),
             [],
             Stop(self._tools.ledger, upload),
+            began,
         )
         try:
-            pause = await self._attempt(attempt)
+            again = await self._attempt(attempt)
         except Superseded:
             return Done()
-        if pause is None:
-            return Done(deleted=True)
-        took_s = self._tools.clock.monotonic() - began
-        return Again(
-            self._tools.clock.now() + pause.wait_s,
-            pause.code,
-            attempt.sealed_memory(),
-            took_s + pause.wait_s if pause.counted else 0.0,
-            pause.counts,
-        )
+        return Done(deleted=True) if again is None else again
 
     async def _open(self, job: JobRow) -> tuple[UploadRow | None, UploadKey | None]:
         def act(tx: Transaction) -> tuple[UploadRow, bytes | None] | None:
@@ -109,9 +99,6 @@ class Deliver:
         upload, wrapped = found
         return upload, upload_key_of(upload, self._tools.ring, wrapped)
 
-    def _again(self, wait_s: float, code: str) -> Again:
-        return Again(self._tools.clock.now() + wait_s, code, counts=False)
-
     async def _check(self, upload: UploadRow) -> None:
         unjudged = await self._tools.ledger.read(
             lambda tx: [file.file_id for file in tx.files.page(upload.upload_id) if needs_check(file)]
@@ -120,33 +107,24 @@ class Deliver:
 
     async def _load(self, attempt: Attempt) -> None:
         last, upload_id = "", attempt.upload.upload_id
-        while True:
-            rows = await self._tools.ledger.read(
-                lambda tx, last=last: tx.files.page(upload_id, after=last, limit=PAGE)  # type: ignore[misc] # bound now
-            )
-            if not rows:
-                attempt.items.sort(key=lambda item: (item.whole_at, item.file_id))
-                return
-            attempt.items += [
-                item_of(row, attempt.key, self._tools.keys) for row in rows if row.state is not FileState.REMOVED
-            ]
+        while rows := await self._tools.ledger.read(partial(_page, upload_id, last)):
+            attempt.items += await in_thread(partial(_items, rows, attempt.key, self._tools.keys))
             last = rows[-1].file_id
+        attempt.items.sort(key=lambda item: (item.whole_at, item.file_id))
 
-    async def _attempt(self, attempt: Attempt) -> _Pause | None:
+    async def _attempt(self, attempt: Attempt) -> Again | None:
         """None: the upload has come to an end, or is held."""
         await self._load(attempt)
-        if not attempt.memory.receipt_id:
-            attempt.memory.receipt_id = secrets.token_hex(16)
-            await attempt.remember()
+        attempt.memory.receipt_id = attempt.memory.receipt_id or secrets.token_hex(16)
         if attempt.job.tried_s >= self._tools.settings.retry_for_s:
             await self._gave_up(attempt)
             return None
         if not _needs_pacs(attempt.items):
             await finish(attempt)
             return None
-        wait_s = attempt.endpoint.breaker.wait_s()
+        wait_s = 0.0 if attempt.job.memory_sealed is not None else attempt.endpoint.breaker.wait_s()
         if wait_s > 0:
-            return self._waits(attempt, wait_s)
+            return self._waits(attempt.endpoint, wait_s)
         async with attempt.stop as stop:
             self._stops.add(stop)
             try:
@@ -154,26 +132,30 @@ class Deliver:
                     raise Stopped
                 return await self._through(attempt)
             except Stopped:
-                return _Pause(1.0 if self._draining else 0.0, "stopped", counts=False, counted=False)
+                return self._pause(attempt, DRAIN_PAUSE_S if self._draining else 0.0, "stopped")
             except TargetDown as error:
                 wait_s = self._tools.settings.backoff.wait_s(attempt.job.attempts + 1, error.retry_after_s)
                 log.warning("target_down upload=%s code=%s", attempt.upload.upload_id, error.code)
-                return _Pause(wait_s, f"{WAITS_FOR_ENDPOINT}{error.code}", counts=True, counted=True)
+                return self._pause(attempt, wait_s, f"{WAITS_FOR_ENDPOINT}{error.code}", failed=True)
             except TargetMisconfigured as error:
-                return _Pause(
-                    self._tools.settings.probe_s, f"{WAITS_FOR_ENDPOINT}{error.code}", counts=False, counted=False
-                )
+                return self._pause(attempt, self._tools.settings.probe_s, f"{WAITS_FOR_ENDPOINT}{error.code}")
             finally:
                 self._stops.discard(stop)
                 attempt.endpoint.breaker.withdrew()
 
-    def _waits(self, attempt: Attempt, wait_s: float) -> _Pause:
-        """Without trying: the endpoint is known not to work."""
-        breaker = attempt.endpoint.breaker
-        down = breaker.condition is Condition.DOWN
-        return _Pause(wait_s, f"{WAITS_FOR_ENDPOINT}{breaker.code}", counts=False, counted=down)
+    def _waits(self, endpoint: Endpoint, wait_s: float) -> Again:
+        """Without trying. While the endpoint is down this counts as trying, while it is misconfigured it doesn't."""
+        breaker = endpoint.breaker
+        tried_s = wait_s if breaker.condition is Condition.DOWN else 0.0
+        code = f"{WAITS_FOR_ENDPOINT}{breaker.code}"
+        return Again(self._tools.clock.now() + wait_s, code, tried_s=tried_s, counts=False)
 
-    async def _through(self, attempt: Attempt) -> _Pause | None:
+    def _pause(self, attempt: Attempt, wait_s: float, code: str, *, failed: bool = False) -> Again:
+        """To go on later; `failed`: this was a try."""
+        tried_s = self._tools.clock.monotonic() - attempt.began + wait_s if failed else 0.0
+        return Again(self._tools.clock.now() + wait_s, code, attempt.sealed_memory(), tried_s, counts=failed)
+
+    async def _through(self, attempt: Attempt) -> Again | None:
         try:
             await identify(attempt)
         except Held:
@@ -184,10 +166,10 @@ class Deliver:
             return None
         if not await send(attempt):
             wait_s = self._tools.settings.backoff.wait_s(attempt.job.attempts + 1)
-            return _Pause(wait_s, "pacs_busy", counts=True, counted=True)
+            return self._pause(attempt, wait_s, "pacs_busy", failed=True)
         pause_s = await verify(attempt)
         if pause_s is not None:
-            return _Pause(pause_s, "verifying", counts=False, counted=False)
+            return self._pause(attempt, pause_s, "verifying")
         await finish(attempt)
         return None
 
@@ -199,3 +181,11 @@ class Deliver:
 
 def _needs_pacs(items: list[Item]) -> bool:
     return any(item.pending or item.acknowledged for item in items)
+
+
+def _page(upload_id: str, last: str, tx: Transaction) -> list[FileRow]:
+    return tx.files.page(upload_id, after=last, limit=PAGE)
+
+
+def _items(rows: Sequence[FileRow], key: UploadKey, keys: ServiceKeys) -> list[Item]:
+    return [item_of(row, key, keys) for row in rows if row.state is not FileState.REMOVED]

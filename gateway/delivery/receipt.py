@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from gateway.delivery.records import (
     seal_outcome,
 )
 from gateway.ledger.base import Transaction
-from gateway.ledger.rows import DeliveredRow, ReceiptRow, UploadRow
+from gateway.ledger.rows import DeliveredRow, FileRow, ReceiptRow, UploadRow
 from gateway.protocol.lifecycle import FileState, UploadEvent
 from gateway.receipts import InstanceProof, ProofOutcome, Signer, Skipped, Verification, receipt_payload
 from gateway.spool import ServiceKeys
@@ -78,10 +78,13 @@ def warning(code: str, *, file_id: str = "", sop_instance_uid: str = "", reason:
     return {name: value for name, value in told.items() if value} | {"message": message}
 
 
-def end_of(outcomes: Iterable[tuple[FileOutcome, str]], extra: Sequence[dict[str, str]] = ()) -> End:
+def end_of(
+    outcomes: Iterable[tuple[str, FileOutcome]], name_of: Callable[[str], str], extra: Sequence[dict[str, str]] = ()
+) -> End:
     """The end that these outcomes make.
 
-    :param outcomes: of every file, with the client's name of it.
+    :param outcomes: file_id and outcome of every file.
+    :param name_of: file_id -> what its client calls it.
     :param extra: warnings of the upload as a whole.
     """
     counts: Counter[str] = Counter()
@@ -89,7 +92,7 @@ def end_of(outcomes: Iterable[tuple[FileOutcome, str]], extra: Sequence[dict[str
     weakest = len(_WEAKEST) - 1
     listed: Counter[str] = Counter()
     warnings = list(extra)
-    for outcome, name in outcomes:
+    for file_id, outcome in outcomes:
         kind = "stored" if outcome.outcome == "warning" else outcome.outcome
         counts[kind] += 1
         if outcome.study_instance_uid:
@@ -99,9 +102,8 @@ def end_of(outcomes: Iterable[tuple[FileOutcome, str]], extra: Sequence[dict[str
         for code in _codes(outcome):
             listed[code] += 1
             if listed[code] <= LISTED_PER_CODE:
-                warnings.append(
-                    warning(code, file_id=name, sop_instance_uid=outcome.sop_instance_uid, reason=outcome.reason)
-                )
+                name, uid = name_of(file_id), outcome.sop_instance_uid
+                warnings.append(warning(code, file_id=name, sop_instance_uid=uid, reason=outcome.reason))
     for code, number in listed.items():
         if number > LISTED_PER_CODE:
             more = warning(code)
@@ -130,8 +132,7 @@ def _codes(outcome: FileOutcome) -> list[str]:
     return codes
 
 
-def issue(
-    tx: Transaction,
+def receipt_of(
     upload: UploadRow,
     outcomes: Iterable[tuple[str, FileOutcome]],
     *,
@@ -140,8 +141,8 @@ def issue(
     now: float,
     signer: Signer,
     keys: ServiceKeys,
-) -> None:
-    """Write the signed receipt, and note what was delivered.
+) -> ReceiptRow:
+    """The signed receipt.
 
     :param outcomes: file_id and outcome of every file.
     """
@@ -161,8 +162,6 @@ def issue(
                 outcome.reason or outcome.code or None,
             )
         )
-        if outcome.outcome in IN_PACS and "content_not_compared" not in outcome.warnings:
-            tx.receipts.note_delivered(delivered(keys, upload.endpoint_id, outcome, receipt_id, now))
     declared = open_list(keys.records, upload.skipped_sealed, "skipped", upload.upload_id)
     skipped += [Skipped(str(one.get("reason", DECLARED))) for one in declared if isinstance(one, dict)]
     payload = receipt_payload(
@@ -177,7 +176,14 @@ def issue(
         skipped=skipped,
     )
     jws_sealed = keys.records.seal(signer.sign(payload).encode(), context=f"receipts|jws|{receipt_id}")
-    tx.receipts.insert(ReceiptRow(receipt_id, upload.upload_id, signer.kid, jws_sealed, now))
+    return ReceiptRow(receipt_id, upload.upload_id, signer.kid, jws_sealed, now)
+
+
+def is_proof(outcome: FileOutcome) -> bool:
+    """The PACS has these very bytes, as far as anybody knows: worth remembering for the next upload."""
+    return (
+        outcome.outcome in IN_PACS or outcome.outcome == ACKNOWLEDGED
+    ) and "content_not_compared" not in outcome.warnings
 
 
 def delivered(keys: ServiceKeys, endpoint_id: str, outcome: FileOutcome, receipt_id: str, now: float) -> DeliveredRow:
@@ -206,8 +212,8 @@ def partial_receipt(tx: Transaction, upload: UploadRow, *, now: float, signer: S
     Returns the upload's row with receipt and warnings, to be saved by the caller; as it was if nothing had left.
     Files that the PACS named are `stored`, as acknowledged. May be called again when a late answer came.
     """
-    taken: list[tuple[str, FileOutcome]] = []
-    names: list[str] = []
+    taken: dict[str, FileOutcome] = {}
+    rows: dict[str, FileRow] = {}
     news = maybe = False
     for row in tx.files.page(upload.upload_id):
         outcome = None if row.outcome_sealed is None else open_outcome(keys, row.file_id, row.outcome_sealed)
@@ -218,18 +224,26 @@ def partial_receipt(tx: Transaction, upload: UploadRow, *, now: float, signer: S
             sealed = seal_outcome(keys, row.file_id, outcome)
             tx.files.save(replace(row, state=FileState.STORED, outcome_sealed=sealed))
         if outcome is not None and outcome.outcome in IN_PACS:
-            taken.append((row.file_id, outcome))
-            names.append(client_id(keys, row))
+            taken[row.file_id], rows[row.file_id] = outcome, row
     if not taken and not maybe:
         return upload
-    left = warning("partial_left_in_pacs")
-    end = end_of(zip((outcome for _, outcome in taken), names, strict=True), [left])
+    end = end_of(taken.items(), lambda file_id: client_id(keys, rows[file_id]), [warning("partial_left_in_pacs")])
     receipt_id = upload.receipt_id
     if taken and (news or receipt_id is None):
         receipt_id = secrets.token_hex(16)
-        issue(
-            tx, upload, taken, receipt_id=receipt_id, verification=end.verification, now=now, signer=signer, keys=keys
+        receipt = receipt_of(
+            upload,
+            taken.items(),
+            receipt_id=receipt_id,
+            verification=end.verification,
+            now=now,
+            signer=signer,
+            keys=keys,
         )
+        tx.receipts.insert(receipt)
+        for outcome in taken.values():
+            if is_proof(outcome):
+                tx.receipts.note_delivered(delivered(keys, upload.endpoint_id, outcome, receipt_id, now))
     kept = open_list(keys.records, upload.warnings_sealed, "warnings", upload.upload_id)
     warnings = kept + [one for one in end.warnings if one not in kept]
     return replace(

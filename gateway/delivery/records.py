@@ -63,9 +63,12 @@ class FileOutcome:
     verification: str = ""
 
 
+_OUTCOME = tuple(field.name for field in fields(FileOutcome))
+
+
 @dataclass(slots=True)
 class Item:
-    """One file of an upload on its way: its row's essence, about 1 KB."""
+    """One file of an upload on its way: its row's essence, about 1 KB. `saved` is the outcome that its row has."""
 
     file_id: str
     state: FileState
@@ -73,6 +76,7 @@ class Item:
     whole_at: float
     judgement: Judgement | None
     outcome: FileOutcome | None
+    saved: FileOutcome | None
 
     @property
     def facts(self) -> Facts:
@@ -145,19 +149,22 @@ STATES: Mapping[str, FileState] = {
 
 def item_of(row: FileRow, key: UploadKey, keys: ServiceKeys) -> Item:
     """The item of a row. :raises Damaged: a sealed value can't be opened."""
-    return Item(
-        row.file_id,
-        row.state,
-        row.length or 0,
-        row.whole_at or 0.0,
-        None if row.facts_sealed is None else open_judgement(key, row.file_id, row.facts_sealed),
-        None if row.outcome_sealed is None else open_outcome(keys, row.file_id, row.outcome_sealed),
-    )
+    judgement = None if row.facts_sealed is None else open_judgement(key, row.file_id, row.facts_sealed)
+    outcome = None if row.outcome_sealed is None else open_outcome(keys, row.file_id, row.outcome_sealed)
+    return Item(row.file_id, row.state, row.length or 0, row.whole_at or 0.0, judgement, outcome, outcome)
 
 
 def seal_judgement(key: UploadKey, file_id: str, judgement: Judgement) -> bytes:
     """For `facts_sealed`."""
-    return key.meta.seal_json(asdict(judgement), context=f"files|facts|{file_id}")
+    facts = judgement.facts
+    value = {
+        "sha256": judgement.sha256,
+        "verdict": judgement.verdict,
+        "code": judgement.code,
+        "warnings": judgement.warnings,
+        "facts": None if facts is None else {name: getattr(facts, name) for name in _FACTS},
+    }
+    return key.meta.seal_json(value, context=f"files|facts|{file_id}")
 
 
 def open_judgement(key: UploadKey, file_id: str, sealed: bytes) -> Judgement:
@@ -179,7 +186,7 @@ def _kept(name: str, text: str) -> str:
 
 def seal_outcome(keys: ServiceKeys, file_id: str, outcome: FileOutcome) -> bytes:
     """For `outcome_sealed`; empty fields are left out."""
-    told = {name: value for name, value in asdict(outcome).items() if value}
+    told = {name: value for name in _OUTCOME if (value := getattr(outcome, name))}
     return keys.records.seal_json(told, context=f"files|outcome|{file_id}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gateway.clock import Clock
 from gateway.delivery.attempt import Settings, Tools
 from gateway.delivery.breaker import Condition
-from gateway.delivery.check import Checks
+from gateway.delivery.check import MOST_AT_ONCE, Checks
 from gateway.delivery.claim import Handler
 from gateway.delivery.deliver import Deliver
 from gateway.delivery.end import release, retry
@@ -18,6 +18,9 @@ from gateway.ledger.rows import JobKind, UploadRow
 from gateway.receipts import Signer
 from gateway.spool import KeyRing, ServiceKeys, Spool
 from hooks.contract import Check
+
+#: Uploads under way; what they ask of one endpoint is bounded by its connections.
+UPLOADS_AT_ONCE = 8
 
 
 class Delivery:
@@ -52,6 +55,10 @@ class Delivery:
     def handlers(self) -> Mapping[JobKind, Handler]:
         """For `Workers`; jobs of kind COMPLETE are somebody else's."""
         return {JobKind.CHECK: self._checks, JobKind.DELIVER: self._deliver}
+
+    def concurrency(self) -> Mapping[JobKind, int]:
+        """For `Workers`. Jobs at once, not threads: files that wait for a check together share its transactions."""
+        return {JobKind.CHECK: self._tools.settings.checks * MOST_AT_ONCE, JobKind.DELIVER: UPLOADS_AT_ONCE}
 
     def drain(self) -> None:
         """Begin no new request to a PACS; end those under way at their next MiB. Then stop the workers."""

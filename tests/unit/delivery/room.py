@@ -66,7 +66,13 @@ class Room:
             clock=self.clock,
             settings=Settings(**{"backoff": backoff, "retry_for_s": 3600.0, **self.settings}),
         )
-        self.workers = Workers(ledger or self.opened.ledger, self.delivery.handlers(), self.clock, backoff=backoff)
+        self.workers = Workers(
+            ledger or self.opened.ledger,
+            self.delivery.handlers(),
+            self.clock,
+            concurrency=self.delivery.concurrency(),
+            backoff=backoff,
+        )
 
     async def submit(self, content: Sequence[Toy | bytes], **known: Any) -> str:
         """A completed upload of these, its checks and its delivery due."""
