@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -17,6 +18,10 @@ FLUSH_AFTER_S = 10.0
 
 class BodyBroken(Exception):
     """The line broke, or nothing came for too long. What came before counts."""
+
+
+class BodyGarbled(BodyBroken):
+    """Its coding can't be read any further. What came before counts."""
 
 
 class BodyStopped(Exception):
@@ -93,7 +98,7 @@ class Gatherer:
         self._heard = heard
         self._body = body
         self._buffered = buffered
-        self._idle_timeout_s = idle_timeout_s
+        self._idle_timeout_s = self._patience_s = idle_timeout_s
         self.ended = False
         self.error: BodyBroken | BodyStopped | None = None
 
@@ -106,23 +111,24 @@ class Gatherer:
         pieces: list[bytes] = []
         size, goal = 0, min(self._buffered.gather_bytes(), room + 1)
         clock = asyncio.get_running_loop().time
-        wait_s, flush_at = self._idle_timeout_s, 0.0
-        while size < goal and not self.ended and wait_s > 0:
+        flush_at, silent_at = math.inf, clock() + self._patience_s
+        while size < goal and not self.ended and clock() < flush_at:
             try:
-                piece = await self._body.read(wait_s)
+                piece = await self._body.read(max(0.0, min(flush_at, silent_at) - clock()))
             except (BodyBroken, BodyStopped) as error:
                 self.error, self.ended = error, True
                 break
             if piece:
-                flush_at = flush_at or clock() + FLUSH_AFTER_S
                 self._heard()
                 pieces.append(piece)
                 size += len(piece)
+                flush_at, silent_at = min(flush_at, clock() + FLUSH_AFTER_S), clock() + self._idle_timeout_s
             elif piece is not None:
                 self.ended = True
-            elif not pieces:
+            elif clock() >= silent_at:
                 self.error, self.ended = BodyBroken("nothing came for too long"), True
-            wait_s = flush_at - clock() if pieces else self._idle_timeout_s
+        # Only time in which somebody listened counts as silence.
+        self._patience_s = silent_at - clock()
         if size >= GATHER_BYTES:
             self._body.went_fast()
         return pieces

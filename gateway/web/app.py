@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 
 from gateway.errors import Unavailable
 from gateway.web.bearer import Opens, admit
-from gateway.web.body import keep_silent
+from gateway.web.body import keep_silent, waits
 from gateway.web.errors import Handler, answered
 from gateway.web.routes import NOBODY_NEEDED, NOT_BUILT, ROUTES, not_built
 from gateway.web.services import REQUEST_ID, SERVICES, Services, services
@@ -108,8 +108,8 @@ def _dress(request: web.Request, response: web.StreamResponse) -> None:
         headers["Tus-Resumable"] = "1.0.0"
     if request.secure:
         headers["Strict-Transport-Security"] = "max-age=31536000"
-    if services(request).draining:
-        response.force_close()
+    if services(request).draining or (waits(request) and request.can_read_body):
+        response.force_close()  # who waits for leave to send may send or not: nobody could tell what comes next
     _cors(request, response)
 
 

@@ -5,20 +5,50 @@ refusal (RFC 9110 10.1.1).
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 
 from aiohttp import ClientPayloadError, StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway.body import BodyBroken, BodyStopped
+from gateway.body import BodyBroken, BodyGarbled, BodyStopped
 
 #: Receive buffer of a body that proved fast.
 FAST_READ_BYTES = 1 << 20
 
-_BROKEN = (OSError, HttpProcessingError, ClientPayloadError, web.RequestPayloadError, asyncio.IncompleteReadError)
+_BROKEN = (OSError, ClientPayloadError, web.RequestPayloadError, asyncio.IncompleteReadError)
+_CONTINUED: web.RequestKey[bool] = web.RequestKey("continued", bool)
 
 
 async def keep_silent(request: web.Request) -> None:
-    """Aiohttp's expect handler: says nothing now; `StreamBody` does when it reads."""
+    """Aiohttp's expect handler: says nothing now; whoever wants the body does."""
+
+
+def go_on(request: web.Request) -> None:
+    """Say `100 Continue`, once, to a client that waits for it."""
+    if waits(request):
+        request[_CONTINUED] = True
+        if request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def waits(request: web.Request) -> bool:
+    """The client holds its body back until it hears `100 Continue`."""
+    return request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and _CONTINUED not in request
+
+
+@contextlib.contextmanager
+def line_errors() -> Iterator[None]:
+    """Turn what aiohttp raises where a body is read into our own.
+
+    :raises BodyGarbled, BodyBroken: the coding can't be read; the line broke.
+    """
+    try:
+        yield
+    except HttpProcessingError:
+        raise BodyGarbled("the body's coding can't be read") from None
+    except _BROKEN:
+        raise BodyBroken("the line broke") from None
 
 
 class StreamBody:
@@ -28,7 +58,7 @@ class StreamBody:
         self._request = request
         self._content: StreamReader = request.content
         self._stopped = False
-        self._silent = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+        self._waiting: asyncio.Timeout | None = None
 
     @property
     def size(self) -> int | None:
@@ -41,21 +71,28 @@ class StreamBody:
         """See `gateway.body.Body.read`."""
         if self._stopped:
             raise BodyStopped
-        if self._silent:
-            self._silent = False
-            transport = self._request.transport
-            if transport is not None:
-                transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        go_on(self._request)
         try:
+            return await self._next(wait_s)
+        except BodyBroken:
+            if came := self._content._read_nowait(-1):  # noqa: SLF001 - no public call reads what came before an error
+                return came
+            raise
+
+    async def _next(self, wait_s: float) -> bytes | None:
+        with line_errors():
             piece = self._content.read_nowait()
             if piece or self._content.at_eof():
                 return piece
-            async with asyncio.timeout(wait_s):
-                return await self._content.readany()
-        except TimeoutError:
-            return None
-        except _BROKEN:
-            raise BodyBroken("the line broke") from None
+            try:
+                async with asyncio.timeout(wait_s) as self._waiting:
+                    return await self._content.readany()
+            except TimeoutError:
+                if self._stopped:
+                    raise BodyStopped from None
+                return None
+            finally:
+                self._waiting = None
 
     def went_fast(self) -> None:
         """Receive more at once from now on."""
@@ -63,9 +100,9 @@ class StreamBody:
 
     def stop(self) -> None:
         """End a read that waits."""
-        if not self._stopped:
-            self._stopped = True
-            self._content.set_exception(BodyStopped())
+        self._stopped = True
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
 
 
 class HeldBody:

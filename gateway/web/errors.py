@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway import errors
-from gateway.body import BodyBroken, BodyStopped
+from gateway.body import BodyBroken, BodyGarbled, BodyStopped
 
 log = logging.getLogger("relaypacs.web")
 
@@ -52,6 +52,8 @@ def translated(error: BaseException) -> errors.GatewayError | None:
         return error
     if isinstance(error, BodyStopped):
         return errors.Conflict("another request took over this file; what came is kept", code="taken_over")
+    if isinstance(error, BodyGarbled):
+        return errors.Malformed("the coding of the body can't be read; what came before is kept")
     if isinstance(error, BodyBroken):
         return errors.Interrupted("the body broke off; what came is kept")
     if isinstance(error, web.HTTPException):

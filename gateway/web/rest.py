@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 from aiohttp import BodyPartReader, web
 
-from gateway.body import Body
+from gateway.body import Body, BodyBroken
 from gateway.chunked import ChunkWish
 from gateway.errors import Malformed, TooLarge, Unprocessable
 from gateway.ledger.rows import FileRow
@@ -17,12 +19,16 @@ from gateway.protocol.lifecycle import FINISHED_STATES
 from gateway.submissions import opened_answer
 from gateway.web.addresses import base_url
 from gateway.web.bearer import principal
-from gateway.web.body import HeldBody, StreamBody
+from gateway.web.body import HeldBody, StreamBody, go_on, line_errors
 from gateway.web.json_body import read_json
 from gateway.web.services import PRINCIPAL, RAW_TOKEN, services
 
+T = TypeVar("T")
+
 MAX_PAGE = 1000
 _MAX_FIELD_BYTES = 256
+_MAX_PARTS = 16
+_PART_WAIT_S = 30.0
 _RETRY_AFTER_S = 2
 
 
@@ -89,17 +95,23 @@ async def _multipart(request: web.Request) -> tuple[dict[str, str], HeldBody]:
     """The fields in any order. The payload is held, for it may come before the fields that say what it is."""
     if "Content-Digest" in request.headers:
         raise Malformed("Content-Digest goes with a raw body only", code="malformed_header")
-    fields: dict[str, str] = {}
-    payload: bytes | None = None
+    go_on(request)
+    found: dict[str, bytes] = {}
     try:
-        reader = await request.multipart()
-        while (part := await reader.next()) is not None:
-            if not isinstance(part, BodyPartReader) or part.name in (None, "", *fields):
-                raise Malformed("the multipart body has an odd or repeated part")
-            if part.name == "binary_payload":
-                payload = await _part(part, services(request).chunk_size)
-            else:
-                fields[str(part.name)] = (await _part(part, _MAX_FIELD_BYTES)).decode("utf-8")
+        with line_errors():
+            reader = await request.multipart()
+            while (part := await _in_time(reader.next())) is not None:
+                if (
+                    not isinstance(part, BodyPartReader)
+                    or not part.name
+                    or part.name in found
+                    or len(found) > _MAX_PARTS
+                ):
+                    raise Malformed("the multipart body has an odd, repeated or superfluous part")
+                limit_bytes = services(request).chunk_size if part.name == "binary_payload" else _MAX_FIELD_BYTES
+                found[part.name] = await _part(part, limit_bytes)
+        payload = found.pop("binary_payload", None)
+        fields = {name: value.decode("utf-8") for name, value in found.items()}
     except (ValueError, AssertionError, KeyError):  # what aiohttp raises on a multipart body it can't read
         raise Malformed("the multipart body can't be read") from None
     if payload is None:
@@ -109,12 +121,20 @@ async def _multipart(request: web.Request) -> tuple[dict[str, str], HeldBody]:
 
 async def _part(part: BodyPartReader, limit_bytes: int) -> bytes:
     pieces, size = [], 0
-    while piece := await part.read_chunk(1 << 16):
+    while piece := await _in_time(part.read_chunk(1 << 16)):
         size += len(piece)
         if size > limit_bytes:
             raise TooLarge("a part of the body is too large", code="body_too_large")
         pieces.append(piece)
     return b"".join(pieces)
+
+
+async def _in_time(reading: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(_PART_WAIT_S):
+            return await reading
+    except TimeoutError:
+        raise BodyBroken("nothing came for too long") from None
 
 
 async def complete(request: web.Request) -> web.StreamResponse:

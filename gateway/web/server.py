@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import ssl
+from typing import Any
 
 from aiohttp import web
+from aiohttp.web_protocol import _ErrInfo
 
 from gateway.errors import GatewayError, Malformed, TooLarge
 from gateway.leases import Leases
@@ -27,6 +30,19 @@ class _ProblemHandler(web.RequestHandler):
 
     __slots__ = ()
 
+    def data_received(self, data: bytes) -> None:
+        """Bytes came. If they can't be parsed, the body that is being read hears of it at once, not at its time-out."""
+        super().data_received(data)
+        request = self._current_request
+        if self._messages and request is not None and not request.content.is_eof():
+            refused = self._messages[-1][0]
+            if isinstance(refused, _ErrInfo):
+                request.content.set_exception(refused.exc)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ARG002 - its words may quote what the client sent
+        """Only the kind of what went wrong outside of any handler."""
+        log.error("a connection failed error=%s", type(kw.get("exc_info")).__name__)
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -35,7 +51,8 @@ class _ProblemHandler(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - it may quote what the client sent
     ) -> web.StreamResponse:
         """The answer to a request that can't even be parsed; the connection ends with it."""
-        log.info("refused by the parser status=%d error=%s", status, type(exc).__name__)
+        request_id = secrets.token_hex(8)
+        log.info("refused by the parser status=%d error=%s request_id=%s", status, type(exc).__name__, request_id)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
         error: GatewayError
@@ -45,7 +62,8 @@ class _ProblemHandler(web.RequestHandler):
             error = TooLarge("the request's head is too large", code="metadata_too_large")
         else:
             error = Malformed("the request can't be read")
-        response = problem(error, "-")
+        response = problem(error, request_id)
+        response.headers["X-Request-ID"] = request_id
         response.headers["Tus-Resumable"] = "1.0.0"
         response.force_close()
         return response

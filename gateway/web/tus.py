@@ -29,8 +29,9 @@ async def options(request: web.Request) -> web.StreamResponse:
 async def create(request: web.Request) -> web.StreamResponse:
     """POST: a new file, with its first bytes if they come along."""
     _speaks_tus(request)
-    wish = tus.read_creation(request.headers, _media_type(request))
     body = StreamBody(request)
+    # Some clients send the Content-Type of a body that they don't have.
+    wish = tus.read_creation(request.headers, _media_type(request) if body.size != 0 else None)
     if wish.with_body and body.size is not None and body.size > wish.length:
         raise TooLarge("the body is longer than Upload-Length", code="file_too_large")
     created = await _created(request, principal(request), wish)
