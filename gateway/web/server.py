@@ -10,6 +10,7 @@ import ssl
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import _ErrInfo
 
 from gateway.errors import GatewayError, Malformed, TooLarge
@@ -58,7 +59,7 @@ class _ProblemHandler(web.RequestHandler):
         error: GatewayError
         if status >= 500:
             error = GatewayError("the gateway failed")
-        elif status in (413, 431):
+        elif status in (413, 431) or isinstance(exc, LineTooLong):  # aiohttp calls that one a 400
             error = TooLarge("the request's head is too large", code="metadata_too_large")
         else:
             error = Malformed("the request can't be read")

@@ -6,17 +6,21 @@ that adds nothing of its own. Nothing here imports the gateway.
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
+import functools
 import http.client
 import json
 import os
 import secrets
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,14 +38,6 @@ OCTETS = "application/offset+octet-stream"
 START_WITHIN_S = 40.0
 STOP_WITHIN_S = 40.0
 FINAL_STATES = frozenset({"success", "partial", "failed"})
-
-#: Makes counts large: `make soak`.
-SOAK = os.environ.get("SCALE") == "soak"
-
-
-def scaled(count: int, soak: int) -> int:
-    """A count for every day, or the one for a soak."""
-    return soak if SOAK else count
 
 
 def wait_until(what: str, condition: Callable[[], T], within_s: float = 30.0) -> T:
@@ -99,9 +95,7 @@ class Http:
         parts = urlsplit(self.base)
         return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=self.timeout_s)
 
-    def call(
-        self, method: str, url: str, body: bytes | Any = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    def call(self, method: str, url: str, body: bytes | Any = None, headers: Mapping[str, str] | None = None) -> Answer:
         """:param url: absolute, or a path. :param body: bytes, an iterable of bytes (chunked), or what goes as JSON."""
         sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         if isinstance(body, dict):
@@ -114,9 +108,7 @@ class Http:
 
     # tus
 
-    def tus(
-        self, method: str, url: str, body: bytes | Any = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    def tus(self, method: str, url: str, body: bytes | Any = None, headers: Mapping[str, str] | None = None) -> Answer:
         return self.call(method, url, body, {"Tus-Resumable": "1.0.0"} | dict(headers or {}))
 
     def create(self, length: int, metadata: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
@@ -196,6 +188,8 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "delivery": {"retry_base": "200ms"},
 }
 
+#: Of all gateways of this test process: they begin with copies of the same ledger.
+MASTER_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
 UPLOADER, PASSWORD = "sender", "correct horse battery staple"
 
 
@@ -213,6 +207,7 @@ class Lab:
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
     url: str = ""
+    _under: bool = False
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -248,7 +243,7 @@ class Lab:
         tables: dict[str, dict[str, Any]] = {
             "database": {"url": f"sqlite://{self.database}"},
             "spool": {"url": f"file://{self.spool}"},
-            "spool.keys": {"active": "k1", "k1": base64.b64encode(secrets.token_bytes(32)).decode()},
+            "spool.keys": {"active": "k1", "k1": MASTER_KEY},
             "tokens": {"secret": secrets.token_hex(32)},
             "audit": {"file": str(self.data / "audit.jsonl")},
         }
@@ -292,7 +287,11 @@ class Lab:
         """`relaypacs send` of these as the uploader, quietly, with a state file in this folder."""
         arguments = ["send", *map(str, paths), "--to", self.url, "--user", UPLOADER, "--quiet"]
         return self.command(
-            *arguments, "--state", str(self.folder / "send.state"), timeout_s=timeout_s, env={"RELAYPACS_PASSWORD": PASSWORD}
+            *arguments,
+            "--state",
+            str(self.folder / "send.state"),
+            timeout_s=timeout_s,
+            env={"RELAYPACS_PASSWORD": PASSWORD},
         )
 
     # serve
@@ -306,6 +305,7 @@ class Lab:
         environment = self.environ() | dict(env or {})
         if self.url:
             environment["RELAYPACS__SERVER__PORT"] = str(urlsplit(self.url).port)
+        self._under = bool(under)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*under, sys.executable, "-m", "gateway", "serve"],
@@ -346,7 +346,7 @@ class Lab:
         """Of serve itself, also under strace."""
         assert self.process is not None
         first = self.process.pid
-        if "gateway" in Path(f"/proc/{first}/cmdline").read_text().split("\0")[1:4]:
+        if not self._under:
             return first
         children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
         return int(children[0]) if children else first
@@ -394,12 +394,23 @@ class Lab:
         wait_until("the spool is empty", lambda: not self.segments(), within_s)
 
 
+@functools.cache
+def _with_uploader() -> Path:
+    """The files of a gateway to which `relaypacs user add` has added the uploader; made once per test process."""
+    folder = Path(tempfile.mkdtemp(prefix="relaypacs-lab-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    lab = Lab(folder / "gateway", Pacs("http://127.0.0.1:9/dicom-web"))
+    lab.add_user(UPLOADER, "uploader")
+    return lab.data
+
+
 @contextlib.contextmanager
-def running_lab(folder: Path, pacs: Pacs, **more: Any) -> Iterator[Lab]:
+def running_lab(folder: Path, pacs: Pacs, *, serving: bool = True, **more: Any) -> Iterator[Lab]:
     """A lab with an uploader, serving; stopped in good order unless the test did so itself."""
     lab = Lab(folder, pacs, **more)
-    lab.add_user(UPLOADER, "uploader")
-    lab.start()
+    shutil.copytree(_with_uploader(), lab.data)
+    if serving:
+        lab.start()
     try:
         yield lab
         lab.stop()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from tests import scale
 from tests.dicom_samples import study
-from tests.e2e.lab import scaled
 
 WHEEL = Path(pydicom.__file__).parent / "data" / "test_files"
 REAL = ("ct_ge_28", "mr_ge_epi_151")
@@ -59,7 +59,7 @@ def make(name: str, folder: Path) -> Series:
         return in_folder(Path(os.environ["RELAYPACS_TEST_DATA"]) / name)
     if name == "wheel":
         return in_folder(WHEEL / "dicomdirtests" / "98892003")  # three studies of one patient
-    count = scaled(20, 400)
+    count = scale.count(20, 400)
     return write_series(folder / name, study(count - 2, pixel_bytes=4096) + study(2, pixel_bytes=5 * 2**20))
 
 

@@ -7,9 +7,9 @@ import pytest
 from tests.dicom_samples import instance, new_uid, study
 from tests.e2e.lab import Lab, wait_until
 from tests.e2e.orthanc import Orthanc
+from tests.e2e.series import sha256
 from tests.e2e.test_outage import upload
 from tests.e2e.test_real_series import digests_in
-from tests.e2e.series import sha256
 
 pytestmark = pytest.mark.root
 

@@ -58,9 +58,7 @@ def test_pacs_away_and_gateway_killed_end_in_success_without_help(lab: Lab, own_
     lab.spool_empties()
 
 
-def test_pacs_killed_in_the_middle_of_a_delivery_gets_the_rest_when_it_is_back(
-    lab: Lab, own_orthanc: Orthanc
-) -> None:
+def test_pacs_killed_in_the_middle_of_a_delivery_gets_the_rest_when_it_is_back(lab: Lab, own_orthanc: Orthanc) -> None:
     files = study(60, pixel_bytes=200_000)
     upload_id, client = upload(lab, files)
     client.complete(upload_id, wait_s=0).expect(202)
@@ -72,9 +70,7 @@ def test_pacs_killed_in_the_middle_of_a_delivery_gets_the_rest_when_it_is_back(
     lab.spool_empties()
 
 
-def test_gateway_killed_again_and_again_while_it_delivers_still_delivers_once(
-    lab: Lab, own_orthanc: Orthanc
-) -> None:
+def test_gateway_killed_again_and_again_while_it_delivers_still_delivers_once(lab: Lab, own_orthanc: Orthanc) -> None:
     files = study(60, pixel_bytes=100_000)
     upload_id, client = upload(lab, files)
     client.complete(upload_id, wait_s=0).expect(202)

@@ -32,9 +32,7 @@ def test_rest_example_sends_chunks_shuffled_doubled_and_eight_at_a_time(
     lab: Lab, orthanc: Orthanc, series: Series
 ) -> None:
     example = [sys.executable, str(ROOT / "docs" / "rest-upload.py"), "--url", lab.url, "--token", lab.login().token]
-    sent = subprocess.run(
-        [*example, *map(str, series.files)], capture_output=True, text=True, timeout=100, check=False
-    )
+    sent = subprocess.run([*example, *map(str, series.files)], capture_output=True, text=True, timeout=100, check=False)
     assert sent.returncode == 0, sent.stdout[-2000:] + sent.stderr[-2000:]
     assert digests_in(orthanc) == series.digests
     lab.spool_empties()
