@@ -183,7 +183,7 @@ class Accounts:
             if renewed is not None:
                 present = replace(present, password_hash=renewed)
                 tx.accounts.save(present)
-            tx.audit.append("login", at=now, actor=row.account_id)
+            tx.audit.append("login", at=now, actor=f"account:{row.account_id}")
             return present
 
         return await self._ledger.write(act)

@@ -2,6 +2,9 @@
 
 Pure: rows and a key in, rows and verdicts out. It knows no ledger and no file.
 
+A file of the trail may begin anywhere: its opening line has the head before its first event, sealed under the key, so
+that nobody else can make a shortened file look whole.
+
 A link's MAC is HMAC-SHA256(key, previous MAC | canonical JSON of [number, at, event, actor, upload_id, detail]), where
 the previous MAC of the first link is empty, `detail` is itself a string of canonical JSON (keys sorted, no blanks,
 UTF-8), and numbers go up by one. The head (number, MAC) is kept apart from the rows: a trail cut at its end doesn't
@@ -18,8 +21,10 @@ from dataclasses import dataclass
 from gateway.errors import Malformed
 from gateway.ledger.rows import AuditRow
 
+#: Number and MAC of an event: what the next one is chained to.
+Head = tuple[int, bytes]
 #: Head of an empty trail.
-START: tuple[int, bytes] = (0, b"")
+START: Head = (0, b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +56,70 @@ def link(
     return _sealed(key, mac, row)
 
 
-def verify(
-    rows: Iterable[AuditRow], key: bytes, head: tuple[int, bytes], *, before: tuple[int, bytes] = START
-) -> ChainVerdict:
+def verify(rows: Iterable[AuditRow], key: bytes, head: Head, *, before: Head = START) -> ChainVerdict:
     """Check a trail in one pass; nothing of it is held.
 
     :param head: number and MAC that the last event must have.
     :param before: number and MAC of the event before the first of `rows`.
     """
-    number, mac = before
-    checked = 0
+    walk = Walk(key, before)
     for row in rows:
-        expected = _sealed(key, mac, row)
-        if row.number != number + 1 or not hmac.compare_digest(expected.mac, row.mac):
-            return ChainVerdict(checked, number + 1)
-        number, mac = row.number, row.mac
-        checked += 1
+        if not walk.take(row):
+            return ChainVerdict(walk.checked, walk.head[0] + 1)
+    number, mac = walk.head
     if number != head[0] or not hmac.compare_digest(mac, head[1]):
-        return ChainVerdict(checked, min(number, head[0]) + 1 if number != head[0] else number)
-    return ChainVerdict(checked, None)
+        return ChainVerdict(walk.checked, min(number, head[0]) + 1 if number != head[0] else number)
+    return ChainVerdict(walk.checked, None)
+
+
+class Walk:
+    """A trail checked event by event.
+
+    :ivar head: number and MAC of the last event that was right.
+    :ivar checked: how many were.
+    """
+
+    def __init__(self, key: bytes, before: Head) -> None:
+        self._key = key
+        self.head = before
+        self.checked = 0
+
+    def take(self, row: AuditRow) -> bool:
+        """Whether `row` is the event that follows; if not, the walk stays where it is."""
+        number, mac = self.head
+        if row.number != number + 1 or not hmac.compare_digest(_sealed(self._key, mac, row).mac, row.mac):
+            return False
+        self.head = row.number, row.mac
+        self.checked += 1
+        return True
+
+
+def seal(key: bytes, purpose: str, head: Head) -> bytes:
+    """Proof that the trail itself named this head for this purpose: who lacks the key can't make one."""
+    return hmac.digest(key, f"{purpose}|{head[0]}|".encode() + head[1], "sha256")
+
+
+def opening_line(key: bytes, head: Head) -> bytes:
+    """The first line of a file whose first event follows `head`."""
+    members = {"number": head[0], "mac": head[1].hex(), "seal": seal(key, "opening", head).hex()}
+    return json.dumps({"opening": members}, separators=(",", ":")).encode() + b"\n"
+
+
+def read_opening(line: bytes, key: bytes) -> Head | None:
+    """The head that a file opens with; None: the line is an event.
+
+    :raises Malformed: it says that it opens a file, and isn't what `opening_line` wrote.
+    """
+    if not line.startswith(b'{"opening"'):
+        return None
+    try:
+        members = json.loads(line)["opening"]
+        head = int(members["number"]), bytes.fromhex(members["mac"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Malformed("the opening of an audit file can't be read") from error
+    if not hmac.compare_digest(opening_line(key, head), line):
+        raise Malformed("the opening of an audit file isn't one that this trail wrote")
+    return head
 
 
 def to_line(row: AuditRow) -> bytes:

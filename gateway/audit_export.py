@@ -1,23 +1,28 @@
-"""Copies the audit trail into a file of JSON lines, by number, each event at least once.
+"""Copies the audit trail into files of JSON lines, by number, each event at least once.
 
-The trail itself is in the ledger; the file is for whoever collects logs, and shows what the chain alone can't: an
-older state of the whole ledger. A line is written and synced before the ledger is told so. After a crash between the
-two, the file's last whole line says how far it really got; without a file to ask (rotated away), one batch may come
-twice. Lines are complete: a torn one, left by a crash, is cut off before the next is written.
-It knows the trail and the file, nothing of what the events mean.
+The trail itself is in the ledger; the files are for whoever collects logs, and show what the chain alone can't: an
+older state of the whole ledger. Each month has a file, which opens with the head of the one before. A line is written
+and synced before the ledger is told so. After a crash between the two, the file's last whole line says how far it
+really got; without a file to ask (moved away), one batch may come twice.
+It knows the trail and the files, nothing of what the events mean.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Sequence
+from collections.abc import Coroutine
+from itertools import takewhile
 from pathlib import Path
+from typing import TypeVar
 
-from gateway.audit_chain import from_line, to_line
-from gateway.errors import Malformed, Unavailable
-from gateway.ledger.base import AUDIT, Ledger
+from gateway import audit_files
+from gateway.audit_chain import START, Head
+from gateway.audit_files import month_of
+from gateway.errors import Unavailable
+from gateway.ledger.base import AUDIT, Ledger, Transaction
 from gateway.ledger.rows import AuditRow
+
+T = TypeVar("T")
 
 #: The ledger's setting that holds the number of the last exported event.
 SETTING = "audit_exported"
@@ -25,25 +30,26 @@ SETTING = "audit_exported"
 BATCH = 500
 #: Other processes' events wake no watch: how often they are looked for.
 LOOK_EVERY_S = 5.0
-#: Longer than any line: how much of the file's end is read to find the last whole one.
-TAIL_BYTES = 1 << 20
 
 
 class AuditExport:
-    """One trail into one file; one process exports at a time.
+    """One trail into its files; one process exports at a time.
 
-    :param path: made with mode 0600; may be moved away (rotated) at any time, then a new one is begun.
+    :param path: the present file, made with mode 0600; may be moved away at any time, then a new one is begun.
+    :param key: of the trail; the files' openings are sealed with it.
     """
 
-    def __init__(self, ledger: Ledger, path: Path) -> None:
+    def __init__(self, ledger: Ledger, path: Path, key: bytes) -> None:
         self._ledger = ledger
         self._path = path
+        self._key = key
         self._done: int | None = None  # number of the last exported event, once it is known
+        self._month: str | None = None  # of the present file's first event; None: there is none
 
     async def run(self) -> None:
         """Export whatever comes, until cancelled.
 
-        :raises Unavailable: the file or the ledger can't be written; it may be run again.
+        :raises Unavailable: a file or the ledger can't be written; it may be run again.
         """
         with self._ledger.watch(AUDIT) as watch:
             while True:
@@ -59,23 +65,44 @@ class AuditExport:
             self._done = await self._find_end()
         exported = 0
         while rows := await self._rows_after(self._done):
+            before = await self._ledger.read(lambda tx: _head_at(tx, self._done or 0))
             try:
-                await asyncio.to_thread(_append, self._path, rows)
+                rows = await _to_its_end(asyncio.to_thread(self._written, rows, before))
             except OSError as error:
                 self._done = None  # how much of it got there is asked of the file next time
                 raise Unavailable("the audit file can't be written", code="storage_error") from error
+            except asyncio.CancelledError:
+                self._done = None
+                raise
             self._done = rows[-1].number
             await self._note(self._done)
             exported += len(rows)
         return exported
 
+    def _written(self, rows: list[AuditRow], before: Head) -> list[AuditRow]:
+        """Those of `rows` that were written: as many as belong to one month."""
+        first = month_of(rows[0].at)
+        if self._month is not None and first > self._month:
+            if self._path.exists():
+                audit_files.retire(self._path, self._month)
+            self._month = None
+        month = self._month or first  # a clock that was set back opens no file of the past
+        rows = list(takewhile(lambda row: month_of(row.at) <= month, rows))
+        if audit_files.append(self._path, rows, self._key, before):
+            month = first
+        self._month = month
+        return rows
+
     async def _find_end(self) -> int:
-        """The number of the last event that is in the file for sure."""
+        """The number of the last event that is in the files for sure."""
         noted = int(await self._ledger.read(lambda tx: tx.settings.get(SETTING)) or 0)
         try:
-            last = await asyncio.to_thread(_mend, self._path)
+            last, first = await asyncio.to_thread(
+                lambda: (audit_files.mend(self._path), audit_files.first_event(self._path))
+            )
         except OSError as error:
             raise Unavailable("the audit file can't be read", code="storage_error") from error
+        self._month = None if first is None else month_of(first.at)
         if last is None or last.number <= noted:
             return noted
         # The file is ahead. Believed only if its line is this trail's: it may be another gateway's file.
@@ -89,41 +116,20 @@ class AuditExport:
         return await self._ledger.read(lambda tx: tx.audit.after(number, limit))
 
 
-def _append(path: Path, rows: Sequence[AuditRow]) -> None:
-    """Write the lines at the file's end and return when they are on the disk."""
-    made = not path.exists()
-    if made:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+async def _to_its_end(act: Coroutine[None, None, T]) -> T:
+    """A thread can't be cancelled: who is cancelled waits for it, so that no two write at once."""
+    task = asyncio.ensure_future(act)
     try:
-        lines = memoryview(b"".join(to_line(row) for row in rows))
-        while lines:
-            lines = lines[os.write(handle, lines) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    if made:
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
-def _mend(path: Path) -> AuditRow | None:
-    """Cut a torn last line off; the event of the last whole line, if there is one that can be read."""
-    try:
-        file = path.open("r+b")
-    except FileNotFoundError:
-        return None
-    with file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - TAIL_BYTES))
-        tail = file.read()
-        whole = tail[: tail.rfind(b"\n") + 1]
-        if whole or len(tail) == size:
-            file.truncate(size - len(tail) + len(whole))
-    try:
-        return from_line(whole.rstrip(b"\n").rpartition(b"\n")[2]) if whole else None
-    except Malformed:
-        return None
+def _head_at(tx: Transaction, number: int) -> Head:
+    """Number and MAC of that event, or of the last deleted one where it is gone."""
+    found = tx.audit.after(number - 1, 1)
+    if number and found and found[0].number == number:
+        return number, found[0].mac
+    pruned = tx.audit.pruned()
+    return (pruned[0], pruned[1]) if number else START

@@ -17,15 +17,19 @@ class Principal:
     :param account_id: the account that the token goes back to.
     :param role: of an access token; empty for an upload token.
     :param upload_id: the one upload that an upload token opens; None for an access token.
+    :param named: how the audit trail names whoever has no account: the command line.
     """
 
     account_id: str
     role: str = ""
     upload_id: str | None = None
+    named: str = ""
 
     @property
     def actor(self) -> str:
         """As the audit trail names it."""
+        if self.named:
+            return self.named
         return f"account:{self.account_id}" if self.upload_id is None else f"upload:{self.upload_id}"
 
     def may_write(self, upload: UploadRow) -> bool:

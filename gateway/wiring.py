@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from gateway import key_rotation
+from gateway import __version__, key_rotation, receipt_keys
 from gateway.accounts import Accounts
 from gateway.admission import Limits
-from gateway.audit_export import AuditExport
+from gateway.audit_events import Refusals, note_start
 from gateway.blobs.local import LocalBlobs
 from gateway.body import Buffered
 from gateway.chunked import Chunks
@@ -26,8 +27,8 @@ from gateway.delivery.attempt import Settings
 from gateway.delivery.backoff import Backoff
 from gateway.delivery.claim import Done, Handler, Workers
 from gateway.delivery.endpoint import EndpointTarget
+from gateway.delivery.receipt import partial_receipt
 from gateway.delivery.service import Delivery
-from gateway.erasure import Erasure
 from gateway.errors import ConfigError, NotFound, SpoolFull
 from gateway.intake import Intake, Tails, Threads
 from gateway.leases import Leases
@@ -37,7 +38,6 @@ from gateway.ledger.sqlite import SqliteLedger
 from gateway.qr import QrSessions, QrTimes
 from gateway.receipts import Signer
 from gateway.records import Records
-from gateway.retention import Retention, Times
 from gateway.rooms import Rooms
 from gateway.service_keys import open_service_keys
 from gateway.spool import KeyRing, ServiceKeys, Spool
@@ -45,6 +45,14 @@ from gateway.submissions import Endpoint, Settle, Submissions
 from gateway.tokens import TokenMint
 from gateway.uploads import Uploads
 from gateway.web.services import Services
+from gateway.wiring_upkeep import (
+    config_digest,
+    last_words,
+    open_administration,
+    open_export,
+    open_retention,
+    timers,
+)
 from hooks.stow import DicomWebTarget
 from hooks.validate import ChildCheck
 
@@ -111,6 +119,7 @@ async def open_gateway(config: Config, clock: Clock) -> AsyncIterator[Gateway]:
         stack.enter_context(_alone(config.database.path))
         base = await stack.enter_async_context(open_base(config, clock))
         await key_rotation.adopt(base.ledger, base.ring, clock, GATEWAY)
+        await receipt_keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
         rooms = _rooms(base)
         stack.callback(rooms.intake.threads.close)
         stack.callback(rooms.tails.close_all)
@@ -118,7 +127,12 @@ async def open_gateway(config: Config, clock: Clock) -> AsyncIterator[Gateway]:
         services = _services(base, rooms, delivery)
         stack.callback(services.chunks.writers.close_all)
         workers = _workers(base, services.submissions, delivery)
-        for work in _timers(base, open_retention(base, rooms)):
+        export, refusals = open_export(base), services.refusals
+        if config.audit.file is not None:
+            _make_folder(config.audit.file.parent)
+        await note_start(base.ledger, clock, version=__version__, config_sha256=config_digest(config))
+        stack.push_async_callback(last_words, base, export, refusals)
+        for work in (*timers(base, open_retention(base, rooms), export), refusals.run()):
             stack.push_async_callback(_ended, asyncio.create_task(work))
         await workers.start()
         stack.push_async_callback(workers.stop)
@@ -236,39 +250,6 @@ def _workers(base: Base, submissions: Submissions, delivery: Delivery) -> Worker
     return Workers(base.ledger, handlers, base.clock, concurrency=concurrency, backoff=backoff)
 
 
-def open_retention(base: Base, rooms: Rooms | None = None) -> Retention:
-    """The purge. :param rooms: of the process that takes bytes; a command beside it has none."""
-    times = base.config.retention
-    erasure = Erasure(
-        base.ledger,
-        base.spool.delete,
-        rooms.leases if rooms is not None else Leases(base.clock),
-        base.clock,
-        **({"close_tail": rooms.tails.close} if rooms is not None else {}),
-    )
-    return Retention(
-        base.ledger,
-        erasure,
-        base.clock,
-        Times(
-            interval_s=times.interval_s,
-            delivered_s=times.delivered_s,
-            failed_s=times.failed_s,
-            records_s=times.records_s,
-            expires_s=base.config.uploads.expires_s,
-        ),
-        orphans=base.spool.sweep_candidates,
-        delete=base.spool.delete,
-    )
-
-
-def _timers(base: Base, retention: Retention) -> Iterator[Coroutine[object, object, None]]:
-    yield retention.run(asyncio.Event())
-    if base.config.audit.file is not None:
-        _make_folder(base.config.audit.file.parent)
-        yield AuditExport(base.ledger, base.config.audit.file).run()
-
-
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -283,6 +264,20 @@ def _submissions(base: Base, rooms: Rooms, settle_cancelled: Settle) -> Submissi
     default = base.config.default_endpoint
     default_id = default.endpoint_id if default is not None else None
     return Submissions(rooms, Records(base.keys.records), endpoints, default_id, settle_cancelled)
+
+
+@contextlib.contextmanager
+def open_submissions(base: Base) -> Iterator[Submissions]:
+    """Acts on whole uploads, for a command beside the process that takes them."""
+    rooms, signer = _rooms(base), Signer(base.keys.receipt_seed)
+
+    def settle(tx: Transaction, upload: UploadRow) -> UploadRow:
+        return partial_receipt(tx, upload, now=base.clock.now(), signer=signer, keys=base.keys)
+
+    try:
+        yield _submissions(base, rooms, settle)
+    finally:
+        rooms.intake.threads.close()
 
 
 def open_qr(base: Base, submissions: Submissions | None = None) -> QrSessions:
@@ -314,10 +309,12 @@ def _services(base: Base, rooms: Rooms, delivery: Delivery, accounts: Accounts |
         records=records,
         endpoints={name: _shown(one, config) for name, one in config.endpoints.items()},
         endpoint_states=lambda: {name: str(one.name.lower()) for name, (one, _) in delivery.conditions().items()},
-        jwks=Signer(base.keys.receipt_seed).jwks(),
+        jwks=partial(receipt_keys.jwks, base.ledger, Signer(base.keys.receipt_seed)),
         probes=_probes(base, rooms),
         release=_admin_act(base, delivery.release),
         retry=_admin_act(base, delivery.retry),
+        refusals=Refusals(base.ledger, base.clock),
+        administration=open_administration(base, delivery),
         max_file_size=rooms.limits.max_file_size,
         chunk_size=rooms.limits.chunk_size,
         cors_origins=config.server.cors_origins,

@@ -7,12 +7,12 @@ import asyncio
 import base64
 import secrets
 
-from gateway.cli.opening import add_config_option, configured
+from gateway import receipt_keys
+from gateway.cli.opening import ACTOR, add_config_option, configured
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.key_rotation import Rotation, rotate
-
-ACTOR = "cli"
+from gateway.receipts import Signer
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,6 +24,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "rotate", help="make spool.keys.active the wrapping key of everything, while gateways run"
     )
     add_config_option(turning)
+    turning.add_argument(
+        "--receipts", action="store_true", help="make another key that signs receipts instead; former ones stay known"
+    )
     turning.set_defaults(run=_rotate)
 
 
@@ -34,6 +37,9 @@ def _new(_args: argparse.Namespace) -> int:
 
 def _rotate(args: argparse.Namespace) -> int:
     config = configured(args)
+    if args.receipts:
+        print(f"{asyncio.run(_rotate_receipts(config))} signs receipts from the next start of `serve` on")
+        return 0
     done = asyncio.run(_run(config))
     active = config.spool.keys.active
     print(
@@ -44,6 +50,14 @@ def _rotate(args: argparse.Namespace) -> int:
     for kek_id in done.needed:
         print(f"{kek_id} is still needed: run this again")
     return 1 if done.needed else 0
+
+
+async def _rotate_receipts(config: Config) -> str:
+    from gateway.wiring import open_base
+
+    async with open_base(config, SystemClock()) as base:
+        await receipt_keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
+        return await receipt_keys.rotate(base.ledger, base.ring, base.clock, ACTOR)
 
 
 async def _run(config: Config) -> Rotation:

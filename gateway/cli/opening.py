@@ -7,6 +7,9 @@ import os
 
 from gateway.config import Config, find_config_path, load
 
+#: Who acts, as the audit trail names it.
+ACTOR = "cli"
+
 
 def add_config_option(parser: argparse.ArgumentParser) -> None:
     """`-c/--config`."""

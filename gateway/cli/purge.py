@@ -38,7 +38,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _purge(config: Config) -> PurgeReport:
-    from gateway.wiring import open_base, open_retention
+    from gateway.wiring import open_base
+    from gateway.wiring_upkeep import open_audit_retention, open_retention
 
     async with open_base(config, SystemClock()) as base:
-        return await open_retention(base).run_once()
+        report = await open_retention(base).run_once()
+        await open_audit_retention(base).run_once()
+        return report

@@ -196,6 +196,15 @@ class Audit(Protocol):
     def head(self) -> tuple[int, bytes]:
         """Number and MAC of the last event; (0, b"") before the first."""
 
+    def prune(self, up_to: int) -> int:
+        """Delete events up to that number, but never the last one, and note the head that the rest follows.
+
+        Returns how many.
+        """
+
+    def pruned(self) -> tuple[int, bytes, bytes]:
+        """Number, MAC and seal (`audit_chain.seal`, purpose "pruned") of the last deleted event; (0, b"", b""): none."""
+
 
 class Keys(Protocol):
     """Wrapped keys, in a narrow table of their own so that a deleted one leaves nothing in the file."""

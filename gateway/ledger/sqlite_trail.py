@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Mapping
 
@@ -17,6 +18,8 @@ from gateway.ledger.sqlite_work import SqliteAccounts, SqliteJobs, SqliteReceipt
 
 #: Shared default of `append`; nobody writes to it.
 _NOTHING: Mapping[str, object] = {}
+#: Purpose of the seal, and the setting, of the head that deleted events left behind.
+PRUNED, PRUNED_SETTING = "pruned", "audit_pruned"
 
 
 class SqliteAudit:
@@ -29,6 +32,7 @@ class SqliteAudit:
         self._db = db
         self._wake = wake
         self._rows = Rows(db, "audit", AuditRow, ("number",))
+        self._settings = SqliteSettings(db)
         self.key: bytes | None = None
 
     def append(
@@ -63,6 +67,29 @@ class SqliteAudit:
         """Number and MAC of the last event; (0, b"") before the first."""
         number, mac = self._db.execute("SELECT number, mac FROM audit_head").fetchone()
         return number, mac
+
+    def prune(self, up_to: int) -> int:
+        """Delete events up to that number, but never the last one, and note the head that the rest follows.
+
+        :raises Unavailable: the chain's key was not handed over yet.
+        """
+        if self.key is None:
+            raise Unavailable("the audit trail's key isn't there yet")
+        last = self._rows.one("number <= ? AND number < ? ORDER BY number DESC LIMIT 1", (up_to, self.head()[0]))
+        if last is None:
+            return 0
+        mark = last.number, last.mac
+        said = [last.number, last.mac.hex(), audit_chain.seal(self.key, PRUNED, mark).hex()]
+        self._settings.put(PRUNED_SETTING, json.dumps(said))
+        return self._db.execute("DELETE FROM audit WHERE number <= ?", (last.number,)).rowcount
+
+    def pruned(self) -> tuple[int, bytes, bytes]:
+        """Number, MAC and seal of the last deleted event; (0, b"", b""): none was."""
+        said = self._settings.get(PRUNED_SETTING)
+        if said is None:
+            return 0, b"", b""
+        number, mac, seal = json.loads(said)
+        return int(number), bytes.fromhex(mac), bytes.fromhex(seal)
 
 
 class SqliteSettings:

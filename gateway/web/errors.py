@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway import errors
 from gateway.body import BodyBroken, BodyGarbled, BodyStopped
+from gateway.web.services import services
 
 log = logging.getLogger("relaypacs.web")
 
@@ -115,6 +116,8 @@ async def answered(request: web.Request, handler: Handler, request_id: str) -> w
         return await handler(request)
     except (errors.GatewayError, web.HTTPException, BodyBroken, BodyStopped) as error:
         found = translated(error) or errors.GatewayError("the gateway failed")
+        if isinstance(found, errors.Refusal):
+            services(request).refusals.counts[found.code] += 1
         response = problem(found, request_id)
         if isinstance(error, BodyBroken | BodyStopped):
             response.force_close()

@@ -36,7 +36,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
 
 async def jwks(request: web.Request) -> web.StreamResponse:
     """`GET /.well-known/jwks.json`: the keys that receipts are signed with."""
-    return web.json_response(dict(services(request).jwks), headers={"Cache-Control": "public, max-age=300"})
+    return web.json_response(dict(await services(request).jwks()), headers={"Cache-Control": "public, max-age=300"})
 
 
 async def release(request: web.Request) -> web.StreamResponse:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.errors import NotBuilt
-from gateway.web import accounts, ops, qr, rest, tus
+from gateway.web import accounts, admin, ops, qr, rest, tus
 from gateway.web.bearer import Opens
 from gateway.web.errors import Handler
 
@@ -69,6 +69,10 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", ops.healthz, NOBODY_NEEDED),
     Route("GET", "/readyz", ops.readyz, NOBODY_NEEDED),
     Route("GET", "/.well-known/jwks.json", ops.jwks, NOBODY_NEEDED),
+    Route("GET", "/admin/uploads", admin.uploads, ADMIN),
+    Route("GET", "/admin/endpoints", admin.endpoints, ADMIN),
+    Route("GET", "/admin/audit", admin.audit, ADMIN),
+    Route("POST", "/admin/uploads/{upload_id:[^/]+}/reveal", admin.reveal, ADMIN),
     Route("POST", "/admin/uploads/{upload_id:[^/]+}/release", ops.release, ADMIN),
     Route("POST", "/admin/uploads/{upload_id:[^/]+}/retry", ops.retry, ADMIN),
     Route("POST", "/admin/uploads/{upload_id:[^/]+}/drop", ops.drop, ADMIN),
@@ -78,9 +82,6 @@ ROUTES: tuple[Route, ...] = (
 NOT_BUILT: tuple[tuple[str, str, str], ...] = (
     ("GET", "/", "the app"),
     ("GET", f"{_UPLOAD}/events", "server-sent events"),
-    ("GET", "/admin/uploads", "the list of uploads for admins"),
-    ("GET", "/admin/endpoints", "the list of endpoints for admins"),
-    ("GET", "/admin/audit", "the audit trail over HTTP"),
     ("GET", "/metrics", "metrics"),
     ("GET", "/openapi.json", "the OpenAPI description"),
     ("GET", "/docs", "the API's documentation page"),

@@ -11,6 +11,8 @@ from typing import Any
 from aiohttp import web
 
 from gateway.accounts import Accounts
+from gateway.administration import Administration
+from gateway.audit_events import Refusals
 from gateway.chunked import Chunks
 from gateway.clock import Clock
 from gateway.ledger.base import Ledger
@@ -64,10 +66,12 @@ class Services:
     records: Records
     endpoints: Mapping[str, Mapping[str, Any]]
     endpoint_states: Callable[[], Mapping[str, str]]
-    jwks: Mapping[str, Any]
+    jwks: Callable[[], Awaitable[Mapping[str, Any]]]
     probes: Mapping[str, Callable[[], Awaitable[None]]]
     release: AdminAct
     retry: AdminAct
+    refusals: Refusals
+    administration: Administration
     max_file_size: int
     chunk_size: int
     cors_origins: tuple[str, ...] = ()

@@ -40,6 +40,7 @@ from gateway.throttle import LoginLimits
 from gateway.web.app import create_app
 from gateway.web.server import Listener
 from gateway.web.services import Services
+from gateway.wiring_upkeep import open_retention
 from tests.clocks import ManualClock
 from tests.unit.delivery.little_pacs import LittlePacs, ToyCheck
 
@@ -381,7 +382,7 @@ class Gate:
 
     async def purge(self) -> None:
         """What the retention timer does."""
-        await wiring.open_retention(self.base, self.rooms).run_once()
+        await open_retention(self.base, self.rooms).run_once()
 
     async def count(self, table: str) -> int:
         """Rows of a table."""

@@ -146,7 +146,7 @@ async def test_what_changes_an_account_is_audited_without_its_name(accounts, ope
         "password.changed",
     ]
     account_id = json.loads(events[0].detail)["account_id"]
-    assert events[1].actor == account_id
+    assert events[1].actor == f"account:{account_id}"
     assert events[3].actor == "someone"
     assert all("ada" not in event.detail.replace(account_id, "") for event in events)
 

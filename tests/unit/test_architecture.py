@@ -29,7 +29,13 @@ INTAKE = {
 }
 RECORDS = {
     "gateway.audit_chain",
+    "gateway.audit_check",
+    "gateway.audit_dicom",
+    "gateway.audit_events",
     "gateway.audit_export",
+    "gateway.audit_files",
+    "gateway.audit_retention",
+    "gateway.receipt_keys",
     "gateway.receipts",
     "gateway.records",
     "gateway.service_keys",
@@ -56,6 +62,7 @@ ARROWS: dict[str, set[str]] = {
     "gateway.submissions": INTAKE | IDENTITY | RECORDS | STORES | {"gateway.leases", "gateway.protocol"},
     "gateway.qr": INTAKE | IDENTITY | STORES | {"gateway.protocol", "gateway.submissions"},
     "gateway.qr_picture": set(),
+    "gateway.administration": RECORDS | STORES | STATES,
     "gateway.delivery": STORES | RECORDS | STATES | {"hooks"},
     "gateway.erasure": STORES | RECORDS | STATES | {"gateway.leases"},
     "gateway.retention": STORES | RECORDS | STATES | {"gateway.erasure"},
@@ -63,6 +70,7 @@ ARROWS: dict[str, set[str]] = {
     | INTAKE
     | RECORDS
     | {
+        "gateway.administration",
         "gateway.config",
         "gateway.erasure",
         "gateway.leases",  # draining cuts the bodies in flight
@@ -77,6 +85,7 @@ ARROWS: dict[str, set[str]] = {
     "gateway.sending": set(),  # a client: it knows the gateway by its address only
     "gateway.observe": {"gateway.ledger"},
     "gateway.wiring": EVERYTHING,  # the composition root
+    "gateway.wiring_upkeep": EVERYTHING,  # its other half
     "gateway.cli": EVERYTHING,
     "gateway.__main__": {"gateway.cli"},
     "gateway": set(),
@@ -86,10 +95,11 @@ ARROWS: dict[str, set[str]] = {
 # What only these may import, whatever the table above allows them.
 ONLY_FOR = {
     "gateway.cli": {"gateway.__main__"},
-    "gateway.wiring": {"gateway.cli"},
-    "gateway.web": {"gateway.cli", "gateway.wiring"},
-    "gateway.delivery": {"gateway.cli", "gateway.wiring"},
-    "gateway.demo": {"gateway.cli", "gateway.wiring"},
+    "gateway.wiring": {"gateway.cli", "gateway.wiring_upkeep"},
+    "gateway.wiring_upkeep": {"gateway.cli", "gateway.wiring"},
+    "gateway.web": {"gateway.cli", "gateway.wiring", "gateway.wiring_upkeep"},
+    "gateway.delivery": {"gateway.cli", "gateway.wiring", "gateway.wiring_upkeep"},
+    "gateway.demo": {"gateway.cli", "gateway.wiring", "gateway.wiring_upkeep"},
     "gateway.sending": {"gateway.cli"},
 }
 

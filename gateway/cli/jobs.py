@@ -1,0 +1,113 @@
+"""`relaypacs jobs`: deliveries. Works beside a running `serve`, through the ledger; a worker looks again within seconds."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway.cli.opening import ACTOR, add_config_option, configured
+from gateway.clock import SystemClock, rfc3339
+from gateway.delivery.end import retry
+from gateway.errors import ConfigError, NotFound
+from gateway.ledger.base import JOBS, Transaction
+from gateway.ledger.rows import JobKind, JobRow, UploadRow
+from gateway.principal import ADMIN, Principal
+from gateway.protocol.lifecycle import UploadState
+
+if TYPE_CHECKING:
+    from gateway.wiring import Base
+
+PAGE = 500
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `jobs` to the command's parser."""
+    parser = subparsers.add_parser("jobs", help="list deliveries, send one again, or end one")
+    acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
+    for name, act, text in (
+        ("list", _list, "every delivery that waits, is under way, is held or has failed"),
+        ("retry", _retry, "send what failed or waits, now"),
+        ("drop", _drop, "end an upload; its uploader sees the reason, its bytes can't be read any more"),
+    ):
+        one = acts.add_parser(name, help=text)
+        add_config_option(one)
+        if name != "list":
+            one.add_argument("upload_id", metavar="UPLOAD_ID")
+            one.add_argument("--reason", required=True, metavar="TEXT", help="for the audit trail; no names")
+        one.set_defaults(run=run, jobs_act=act)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the arguments say. :returns: the exit status."""
+    act: Callable[[Base, argparse.Namespace], Awaitable[None]] = args.jobs_act
+    asyncio.run(_with_base(args, act))
+    return 0
+
+
+async def _with_base(args: argparse.Namespace, act: Callable[[Base, argparse.Namespace], Awaitable[None]]) -> None:
+    from gateway.wiring import open_base
+
+    async with open_base(configured(args), SystemClock()) as base:
+        await act(base, args)
+
+
+async def _list(base: Base, _args: argparse.Namespace) -> None:
+    table = [("UPLOAD", "ENDPOINT", "STATE", "TRIED", "NEXT", "WHY")]
+    states = [UploadState.DELIVERING, UploadState.HELD, UploadState.PARTIAL, UploadState.FAILED]
+    after = ""
+    while page := await _page(base, states, after):
+        table += [_line(upload, jobs) for upload, jobs in page]
+        after = page[-1][0].upload_id
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+async def _page(base: Base, states: list[UploadState], after: str) -> list[tuple[UploadRow, list[JobRow]]]:
+    def act(tx: Transaction) -> list[tuple[UploadRow, list[JobRow]]]:
+        rows = tx.uploads.page(states=states, after=after, limit=PAGE)
+        return [(row, tx.jobs.of_upload(row.upload_id, JobKind.DELIVER)) for row in rows]
+
+    return await base.ledger.read(act)
+
+
+def _line(upload: UploadRow, jobs: list[JobRow]) -> tuple[str, str, str, str, str, str]:
+    if not jobs:
+        return upload.upload_id, upload.endpoint_id, str(upload.state), "", "", upload.held_codes
+    job = jobs[0]
+    due = "now" if job.lease_by is not None else rfc3339(job.due_at)
+    return upload.upload_id, upload.endpoint_id, str(upload.state), str(job.attempts), due, job.last_code
+
+
+async def _retry(base: Base, args: argparse.Namespace) -> None:
+    now = base.clock.now()
+
+    def act(tx: Transaction) -> str:
+        upload = tx.uploads.get(args.upload_id)
+        if upload is None:
+            raise NotFound("there is no such upload: `relaypacs jobs list` shows them")
+        if upload.state is UploadState.HELD:
+            raise ConfigError("it is held: release it over HTTP, where its patient can be looked at first")
+        waiting = tx.jobs.of_upload(upload.upload_id, JobKind.DELIVER)
+        if upload.state is not UploadState.DELIVERING or not waiting:
+            files = retry(tx, upload, actor=ACTOR, reason=args.reason, clock=base.clock, keys=base.keys)
+            return f"{files} files will be sent again"
+        tx.jobs.save(replace(waiting[0], due_at=min(now, waiting[0].due_at)))
+        detail = {"reason": args.reason, "files": 0}
+        tx.audit.append("upload.retried", at=now, actor=ACTOR, upload_id=upload.upload_id, detail=detail)
+        tx.wake(JOBS)
+        return "it is due now"
+
+    print(await base.ledger.write(act))
+
+
+async def _drop(base: Base, args: argparse.Namespace) -> None:
+    from gateway.wiring import open_submissions
+
+    who = Principal(ACTOR, ADMIN, named=ACTOR)
+    with open_submissions(base) as submissions:
+        await submissions.cancel(who, args.upload_id, args.reason)
+    print("it is cancelled; the next purge removes its bytes")

@@ -1,0 +1,47 @@
+"""For admins (CONTRACT 2.6): uploads, endpoints, the audit trail, and the patient's data with a reason."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.protocol.rest import chunk_number, read_reason
+from gateway.web.bearer import principal
+from gateway.web.json_body import read_json
+from gateway.web.services import services
+
+MAX_PAGE = 1000
+_MOST = 10**18 - 1
+
+
+async def uploads(request: web.Request) -> web.StreamResponse:
+    """`GET /admin/uploads?state=&cursor=&limit=`: no names."""
+    query = request.query
+    page = await services(request).administration.uploads(
+        query.get("state", ""), query.get("cursor", ""), _limit(request)
+    )
+    return web.json_response(page)
+
+
+async def reveal(request: web.Request) -> web.StreamResponse:
+    """`POST /admin/uploads/{upload_id}/reveal` `{reason}`: the patient's data; audited."""
+    reason = read_reason(await read_json(request))
+    found = await services(request).administration.reveal(
+        request.match_info["upload_id"], actor=principal(request).actor, reason=reason
+    )
+    return web.json_response(found)
+
+
+async def endpoints(request: web.Request) -> web.StreamResponse:
+    """`GET /admin/endpoints`: condition, code, queued jobs."""
+    return web.json_response(await services(request).administration.endpoints())
+
+
+async def audit(request: web.Request) -> web.StreamResponse:
+    """`GET /admin/audit?after=&limit=`: events by number."""
+    after = chunk_number("after", request.query.get("after", "0"), least=0, most=_MOST)
+    page = await services(request).administration.audit(after, _limit(request), actor=principal(request).actor)
+    return web.json_response(page)
+
+
+def _limit(request: web.Request) -> int:
+    return chunk_number("limit", request.query.get("limit", "100"), least=1, most=MAX_PAGE)
