@@ -408,7 +408,7 @@ def _with_uploader() -> Path:
 def running_lab(folder: Path, pacs: Pacs, *, serving: bool = True, **more: Any) -> Iterator[Lab]:
     """A lab with an uploader, serving; stopped in good order unless the test did so itself."""
     lab = Lab(folder, pacs, **more)
-    shutil.copytree(_with_uploader(), lab.data)
+    shutil.copytree(_with_uploader(), lab.data, dirs_exist_ok=True)
     if serving:
         lab.start()
     try:
