@@ -88,8 +88,8 @@ def note_bytes(upload: UploadRow, delta_bytes: int, now: float, timing: Timing) 
 def mark_whole(tx: Transaction, upload: UploadRow, file: FileRow, now: float, timing: Timing) -> None:
     """Save both rows with the file whole, and write what follows from it.
 
-    A single upload is completed at once; another one whose sums add up gets a job that completes it if its client
-    forgets to.
+    A single upload is completed at once, if its account may; another one whose sums add up gets a job that completes
+    it if its client forgets to.
     """
     whole = replace(file, state=FileState.WHOLE, whole_at=now, length=file.offset)
     tx.files.save(whole)
@@ -103,7 +103,7 @@ def mark_whole(tx: Transaction, upload: UploadRow, file: FileRow, now: float, ti
         upload_id=upload.upload_id,
         detail={"file": file.file_id, "size_bytes": whole.offset},
     )
-    if upload.single:
+    if upload.single and may_complete(tx, upload.owner_id):
         deliver(tx, upload, now, GATEWAY)
     else:
         await_completion(tx, upload, now, timing)
@@ -128,6 +128,40 @@ def await_completion(tx: Transaction, upload: UploadRow, now: float, timing: Tim
 def adds_up(upload: UploadRow) -> bool:
     """As many whole files and bytes as were declared."""
     return upload.whole_files == upload.total_files and upload.whole_bytes == upload.total_size_bytes
+
+
+def may_complete(tx: Transaction, account_id: str) -> bool:
+    """Nothing is completed for an account that was disabled; what came is kept (CONTRACT 2)."""
+    account = tx.accounts.get(account_id)
+    return account is None or account.disabled_at is None
+
+
+def all_there(upload: UploadRow, file: FileRow) -> bool:
+    """Every byte of the file came, as far as anybody told how many there are."""
+    if file.dialect is Dialect.REST:
+        return chunks.is_whole_at_complete(chunked_view(upload, file))
+    return file.length == file.offset
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What `complete` must find."""
+
+    files: int
+    size_bytes: int
+    unsized: bool = False  #: a skipped file's size isn't known: fewer bytes are right, too
+
+
+def incomplete(upload: UploadRow, declared: Declared) -> Conflict:
+    """The refusal of `complete` where something is missing."""
+    expected, got = (declared.files, declared.size_bytes), (upload.whole_files, upload.whole_bytes)
+    return Conflict(
+        "not everything that was declared is there",
+        code="incomplete",
+        expected={"files": expected[0], "size_bytes": expected[1]},
+        got={"files": got[0], "size_bytes": got[1]},
+        missing={"files": expected[0] - got[0], "size_bytes": expected[1] - got[1]},
+    )
 
 
 def end_chunked_files(tx: Transaction, upload: UploadRow, now: float, timing: Timing) -> UploadRow:

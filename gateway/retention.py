@@ -349,7 +349,9 @@ def _expired(tx: Transaction, upload_id: str, now: float) -> bool:
     upload = tx.uploads.get(upload_id)
     if upload is None or upload.state not in RECEIVING_STATES or upload.expires_at > now:
         return False
-    if completing := tx.jobs.of_upload(upload_id, JobKind.COMPLETE):
+    account = tx.accounts.get(upload.owner_id)
+    disabled = account is not None and account.disabled_at is not None
+    if not disabled and (completing := tx.jobs.of_upload(upload_id, JobKind.COMPLETE)):
         # All is there but the word `complete`: at the latest now the gateway says it.
         tx.jobs.save(replace(completing[0], due_at=min(completing[0].due_at, now)))
         tx.wake(JOBS)

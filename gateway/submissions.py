@@ -15,9 +15,18 @@ from typing import Any, Protocol
 from gateway import tokens
 from gateway.admission import Wish, check_size, open_upload
 from gateway.checksums import compare
-from gateway.clock import rfc3339
-from gateway.completion import GATEWAY, adds_up, deliver, end_chunked_files, touched
-from gateway.errors import Conflict, NotBuilt, NotFound, SpoolFull, Unprocessable
+from gateway.completion import (
+    GATEWAY,
+    Declared,
+    adds_up,
+    all_there,
+    deliver,
+    end_chunked_files,
+    incomplete,
+    may_complete,
+    touched,
+)
+from gateway.errors import NotBuilt, NotFound, SpoolFull, Unauthorized, Unprocessable
 from gateway.ledger.base import PURGE, Transaction
 from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, UploadRow
 from gateway.principal import Principal, visible
@@ -36,6 +45,9 @@ from gateway.rooms import Rooms, upload_key
 
 #: Bytes of the medium that no reservation may take: purge and ledger must be able to write.
 RESERVE_BYTES = 64 << 20
+
+#: What is written as the end of an Idempotency-Key: it lives as long as its upload, whose row takes it along.
+_WITH_ITS_UPLOAD_S = 10 * 366 * 86400.0
 
 #: Writes a receipt for what the PACS already took of an upload that is being cancelled.
 Settle = Callable[[Transaction, UploadRow], UploadRow]
@@ -140,19 +152,19 @@ class Submissions:
         key_mac = self._mac("idempotency", idempotency_key or "")
         if idempotency_key is not None:
             known = tx.tokens.idempotency(principal, key_mac)
-            if known is not None and known.expires_at > now:
+            upload = tx.uploads.get(known.upload_id) if known is not None else None
+            if known is not None and upload is not None and upload.state not in DEAD_STATES:
                 if not hmac.compare_digest(known.body_mac, body_mac):
                     raise Unprocessable("this Idempotency-Key came with another body", code="idempotency_key_reused")
-                upload = tx.uploads.get(known.upload_id)
-                if upload is not None and upload.state not in DEAD_STATES:
-                    return self._issued(tx, upload, now)
+                return self._issued(tx, upload, now)
         upload = ticket.admit(tx) if ticket is not None else None
         if upload is None:
             upload = open_upload(tx, rooms.ring, asked, rooms.limits, rooms.timing, now)
         if ticket is not None:
             ticket.redeemed(tx, upload, now)
         if idempotency_key is not None:
-            tx.tokens.remember(IdempotencyRow(principal, key_mac, body_mac, upload.upload_id, upload.expires_at))
+            row = IdempotencyRow(principal, key_mac, body_mac, upload.upload_id, now + _WITH_ITS_UPLOAD_S)
+            tx.tokens.remember(row)
         return self._issued(tx, upload, now)
 
     def _issued(self, tx: Transaction, upload: UploadRow, now: float) -> Opened:
@@ -211,14 +223,15 @@ class Submissions:
         if wish.checksums:
             for client_file_id, digests in wish.checksums.items():
                 file = await self.file_named(upload, client_file_id)
+                if not all_there(upload, file):
+                    raise incomplete(upload, Declared(upload.total_files, upload.total_size_bytes))
                 await compare(self._rooms, upload, file, digests)
         return await self._rooms.ledger.write(lambda tx: self._complete(tx, who, upload_id, wish))
 
     def _complete(self, tx: Transaction, who: Principal, upload_id: str, wish: Complete) -> UploadRow:
         rooms, now = self._rooms, self._rooms.clock.now()
-        account = tx.accounts.get(who.account_id)
-        if account is not None and account.disabled_at is not None:
-            raise NotFound("there is no such upload")
+        if not may_complete(tx, who.account_id):
+            raise Unauthorized("the account is not active")
         found = tx.uploads.get(upload_id)
         upload = visible(found, found is not None and who.may_see(found))
         if upload.state not in RECEIVING_STATES:
@@ -229,19 +242,13 @@ class Submissions:
         missing_bytes = declared.size_bytes - upload.whole_bytes
         exact = missing_bytes == 0 or (declared.unsized and missing_bytes > 0)
         if missing_files or not exact:
-            raise Conflict(
-                "not everything that was declared is there",
-                code="incomplete",
-                expected={"files": declared.files, "size_bytes": declared.size_bytes},
-                got={"files": upload.whole_files, "size_bytes": upload.whole_bytes},
-                missing={"files": missing_files, "size_bytes": missing_bytes},
-            )
+            raise incomplete(upload, declared)
         return deliver(tx, upload, now, who.actor)
 
-    def _skip(self, tx: Transaction, upload: UploadRow, skipped: tuple[Skipped, ...]) -> tuple[UploadRow, _Declared]:
+    def _skip(self, tx: Transaction, upload: UploadRow, skipped: tuple[Skipped, ...]) -> tuple[UploadRow, Declared]:
         """Take the skipped files out of what is expected; the upload as saved, and what is left to expect."""
         if not skipped:
-            return upload, _Declared(upload.total_files, upload.total_size_bytes, unsized=False)
+            return upload, Declared(upload.total_files, upload.total_size_bytes)
         key, size_bytes, unsized = upload_key(tx, self._rooms.ring, upload), 0, False
         for one in skipped:
             mac = key.mac("file_id", one.file_id.encode()) if one.file_id is not None else b""
@@ -260,20 +267,26 @@ class Submissions:
         sealed = self._records.seal(listed, "uploads", "skipped", upload.upload_id)
         upload = replace(upload, skipped_sealed=sealed)
         tx.uploads.save(upload)
-        return upload, _Declared(
+        return upload, Declared(
             upload.total_files - len(skipped), upload.total_size_bytes - size_bytes, unsized=unsized
         )
 
-    async def autocomplete(self, job: JobRow) -> None:
-        """Complete an upload whose sums add up and whose client forgot to."""
+    async def autocomplete(self, job: JobRow) -> float | None:
+        """Complete an upload whose sums add up and whose client forgot to.
 
-        def act(tx: Transaction) -> None:
-            upload = tx.uploads.get(job.upload_id)
+        :returns: when to look again (unix seconds): its account is disabled just now; None: there is nothing to do.
+        """
+
+        def act(tx: Transaction) -> float | None:
+            now, upload = self._rooms.clock.now(), tx.uploads.get(job.upload_id)
             if upload is None or upload.state not in RECEIVING_STATES or not adds_up(upload):
-                return
-            deliver(tx, upload, self._rooms.clock.now(), GATEWAY)
+                return None
+            if not may_complete(tx, upload.owner_id):
+                return now + max(60.0, self._rooms.timing.autocomplete_s)
+            deliver(tx, upload, now, GATEWAY)
+            return None
 
-        await self._rooms.ledger.write(act)
+        return await self._rooms.ledger.write(act)
 
     async def wait(self, upload_id: str, wait_s: float) -> UploadRow:
         """The upload as soon as its delivery is over, or as it is after `wait_s`."""
@@ -373,27 +386,3 @@ class Submissions:
         if row is None:
             raise NotFound("there is no receipt yet", code="no_receipt_yet")
         return self._records.jws(row)
-
-
-@dataclass(frozen=True, slots=True)
-class _Declared:
-    """What `complete` must find."""
-
-    files: int
-    size_bytes: int
-    unsized: bool  #: a skipped file's size isn't known: fewer bytes are right, too
-
-
-def opened_answer(opened: Opened, upload_token: str, expires_in_s: int, tus_url: str) -> dict[str, Any]:
-    """The answer of `init`, as JSON values."""
-    upload = opened.upload
-    return {
-        "upload_id": upload.upload_id,
-        "upload_token": upload_token,
-        "expires_in": expires_in_s,
-        "refresh_token": opened.refresh_token,
-        "chunk_size": upload.chunk_size,
-        "endpoint_id": upload.endpoint_id,
-        "expires_at": rfc3339(upload.expires_at),
-        "tus_url": tus_url,
-    }

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from gateway.admission import Wish, check_size
 from gateway.admission import open_upload as admit
 from gateway.body import Body
-from gateway.completion import mark_whole, note_bytes, open_file, open_upload, touched
-from gateway.errors import Conflict, NotFound, TooLarge
+from gateway.completion import mark_whole, note_bytes, open_file, open_upload, takes_bytes, touched
+from gateway.errors import Conflict, NotFound, TooLarge, Unauthorized
 from gateway.intake import Tail, raise_unless_clean
 from gateway.leases import Claim
 from gateway.ledger.base import Transaction
@@ -133,6 +133,7 @@ class Uploads:
 
         :raises Conflict: wrong offset; nobody is disturbed.
         :raises Locked: a live request is writing.
+        :raises Unauthorized: the file is whole, and its account may not complete it.
         :raises BodyBroken, BodyStopped: after everything that came is stored.
         """
         seen = await self.find(who, file_id)
@@ -245,8 +246,11 @@ class Uploads:
                 rooms.tails.put(file_id, tail)
             else:
                 tail.writer.close()
+        done = appender.seen
+        if done.upload.single and done.file.whole_at is not None and takes_bytes(done.upload.state):
+            raise Unauthorized("the account is not active; what came is kept")
         raise_unless_clean(flow)
-        return appender.seen
+        return done
 
     async def _tail(self, seen: Seen, at: int) -> Tail:
         """The segment that goes on at `at`, or a new one: a segment with uncommitted bytes is never continued."""

@@ -25,7 +25,7 @@ from gateway.completion import GATEWAY, Timing
 from gateway.config import Config, model
 from gateway.delivery.attempt import Settings
 from gateway.delivery.backoff import Backoff
-from gateway.delivery.claim import Done, Handler, Workers
+from gateway.delivery.claim import Again, Done, Handler, Workers
 from gateway.delivery.endpoint import EndpointTarget
 from gateway.delivery.receipt import partial_receipt
 from gateway.delivery.service import Delivery
@@ -240,9 +240,9 @@ def _delivery(base: Base, stack: AsyncExitStack) -> Delivery:
 
 
 def _workers(base: Base, submissions: Submissions, delivery: Delivery) -> Workers:
-    async def autocomplete(job: JobRow) -> Done:
-        await submissions.autocomplete(job)
-        return Done()
+    async def autocomplete(job: JobRow) -> Done | Again:
+        again_at = await submissions.autocomplete(job)
+        return Done() if again_at is None else Again(again_at, "account_disabled", counts=False)
 
     handlers: dict[JobKind, Handler] = {**delivery.handlers(), JobKind.COMPLETE: autocomplete}
     concurrency = {JobKind.CHECK: base.config.validation.workers, JobKind.DELIVER: 8}

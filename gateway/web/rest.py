@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiohttp import BodyPartReader, web
 
 from gateway.body import Body, BodyBroken
 from gateway.chunked import ChunkWish
+from gateway.clock import rfc3339
 from gateway.errors import Malformed, TooLarge, Unprocessable
 from gateway.ledger.rows import FileRow
 from gateway.protocol import rest
 from gateway.protocol.chunks import MAX_CHUNK_INDEX, Chunk
 from gateway.protocol.headers import single
 from gateway.protocol.lifecycle import FINISHED_STATES
-from gateway.submissions import opened_answer
+from gateway.submissions import Opened
 from gateway.web.addresses import base_url
 from gateway.web.bearer import principal
 from gateway.web.body import HeldBody, StreamBody, go_on, line_errors
 from gateway.web.json_body import read_json
+from gateway.web.obituary import obituary
 from gateway.web.services import PRINCIPAL, RAW_TOKEN, services
 
 T = TypeVar("T")
@@ -54,9 +56,19 @@ async def renew(request: web.Request) -> web.StreamResponse:
     return _opened(request, opened, status=200)
 
 
-def _opened(request: web.Request, opened: Any, *, status: int) -> web.StreamResponse:
-    minted = services(request).mint.upload(opened.upload.upload_id, opened.upload.owner_id)
-    answer = opened_answer(opened, minted.token, minted.expires_in_s, f"{base_url(request)}/files/")
+def _opened(request: web.Request, opened: Opened, *, status: int) -> web.StreamResponse:
+    upload = opened.upload
+    minted = services(request).mint.upload(upload.upload_id, upload.owner_id)
+    answer = {
+        "upload_id": upload.upload_id,
+        "upload_token": minted.token,
+        "expires_in": minted.expires_in_s,
+        "refresh_token": opened.refresh_token,
+        "chunk_size": upload.chunk_size,
+        "endpoint_id": upload.endpoint_id,
+        "expires_at": rfc3339(upload.expires_at),
+        "tus_url": f"{base_url(request)}/files/",
+    }
     return web.json_response(answer, status=status)
 
 
@@ -71,7 +83,8 @@ async def chunk(request: web.Request) -> web.StreamResponse:
         declared = single(request.headers, "Content-Digest")
         digests = rest.read_digest("Content-Digest", declared) if declared is not None else {}
     wish = ChunkWish(rest.check_file_id(fields.get("file_id")), _chunk(fields), digests)
-    file = await services(request).chunks.put(principal(request), _upload_id(request), wish, body)
+    async with obituary(request, _upload_id(request)):
+        file = await services(request).chunks.put(principal(request), _upload_id(request), wish, body)
     return _taken(wish, file)
 
 
@@ -183,7 +196,8 @@ async def remove_file(request: web.Request) -> web.StreamResponse:
     submissions, who = services(request).submissions, principal(request)
     upload = await submissions.see(who, _upload_id(request))
     file = await submissions.file_named(upload, rest.check_file_id(request.match_info["file_id"]))
-    await services(request).uploads.remove(file.file_id, who.actor, lower_totals=True)
+    async with obituary(request, upload.upload_id):
+        await services(request).uploads.remove(file.file_id, who.actor, lower_totals=True)
     return web.Response(status=204)
 
 

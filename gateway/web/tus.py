@@ -16,6 +16,7 @@ from gateway.uploads import Seen
 from gateway.web.addresses import base_url
 from gateway.web.bearer import principal
 from gateway.web.body import StreamBody
+from gateway.web.obituary import obituary
 from gateway.web.services import services
 
 _IETF_HEADERS = ("Upload-Complete", "Upload-Draft-Interop-Version")
@@ -37,7 +38,8 @@ async def create(request: web.Request) -> web.StreamResponse:
     created = await _created(request, principal(request), wish)
     seen = created
     if wish.with_body and created.file.offset == 0 and created.file.whole_at is None:
-        seen = await services(request).uploads.append_first(created, body)
+        async with obituary(request, created.upload.upload_id):
+            seen = await services(request).uploads.append_first(created, body)
     location = f"{base_url(request)}/files/{created.file.file_id}"
     return web.Response(status=201, headers={"Location": location} | _offset_headers(seen))
 
@@ -55,6 +57,7 @@ async def _created(request: web.Request, who: Principal, wish: tus.Creation) -> 
             raise Forbidden("this upload token belongs to another upload")
         await submissions.see(who, who.upload_id)
         return await uploads.create(who, who.upload_id, file)
+    await services(request).accounts.active(who.account_id)
     if named is not None:
         await submissions.see(who, named)
         return await uploads.create(who, named, file)
@@ -75,11 +78,12 @@ async def patch(request: web.Request) -> web.StreamResponse:
     """PATCH: bytes at the tail."""
     _speaks_tus(request)
     who, file_id = principal(request), request.match_info["file_id"]
-    await _living(request, who, file_id)
+    living = await _living(request, who, file_id)
     wish = tus.read_patch(request.headers, _media_type(request))
     body = StreamBody(request)
     append = Append(wish.at, body.size, Completes.WHEN_FULL)
-    seen = await services(request).uploads.append(who, file_id, append, body)
+    async with obituary(request, living.upload.upload_id):
+        seen = await services(request).uploads.append(who, file_id, append, body)
     return web.Response(status=204, headers=_offset_headers(seen))
 
 
