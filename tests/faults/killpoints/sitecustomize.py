@@ -1,0 +1,84 @@
+"""Lets a `serve` die by SIGKILL at a named line, as often as a test tells it to; the product knows nothing of it.
+
+Python imports this module by itself where its folder is on PYTHONPATH. `KILL_POINTS` in the environment names a file;
+while that says `NAME N`, the N-th passage of the point NAME from then on is the process's last. Where it isn't there,
+every passage costs one look for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+#: Point -> module, name in it, whether it is passed before or after the call.
+POINTS: dict[str, tuple[str, str, str]] = {
+    "segment row, no blob": ("gateway.blobs.local", "LocalBlobs.create", "before"),
+    "mid-body": ("gateway.spool.segments", "SegmentWriter.append", "after"),
+    "written, not synced": ("gateway.spool.segments", "SegmentWriter.sync", "before"),
+    "synced, no row": ("gateway.spool.segments", "SegmentWriter.sync", "after"),
+    "row, no job": ("gateway.completion", "new_job", "before"),
+    "committed, not told": ("gateway.ledger.sqlite_writer", "Writer._commit", "after"),
+    "job, no commit": ("gateway.completion", "new_job", "after"),
+    "mid-STOW": ("hooks.stow_body", "StowBody.read", "after"),
+    "sent, not answered": ("hooks.stow", "outcomes", "before"),
+    "answered, not recorded": ("hooks.stow", "DicomWebTarget.deliver", "after"),
+    "recorded, no receipt": ("gateway.delivery.deliver", "finish", "before"),
+    "receipt, no purge": ("gateway.erasure", "Erasure.erase_upload", "before"),
+    "keys gone, bytes there": ("gateway.spool", "Spool.delete", "before"),
+    "bytes gone, rows there": ("gateway.spool", "Spool.delete", "after"),
+}
+
+_seen: dict[str, int] = {}
+
+
+def passed(name: str, orders: Path) -> None:
+    """Count, and die if it is time."""
+    try:
+        wanted, _, number = orders.read_text().rpartition(" ")
+    except FileNotFoundError:
+        return
+    if wanted == name:
+        _seen[name] = _seen.get(name, 0) + 1
+        if _seen[name] >= int(number):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def plant(name: str, orders: Path) -> None:
+    """Put the point into the module's code."""
+    module, path, when = POINTS[name]
+    holder: Any = importlib.import_module(module)
+    *above, last = path.split(".")
+    for one in above:
+        holder = getattr(holder, one)
+    call: Callable[..., Any] = getattr(holder, last)
+
+    @functools.wraps(call)
+    def watched(*values: Any, **named: Any) -> Any:
+        if when == "before":
+            passed(name, orders)
+        result = call(*values, **named)
+        if when == "after":
+            passed(name, orders)
+        return result
+
+    setattr(holder, last, watched)
+
+
+def _no_sync() -> None:
+    """The gateway's own fsyncs do nothing: a power-loss test that sees no difference is worth nothing."""
+    for name in ("fdatasync", "fsync"):
+        setattr(os, name, lambda _handle: None)
+
+
+if "serve" in sys.orig_argv:
+    if "KILL_POINTS" in os.environ:
+        for point in POINTS:
+            plant(point, Path(os.environ["KILL_POINTS"]))
+    if "NO_SYNC" in os.environ:
+        _no_sync()
