@@ -8,8 +8,10 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from gateway.config.kinds import KIB, MIB
-from gateway.config.model import Config, Endpoint, Server
+from gateway.config.model import Config, Endpoint, Oidc, Server
 from gateway.errors import ConfigError
+
+_ROLES = frozenset({"uploader", "issuer", "admin"})
 
 
 def settle(config: Config, *, given: frozenset[str]) -> Config:
@@ -21,6 +23,7 @@ def settle(config: Config, *, given: frozenset[str]) -> Config:
     _check_server(config.server)
     _check_addresses(config)
     _check_sizes(config)
+    _check_oidc(config.oidc)
     for endpoint in config.endpoints.values():
         _check_auth(endpoint)
     server = config.server
@@ -79,6 +82,23 @@ def _check_sizes(config: Config) -> None:
         raise ConfigError(
             "tokens.secret: must have at least 16 bytes: make one with `relaypacs keys new`, and keep it out of this file"
         )
+    former = config.tokens.previous_secret
+    if former is not None and len(former.reveal().encode()) < 16:
+        raise ConfigError("tokens.previous_secret: must have at least 16 bytes: it is the former tokens.secret, or nothing")
+
+
+def _check_oidc(oidc: Oidc) -> None:
+    if not oidc.enabled:
+        if oidc.audience or oidc.roles:
+            raise ConfigError("auth.oidc.issuer: is missing: name the issuer, or take the table out")
+        return
+    parts = urlsplit(oidc.issuer)
+    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+        raise ConfigError("auth.oidc.issuer: must begin with https://: its keys say who may log in")
+    if not oidc.audience:
+        raise ConfigError("auth.oidc.audience: is missing: a token for somebody else would be taken without it")
+    if not oidc.roles or not set(oidc.roles.values()) <= _ROLES:
+        raise ConfigError('auth.oidc.roles: takes { "theirs" = "uploader" }, with uploader, issuer or admin as ours')
 
 
 def _check_auth(endpoint: Endpoint) -> None:

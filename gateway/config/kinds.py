@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -274,6 +275,17 @@ def _show_list(values: tuple[object, ...]) -> str:
     return "[" + ", ".join(quoted(str(value)) for value in values) + "]"
 
 
+def _mapping(value: object, _: Surroundings) -> Mapping[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        raise ValueError('takes a table of texts, like { "theirs" = "ours" }')
+    return MappingProxyType(dict(value))
+
+
+def _show_mapping(values: Mapping[str, str]) -> str:
+    inside = ", ".join(f"{quoted(name)} = {quoted(value)}" for name, value in values.items())
+    return f"{{ {inside} }}" if inside else "{}"
+
+
 def _show_path(value: Path | None) -> str:
     return quoted(str(value)) if value else '""'
 
@@ -304,6 +316,7 @@ def one_of(*choices: str, not_built: tuple[str, ...] = ()) -> Kind[str]:
 
 
 text = Kind("text", _text, quoted, raw_text=True)
+mapping = Kind("table of texts", _mapping, _show_mapping)
 flag = Kind("true or false", _flag, lambda value: "true" if value else "false")
 size = Kind("size", _size, show_size)
 positive_size = Kind("size", _positive_size, show_size)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from gateway.config import checks, kinds
 from gateway.config.kinds import Secret, Surroundings
-from gateway.config.model import PLAIN_TABLES, REQUIRED, Auth, Config, Endpoint, Spool, SpoolKeys, keys_of
+from gateway.config.model import PLAIN_TABLES, REQUIRED, Auth, Config, Endpoint, Oidc, Spool, SpoolKeys, keys_of
 from gateway.errors import ConfigError
 
 PREFIX = "RELAYPACS__"
@@ -23,7 +23,7 @@ DEFAULT_PATH = "config/relaypacs.toml"
 T = TypeVar("T")
 Raw = dict[str, Any]
 
-_TABLES = (*PLAIN_TABLES, "endpoints")
+_TABLES = (*PLAIN_TABLES, "auth", "endpoints")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,62}", re.ASCII)
 
 
@@ -84,6 +84,8 @@ def _override_one(raw: Raw, parts: list[str], value: str) -> str:
     match parts:
         case [str(table), str(name)] if table in PLAIN_TABLES:
             return _set(raw, (table,), PLAIN_TABLES[table], name, value)
+        case ["auth", "oidc", str(name)]:
+            return _set(raw, ("auth", "oidc"), Oidc, name, value)
         case ["spool", "keys", "active"]:
             return _set(raw, ("spool", "keys"), SpoolKeys, "active", value)
         case ["spool", "keys", str(name)]:
@@ -146,6 +148,11 @@ def _build(raw: Raw, around: Surroundings) -> Config:
         for name, table in PLAIN_TABLES.items()
         if table is not Spool
     }
+    auth = _child(raw, "auth", "auth")
+    for name in auth:
+        if name != "oidc":
+            raise _unknown(name, "auth", ["oidc"])
+    tables["oidc"] = _table(Oidc, _child(auth, "oidc", "auth.oidc"), "auth.oidc", around)
     spool = dict(_child(raw, "spool", "spool"))
     keys = _spool_keys(_child(spool, "keys", "spool.keys"), around)
     tables["spool"] = _table(Spool, spool, "spool", around, keys=keys)

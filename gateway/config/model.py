@@ -38,7 +38,10 @@ def key(kind: Kind[Any], default: object, help_: str, *, name: str = "") -> Any:
         return dataclasses.field(default=None, metadata=metadata)
     if default is REQUIRED or kind is kinds.secret:
         return dataclasses.field(metadata=metadata)
-    return dataclasses.field(default=kind.parse(default, _NOWHERE), metadata=metadata)
+    parsed = kind.parse(default, _NOWHERE)
+    if parsed.__hash__ is None:  # dataclasses want those made anew each time
+        return dataclasses.field(default_factory=lambda: parsed, metadata=metadata)
+    return dataclasses.field(default=parsed, metadata=metadata)
 
 
 def keys_of(table: type) -> Iterator[Key]:
@@ -176,6 +179,9 @@ class Tokens:
     secret: Secret[str] = key(
         kinds.secret, {"env": "RELAYPACS_TOKEN_SECRET"}, "At least 16 bytes, better 32; who has it can make tokens."
     )
+    previous_secret: Secret[str] | None = key(
+        kinds.secret, None, "The former `secret`: tokens that it signed are still read. Take it out once they are over."
+    )
     access_ttl_s: float = key(kinds.positive_duration, "30m", "Life of an access token.", name="access_ttl")
     upload_ttl_s: float = key(kinds.positive_duration, "15m", "Life of an upload token.", name="upload_ttl")
     qr_ttl_s: float = key(
@@ -298,6 +304,38 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What the gateway says on stderr; never a URL, a name or a value that a client sent."""
+
+    format: str = key(kinds.one_of("text", "json"), "text", "`json`: one object a line, for log collectors.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oidc:
+    """An OpenID Connect issuer whose access tokens are taken beside local accounts. Off without `issuer`."""
+
+    issuer: str = key(
+        kinds.optional_web_url, "", "The issuer, as its tokens say it in `iss`; its discovery document is looked up."
+    )
+    audience: str = key(kinds.text, "", "What `aud` of a token must hold: this gateway, as the issuer knows it.")
+    roles_claim: str = key(
+        kinds.text, "roles", "Claim with the roles, a list or a text of words; dots lead inside: `realm_access.roles`."
+    )
+    roles: Mapping[str, str] = key(
+        kinds.mapping, {}, "Role of the issuer -> `uploader`, `issuer` or `admin`. Who has none of them is refused."
+    )
+    jwks_cache_s: float = key(
+        kinds.positive_duration, "10m", "How long the issuer's keys are believed without asking.", name="jwks_cache"
+    )
+    timeout_s: float = key(kinds.positive_duration, "5s", "How long the issuer may take to answer.", name="timeout")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is one."""
+        return bool(self.issuer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     """What the app tells its users."""
 
@@ -320,6 +358,8 @@ class Config:
     endpoints: Mapping[str, Endpoint]
     audit: Audit = Audit()
     app: App = App()
+    log: Log = Log()
+    oidc: Oidc = Oidc()
 
     @property
     def default_endpoint(self) -> Endpoint | None:
@@ -338,4 +378,5 @@ PLAIN_TABLES: Mapping[str, type] = {
     "validation": Validation,
     "audit": Audit,
     "app": App,
+    "log": Log,
 }

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.config import kinds
-from gateway.config.model import PLAIN_TABLES, REQUIRED, Auth, Config, Endpoint, Key, SpoolKeys, keys_of
+from gateway.config.model import PLAIN_TABLES, REQUIRED, Auth, Config, Endpoint, Key, Oidc, SpoolKeys, keys_of
 
 _REFERENCE: tuple[tuple[str, type], ...] = (
     *((name, table) for name, table in PLAIN_TABLES.items()),
     ("spool.keys", SpoolKeys),
+    ("auth.oidc", Oidc),
     ("endpoints.ID", Endpoint),
     ("endpoints.ID.auth", Auth),
 )
@@ -23,6 +24,7 @@ def effective(config: Config) -> str:
         lines += _table(name, getattr(config, name))
     lines += _table("spool.keys", config.spool.keys)
     lines[-1:] = [*(f'{name} = "***"' for name in config.spool.keys.by_name), ""]
+    lines += _table("auth.oidc", config.oidc)
     for name, endpoint in config.endpoints.items():
         lines += _table(f"endpoints.{name}", endpoint)
         lines += _table(f"endpoints.{name}.auth", endpoint.auth)
@@ -57,6 +59,8 @@ def _default(key: Key) -> str:
         return "required"
     if key.default is None:
         return ""
+    if isinstance(key.default, dict) and key.kind is not kinds.secret:
+        return "" if not key.default else f"`{key.kind.show(key.default)}`"
     if isinstance(key.default, dict):
         ((source, name),) = key.default.items()
         return f'`{{ {source} = "{name}" }}`'

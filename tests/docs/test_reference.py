@@ -12,7 +12,7 @@ import pytest
 
 from gateway import errors
 from gateway.config import load, reference
-from gateway.config.model import PLAIN_TABLES, Auth, Endpoint, SpoolKeys, keys_of
+from gateway.config.model import PLAIN_TABLES, Auth, Endpoint, Oidc, SpoolKeys, keys_of
 from gateway.web.errors import status_of
 
 ROOT = Path(__file__).parents[2]
@@ -47,12 +47,25 @@ def test_the_example_loads():
 def test_the_example_shows_every_key():
     example = tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))
     for name, table in PLAIN_TABLES.items():
-        wanted = {key.name for key in keys_of(table)}
+        wanted = {key.name for key in keys_of(table) if key.default is not None}
         assert wanted <= example[name].keys(), f"[{name}] lacks {wanted - example[name].keys()}"
     assert {key.name for key in keys_of(SpoolKeys)} <= example["spool"]["keys"].keys()
     assert {key.name for key in keys_of(Endpoint)} <= example["endpoints"]["main"].keys()
-    for key in keys_of(Auth):
-        assert re.search(rf"\b{key.name} = ", EXAMPLE.read_text(encoding="utf-8")), key.name
+    text = EXAMPLE.read_text(encoding="utf-8")
+    optional = [key for table in PLAIN_TABLES.values() for key in keys_of(table) if key.default is None]
+    for key in (*keys_of(Auth), *keys_of(Oidc), *optional):
+        assert re.search(rf"\b{key.name} = ", text), key.name
+
+
+def test_the_examples_oidc_table_loads_when_it_is_uncommented(tmp_path):
+    text = EXAMPLE.read_text(encoding="utf-8")
+    table = re.search(r"^# \[auth\.oidc\]\n(?:# .*\n)+", text, re.MULTILINE)
+    assert table
+    path = tmp_path / "relaypacs.toml"
+    path.write_text(text.replace(table[0], re.sub(r"^# ", "", table[0], flags=re.MULTILINE)), encoding="utf-8")
+    oidc = load(path, SURROUNDINGS).oidc
+    assert oidc.roles_claim == "realm_access.roles"
+    assert oidc.roles["relay-issue"] == "issuer"
 
 
 def test_the_example_says_what_holds_anyway():

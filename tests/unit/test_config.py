@@ -458,3 +458,46 @@ def test_what_is_in_effect_is_a_configuration_again(read):
     shown = effective(config)
     again = shown.replace('k1 = "***"', f'k1 = "{KEY}"').replace('secret = "***"', f'secret = "{TOKEN_SECRET}"')
     assert read(again) == config
+
+
+# --- an OpenID Connect issuer ----------------------------------------------------------------------------------------
+
+_OIDC = MINIMAL + """
+[auth.oidc]
+issuer = "https://login.example.org"
+audience = "https://relay.example.org"
+roles = { "radiology" = "uploader", "it" = "admin" }
+"""
+
+
+def test_an_oidc_issuer_is_off_unless_it_is_named(read):
+    assert not read().oidc.enabled
+    oidc = read(_OIDC).oidc
+    assert oidc.enabled
+    assert (oidc.roles_claim, oidc.jwks_cache_s, dict(oidc.roles)) == (
+        "roles", 600.0, {"radiology": "uploader", "it": "admin"},
+    )  # fmt: skip
+    assert 'roles = { "radiology" = "uploader", "it" = "admin" }' in effective(read(_OIDC))
+
+
+def test_the_environment_reaches_the_oidc_table(read):
+    config = read(_OIDC, RELAYPACS__AUTH__OIDC__AUDIENCE="other")
+    assert config.oidc.audience == "other"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("https://login", "http://login", "auth.oidc.issuer: must begin with https://"),
+        ("audience =", "audence =", "auth.oidc.audence: unknown key; did you mean auth.oidc.audience?"),
+        ('audience = "https://relay.example.org"', "", "auth.oidc.audience: is missing"),
+        ('"it" = "admin"', '"it" = "root"', "auth.oidc.roles: takes"),
+        ('"it" = "admin"', '"it" = 1', "auth.oidc.roles: takes"),
+        ('issuer = "https://login.example.org"', "", "auth.oidc.issuer: is missing"),
+        ("[auth.oidc]", "[auth.saml]", "auth.saml: unknown key; did you mean auth.oidc?"),
+    ],
+)
+def test_an_oidc_table_that_would_let_in_the_wrong_ones_is_refused(read, old, new, says):
+    with pytest.raises(ConfigError) as refused:
+        read(_OIDC.replace(old, new))
+    assert refused.value.detail.startswith(says)
