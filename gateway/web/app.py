@@ -44,6 +44,7 @@ def create_app(everything: Services) -> web.Application:
     # Bodies are streamed and counted by those who read them: aiohttp's own limit would bound nothing.
     app = web.Application(middlewares=[_envelope])
     app[SERVICES] = everything
+    app.on_response_prepare.append(_dress_stream)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, guarded(route.handler, route.opens), expect_handler=keep_silent)
     for method, path, what in NOT_BUILT:
@@ -69,7 +70,8 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
     begun = time.perf_counter()
     with services(request).in_flight:
         response = await answered(request, _unless_draining(request, handler), request[REQUEST_ID])
-    _dress(request, response)
+    if not response.prepared:
+        _dress(request, response)
     resource = request.match_info.route.resource
     log.info(
         "method=%s route=%s status=%d ms=%d request_id=%s",
@@ -96,9 +98,13 @@ def _unless_draining(request: web.Request, handler: Handler) -> Handler:
     return handler
 
 
+async def _dress_stream(request: web.Request, response: web.StreamResponse) -> None:
+    """A stream begins inside its handler: it is dressed then, or never."""
+    if not isinstance(response, web.Response) and REQUEST_ID in request:
+        _dress(request, response)
+
+
 def _dress(request: web.Request, response: web.StreamResponse) -> None:
-    if response.prepared:
-        return
     headers = response.headers
     for name, value in _COMMON_HEADERS.items():
         headers.setdefault(name, value)

@@ -10,7 +10,7 @@ from gateway.errors import Forbidden, Unauthorized
 from gateway.principal import Principal
 from gateway.qr import QR_PREFIX
 from gateway.tokens import REFRESH_PREFIX, AccessClaims
-from gateway.web.services import PRINCIPAL, RAW_TOKEN, services
+from gateway.web.services import EXPIRES_AT, PRINCIPAL, RAW_TOKEN, services
 
 
 class Opens(Enum):
@@ -58,6 +58,7 @@ def admit(request: web.Request, opens: frozenset[Opens]) -> None:
         request[RAW_TOKEN] = token
         return
     claims = services(request).mint.read(token)
+    request[EXPIRES_AT] = claims.expires_at
     if isinstance(claims, AccessClaims):
         request[PRINCIPAL] = _with_access(claims, opens)
         return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.errors import NotBuilt
-from gateway.web import accounts, admin, ops, qr, rest, tus
+from gateway.web import accounts, admin, events, ops, pwa, qr, rest, tus
 from gateway.web.bearer import Opens
 from gateway.web.errors import Handler
 
@@ -47,6 +47,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{_UPLOAD}/complete", rest.complete, UPLOAD),
     Route("GET", f"{_UPLOAD}/status", rest.status, UPLOAD_OR_ACCESS),
     Route("GET", f"{_UPLOAD}/files", rest.files, UPLOAD_OR_ACCESS),
+    Route("GET", f"{_UPLOAD}/events", events.events, UPLOAD_OR_ACCESS),
     Route("POST", f"{_UPLOAD}/token", rest.renew, REFRESH_OR_ACCESS),
     Route("GET", f"{_UPLOAD}/receipt", rest.receipt, UPLOAD_OR_ACCESS),
     Route("DELETE", f"{_UPLOAD}/files/{{file_id:[^/]+}}", rest.remove_file, UPLOAD),
@@ -76,12 +77,16 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/admin/uploads/{upload_id:[^/]+}/release", ops.release, ADMIN),
     Route("POST", "/admin/uploads/{upload_id:[^/]+}/retry", ops.retry, ADMIN),
     Route("POST", "/admin/uploads/{upload_id:[^/]+}/drop", ops.drop, ADMIN),
+    Route("GET", "/", pwa.shell, NOBODY_NEEDED),
+    Route("HEAD", "/", pwa.shell, NOBODY_NEEDED),
+    Route("GET", "/assets/{name}", pwa.asset, NOBODY_NEEDED),
+    Route("GET", "/icons/{name}", pwa.asset, NOBODY_NEEDED),
+    Route("GET", "/sw.js", pwa.asset, NOBODY_NEEDED),
+    Route("GET", "/manifest.webmanifest", pwa.asset, NOBODY_NEEDED),
 )
 
 #: Named in the contract, not built yet: refused by name.
 NOT_BUILT: tuple[tuple[str, str, str], ...] = (
-    ("GET", "/", "the app"),
-    ("GET", f"{_UPLOAD}/events", "server-sent events"),
     ("GET", "/metrics", "metrics"),
     ("GET", "/openapi.json", "the OpenAPI description"),
     ("GET", "/docs", "the API's documentation page"),

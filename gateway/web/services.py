@@ -83,6 +83,8 @@ class Services:
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
+#: When the signed token ends, unix seconds.
+EXPIRES_AT: web.RequestKey[float] = web.RequestKey("expires_at", float)
 RAW_TOKEN: web.RequestKey[str] = web.RequestKey("raw_token", str)
 
 
