@@ -79,7 +79,7 @@ class Room:
         upload_id = new_id()
         key, wrapped, kek_id = UploadKey.create(self.opened.ring, upload_id)
         now = self.clock.now()
-        meta = {"study_metadata": known.pop("study_metadata", {})}
+        meta = {name: known.pop(name, {}) for name in ("study_metadata", "expected")}
         spooled = [
             self._spool(key, one if isinstance(one, bytes) else one.content, number)
             for number, one in enumerate(content)

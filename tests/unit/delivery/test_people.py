@@ -48,6 +48,17 @@ async def test_a_declared_birth_date_that_the_files_contradict_holds(it: Room):
     assert await held_codes(it, upload_id) == ["birth_date_mismatch"]
 
 
+@pytest.mark.parametrize("rule", ["hold", "warn", "reject"])
+async def test_files_of_another_patient_than_the_code_was_made_for_are_held_whatever_the_rule(
+    tmp_path: Path, rule: str
+):
+    async with room(tmp_path, settings={"study_mismatch": rule}) as it:
+        upload_id = await it.submit(toys(2), expected={"patient_id": "P9"})
+        await it.run()
+        assert await held_codes(it, upload_id) == ["patient_id_mismatch"]
+        assert it.pacs.sent == []
+
+
 async def test_a_patient_id_that_is_somebody_elses_in_the_pacs_holds(it: Room):
     it.pacs.people = [PatientRecord("P1", "ROE^RICHARD", "19550505")]
     upload_id = await it.submit(toys(2))
@@ -163,7 +174,7 @@ async def test_a_cancellation_in_the_middle_of_a_transfer_stops_it_and_says_what
         it.pacs.on_instance = on_instance
         upload_id = await it.submit(toys(20))
         working = asyncio.create_task(it.run())
-        await reached.wait()
+        await asyncio.wait_for(reached.wait(), 20)
         await cancel(it, upload_id)
         await working
 
@@ -189,7 +200,7 @@ async def test_an_answer_that_comes_after_the_cancellation_gets_its_receipt(tmp_
         it.pacs.deliver = _deaf(it.pacs.deliver)  # type: ignore[method-assign] # it sends to the end
         upload_id = await it.submit(toys(2))
         working = asyncio.create_task(it.run())
-        await reached.wait()
+        await asyncio.wait_for(reached.wait(), 20)
         await cancel(it, upload_id)
         assert [one["code"] for one in await it.warnings(upload_id)] == ["partial_left_in_pacs"]
         assert (await it.upload(upload_id)).receipt_id is None
