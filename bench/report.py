@@ -42,9 +42,9 @@ class Comparison:
         return {name: statistics.median(run[name] for run in runs) for name in runs[-1]}
 
     def table(self) -> str:
-        """Markdown. A cell is the median; behind the first figure its lowest and highest run."""
+        """Markdown. A cell is the median; behind the first figure its lowest and highest run, and its ratio."""
         rate = self.columns[0]
-        rows = [["", *(column.heading for column in self.columns), f"{rate.heading} to {self.baseline}"]]
+        rows = [["", *(column.heading for column in self.columns), f"{rate.heading}: times {self.baseline}"]]
         rows.append(["---", *("---:" for _ in rows[0][1:])])
         base = self.medians(self.baseline).get(self.ratio_of)
         for server in self.runs:

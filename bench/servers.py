@@ -42,7 +42,7 @@ class Process:
         self.folder = folder
         self._log = folder / "log"
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=REPOSITORY)
         self.tree = Tree(self._process.pid)
         self.url = self._told(told) if told else ""
 
@@ -120,7 +120,6 @@ class Gateway:
         added = subprocess.run(user, input=password + "\n", capture_output=True, text=True, check=False, cwd=REPOSITORY)
         if added.returncode:
             raise Missing(f"the account could not be made:\n{added.stderr[-2000:]}")
-        os.chdir(REPOSITORY)
         self._process = Process(folder, [*command, "serve", "-c", str(config)], told="listening on")
         self.tree = self._process.tree
         self._connection = Connection(self._process.url, payload)
