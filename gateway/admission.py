@@ -62,16 +62,19 @@ def check_size(wish: Wish, limits: Limits) -> None:
 
 
 def open_upload(
-    tx: Transaction, ring: KeyRing, wish: Wish, limits: Limits, timing: Timing, now: float, upload_id: str | None = None
+    tx: Transaction, ring: KeyRing, wish: Wish, limits: Limits, timing: Timing, now: float, room_bytes: int
 ) -> UploadRow:
     """Write a new upload and set its room aside.
 
+    :param room_bytes: of the medium, what uploads may still fill; part of it is promised to those that are under way.
     :raises SpoolFull: there is no room; nothing was written.
     """
     reserved_bytes = sealed_size(wish.total_size_bytes) + wish.total_files * HEADER_SIZE
     if tx.uploads.reserved_bytes() + reserved_bytes > limits.spool_max_bytes * ADMIT_SHARE:
         raise SpoolFull("the spool has no room for an upload of this size")
-    upload_id = upload_id or new_id()
+    if tx.uploads.awaited_bytes() + reserved_bytes > room_bytes:
+        raise SpoolFull("the spool's disk has no room for an upload of this size")
+    upload_id = new_id()
     key, wrapped, kek_id = UploadKey.create(ring, upload_id, kek_id=active_kek(tx, ring))
     row = UploadRow(
         upload_id=upload_id,

@@ -26,7 +26,7 @@ from gateway.completion import (
     may_complete,
     touched,
 )
-from gateway.errors import NotBuilt, NotFound, SpoolFull, Unauthorized, Unprocessable
+from gateway.errors import NotBuilt, NotFound, Unauthorized, Unprocessable
 from gateway.ledger.base import PURGE, Transaction
 from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, UploadRow
 from gateway.principal import Principal, visible
@@ -42,9 +42,6 @@ from gateway.protocol.lifecycle import (
 from gateway.protocol.rest import Complete, Init, Skipped
 from gateway.records import Records
 from gateway.rooms import Rooms, upload_key
-
-#: Bytes of the medium that no reservation may take: purge and ledger must be able to write.
-RESERVE_BYTES = 64 << 20
 
 #: What is written as the end of an Idempotency-Key: it lives as long as its upload, whose row takes it along.
 _WITH_ITS_UPLOAD_S = 10 * 366 * 86400.0
@@ -136,12 +133,17 @@ class Submissions:
             meta=wish.meta() | ({"expected": dict(ticket.expected)} if ticket is not None else {}),
         )
         check_size(asked, rooms.limits)
-        if await rooms.intake.threads.run(rooms.spool.free_bytes) < asked.total_size_bytes + RESERVE_BYTES:
-            raise SpoolFull("the spool's disk has no room for an upload of this size")
-        return await rooms.ledger.write(lambda tx: self._open(tx, who, asked, idempotency_key, ticket))
+        room_bytes = await rooms.intake.threads.run(rooms.spool.room_bytes)
+        return await rooms.ledger.write(lambda tx: self._open(tx, who, asked, idempotency_key, ticket, room_bytes))
 
     def _open(
-        self, tx: Transaction, who: Principal, asked: Wish, idempotency_key: str | None, ticket: Ticket | None
+        self,
+        tx: Transaction,
+        who: Principal,
+        asked: Wish,
+        idempotency_key: str | None,
+        ticket: Ticket | None,
+        room_bytes: int,
     ) -> Opened:
         principal = who.account_id if ticket is None else ticket.principal
         rooms, now = self._rooms, self._rooms.clock.now()
@@ -159,7 +161,7 @@ class Submissions:
                 return self._issued(tx, upload, now)
         upload = ticket.admit(tx) if ticket is not None else None
         if upload is None:
-            upload = open_upload(tx, rooms.ring, asked, rooms.limits, rooms.timing, now)
+            upload = open_upload(tx, rooms.ring, asked, rooms.limits, rooms.timing, now, room_bytes)
         if ticket is not None:
             ticket.redeemed(tx, upload, now)
         if idempotency_key is not None:

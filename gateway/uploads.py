@@ -82,9 +82,10 @@ class Uploads:
         """
         rooms = self._rooms
         check_size(wish, rooms.limits)
+        room_bytes = await rooms.intake.threads.run(rooms.spool.room_bytes)
 
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
-            upload = admit(tx, rooms.ring, wish, rooms.limits, rooms.timing, rooms.clock.now())
+            upload = admit(tx, rooms.ring, wish, rooms.limits, rooms.timing, rooms.clock.now(), room_bytes)
             return self._insert(tx, upload, file)
 
         return self._created(*await rooms.ledger.write(act))

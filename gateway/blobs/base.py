@@ -67,3 +67,6 @@ class BlobStore(Protocol):
 
     def free_bytes(self) -> int:
         """Room left in the medium."""
+
+    def medium_bytes(self) -> int:
+        """Size of the medium, taken and free."""

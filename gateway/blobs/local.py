@@ -71,6 +71,10 @@ class LocalBlobs:
         facts = os.statvfs(self._root)
         return facts.f_bavail * facts.f_frsize
 
+    def medium_bytes(self) -> int:
+        facts = os.statvfs(self._root)
+        return facts.f_blocks * facts.f_frsize
+
     def _path(self, name: str) -> Path:
         if _NAME.fullmatch(name) is None:
             raise ValueError("a blob's name is 32 hex digits")

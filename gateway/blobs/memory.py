@@ -78,6 +78,9 @@ class MemoryBlobs:
         with self._lock:
             return self._free_bytes()
 
+    def medium_bytes(self) -> int:
+        return _UNBOUNDED_BYTES if self.capacity_bytes is None else self.capacity_bytes
+
     def after_power_cut(self, *, keep_unsynced_bytes: int = 0) -> MemoryBlobs:
         """A store with what a power cut at this moment would leave; this one goes on as it was.
 

@@ -55,6 +55,9 @@ class Uploads(Protocol):
     def shift_deadlines(self, shift_s: float, not_before: float) -> int:
         """Move `expires_at` of every unfinished upload; none ends before `not_before`. Returns how many."""
 
+    def awaited_bytes(self) -> int:
+        """Bytes reserved by uploads that still receive, less those that came, from a counter."""
+
     def reserved_bytes(self) -> int:
         """Sum over all uploads that aren't erased; kept as a counter, not summed."""
 
@@ -144,6 +147,9 @@ class Tokens(Protocol):
 
     def spend_kin(self, row: RefreshTokenRow) -> None:
         """`row` is being used: its parent and its siblings are spent from now on."""
+
+    def family_lives(self, family_id: str) -> bool:
+        """Whether it has a token still."""
 
     def revoke_family(self, family_id: str) -> None: ...
     def revoke_upload(self, upload_id: str) -> None: ...

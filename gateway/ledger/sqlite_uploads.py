@@ -88,10 +88,16 @@ class SqliteUploads:
             (float(shift_s), float(not_before)),
         ).rowcount
 
+    def awaited_bytes(self) -> int:
+        """Bytes reserved by uploads that still receive, less those that came, from a counter."""
+        return self._counter("awaited_bytes")
+
     def reserved_bytes(self) -> int:
         """Sum over all uploads that aren't erased, from a counter."""
-        found = self._db.execute("SELECT value FROM counters WHERE name = 'reserved_bytes'").fetchone()
-        return int(found[0])
+        return self._counter("reserved_bytes")
+
+    def _counter(self, name: str) -> int:
+        return int(self._db.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()[0])
 
     def delete(self, upload_id: str) -> None:
         """The record and everything that hangs on it; its keys and notes of delivery too, had they been left."""

@@ -48,6 +48,11 @@ __all__ = [
 ]
 
 
+#: Bytes of the medium that no upload may take; of a small one this part of it.
+RESERVE_BYTES = 64 << 20
+RESERVE_SHARE = 16
+
+
 class Spool:
     """Segments in a blob store. Every call is synchronous and may take its time: for worker threads."""
 
@@ -98,3 +103,9 @@ class Spool:
         """Room left in the medium. :raises Unavailable: the storage failed."""
         with storage_errors():
             return self._blobs.free_bytes()
+
+    def room_bytes(self) -> int:
+        """What uploads may fill of the room left in the medium. :raises Unavailable: the storage failed."""
+        with storage_errors():
+            reserve_bytes = min(RESERVE_BYTES, self._blobs.medium_bytes() // RESERVE_SHARE)
+            return max(self._blobs.free_bytes() - reserve_bytes, 0)

@@ -218,6 +218,29 @@ class TestUploads:
         page = await ledger.read(lambda tx: tx.uploads.page(states=(), after="", limit=10))
         assert [row.expires_at for row in page] == [100.0, 560.0, 10.0]
 
+    async def test_awaited_bytes_are_what_uploads_that_still_receive_have_reserved_and_not_got(
+        self, ledger: Ledger
+    ) -> None:
+        async def awaited() -> int:
+            return await ledger.read(lambda tx: tx.uploads.awaited_bytes())
+
+        row = upload_row(U, now=0.0, reserved_bytes=1000)
+        await ledger.write(lambda tx: tx.uploads.insert(row))
+        await ledger.write(lambda tx: tx.uploads.insert(upload_row(V, now=0.0, reserved_bytes=1 << 40)))
+        await ledger.write(lambda tx: tx.uploads.insert(upload_row(W, now=0.0, reserved_bytes=7, completed_at=1.0)))
+        assert await awaited() == 1000 + (1 << 40)
+        await ledger.write(lambda tx: tx.uploads.save(replace(row, received_bytes=400)))
+        assert await awaited() == 600 + (1 << 40)
+        await ledger.write(lambda tx: tx.uploads.save(replace(row, received_bytes=2000)))
+        assert await awaited() == 1 << 40
+        await ledger.write(lambda tx: tx.uploads.save(replace(row, finished_at=5.0)))
+        assert await awaited() == 1 << 40
+        await ledger.write(lambda tx: tx.uploads.save(row))
+        assert await awaited() == 1000 + (1 << 40)
+        for upload_id in (U, V, W):
+            await ledger.write(lambda tx, upload_id=upload_id: tx.uploads.delete(upload_id))
+        assert await awaited() == 0
+
     async def test_reserved_bytes_are_those_of_uploads_that_are_not_erased(self, ledger: Ledger) -> None:
         async def reserved() -> int:
             return await ledger.read(lambda tx: tx.uploads.reserved_bytes())

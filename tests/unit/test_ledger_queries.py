@@ -63,6 +63,7 @@ def everything(tx: Transaction) -> None:
     tx.uploads.page(states=dead, after="", limit=5)
     tx.uploads.shift_deadlines(1.0, 2.0)
     tx.uploads.reserved_bytes()
+    tx.uploads.awaited_bytes()
     tx.files.insert(file_row(F, U, client_mac=b"m", key_id=tx.keys.insert(b"file's")))
     tx.files.save(file_row(F, U, client_mac=b"m", length=3))
     tx.files.get(F)

@@ -43,7 +43,7 @@ CREATE TABLE counters (
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO counters VALUES ('reserved_bytes', 0);
+INSERT INTO counters VALUES ('reserved_bytes', 0), ('awaited_bytes', 0);
 
 CREATE TRIGGER uploads_reserve AFTER INSERT ON uploads WHEN NEW.erased_at IS NULL BEGIN
     UPDATE counters SET value = value + NEW.reserved_bytes WHERE name = 'reserved_bytes';
@@ -56,6 +56,22 @@ WHEN iif(OLD.erased_at IS NULL, OLD.reserved_bytes, 0) <> iif(NEW.erased_at IS N
 END;
 CREATE TRIGGER uploads_unreserve AFTER DELETE ON uploads WHEN OLD.erased_at IS NULL BEGIN
     UPDATE counters SET value = value - OLD.reserved_bytes WHERE name = 'reserved_bytes';
+END;
+
+-- What is still to come: reserved, less what came, of uploads that are neither completed nor over.
+CREATE TRIGGER uploads_await AFTER INSERT ON uploads WHEN NEW.completed_at IS NULL AND NEW.finished_at IS NULL BEGIN
+    UPDATE counters SET value = value + max(NEW.reserved_bytes - NEW.received_bytes, 0) WHERE name = 'awaited_bytes';
+END;
+CREATE TRIGGER uploads_re_await AFTER UPDATE OF reserved_bytes, received_bytes, completed_at, finished_at ON uploads
+WHEN iif(coalesce(OLD.completed_at, OLD.finished_at) IS NULL, max(OLD.reserved_bytes - OLD.received_bytes, 0), 0)
+  <> iif(coalesce(NEW.completed_at, NEW.finished_at) IS NULL, max(NEW.reserved_bytes - NEW.received_bytes, 0), 0) BEGIN
+    UPDATE counters SET value = value
+        - iif(coalesce(OLD.completed_at, OLD.finished_at) IS NULL, max(OLD.reserved_bytes - OLD.received_bytes, 0), 0)
+        + iif(coalesce(NEW.completed_at, NEW.finished_at) IS NULL, max(NEW.reserved_bytes - NEW.received_bytes, 0), 0)
+    WHERE name = 'awaited_bytes';
+END;
+CREATE TRIGGER uploads_unawait AFTER DELETE ON uploads WHEN OLD.completed_at IS NULL AND OLD.finished_at IS NULL BEGIN
+    UPDATE counters SET value = value - max(OLD.reserved_bytes - OLD.received_bytes, 0) WHERE name = 'awaited_bytes';
 END;
 
 CREATE TABLE files (
