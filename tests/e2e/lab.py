@@ -151,15 +151,18 @@ def metadata_header(values: Mapping[str, str]) -> str:
 
 
 def begin_patch(http_: Http, url: str, offset: int, length: int, first: bytes) -> socket.socket:
-    """A PATCH of `length` bytes of which only `first` were sent; the caller goes on, or breaks the line."""
+    """A PATCH of `length` bytes, being read by the gateway, of which only `first` were sent; the caller goes on, or
+    breaks the line.
+    """
     parts = urlsplit(url)
     line = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=http_.timeout_s)
     line.sendall(
         f"PATCH {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {http_.token}\r\n"
         f"Tus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\nContent-Type: {OCTETS}\r\n"
-        f"Content-Length: {length}\r\n\r\n".encode()
-        + first
+        f"Content-Length: {length}\r\nExpect: 100-continue\r\n\r\n".encode()
     )
+    assert line.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    line.sendall(first)
     return line
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.dicom_samples import instance, new_uid, study
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.root
 
 
 def test_other_content_under_a_known_uid_is_a_conflict_and_its_bytes_are_kept(own_lab: Lab, orthanc: Orthanc) -> None:
-    uids = {"sop_instance_uid": new_uid(), "study_instance_uid": new_uid(), "series_instance_uid": new_uid()}
+    uids: dict[str, Any] = {"sop_instance_uid": new_uid(), "study_instance_uid": new_uid(), "series_instance_uid": new_uid()}
     old, new = instance(**uids, pixel_data=b"\1" * 256), instance(**uids, pixel_data=b"\2" * 256)
     orthanc.request("POST", "/instances", old)
 
@@ -33,7 +35,7 @@ def test_other_content_under_a_known_uid_is_a_conflict_and_its_bytes_are_kept(ow
 def test_one_conflict_among_good_instances_is_partial_and_only_its_bytes_are_kept(
     own_lab: Lab, orthanc: Orthanc
 ) -> None:
-    same = {"study_instance_uid": new_uid(), "series_instance_uid": new_uid()}
+    same: dict[str, Any] = {"study_instance_uid": new_uid(), "series_instance_uid": new_uid()}
     files = study(4, **same)
     known = new_uid()
     old, new = (instance(**same, sop_instance_uid=known, pixel_data=pixel * 256) for pixel in (b"\1", b"\2"))
