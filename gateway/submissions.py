@@ -181,22 +181,27 @@ class Submissions:
 
         :raises Unauthorized, Forbidden, NotFound, Gone: see there.
         """
-        rooms, now = self._rooms, self._rooms.clock.now()
+        ledger, now = self._rooms.ledger, self._rooms.clock.now()
         if refresh_token is not None:
-            rotated = await tokens.refresh(rooms.ledger, refresh_token, now=now, check=tokens.for_upload(upload_id))
-            upload = await self._living(upload_id)
+            rotated = await tokens.refresh(ledger, refresh_token, now=now, check=tokens.for_upload(upload_id))
+            upload = await ledger.write(lambda tx: self._asked(tx, tx.uploads.get(upload_id), now))
             return Opened(upload, rotated.token)
 
         def act(tx: Transaction) -> Opened:
             upload = tx.uploads.get(upload_id)
-            found = visible(upload, who is not None and upload is not None and who.may_write(upload))
-            self._records.raise_if_dead(found)
-            if found.state in RECEIVING_STATES:
-                found = touched(found, now, rooms.timing)
-                tx.uploads.save(found)
-            return self._issued(tx, found, now)
+            visible(upload, who is not None and upload is not None and who.may_write(upload))
+            return self._issued(tx, self._asked(tx, upload, now), now)
 
-        return await rooms.ledger.write(act)
+        return await ledger.write(act)
+
+    def _asked(self, tx: Transaction, upload: UploadRow | None, now: float) -> UploadRow:
+        """The upload, whose client is alive. :raises NotFound, Gone: see there."""
+        found = visible(upload, allowed=True)
+        self._records.raise_if_dead(found)
+        if found.state in RECEIVING_STATES:
+            found = touched(found, now, self._rooms.timing)
+            tx.uploads.save(found)
+        return found
 
     async def _living(self, upload_id: str) -> UploadRow:
         upload = await self._rooms.ledger.read(lambda tx: tx.uploads.get(upload_id))
@@ -303,15 +308,14 @@ class Submissions:
                 await watch.changed(min(rest_s, 2.0))
 
     async def cancel(self, who: Principal, upload_id: str, reason: str) -> None:
-        """End an upload; its bytes can't be read any more. Cancelling twice is cancelling.
+        """End an upload; its bytes can't be read any more.
 
         :param reason: shown to the uploader; needed of an admin.
+        :raises Gone: it was dead before.
         :raises Conflict: it is delivered already.
         """
         rooms = self._rooms
-        upload = await self.see(who, upload_id, dead_too=True)
-        if upload.state in DEAD_STATES:
-            return
+        upload = await self.see(who, upload_id)
         by_other = not who.may_write(upload)
         if by_other and not reason:
             raise Unprocessable("say why, as `reason`", code="reason_required", field="reason")

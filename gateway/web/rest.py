@@ -36,27 +36,29 @@ _RETRY_AFTER_S = 2
 
 async def init(request: web.Request) -> web.StreamResponse:
     """`POST /upload/init`."""
-    wish = rest.read_init(await read_json(request))
+    here, wish = base_url(request), rest.read_init(await read_json(request))
     key = single(request.headers, "Idempotency-Key")
     if key is not None and not 0 < len(key) <= 256:
         raise Malformed("Idempotency-Key must have 1 to 256 characters", code="malformed_header")
     if RAW_TOKEN in request:
-        return _opened(request, await services(request).qr.init(request[RAW_TOKEN], wish, key), status=201)
-    who = principal(request)
-    await services(request).accounts.active(who.account_id)
-    return _opened(request, await services(request).submissions.init(who, wish, key), status=201)
+        opened = await services(request).qr.init(request[RAW_TOKEN], wish, key)
+    else:
+        who = principal(request)
+        await services(request).accounts.active(who.account_id)
+        opened = await services(request).submissions.init(who, wish, key)
+    return _opened(request, opened, here, status=201)
 
 
 async def renew(request: web.Request) -> web.StreamResponse:
     """`POST /upload/{upload_id}/token`."""
-    who = request.get(PRINCIPAL)
+    here, who = base_url(request), request.get(PRINCIPAL)
     if who is not None:
         await services(request).accounts.active(who.account_id)
     opened = await services(request).submissions.renew(who, _upload_id(request), request.get(RAW_TOKEN))
-    return _opened(request, opened, status=200)
+    return _opened(request, opened, here, status=200)
 
 
-def _opened(request: web.Request, opened: Opened, *, status: int) -> web.StreamResponse:
+def _opened(request: web.Request, opened: Opened, here: str, *, status: int) -> web.StreamResponse:
     upload = opened.upload
     minted = services(request).mint.upload(upload.upload_id, upload.owner_id)
     answer = {
@@ -67,7 +69,7 @@ def _opened(request: web.Request, opened: Opened, *, status: int) -> web.StreamR
         "chunk_size": upload.chunk_size,
         "endpoint_id": upload.endpoint_id,
         "expires_at": rfc3339(upload.expires_at),
-        "tus_url": f"{base_url(request)}/files/",
+        "tus_url": f"{here}/files/",
     }
     return web.json_response(answer, status=status)
 
@@ -152,7 +154,7 @@ async def _in_time(reading: Awaitable[T]) -> T:
 
 async def complete(request: web.Request) -> web.StreamResponse:
     """`POST /upload/{upload_id}/complete`; waits as `Prefer: wait=N` says (RFC 7240)."""
-    wish = rest.read_complete(await read_json(request, default={}))
+    here, wish = base_url(request), rest.read_complete(await read_json(request, default={}))
     submissions, records = services(request).submissions, services(request).records
     preferred_s = rest.prefer_wait(request.headers.getall("Prefer", []))
     wait_s = rest.DEFAULT_WAIT_S if preferred_s is None else preferred_s
@@ -162,7 +164,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
     if upload.state in FINISHED_STATES:
         return web.json_response(records.result(upload), headers=headers)
     headers |= {
-        "Location": f"{base_url(request)}/upload/{upload.upload_id}/status",
+        "Location": f"{here}/upload/{upload.upload_id}/status",
         "Retry-After": str(_RETRY_AFTER_S),
     }
     answer = await submissions.status(upload)

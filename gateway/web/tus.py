@@ -30,7 +30,7 @@ async def options(request: web.Request) -> web.StreamResponse:
 async def create(request: web.Request) -> web.StreamResponse:
     """POST: a new file, with its first bytes if they come along."""
     _speaks_tus(request)
-    body = StreamBody(request)
+    here, body = base_url(request), StreamBody(request)
     # Some clients send the Content-Type of a body that they don't have.
     wish = tus.read_creation(request.headers, _media_type(request) if body.size != 0 else None)
     if wish.with_body and body.size is not None and body.size > wish.length:
@@ -40,7 +40,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     if wish.with_body and created.file.offset == 0 and created.file.whole_at is None:
         async with obituary(request, created.upload.upload_id):
             seen = await services(request).uploads.append_first(created, body)
-    location = f"{base_url(request)}/files/{created.file.file_id}"
+    location = f"{here}/files/{created.file.file_id}"
     return web.Response(status=201, headers={"Location": location} | _offset_headers(seen))
 
 

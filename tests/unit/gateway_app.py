@@ -65,6 +65,7 @@ chunk_size = {CHUNK}
 max_file_size = "64MiB"
 max_upload_size = "128MiB"
 max_files = 500
+{{uploads}}
 [tokens]
 secret = "{SECRET}"
 [audit]
@@ -179,7 +180,8 @@ class Gate:
         await self.listener._runner.cleanup()
 
     def _config_file(self) -> Path:
-        text = _CONFIG.format(folder=self.folder, spool_max_bytes=self.options.get("spool_max_bytes", 1 << 40))
+        options = {"spool_max_bytes": 1 << 40, "uploads": "", **self.options}
+        text = _CONFIG.format(folder=self.folder, **{name: options[name] for name in ("spool_max_bytes", "uploads")})
         path = self.folder / "relaypacs.toml"
         path.write_text(text + self.options.get("toml", ""), encoding="utf-8")
         return path
@@ -380,9 +382,13 @@ class Gate:
                 return
             self.clock.advance(max(0.0, due_at - self.clock.now()) + 0.001)
 
-    async def purge(self) -> None:
-        """What the retention timer does."""
-        await open_retention(self.base, self.rooms).run_once()
+    async def purge(self, *, for_s: float = 0.0) -> None:
+        """What the retention timer does, every few minutes of the clock's time: a longer gap would be an outage."""
+        retention, until = open_retention(self.base, self.rooms), self.clock.now() + for_s
+        await retention.run_once()
+        while self.clock.now() < until:
+            self.clock.advance(min(290.0, until - self.clock.now()))
+            await retention.run_once()
 
     async def count(self, table: str) -> int:
         """Rows of a table."""
@@ -461,7 +467,7 @@ def sha256_field(content: bytes) -> str:
 async def gateway_app(folder: Path, **options: Any) -> AsyncIterator[Gate]:
     """A gateway over `folder`.
 
-    :param options: `toml`: more lines of the configuration; `blobs`: a store instead of one in memory; `services`:
+    :param options: `toml`, `uploads`: more lines of the configuration, of its table [uploads]; `blobs`: a store instead of one in memory; `services`:
         fields of `Services`; `spool_max_bytes`; `login_limits`.
     """
     clock = ManualClock()
