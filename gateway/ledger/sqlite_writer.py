@@ -1,7 +1,7 @@
 """The one thread that writes: many acts, one transaction, one fsync.
 
-What is queued while a commit runs becomes the next transaction. Each act has a savepoint of its own, so that one that
-raises is undone alone. Nothing is acknowledged before COMMIT has returned (WAL, synchronous=FULL: after its fsync).
+What is queued while a commit runs becomes the next transaction. An act that raises is undone alone; for that, acts that
+shared a transaction with it may be done once more. Nothing is acknowledged before COMMIT has returned (WAL, synchronous=FULL: after its fsync).
 """
 
 from __future__ import annotations
@@ -107,43 +107,55 @@ class Writer:
         return acts, None
 
     def _commit(self, acts: list[Act]) -> None:
+        """All acts in one transaction. One that raises is undone alone: then all are done again, each in a savepoint,
+        for savepoints cost as much as a statement each, and acts that raise are few.
+        """
+        if not self._try(acts, alone=False) and not self._try(acts, alone=True):
+            for act in acts:  # SQLite undid the whole: each for itself, so that only the one that is too much fails
+                self._try([act], alone=False)
+
+    def _try(self, acts: list[Act], *, alone: bool) -> bool:
+        """Do and commit `acts`, or settle that none was done. False: to be tried again, another way.
+
+        :param alone: each has a savepoint of its own, so that one that raises is undone alone.
+        """
         db = self._db
         try:
             patiently(lambda: db.execute("BEGIN IMMEDIATE"))
             for act in acts:
-                self._perform(act)
+                act.result, act.error, act.woken = None, None, set()
+                self._perform(act, alone=alone)
             db.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 # the thread's edge: it must live on, and callers must hear of it
             if db.in_transaction:
                 with suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
             if isinstance(error, _Undone) and len(acts) > 1:
-                for act in acts:  # one was too much: each for itself, so that only that one fails
-                    act.result, act.error = None, None
-                    self._commit([act])
-                return
+                return False
             for act in acts:
-                act.error = meaning(error.__cause__ if isinstance(error, _Undone) and error.__cause__ else error)
-                act.woken = set()
+                act.result, act.woken = None, set()
+                act.error = _told(error.__cause__ if isinstance(error, _Undone) and error.__cause__ else error)
+        return True
 
-    def _perform(self, act: Act) -> None:
+    def _perform(self, act: Act, *, alone: bool) -> None:
+        """:raises _Undone: the act raised and can't be undone alone, or SQLite undid the whole transaction."""
         db = self._db
-        db.execute("SAVEPOINT act")
+        if alone:
+            db.execute("SAVEPOINT act")
         try:
             act.result = act.call(self.transaction)
         except BaseException as error:  # the thread's edge: whatever it is, it is the caller's
             self.transaction.take_woken()
-            if not db.in_transaction:
+            if not alone or not db.in_transaction:
                 raise _Undone from error
             db.execute("ROLLBACK TO act")
-            act.error = (
-                RuntimeError("an act ended in StopIteration") if isinstance(error, StopIteration) else meaning(error)
-            )
+            act.error = _told(error)
         else:
             act.woken = self.transaction.take_woken()
             if not db.in_transaction:
                 raise _Undone from sqlite3.OperationalError("the transaction is gone")
-        db.execute("RELEASE act")
+        if alone:
+            db.execute("RELEASE act")
 
     def _do(self, chore: Chore) -> None:
         result, failed = None, None
@@ -188,6 +200,11 @@ def checkpoint(db: sqlite3.Connection, mode: str) -> bool:
     finally:
         db.execute("PRAGMA busy_timeout = 0")
     return not busy
+
+
+def _told(error: BaseException) -> BaseException:
+    """An act's error as its caller gets it. (A future takes no StopIteration.)"""
+    return RuntimeError("an act ended in StopIteration") if isinstance(error, StopIteration) else meaning(error)
 
 
 def _resolve(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

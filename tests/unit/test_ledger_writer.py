@@ -1,0 +1,76 @@
+"""Acts that share a transaction: what becomes of the others when one of them raises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import Conflict
+from gateway.ledger.base import Transaction
+from gateway.ledger.sqlite import SqliteLedger
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncIterator[SqliteLedger]:
+    opened = await SqliteLedger.open(tmp_path / "relaypacs.db", audit_key=b"k" * 32)
+    yield opened
+    await opened.close()
+
+
+def add(tx: Transaction, name: str) -> str:
+    tx.settings.put(name, f"{tx.settings.get(name) or ''}x")
+    tx.audit.append("setting.changed", at=1.0, actor="test", detail={"name": name})
+    tx.wake(name)
+    return name
+
+
+def refuse(tx: Transaction, name: str) -> str:
+    add(tx, name)
+    raise Conflict("not this one")
+
+
+async def together(ledger: SqliteLedger, count: int, refused: set[int]) -> list[str | BaseException]:
+    """So many acts at once, those of `refused` raise after they wrote."""
+    return await asyncio.gather(
+        *(
+            ledger.write(lambda tx, n=n: (refuse if n in refused else add)(tx, str(n)))  # type: ignore[misc] # bound now
+            for n in range(count)
+        ),
+        return_exceptions=True,
+    )
+
+
+@pytest.mark.parametrize("refused", [set(), {0}, {7}, {19}, {3, 4, 11}, set(range(20))])
+async def test_those_that_raise_leave_nothing_and_the_others_are_done_once(
+    ledger: SqliteLedger, refused: set[int]
+) -> None:
+    results = await together(ledger, 20, refused)
+    for number, result in enumerate(results):
+        if number in refused:
+            assert isinstance(result, Conflict)
+        else:
+            assert result == str(number)
+    values = await ledger.read(lambda tx: [tx.settings.get(str(n)) for n in range(20)])
+    assert values == [None if n in refused else "x" for n in range(20)]
+    events = await ledger.read(lambda tx: tx.audit.after(0, 100))
+    assert [row.number for row in events] == list(range(1, 21 - len(refused)))
+    assert {row.detail for row in events}.isdisjoint(f'{{"name":"{n}"}}' for n in refused)
+
+
+async def test_only_what_was_committed_wakes_anybody(ledger: SqliteLedger) -> None:
+    with ledger.watch("1") as kept, ledger.watch("2") as undone:
+        await together(ledger, 4, {2})
+        assert await kept.changed(1.0)
+        assert not await undone.changed(0.05)
+
+
+async def test_an_act_that_ends_in_stop_iteration_reaches_its_caller_as_an_error(ledger: SqliteLedger) -> None:
+    def ended(_tx: Transaction) -> str:
+        return next(iter(()))
+
+    with pytest.raises(RuntimeError):
+        await ledger.write(ended)
+    assert await ledger.write(lambda tx: add(tx, "after")) == "after"
