@@ -50,6 +50,7 @@ from gateway.wiring_upkeep import (
     last_words,
     open_administration,
     open_export,
+    open_foreign_accounts,
     open_retention,
     timers,
 )
@@ -245,7 +246,7 @@ def _workers(base: Base, submissions: Submissions, delivery: Delivery) -> Worker
         return Done() if again_at is None else Again(again_at, "account_disabled", counts=False)
 
     handlers: dict[JobKind, Handler] = {**delivery.handlers(), JobKind.COMPLETE: autocomplete}
-    concurrency = {JobKind.CHECK: base.config.validation.workers, JobKind.DELIVER: 8}
+    concurrency = {**delivery.concurrency(), JobKind.COMPLETE: 4}
     backoff = Backoff(base.config.delivery.retry_base_s)
     return Workers(base.ledger, handlers, base.clock, concurrency=concurrency, backoff=backoff)
 
@@ -290,7 +291,7 @@ def open_qr(base: Base, submissions: Submissions | None = None) -> QrSessions:
 def _services(base: Base, rooms: Rooms, delivery: Delivery, accounts: Accounts | None = None) -> Services:
     config = base.config
     records = Records(base.keys.records)
-    submissions = _submissions(base, rooms, delivery.cancelled)
+    submissions, former = _submissions(base, rooms, delivery.cancelled), config.tokens.previous_secret
     return Services(
         clock=base.clock,
         ledger=base.ledger,
@@ -299,7 +300,9 @@ def _services(base: Base, rooms: Rooms, delivery: Delivery, accounts: Accounts |
             base.clock,
             access_ttl_s=config.tokens.access_ttl_s,
             upload_ttl_s=config.tokens.upload_ttl_s,
+            former_secret=former.reveal().encode() if former is not None else None,
         ),
+        oidc=open_foreign_accounts(base),
         accounts=accounts or Accounts(base.ledger, base.keys, base.clock),
         uploads=Uploads(rooms),
         chunks=Chunks(rooms),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from gateway.ledger.rows import AccountRow, Dialect, FileRow, JobKind, JobRow, RefreshTokenRow, RunRow, UploadRow
+from gateway.ledger.rows import AccountRow, Dialect, FileRow, JobKind, JobRow, QrRow, RefreshTokenRow, RunRow, UploadRow
 from gateway.protocol.lifecycle import FileState, UploadState
 
 
@@ -136,3 +136,9 @@ def token_row(token_hash: bytes, **known: Any) -> RefreshTokenRow:
         ),
         **known,
     )
+
+
+def qr_row(qr_id: str, **known: Any) -> QrRow:
+    """A QR code that nobody has used."""
+    row = QrRow(qr_id, qr_id.encode(), "a", "main", None, None, b"sealed", None, 1.0, 2.0, None, None, None)
+    return replace(row, **known)

@@ -120,7 +120,6 @@ def test_an_account_lives_its_life_beside_a_running_gateway(relaypacs, url):
         (("user", "add", "bob", "--role", "admin"), "", "--password-stdin"),
         (("user", "disable", "nobody"), "", "no account of that name"),
         (("user", "list", "-c", "/nowhere.toml"), "", "/nowhere.toml"),
-        (("keys", "rotate"), "", "isn't built yet"),
     ],
 )
 def test_what_can_not_be_done_is_one_line_on_stderr(relaypacs, words, stdin, said):

@@ -130,7 +130,8 @@ class TestCommits:
 
         for _ in range(30):
             await ledger.write(act)
-        assert path.with_name("relaypacs.db-wal").stat().st_size < 1 << 20
+        # Between two checkpoints it holds the pages of two acts; without any, of thirty: about 12 MB.
+        assert path.with_name("relaypacs.db-wal").stat().st_size < 3 << 20
 
     async def test_an_event_before_the_trail_has_its_key_is_refused(self, path: Path) -> None:
         ledger = await SqliteLedger.open(path)
