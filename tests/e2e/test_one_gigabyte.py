@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -104,7 +107,7 @@ class Memory:
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
-    def __enter__(self) -> Memory:
+    def __enter__(self) -> Self:
         self.idle_kib = sum(map(resident_kib, family(self.pid)))
         for pid in family(self.pid):
             Path(f"/proc/{pid}/clear_refs").write_text("5")  # VmHWM begins anew
@@ -176,3 +179,32 @@ def stored_digest(orthanc: Orthanc, orthanc_id: str) -> str:
     uuid = attachment["Uuid"]
     with (orthanc.folder / "db" / uuid[:2] / uuid[2:4] / uuid).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+HOARDER = """
+import subprocess, sys
+input()
+child = [sys.executable, "-c", "held = bytearray(b'x') * (150 << 20); print(len(held), flush=True); input()"]
+done = subprocess.Popen(child, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+done.stdout.readline()
+mine = bytearray(b'x') * (100 << 20)
+del mine
+print("ready", flush=True)
+input()
+done.communicate(b"\\n")
+"""
+
+
+def test_control_memory_of_a_process_and_its_child_is_seen_even_if_it_was_given_back() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOARDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with Memory(process.pid) as memory:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "ready\n"
+        grown_kib = memory.grown_kib()
+        process.stdin.write("\n")
+    assert 250 << 10 <= grown_kib < 400 << 10
