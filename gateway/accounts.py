@@ -18,12 +18,18 @@ from enum import StrEnum
 from gateway.clock import Clock
 from gateway.errors import Conflict, NotFound, TooMany, Unauthorized, Unprocessable
 from gateway.ledger.base import Ledger, Transaction
-from gateway.ledger.rows import AccountRow
+from gateway.ledger.rows import AccountRow, RefreshTokenRow
 from gateway.passwords import Hashing, Passwords, acceptable
 from gateway.spool.keys import ServiceKeys
 from gateway.throttle import LoginGuard, LoginLimits
+from gateway.tokens import new_session
 
 MAX_NAME_CHARS = 128
+#: What another process has ended, this one notices within so long.
+REMEMBERED_FOR_S = 1.0
+REMEMBERED = 10_000
+#: Names of accounts that an OIDC issuer vouches for begin with it; no local account's does.
+FOREIGN = "oidc:"
 
 
 class Role(StrEnum):
@@ -71,6 +77,8 @@ class Accounts:
         self._passwords = Passwords(hashing or Hashing())
         self._guard = LoginGuard(limits or LoginLimits(), clock)
         self.refused: Counter[str] = Counter()
+        self._welcome: dict[tuple[str, str], float] = {}  # bearers that were looked up -> until when that holds
+        self._ended = 0
 
     async def add(self, name: str, role: str, password: str, *, actor: str = "cli") -> AccountRow:
         """A new account.
@@ -84,7 +92,7 @@ class Accounts:
         row = AccountRow(
             account_id=account_id,
             name_mac=self._name_mac(name),
-            name_sealed=self._keys.records.seal(name.encode(), context=_name_context(account_id)),
+            name_sealed=self._keys.records.seal(name.encode(), context=name_context(account_id)),
             role=role,
             password_hash=password_hash,
             disabled_at=None,
@@ -159,12 +167,75 @@ class Accounts:
             raise Unauthorized("the account is not active")
         return row
 
+    async def check_bearer(self, account_id: str, session_id: str = "") -> None:
+        """Is the bearer of a good token still welcome? Asked at each request, and remembered for a second.
+
+        :param session_id: of an access token that came with a session; it ends with that.
+        :raises Unauthorized: the account is disabled or gone, or the session was ended.
+        """
+        who, now = (account_id, session_id), self._clock.monotonic()
+        if now < self._welcome.get(who, 0.0):
+            return
+        ended = self._ended
+        row, lives = await self._ledger.read(
+            lambda tx: (tx.accounts.get(account_id), not session_id or tx.tokens.family_lives(session_id))
+        )
+        if row is None or row.disabled_at is not None:
+            raise Unauthorized("the account is not active")
+        if not lives:
+            raise Unauthorized("this session was ended: log in again")
+        if len(self._welcome) >= REMEMBERED:
+            self._welcome.clear()
+        if ended == self._ended:
+            self._welcome[who] = now + REMEMBERED_FOR_S
+
+    def forget_bearers(self) -> None:
+        """Something was ended: ask the ledger about everybody again."""
+        self._welcome.clear()
+        self._ended += 1
+
+    async def service_session(self, name: str, ttl_s: float, *, actor: str = "cli") -> tuple[AccountRow, str]:
+        """The account of that name, and a session for a service token of it. :raises NotFound: none that is active."""
+        mac, now = self._name_mac(unicodedata.normalize("NFC", name)), self._clock.now()
+
+        def act(tx: Transaction) -> tuple[AccountRow, str]:
+            row = tx.accounts.by_name(mac)
+            if row is None or row.disabled_at is not None:
+                raise NotFound("there is no active account of that name")
+            session_id = new_session()
+            # Its hash is of nothing: the row renews nothing, it is only there or not.
+            token = RefreshTokenRow(
+                secrets.token_bytes(32),
+                session_id,
+                None,
+                row.account_id,
+                None,
+                spent=False,
+                issued_at=now,
+                expires_at=now + ttl_s,
+            )
+            tx.tokens.insert(token)
+            detail = {"account_id": row.account_id, "kind": "service", "ttl_s": round(ttl_s)}
+            tx.audit.append("token.issued", at=now, actor=actor, detail=detail)
+            return row, session_id
+
+        return await self._ledger.write(act)
+
+    async def revoke_tokens(self, name: str, *, actor: str = "cli") -> None:
+        """End every session of it, service tokens too. :raises NotFound: no such account."""
+
+        def change(tx: Transaction, row: AccountRow, _now: float) -> AccountRow:
+            tx.tokens.revoke_account(row.account_id)
+            return row
+
+        await self._change(name, "token.revoked", actor, change)
+
     async def _proven(self, mac: bytes, password: str, address: str) -> AccountRow:
         self._guard.check(mac, address)
         async with self._passwords.turn():
             self._guard.check(mac, address)  # others may have failed while this one waited
             row = await self._ledger.read(lambda tx: tx.accounts.by_name(mac))
-            fits = await self._passwords.fits(None if row is None else row.password_hash, password)
+            fits = await self._passwords.fits(None if row is None else row.password_hash or None, password)
             if row is None or not fits or row.disabled_at is not None:
                 self._guard.failed(mac, address)
                 raise _bad_credentials()
@@ -201,9 +272,10 @@ class Accounts:
                 tx.audit.append(event, at=now, actor=actor, detail={"account_id": row.account_id})
 
         await self._ledger.write(act)
+        self.forget_bearers()
 
     def _shown(self, row: AccountRow) -> Account:
-        name = self._keys.records.open(row.name_sealed, context=_name_context(row.account_id)).decode()
+        name = self._keys.records.open(row.name_sealed, context=name_context(row.account_id)).decode()
         return Account(row.account_id, name, Role(row.role), row.disabled_at, row.created_at)
 
     def _name_mac(self, name: str) -> bytes:
@@ -218,6 +290,8 @@ def _checked_name(name: str) -> str:
             code="invalid_field",
             field="name",
         )
+    if name.startswith(FOREIGN):
+        raise Unprocessable(f"a local account's name doesn't begin with {FOREIGN}", code="invalid_field", field="name")
     return name
 
 
@@ -228,7 +302,8 @@ def _checked_role(role: str) -> Role:
         raise Unprocessable(f"a role is one of {', '.join(Role)}", code="invalid_field", field="role") from None
 
 
-def _name_context(account_id: str) -> str:
+def name_context(account_id: str) -> str:
+    """What a sealed name belongs to."""
     return f"accounts|name|{account_id}"
 
 

@@ -4,7 +4,7 @@ Promises: one algorithm and one key per kind, fixed by us and never by the token
 bad one only after its signature has held; a lost answer never locks a client out; a refresh token that two parties
 use ends its whole family. Knows nothing of HTTP, of passwords and of what an upload is.
 
-Signed tokens are JWTs (RFC 7519) with HS256 (RFC 7518 3.2). Refresh tokens are 256 random bits; only their SHA-256
+Signed tokens are JWTs (RFC 7519) with HS256 (RFC 7518 3.2); `kid` names the key, so that `tokens.secret` can change. Refresh tokens are 256 random bits; only their SHA-256
 is kept.
 """
 
@@ -29,6 +29,8 @@ ALGORITHM = "HS256"
 ISSUER = "relaypacs"
 ACCESS_TYPE = "relaypacs-access"
 UPLOAD_TYPE = "relaypacs-upload"
+SERVICE_TYPE = "relaypacs-service"
+KINDS = (ACCESS_TYPE, UPLOAD_TYPE, SERVICE_TYPE)
 #: Longer ones are refused unread; ours have about 400 bytes.
 MAX_TOKEN_CHARS = 4096
 #: Refresh tokens begin with it, so that one in the wrong place is told from rubbish without a look-up.
@@ -52,12 +54,16 @@ class Minted:
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
-    """What an access token says: who, and in which role."""
+    """What an access token says: who, and in which role.
+
+    :ivar session_id: family of refresh tokens that it came with, or a service token's own; it ends with that.
+    """
 
     account_id: str
     role: str
     token_id: str
     expires_at: float
+    session_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,44 +82,63 @@ class TokenMint:
     :param secret: `tokens.secret`; each kind gets a key of its own from it (HKDF, RFC 5869).
     :param access_ttl_s: life of an access token, seconds.
     :param upload_ttl_s: life of an upload token, seconds.
+    :param former_secret: `tokens.previous_secret`: what it signed is still read.
     :raises ConfigError: the secret is too short.
     """
 
-    def __init__(self, secret: bytes, clock: Clock, *, access_ttl_s: float, upload_ttl_s: float) -> None:
+    def __init__(
+        self,
+        secret: bytes,
+        clock: Clock,
+        *,
+        access_ttl_s: float,
+        upload_ttl_s: float,
+        former_secret: bytes | None = None,
+    ) -> None:
         if len(secret) < MIN_SECRET_BYTES:
             raise ConfigError(f"tokens.secret is too short: give it at least {MIN_SECRET_BYTES} bytes, better 32")
         self._clock = clock
         self._ttl_s = {ACCESS_TYPE: int(access_ttl_s), UPLOAD_TYPE: int(upload_ttl_s)}
-        self._keys = {kind: _derive(secret, kind) for kind in self._ttl_s}
+        self._keys = {kind: _derive(secret, kind) for kind in KINDS}
+        secrets_read = [secret] if former_secret is None else [former_secret, secret]
+        self._readable = {
+            kind: {_kid(key): key for key in (_derive(one, kind) for one in secrets_read)} for kind in KINDS
+        }
 
-    def access(self, account_id: str, role: str) -> Minted:
-        """A token for the API."""
-        return self._mint(ACCESS_TYPE, account_id, {"role": role})
+    def access(self, account_id: str, role: str, session_id: str = "") -> Minted:
+        """A token for the API. :param session_id: see `AccessClaims`."""
+        extra = {"role": role} | ({"sid": session_id} if session_id else {})
+        return self._mint(ACCESS_TYPE, account_id, extra, self._ttl_s[ACCESS_TYPE])
+
+    def service(self, account_id: str, role: str, session_id: str, ttl_s: float) -> Minted:
+        """A long-lived token for a machine; it ends with its session."""
+        return self._mint(SERVICE_TYPE, account_id, {"role": role, "sid": session_id}, int(ttl_s))
 
     def upload(self, upload_id: str, account_id: str) -> Minted:
         """A token that opens one upload and nothing else."""
-        return self._mint(UPLOAD_TYPE, upload_id, {"acc": account_id})
+        return self._mint(UPLOAD_TYPE, upload_id, {"acc": account_id}, self._ttl_s[UPLOAD_TYPE])
 
     def read(self, token: str) -> AccessClaims | UploadClaims:
         """What a token says, if it is ours and not over.
 
         :raises Unauthorized: `token_expired` for a true token past its time, `unauthorized` for everything else.
         """
-        kind = _kind(token)
-        claims = self._verified(token, kind)
+        kind, kid = _header(token)
+        claims = self._verified(token, kind, kid)
         expires_at = claims["exp"]
         subject, token_id = _text(claims, "sub"), _text(claims, "jti")
-        about = _text(claims, "role" if kind == ACCESS_TYPE else "acc")
+        about = _text(claims, "acc" if kind == UPLOAD_TYPE else "role")
+        session_id = _text(claims, "sid") if kind == SERVICE_TYPE or "sid" in claims else ""
         if type(expires_at) is not int:
             raise _not_ours()
         if expires_at <= self._clock.now():
             raise Unauthorized("the token is past its time: renew it", code="token_expired")
-        if kind == ACCESS_TYPE:
-            return AccessClaims(subject, about, token_id, float(expires_at))
-        return UploadClaims(subject, about, token_id, float(expires_at))
+        if kind == UPLOAD_TYPE:
+            return UploadClaims(subject, about, token_id, float(expires_at))
+        return AccessClaims(subject, about, token_id, float(expires_at), session_id)
 
-    def _mint(self, kind: str, subject: str, extra: dict[str, str]) -> Minted:
-        issued_at, ttl_s = int(self._clock.now()), self._ttl_s[kind]
+    def _mint(self, kind: str, subject: str, extra: dict[str, str], ttl_s: int) -> Minted:
+        issued_at, key = int(self._clock.now()), self._keys[kind]
         claims: dict[str, Any] = {
             "iss": ISSUER,
             "aud": kind,
@@ -123,9 +148,12 @@ class TokenMint:
             "jti": secrets.token_urlsafe(16),
             **extra,
         }
-        return Minted(jwt.encode(claims, self._keys[kind], ALGORITHM, headers={"typ": kind}), ttl_s)
+        return Minted(jwt.encode(claims, key, ALGORITHM, headers={"typ": kind, "kid": _kid(key)}), ttl_s)
 
-    def _verified(self, token: str, kind: str) -> dict[str, Any]:
+    def _verified(self, token: str, kind: str, kid: str) -> dict[str, Any]:
+        key = self._readable[kind].get(kid)
+        if key is None:
+            raise _not_ours()
         # PyJWT would ask the machine's clock: times are compared by `read`, with ours.
         options: Any = {
             "require": ["iss", "aud", "sub", "iat", "exp", "jti"],
@@ -134,28 +162,28 @@ class TokenMint:
             "verify_nbf": False,
         }
         try:
-            return jwt.decode(
-                token, self._keys[kind], algorithms=[ALGORITHM], audience=kind, issuer=ISSUER, options=options
-            )
+            return jwt.decode(token, key, algorithms=[ALGORITHM], audience=kind, issuer=ISSUER, options=options)
         except (jwt.PyJWTError, ValueError, TypeError):
             # Its words may repeat the token: nothing of them goes on. ValueError, TypeError: JSON that isn't what
             # the library expects.
             raise _not_ours() from None
 
 
-def _kind(token: str) -> str:
-    """The kind that the token's header claims, before anything is trusted."""
+def _header(token: str) -> tuple[str, str]:
+    """The kind and the key that the token's header claims, before anything is trusted."""
     if len(token) > MAX_TOKEN_CHARS or not token.isascii():
         raise _not_ours()
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, TypeError):
         raise _not_ours() from None
-    # Nothing else is ever in a header of ours: no key reference, no `crit`, no compression.
-    if header.keys() != {"alg", "typ"} or header["alg"] != ALGORITHM or header["typ"] not in (ACCESS_TYPE, UPLOAD_TYPE):
+    # Nothing else is ever in a header of ours: no key address, no `crit`, no compression.
+    kind, kid = header.get("typ"), header.get("kid")
+    if header.keys() != {"alg", "typ", "kid"} or header["alg"] != ALGORITHM or kind not in KINDS:
         raise _not_ours()
-    kind: str = header["typ"]
-    return kind
+    if not isinstance(kid, str):
+        raise _not_ours()
+    return str(kind), kid
 
 
 def _text(claims: dict[str, Any], name: str) -> str:
@@ -167,6 +195,11 @@ def _text(claims: dict[str, Any], name: str) -> str:
 
 def _derive(secret: bytes, kind: str) -> bytes:
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"relaypacs|tokens|{kind}".encode()).derive(secret)
+
+
+def _kid(key: bytes) -> str:
+    """Names a key, and says nothing of it."""
+    return hashlib.sha256(b"relaypacs|kid|" + key).hexdigest()[:16]
 
 
 def _not_ours() -> Unauthorized:
@@ -191,16 +224,28 @@ class Reused:
     row: RefreshTokenRow
 
 
+def new_session() -> str:
+    """An id for a family of refresh tokens, for those who must know it before."""
+    return secrets.token_hex(16)
+
+
 def issue(
-    tx: Transaction, *, account_id: str, now: float, upload_id: str | None = None, expires_at: float | None = None
+    tx: Transaction,
+    *,
+    account_id: str,
+    now: float,
+    upload_id: str | None = None,
+    expires_at: float | None = None,
+    session_id: str | None = None,
 ) -> str:
     """The first refresh token of a new family.
 
     :param upload_id: the upload whose tokens it renews; None: it renews access tokens.
     :param expires_at: unix seconds, for account tokens only; default `now` + ACCOUNT_REFRESH_TTL_S. A token of an
         upload lives as long as the upload, whatever is given.
+    :param session_id: the family's id (`new_session`).
     """
-    family_id = secrets.token_hex(16)
+    family_id = session_id or new_session()
     return _insert(tx, family_id, None, account_id, upload_id, now, _end(upload_id, now, expires_at))
 
 
@@ -216,9 +261,11 @@ def rotate(tx: Transaction, token: str, *, now: float, expires_at: float | None 
     row = _live_row(tx, token, now)
     if row.spent:
         tx.tokens.revoke_family(row.family_id)
+        _note(tx, "token.reused", row, now)
         return Reused(row)
     tx.tokens.spend_kin(row)
     ends_at = _end(row.upload_id, now, expires_at)
+    _note(tx, "token.refreshed", row, now)
     return Rotated(row, _insert(tx, row.family_id, row.token_hash, row.account_id, row.upload_id, now, ends_at))
 
 
@@ -271,14 +318,29 @@ def for_upload(upload_id: str) -> Check:
     return check
 
 
-async def revoke(ledger: Ledger, token: str) -> None:
+async def revoke(ledger: Ledger, token: str, *, now: float) -> None:
     """End the family of a refresh token (logging out). An unknown one is no error: it is over either way."""
 
     def act(tx: Transaction) -> None:
         if (row := tx.tokens.get(_hash(token))) is not None:
             tx.tokens.revoke_family(row.family_id)
+            _note(tx, "logout", row, now)
 
     await ledger.write(act)
+
+
+async def revoke_all(ledger: Ledger, account_id: str, *, now: float, actor: str) -> None:
+    """End every family of an account (logging out everywhere), service tokens too."""
+
+    def act(tx: Transaction) -> None:
+        tx.tokens.revoke_account(account_id)
+        tx.audit.append("logout", at=now, actor=actor)
+
+    await ledger.write(act)
+
+
+def _note(tx: Transaction, event: str, row: RefreshTokenRow, now: float) -> None:
+    tx.audit.append(event, at=now, actor=f"account:{row.account_id}", upload_id=row.upload_id)
 
 
 def _active(tx: Transaction, row: RefreshTokenRow) -> None:

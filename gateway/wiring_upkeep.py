@@ -18,7 +18,9 @@ from gateway.delivery.records import open_judgement
 from gateway.delivery.service import Delivery
 from gateway.erasure import Erasure
 from gateway.errors import GatewayError
+from gateway.foreign_accounts import ForeignAccounts
 from gateway.leases import Leases
+from gateway.oidc import OidcIssuer, Terms
 from gateway.records import Records
 from gateway.retention import Retention, Times
 from gateway.rooms import Rooms
@@ -104,6 +106,15 @@ async def last_words(base: Base, export: AuditExport | None, refusals: Refusals)
             await export.catch_up()
     except GatewayError as error:
         log.error("the audit trail can't be brought to its end: %s", error.code)  # noqa: TRY400 # a fault outside
+
+
+def open_foreign_accounts(base: Base) -> ForeignAccounts | None:
+    """The configuration's OIDC issuer; None: there is none."""
+    oidc = base.config.oidc
+    if not oidc.enabled:
+        return None
+    terms = Terms(oidc.issuer, oidc.audience, oidc.roles_claim, oidc.roles, oidc.jwks_cache_s, oidc.timeout_s)
+    return ForeignAccounts(OidcIssuer(terms, base.clock), base.ledger, base.keys, base.clock)
 
 
 def open_administration(base: Base, delivery: Delivery | None = None) -> Administration:

@@ -6,6 +6,7 @@ import argparse
 import os
 
 from gateway.config import Config, find_config_path, load
+from gateway.config.kinds import parse_duration
 
 #: Who acts, as the audit trail names it.
 ACTOR = "cli"
@@ -21,3 +22,14 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
 def configured(args: argparse.Namespace) -> Config:
     """The configuration that the command line names. :raises ConfigError: it can't be used."""
     return load(find_config_path(args.config, os.environ), os.environ)
+
+
+def seconds(text: str) -> float:
+    """A duration of the command line, like those of the configuration. :raises ArgumentTypeError: it is none."""
+    try:
+        found = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if found <= 0:
+        raise argparse.ArgumentTypeError("must be longer than nothing")
+    return found

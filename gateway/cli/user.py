@@ -9,9 +9,10 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from gateway.accounts import Accounts
-from gateway.cli.opening import add_config_option, configured
+from gateway.cli.opening import add_config_option, configured, seconds
 from gateway.clock import SystemClock, rfc3339
 from gateway.errors import ConfigError
+from gateway.tokens import TokenMint
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,6 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("list", _list, "every account"),
         ("disable", _disable, "let it in no more; what it holds ends at once"),
         ("enable", _enable, "let it in again"),
+        ("token", _token, "print a long-lived access token for a machine, or end those it has"),
         ("password", _password, "give it another password; it must log in anew everywhere"),
     ):
         one = acts.add_parser(name, help=text)
@@ -33,6 +35,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             one.add_argument("--role", required=True, metavar="ROLE", help="uploader, issuer or admin")
         if name in {"add", "password"}:
             one.add_argument("--password-stdin", action="store_true", help="read the password's line from stdin")
+        if name == "token":
+            one.add_argument("--ttl", type=seconds, default=seconds("90d"), metavar="90d", help="how long it lives")
+            one.add_argument("--revoke", action="store_true", help="end every token of the account instead")
         one.set_defaults(run=run, user_act=act)
 
 
@@ -51,6 +56,19 @@ async def _with_accounts(
     clock = SystemClock()
     async with open_base(configured(args), clock) as base:
         await act(Accounts(base.ledger, base.keys, clock), args)
+
+
+async def _token(accounts: Accounts, args: argparse.Namespace) -> None:
+    if args.revoke:
+        await accounts.revoke_tokens(args.name)
+        print(f"every token of {args.name} is over")
+        return
+    tokens, clock = configured(args).tokens, SystemClock()
+    row, session_id = await accounts.service_session(args.name, args.ttl)
+    mint = TokenMint(
+        tokens.secret.reveal().encode(), clock, access_ttl_s=tokens.access_ttl_s, upload_ttl_s=tokens.upload_ttl_s
+    )
+    print(mint.service(row.account_id, row.role, session_id, args.ttl).token)
 
 
 async def _add(accounts: Accounts, args: argparse.Namespace) -> None:

@@ -140,6 +140,10 @@ class SqliteTokens:
             (row.parent_hash, row.token_hash),
         )
 
+    def family_lives(self, family_id: str) -> bool:
+        """Whether it has a token still."""
+        return self._rows.one("family_id = ? LIMIT 1", (family_id,)) is not None
+
     def revoke_family(self, family_id: str) -> None:
         """Drop every token of the family."""
         self._db.execute("DELETE FROM refresh_tokens WHERE family_id = ?", (family_id,))

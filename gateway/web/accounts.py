@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway import tokens
+from gateway.ledger.rows import AccountRow
 from gateway.protocol.rest import read_credentials
 from gateway.web.addresses import client_address
 from gateway.web.bearer import principal
@@ -16,11 +17,11 @@ async def login(request: web.Request) -> web.StreamResponse:
     """`POST /auth/login`."""
     name, password = read_credentials(await read_json(request))
     account = await services(request).accounts.login(name, password, client_address(request))
-    now = services(request).clock.now()
+    now, session_id = services(request).clock.now(), tokens.new_session()
     refresh_token = await services(request).ledger.write(
-        lambda tx: tokens.issue(tx, account_id=account.account_id, now=now)
+        lambda tx: tokens.issue(tx, account_id=account.account_id, now=now, session_id=session_id)
     )
-    return _tokens(request, account.account_id, account.role, refresh_token)
+    return _tokens(request, account, refresh_token, session_id)
 
 
 async def refresh(request: web.Request) -> web.StreamResponse:
@@ -28,17 +29,18 @@ async def refresh(request: web.Request) -> web.StreamResponse:
     now = services(request).clock.now()
     rotated = await tokens.refresh(services(request).ledger, request[RAW_TOKEN], now=now, check=tokens.for_account())
     account = await services(request).accounts.active(rotated.row.account_id)
-    return _tokens(request, account.account_id, account.role, rotated.token)
+    return _tokens(request, account, rotated.token, rotated.row.family_id)
 
 
 async def logout(request: web.Request) -> web.StreamResponse:
     """`POST /auth/logout`: by refresh token its family ends, by access token every family of the account."""
-    ledger = services(request).ledger
+    ledger, now = services(request).ledger, services(request).clock.now()
     if request.get(PRINCIPAL) is None:
-        await tokens.revoke(ledger, request[RAW_TOKEN])
+        await tokens.revoke(ledger, request[RAW_TOKEN], now=now)
     else:
-        account_id = principal(request).account_id
-        await ledger.write(lambda tx: tx.tokens.revoke_account(account_id))
+        who = principal(request)
+        await tokens.revoke_all(ledger, who.account_id, now=now, actor=who.actor)
+    services(request).accounts.forget_bearers()
     return web.Response(status=204)
 
 
@@ -47,8 +49,8 @@ async def endpoints(request: web.Request) -> web.StreamResponse:
     return web.json_response({"endpoints": list(services(request).endpoints.values())})
 
 
-def _tokens(request: web.Request, account_id: str, role: str, refresh_token: str) -> web.StreamResponse:
-    minted = services(request).mint.access(account_id, role)
+def _tokens(request: web.Request, account: AccountRow, refresh_token: str, session_id: str) -> web.StreamResponse:
+    minted = services(request).mint.access(account.account_id, account.role, session_id)
     return web.json_response(
         {
             "access_token": minted.token,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from aiohttp import hdrs, web
 
 from gateway.errors import Unavailable
-from gateway.web.bearer import Opens, admit
+from gateway.web.bearer import Opens, admitted
 from gateway.web.body import keep_silent, waits
 from gateway.web.errors import Handler, answered
 from gateway.web.routes import NOBODY_NEEDED, NOT_BUILT, ROUTES, not_built
@@ -56,7 +56,7 @@ def guarded(handler: Handler, opens: frozenset[Opens]) -> Handler:
     """The handler behind its door."""
 
     async def behind(request: web.Request) -> web.StreamResponse:
-        admit(request, opens)
+        await admitted(request, opens)
         return await handler(request)
 
     return behind

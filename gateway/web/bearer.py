@@ -10,7 +10,7 @@ from gateway.errors import Forbidden, Unauthorized
 from gateway.principal import Principal
 from gateway.qr import QR_PREFIX
 from gateway.tokens import REFRESH_PREFIX, AccessClaims
-from gateway.web.services import EXPIRES_AT, PRINCIPAL, RAW_TOKEN, services
+from gateway.web.services import EXPIRES_AT, PRINCIPAL, RAW_TOKEN, SESSION_ID, services
 
 
 class Opens(Enum):
@@ -34,6 +34,24 @@ def token_of(request: web.Request) -> str | None:
     if len(values) > 1 or scheme.lower() != "bearer" or not token.strip():
         raise Unauthorized("a bearer token is needed")
     return token.strip()
+
+
+async def admitted(request: web.Request, opens: frozenset[Opens]) -> None:
+    """Let a request in, with its principal: by comparing first, then by asking whether that one is still welcome.
+
+    :raises Unauthorized, Forbidden: as `admit`; also a disabled account, and a session that was ended.
+    """
+    oidc = services(request).oidc
+    token = token_of(request) if oidc is not None and Opens.NONE not in opens else None
+    if oidc is not None and token is not None and oidc.may_be(token):
+        claims = await oidc.read(token)
+        request[EXPIRES_AT] = claims.expires_at
+        request[PRINCIPAL] = _with_access(claims, opens)
+    else:
+        admit(request, opens)
+    who = request.get(PRINCIPAL)
+    if who is not None:
+        await services(request).accounts.check_bearer(who.account_id, request.get(SESSION_ID, ""))
 
 
 def admit(request: web.Request, opens: frozenset[Opens]) -> None:
@@ -61,6 +79,7 @@ def admit(request: web.Request, opens: frozenset[Opens]) -> None:
     request[EXPIRES_AT] = claims.expires_at
     if isinstance(claims, AccessClaims):
         request[PRINCIPAL] = _with_access(claims, opens)
+        request[SESSION_ID] = claims.session_id
         return
     if Opens.UPLOAD not in opens:
         raise Forbidden("an upload token doesn't open this", code="wrong_token_kind")

@@ -15,6 +15,7 @@ from gateway.administration import Administration
 from gateway.audit_events import Refusals
 from gateway.chunked import Chunks
 from gateway.clock import Clock
+from gateway.foreign_accounts import ForeignAccounts
 from gateway.ledger.base import Ledger
 from gateway.principal import Principal
 from gateway.qr import QrSessions
@@ -74,6 +75,7 @@ class Services:
     administration: Administration
     max_file_size: int
     chunk_size: int
+    oidc: ForeignAccounts | None = None
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     draining: list[bool] = field(default_factory=list)  #: not empty: no new request is taken
@@ -85,6 +87,7 @@ REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
 #: When the signed token ends, unix seconds.
 EXPIRES_AT: web.RequestKey[float] = web.RequestKey("expires_at", float)
+SESSION_ID: web.RequestKey[str] = web.RequestKey("session_id", str)
 RAW_TOKEN: web.RequestKey[str] = web.RequestKey("raw_token", str)
 
 

@@ -31,7 +31,7 @@ class Family(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.clock = ManualClock()
-        self.ledger = self.runner.run(SqliteLedger.open(Path(self.folder.name) / "ledger.db"))
+        self.ledger = self.runner.run(SqliteLedger.open(Path(self.folder.name) / "ledger.db", audit_key=bytes(32)))
 
         def begin(tx):
             tx.accounts.insert(account_row(ACCOUNT))

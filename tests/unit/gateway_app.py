@@ -468,9 +468,9 @@ async def gateway_app(folder: Path, **options: Any) -> AsyncIterator[Gate]:
     """A gateway over `folder`.
 
     :param options: `toml`, `uploads`: more lines of the configuration, of its table [uploads]; `blobs`: a store instead of one in memory; `services`:
-        fields of `Services`; `spool_max_bytes`; `login_limits`.
+        fields of `Services`; `spool_max_bytes`; `login_limits`; `now`: where the clock starts.
     """
-    clock = ManualClock()
+    clock = ManualClock(options["now"]) if "now" in options else ManualClock()
     gate = Gate(folder, clock, LittlePacs(now=clock.now), options, options.get("blobs") or MemoryBlobs())
     await gate.open()
     try:

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 VOCABULARY = {"gateway", "gateway.errors", "gateway.clock"}
-IDENTITY = {"gateway.accounts", "gateway.passwords", "gateway.principal", "gateway.throttle", "gateway.tokens"}
+IDENTITY = {"gateway.accounts", "gateway.foreign_accounts", "gateway.oidc", "gateway.passwords", "gateway.principal", "gateway.throttle", "gateway.tokens"}
 INTAKE = {
     "gateway.uploads",
     "gateway.admission",
@@ -109,7 +109,7 @@ HOMES = {
     "argon2": {"gateway.passwords"},
     "cryptography": {"gateway.spool", "gateway.receipts", "gateway.tokens"},
     "dicomweb_client": {"hooks"},
-    "jwt": {"gateway.receipts", "gateway.tokens"},
+    "jwt": {"gateway.oidc", "gateway.receipts", "gateway.tokens"},
     "pydicom": {"gateway.demo", "gateway.sending"},
     "qrcode": {"gateway.qr_picture"},
     "requests": {"gateway.sending", "hooks"},

@@ -14,6 +14,7 @@ import pytest
 from gateway.errors import ConfigError, Forbidden, Gone, Unauthorized
 from gateway.tokens import (
     ACCESS_TYPE,
+    SERVICE_TYPE,
     UPLOAD_TYPE,
     AccessClaims,
     Rotated,
@@ -52,6 +53,35 @@ def forge(mint, header, claims, kind=ACCESS_TYPE):
     """A token with the true key and whatever else."""
     signed = f"{b64(json.dumps(header).encode())}.{b64(json.dumps(claims).encode())}"
     return f"{signed}.{b64(hmac.digest(mint._keys[kind], signed.encode(), 'sha256'))}"
+
+
+def test_a_service_token_is_an_access_token_with_a_session_and_a_long_life(mint, clock):
+    minted = mint.service(ACCOUNT, "uploader", "s" * 32, 90 * 86400)
+    claims = mint.read(minted.token)
+    assert claims == AccessClaims(ACCOUNT, "uploader", claims.token_id, clock.now() + 90 * 86400, "s" * 32)
+    header, said = true_parts(mint, minted.token)
+    assert (header["typ"], said["aud"]) == (SERVICE_TYPE, SERVICE_TYPE)
+    del said["sid"]  # without it nothing could end it
+    assert refusal(mint, forge(mint, header, said, SERVICE_TYPE)) == "unauthorized"
+
+
+def test_a_former_secret_is_read_and_never_written(clock):
+    old = TokenMint(b"o" * 32, clock, access_ttl_s=1800, upload_ttl_s=900)
+    new = TokenMint(SECRET, clock, access_ttl_s=1800, upload_ttl_s=900, former_secret=b"o" * 32)
+    for token in (old.access(ACCOUNT, "admin").token, old.upload(UPLOAD, ACCOUNT).token):
+        assert new.read(token)
+    assert refusal(old, new.access(ACCOUNT, "admin").token) == "unauthorized"
+    after = TokenMint(SECRET, clock, access_ttl_s=1800, upload_ttl_s=900)
+    assert refusal(after, old.access(ACCOUNT, "admin").token) == "unauthorized"
+    assert after.read(new.access(ACCOUNT, "admin").token)
+
+
+def test_a_kid_names_no_key_of_another_kind_and_tells_nothing_of_the_key(mint):
+    header, _ = true_parts(mint, mint.access(ACCOUNT, "admin").token)
+    other, claims = true_parts(mint, mint.upload(UPLOAD, ACCOUNT).token)
+    assert header["kid"] != other["kid"]
+    assert refusal(mint, forge(mint, {**other, "kid": header["kid"]}, claims, UPLOAD_TYPE)) == "unauthorized"
+    assert bytes.fromhex(header["kid"]) not in mint._keys[ACCESS_TYPE]
 
 
 def true_parts(mint, token):
@@ -129,7 +159,7 @@ def test_the_same_secret_with_another_hash_is_refused(mint):
 
 
 @pytest.mark.parametrize(
-    "extra", [{"kid": "x"}, {"crit": ["exp"]}, {"jku": "https://x"}, {"b64": False}, {"zip": "DEF"}]
+    "extra", [{"kid": "x"}, {"kid": None}, {"kid": ["x"]}, {"crit": ["exp"]}, {"jku": "https://x"}, {"b64": False}, {"zip": "DEF"}]
 )
 def test_a_header_with_more_in_it_is_none_of_ours(mint, extra):
     header, claims = true_parts(mint, mint.access(ACCOUNT, "admin").token)
@@ -313,15 +343,15 @@ async def test_a_disabled_account_renews_nothing(ledger, clock):
 async def test_logging_out_ends_the_family_and_may_be_repeated(ledger, clock):
     token = await begin_family(ledger, clock)
     successor = await renew(ledger, clock, token)
-    await revoke(ledger, token)
-    await revoke(ledger, token)
+    await revoke(ledger, token, now=clock.now())
+    await revoke(ledger, token, now=clock.now())
     assert await refused(ledger, clock, successor) == "unauthorized"
 
 
 @pytest.mark.parametrize("token", ["", "x", "\ud800", "x" * 10_000])
 async def test_what_is_no_refresh_token_is_refused(ledger, clock, token):
     assert await refused(ledger, clock, token) == "unauthorized"
-    await revoke(ledger, token)
+    await revoke(ledger, token, now=clock.now())
 
 
 async def test_only_a_digest_of_a_refresh_token_is_on_the_disk(ledger, clock, tmp_path):
