@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gateway.body import Body, BodyBroken, BodyStopped, Buffered, Gatherer, clip
-from gateway.errors import TooLarge
+from gateway.errors import SpoolFull, TooLarge
 from gateway.leases import Lease
+from gateway.ledger.sqlite_reserve import LedgerReserve
 from gateway.spool.segments import SegmentWriter
 
 T = TypeVar("T")
@@ -53,9 +54,19 @@ class Flow:
 
 
 class Intake:
-    """The way of the bytes."""
+    """The way of the bytes.
 
-    def __init__(self, threads: Threads, buffered: Buffered, idle_timeout_s: float) -> None:
+    :param reserve: while it is used up no byte more is taken, whatever was promised.
+    """
+
+    def __init__(
+        self,
+        threads: Threads,
+        buffered: Buffered,
+        idle_timeout_s: float,
+        reserve: LedgerReserve | None = None,
+    ) -> None:
+        self._reserve = reserve
         self.threads = threads
         self._buffered = buffered
         self._idle_timeout_s = idle_timeout_s
@@ -77,6 +88,8 @@ class Intake:
         :param digests: hash objects that see every byte stored.
         :raises SpoolFull, Unavailable: the disk refuses; what was committed before stays.
         """
+        if self._reserve is not None and not self._reserve.held and not await self.threads.run(self._reserve.hold):
+            raise SpoolFull("the disk is full")
         gatherer = Gatherer(body, self._buffered, self._idle_timeout_s, lease.heard)
         stored, committed, overrun = 0, -1, False
         writing: asyncio.Future[int] | None = None

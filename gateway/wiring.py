@@ -121,6 +121,7 @@ async def open_gateway(config: Config, clock: Clock) -> AsyncIterator[Gateway]:
         base = await stack.enter_async_context(open_base(config, clock))
         await key_rotation.adopt(base.ledger, base.ring, clock, GATEWAY)
         await receipt_keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
+        await asyncio.to_thread(base.ledger.reserve.hold)
         rooms = _rooms(base)
         stack.callback(rooms.intake.threads.close)
         stack.callback(rooms.tails.close_all)
@@ -167,7 +168,10 @@ def _rooms(base: Base) -> Rooms:
         leases=Leases(base.clock),
         tails=Tails(),
         intake=Intake(
-            Threads(SPOOL_THREADS), Buffered(config.server.max_buffered_bytes), config.server.body_idle_timeout_s
+            Threads(SPOOL_THREADS),
+            Buffered(config.server.max_buffered_bytes),
+            config.server.body_idle_timeout_s,
+            base.ledger.reserve,
         ),
         clock=base.clock,
         limits=Limits(

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("relaypacs.gateway")
 
+#: How often is looked for room for the ledger's reserve.
+RESERVE_EVERY_S = 1.0
 #: After a fault of the audit file, how long until it is tried again.
 EXPORT_AGAIN_S = 5.0
 
@@ -70,6 +72,7 @@ def timers(base: Base, retention: Retention, export: AuditExport | None) -> Iter
     """What runs by itself for as long as the gateway does."""
     yield retention.run(asyncio.Event())
     yield open_audit_retention(base).run()
+    yield _keep_reserve(base)
     if export is not None:
         yield _exporting(export)
 
@@ -80,6 +83,13 @@ def open_export(base: Base) -> AuditExport | None:
     if path is None:
         return None
     return AuditExport(base.ledger, path, base.keys.audit_mac_key)
+
+
+async def _keep_reserve(base: Base) -> None:
+    """The ledger's reserve is made again as soon as there is room."""
+    while True:
+        await asyncio.to_thread(base.ledger.reserve.hold)
+        await asyncio.sleep(RESERVE_EVERY_S)
 
 
 async def _exporting(export: AuditExport) -> None:

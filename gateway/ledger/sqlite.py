@@ -20,7 +20,8 @@ from typing import TypeVar
 
 from gateway.errors import Unavailable
 from gateway.ledger.base import Transaction
-from gateway.ledger.sqlite_connection import meaning, open_reader, open_writer
+from gateway.ledger.sqlite_connection import LedgerFull, meaning, open_reader, open_writer
+from gateway.ledger.sqlite_reserve import LedgerReserve
 from gateway.ledger.sqlite_trail import SqliteTransaction
 from gateway.ledger.sqlite_watch import TopicWatch, Watches
 from gateway.ledger.sqlite_writer import Act, Chore, Writer, checkpoint
@@ -35,11 +36,16 @@ class SqliteLedger:
     """A `gateway.ledger.base.Ledger`. Belongs to the event loop that opened it; closed with `close`."""
 
     def __init__(
-        self, writer: sqlite3.Connection, readers: Sequence[sqlite3.Connection], loop: asyncio.AbstractEventLoop
+        self,
+        writer: sqlite3.Connection,
+        readers: Sequence[sqlite3.Connection],
+        loop: asyncio.AbstractEventLoop,
+        reserve: LedgerReserve,
     ) -> None:
+        self.reserve = reserve
         self._loop = loop
         self._watches = Watches()
-        self._writer = Writer(writer, loop, self._watches.wake)
+        self._writer = Writer(writer, loop, self._watches.wake, reserve)
         self._closing: asyncio.Future[None] | None = None
         self._threads = ThreadPoolExecutor(len(readers), thread_name_prefix="ledger-reader")
         self._readers: queue.SimpleQueue[tuple[sqlite3.Connection, SqliteTransaction]] = queue.SimpleQueue()
@@ -54,7 +60,9 @@ class SqliteLedger:
         :raises ConfigError: the file is no ledger, or a newer release wrote it.
         :raises Unavailable: the file can't be opened, or is locked for too long.
         """
-        ledger = cls(*await asyncio.to_thread(_connections, path), asyncio.get_running_loop())
+        reserve = LedgerReserve(path)
+        connections = await asyncio.to_thread(_connections, path, reserve)
+        ledger = cls(*connections, asyncio.get_running_loop(), reserve)
         if audit_key is not None:
             ledger.use_audit_key(audit_key)
         return ledger
@@ -128,10 +136,17 @@ class SqliteLedger:
             self._readers.put(reader)
 
 
-def _connections(path: Path) -> tuple[sqlite3.Connection, list[sqlite3.Connection]]:
+def _connections(path: Path, reserve: LedgerReserve) -> tuple[sqlite3.Connection, list[sqlite3.Connection]]:
     """The one that writes and those that read."""
     with ExitStack() as opened:
-        writer = opened.enter_context(closing(open_writer(path)))
+        try:
+            writer = open_writer(path)
+        except (LedgerFull, Unavailable):
+            # On a full disk not even the log's index can be made; SQLite says that as an I/O error.
+            if not reserve.release():
+                raise
+            writer = open_writer(path)
+        opened.enter_context(closing(writer))
         readers = [opened.enter_context(closing(open_reader(path))) for _ in range(READERS)]
         opened.pop_all()
     return writer, readers

@@ -34,6 +34,10 @@ _STORAGE = {
 }
 
 
+class LedgerFull(SpoolFull):
+    """SQLite found no room on its disk. To callers it is a SpoolFull like any other."""
+
+
 def primary_code(error: BaseException) -> int:
     """SQLite's primary result code; 0 for any other error."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
@@ -43,7 +47,7 @@ def meaning(error: BaseException) -> BaseException:
     """The error a caller gets for one of SQLite's. What is a bug of ours (SQL, misuse) stays itself."""
     code = primary_code(error)
     if code == sqlite3.SQLITE_FULL:
-        return SpoolFull("the ledger's disk is full")
+        return LedgerFull("the ledger's disk is full")
     if code in _BUSY:
         return Unavailable("another process holds the ledger", retry_after_s=1)
     if code in _STORAGE:

@@ -16,7 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.ledger.sqlite_connection import meaning, patiently, primary_code
+from gateway.ledger.sqlite_connection import LedgerFull, meaning, patiently, primary_code
+from gateway.ledger.sqlite_reserve import LedgerReserve
 from gateway.ledger.sqlite_trail import SqliteTransaction
 
 log = logging.getLogger(__name__)
@@ -60,15 +61,21 @@ class Writer:
 
     :param loop: where futures are resolved.
     :param wake: called in the loop with the topics of a commit, after its futures are resolved.
+    :param reserve: given up when the disk is full.
     """
 
     def __init__(
-        self, db: sqlite3.Connection, loop: asyncio.AbstractEventLoop, wake: Callable[[set[str]], None]
+        self,
+        db: sqlite3.Connection,
+        loop: asyncio.AbstractEventLoop,
+        wake: Callable[[set[str]], None],
+        reserve: LedgerReserve,
     ) -> None:
         self.transaction = SqliteTransaction(db)
         self._db = db
         self._loop = loop
         self._wake = wake
+        self._reserve = reserve
         self._queue: queue.SimpleQueue[Act | Chore] = queue.SimpleQueue()
         self._checkpointed_at = 0
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
@@ -86,6 +93,7 @@ class Writer:
             acts, chore = self._take()
             if acts:
                 self._commit(acts)
+                self._commit_in_the_reserve(acts)
                 self._tell(self._settle, acts)
                 self._checkpoint()
             if chore is not None:
@@ -156,6 +164,15 @@ class Writer:
                 raise _Undone from sqlite3.OperationalError("the transaction is gone")
         if alone:
             db.execute("RELEASE act")
+
+    def _commit_in_the_reserve(self, acts: list[Act]) -> None:
+        """Those for which the disk was too full, once more in the room that was kept for them."""
+        short = [act for act in acts if isinstance(act.error, LedgerFull)]
+        if short and self._reserve.release():
+            log.warning("the ledger's disk is full: its reserve is used up, no new bytes are taken until there is room")
+            for act in short:
+                act.result, act.error = None, None
+            self._commit(short)
 
     def _do(self, chore: Chore) -> None:
         result, failed = None, None
