@@ -109,7 +109,7 @@ class Chunks:
             room = view.chunk_size
             if place.there:
                 flow = await self._rooms.intake.digest(body, room, lease, taker.digest)
-                raise_unless_clean(flow)
+                raise_unless_clean(flow, "body_too_large")
                 await taker.commit(flow.stored, ended_cleanly=True)
             else:
                 await self._store(place, taker, body, room, lease)
@@ -132,7 +132,7 @@ class Chunks:
             )
         finally:
             self.writers.give_back(file_id, writer)
-        raise_unless_clean(flow)
+        raise_unless_clean(flow, "body_too_large")
 
     async def _place(self, who: Principal, upload_id: str, wish: ChunkWish) -> _Place:
         """The chunk's file, made by its first chunk."""

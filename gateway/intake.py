@@ -142,10 +142,10 @@ def _update(digest: Any, pieces: list[bytes | memoryview]) -> None:
         digest.update(piece)
 
 
-def raise_unless_clean(flow: Flow) -> None:
-    """:raises TooLarge, BodyBroken, BodyStopped: the flow's own end, as an error."""
+def raise_unless_clean(flow: Flow, too_large: str = "file_too_large") -> None:
+    """:raises TooLarge, BodyBroken, BodyStopped: the flow's own end, as an error; `too_large` is the first one's code."""
     if flow.overrun:
-        raise TooLarge("the body is longer than there is room for", code="file_too_large")
+        raise TooLarge("the body is longer than there is room for", code=too_large)
     if flow.error is not None:
         raise flow.error
 
