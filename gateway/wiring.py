@@ -136,6 +136,7 @@ async def open_gateway(config: Config, clock: Clock) -> AsyncIterator[Gateway]:
         stack.push_async_callback(last_words, base, export, refusals)
         for work in (*timers(base, open_retention(base, rooms), export), refusals.run()):
             stack.push_async_callback(_ended, asyncio.create_task(work))
+        await base.ledger.write(delivery.begin)
         await workers.start()
         stack.push_async_callback(workers.stop)
         stack.callback(delivery.drain)

@@ -1,5 +1,8 @@
 """One circuit breaker for each endpoint: a PACS that is down is one event and one question at a time.
 
+A PACS that answers queries and stores nothing (a full disk, an account without the right to) does not work: what
+failed at storing is mended by a success at storing.
+
 Pure but for the clock it is given. Used from the event loop only.
 """
 
@@ -39,6 +42,7 @@ class Breaker:
         self._failures = 0
         self._closed_until = 0.0
         self._probing_since: float | None = None
+        self._stores_nothing = False
         self.condition = Condition.UP
         self.code = ""  #: why it is not up
 
@@ -54,17 +58,21 @@ class Breaker:
         self._probing_since = now
         return 0.0
 
-    def answered(self) -> bool:
+    def answered(self, *, storing: bool = True) -> bool:
         """It answered sensibly. True: it did not before."""
+        if self._stores_nothing and not storing:
+            return False
         recovered = self.condition is not Condition.UP
+        self._stores_nothing = False
         self.condition, self.code = Condition.UP, ""
         self._failures = 0
         self._probing_since = None
         return recovered
 
-    def failed(self, code: str, retry_after_s: float | None = None) -> bool:
+    def failed(self, code: str, retry_after_s: float | None = None, *, storing: bool = False) -> bool:
         """It didn't. True: from now on it counts as down."""
         self._failures += 1
+        self._stores_nothing = storing
         self._probing_since = None
         self._closed_until = self._clock.monotonic() + self._backoff.wait_s(self._failures, retry_after_s)
         if self.condition is Condition.DOWN or self._failures < self._threshold:
@@ -72,8 +80,9 @@ class Breaker:
         self.condition, self.code = Condition.DOWN, code
         return True
 
-    def refused(self, code: str) -> bool:
+    def refused(self, code: str, *, storing: bool = False) -> bool:
         """It refuses us as such. True: it did not before."""
+        self._stores_nothing = storing
         first = self.condition is not Condition.MISCONFIGURED
         self._probing_since = None
         self._closed_until = self._clock.monotonic() + self._probe_s

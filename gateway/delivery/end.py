@@ -46,7 +46,8 @@ def settle_rest(attempt: Attempt) -> None:
     settled: dict[tuple[str, str], FileOutcome] = {}
     for item in attempt.items:
         if item.outcome is not None and item.outcome.sop_instance_uid:
-            twins = (item.sop_instance_uid, item.sha256)
+            # Not its facts: what was delivered before a retry may be purged.
+            twins = (item.outcome.sop_instance_uid, item.outcome.sha256)
             if item.outcome.outcome in IN_PACS or twins not in settled:
                 settled[twins] = item.outcome
     for item in attempt.items:

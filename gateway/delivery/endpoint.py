@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -14,7 +14,7 @@ from gateway.delivery.backoff import Backoff
 from gateway.delivery.breaker import Breaker, Condition
 from gateway.delivery.threads import in_thread
 from gateway.ledger.base import JOBS, Ledger, Transaction
-from gateway.ledger.rows import JobKind
+from gateway.ledger.rows import JobKind, JobRow
 from hooks.contract import Stopped, Target, TargetDown, TargetError, TargetMisconfigured
 
 log = logging.getLogger("relaypacs.delivery")
@@ -72,36 +72,37 @@ class Endpoint:
             lock = self._studies[study_instance_uid] = asyncio.Lock()
         return lock
 
-    async def ask(self, act: Callable[[], T]) -> T:
+    async def ask(self, act: Callable[[], T], *, storing: bool = False) -> T:
         """Call the target in a thread, and let the breaker know how it went.
 
+        :param storing: it is asked to store.
         :raises TargetError: as the target does.
         """
         async with self._seats:
             try:
                 answer = await in_thread(act)
             except TargetDown as error:
-                if self.breaker.failed(error.code, error.retry_after_s):
+                if self.breaker.failed(error.code, error.retry_after_s, storing=storing):
                     await self._note("endpoint.down", error.code)
                 raise
             except TargetMisconfigured as error:
-                if self.breaker.refused(error.code):
+                if self.breaker.refused(error.code, storing=storing):
                     await self._note("endpoint.misconfigured", error.code)
                 raise
             except Stopped:
                 self.breaker.withdrew()
                 raise
             except TargetError:
-                await self._answered()
+                await self._answered(storing)
                 raise
             except BaseException:
                 self.breaker.withdrew()
                 raise
-            await self._answered()
+            await self._answered(storing)
             return answer
 
-    async def _answered(self) -> None:
-        if self.breaker.answered():
+    async def _answered(self, storing: bool) -> None:
+        if self.breaker.answered(storing=storing):
             await self._note("endpoint.up", "")
 
     async def _note(self, event: str, code: str) -> None:
@@ -121,11 +122,21 @@ class Endpoint:
 
 
 def _hasten(tx: Transaction, endpoint_id: str, now: float) -> None:
-    for job in tx.jobs.page(after=0, limit=_HASTENED_AT_ONCE):
-        if job.kind is not JobKind.DELIVER or job.lease_by is not None or job.due_at <= now:
-            continue
-        if not job.last_code.startswith(WAITS_FOR_ENDPOINT):
-            continue
+    for job in _waiting(tx, now):
         upload = tx.uploads.get(job.upload_id)
         if upload is not None and upload.endpoint_id == endpoint_id:
             tx.jobs.save(replace(job, due_at=now))
+
+
+def hasten_all(tx: Transaction, now: float) -> None:
+    """The process begins: whoever mended an endpoint's configuration and started it again shall not wait."""
+    for job in _waiting(tx, now):
+        tx.jobs.save(replace(job, due_at=now))
+
+
+def _waiting(tx: Transaction, now: float) -> Iterator[JobRow]:
+    """Deliveries that are due later, because their endpoint didn't work."""
+    for job in tx.jobs.page(after=0, limit=_HASTENED_AT_ONCE):
+        waits = job.kind is JobKind.DELIVER and job.lease_by is None and job.due_at > now
+        if waits and job.last_code.startswith(WAITS_FOR_ENDPOINT):
+            yield job

@@ -33,7 +33,17 @@ from gateway.delivery.spooled import Broken, Place, opener, place_of
 from gateway.errors import Damaged
 from gateway.ledger.base import Transaction
 from gateway.protocol.lifecycle import WHOLE_STATES, FileState
-from hooks.contract import BatchTooLarge, Instance, LookupRefused, Outcome, OutcomeKind, Source, Stopped, TargetError
+from hooks.contract import (
+    BatchTooLarge,
+    Instance,
+    LookupRefused,
+    Outcome,
+    OutcomeKind,
+    Source,
+    SourceBroke,
+    Stopped,
+    TargetError,
+)
 
 MIN_BATCH_BYTES = 64 << 10
 
@@ -213,7 +223,10 @@ class Sending:
         if not instances:
             return {}
         try:
-            return await self._endpoint.ask(lambda: self._endpoint.target.deliver(instances, attempt.stop.is_set))
+            target = self._endpoint.target
+            return await self._endpoint.ask(lambda: target.deliver(instances, attempt.stop.is_set), storing=True)
+        except SourceBroke as error:
+            broken.damaged.add(error.instance_id)
         except (Damaged, TargetError):
             if broken.unavailable is not None:
                 raise broken.unavailable from None

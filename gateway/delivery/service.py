@@ -11,7 +11,7 @@ from gateway.delivery.check import MOST_AT_ONCE, Checks
 from gateway.delivery.claim import Handler
 from gateway.delivery.deliver import Deliver
 from gateway.delivery.end import release, retry
-from gateway.delivery.endpoint import Endpoint, EndpointTarget
+from gateway.delivery.endpoint import Endpoint, EndpointTarget, hasten_all
 from gateway.delivery.receipt import partial_receipt
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import JobKind, UploadRow
@@ -59,6 +59,10 @@ class Delivery:
     def concurrency(self) -> Mapping[JobKind, int]:
         """For `Workers`. Jobs at once, not threads: files that wait for a check together share its transactions."""
         return {JobKind.CHECK: self._tools.settings.checks * MOST_AT_ONCE, JobKind.DELIVER: UPLOADS_AT_ONCE}
+
+    def begin(self, tx: Transaction) -> None:
+        """Before the workers start: what waits for an endpoint is tried at once, somebody may have mended it."""
+        hasten_all(tx, self._tools.clock.now())
 
     def drain(self) -> None:
         """Begin no new request to a PACS; end those under way at their next MiB. Then stop the workers."""

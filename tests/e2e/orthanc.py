@@ -34,8 +34,9 @@ def free_port() -> int:
 class Orthanc:
     """One process over one folder; `start` after `stop` serves the same instances on the same port."""
 
-    def __init__(self, folder: Path, *, dicom_server: bool = False) -> None:
+    def __init__(self, folder: Path, *, dicom_server: bool = False, storage: Path | None = None) -> None:
         self.folder = folder
+        self.storage = storage or folder / "db"  #: where the files are; the index is in `db` in any case
         self.port = free_port()
         self.dicom_port = free_port()
         self.dicom_server = dicom_server
@@ -124,7 +125,7 @@ class Orthanc:
         db.mkdir(exist_ok=True)
         return {
             "Name": "test",
-            "StorageDirectory": str(db),
+            "StorageDirectory": str(self.storage),
             "IndexDirectory": str(db),
             "Plugins": [PLUGIN],
             "HttpPort": self.port,
@@ -146,8 +147,8 @@ class Orthanc:
 
 
 @contextmanager
-def running_orthanc(folder: Path, *, dicom_server: bool = False) -> Iterator[Orthanc]:
-    orthanc = Orthanc(folder, dicom_server=dicom_server)
+def running_orthanc(folder: Path, *, dicom_server: bool = False, storage: Path | None = None) -> Iterator[Orthanc]:
+    orthanc = Orthanc(folder, dicom_server=dicom_server, storage=storage)
     orthanc.start()
     try:
         yield orthanc

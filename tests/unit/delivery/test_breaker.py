@@ -32,6 +32,26 @@ def test_an_answer_in_between_forgets_the_failures(breaker: Breaker):
     assert breaker.wait_s() == 0.0
 
 
+def test_answered_queries_say_nothing_of_a_pacs_that_stores_nothing(breaker: Breaker):
+    opened = [(breaker.failed("http_507", storing=True), breaker.answered(storing=False)) for _ in range(3)]
+    assert opened == [(False, False), (False, False), (True, False)]
+    assert breaker.condition is Condition.DOWN
+    assert breaker.answered(storing=True) is True
+    assert breaker.condition is Condition.UP
+
+
+def test_a_refusal_to_store_is_told_once_though_queries_are_answered(breaker: Breaker):
+    told = [(breaker.refused("http_403", storing=True), breaker.answered(storing=False)) for _ in range(3)]
+    assert told == [(True, False), (False, False), (False, False)]
+
+
+def test_who_failed_at_a_query_last_is_up_at_the_next_answer(breaker: Breaker):
+    breaker.failed("http_507", storing=True)
+    breaker.failed("no_answer")
+    breaker.failed("no_answer")
+    assert breaker.answered(storing=False) is True
+
+
 def test_one_asks_while_the_others_wait_and_its_answer_lets_all_go(breaker: Breaker, clock: ManualClock):
     for _ in range(3):
         breaker.failed("no_answer")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from gateway.protocol.lifecycle import UploadState
-from tests.unit.delivery.little_pacs import Toy, toys
+from hooks.contract import Instance, Outcome, SourceBroke, TargetDown
+from tests.unit.delivery.little_pacs import LittlePacs, Toy, toys
 from tests.unit.delivery.room import Room, room
 
 
@@ -328,6 +329,60 @@ async def test_bytes_that_are_damaged_after_the_check_never_reach_the_pacs(it: R
     await it.run(for_s=60)
     assert await it.states(upload_id) == ["stored", "lost", "stored"]
     assert "1.2.3.1.2" not in it.pacs.held
+
+
+async def test_an_instance_that_is_not_as_long_as_it_should_be_is_lost_and_the_others_arrive(it: Room):
+    upload_id = await it.submit(toys(3))
+    victim = (await it.files(upload_id))["client-1"].file_id
+
+    class Short(LittlePacs):
+        """Its hook finds that an instance's bytes are fewer than its facts say."""
+
+        def deliver(self, batch: Sequence[Instance], stop: Callable[[], bool]) -> dict[str, Outcome]:
+            if victim in [one.instance_id for one in batch]:
+                raise SourceBroke(victim)
+            return super().deliver(batch, stop)
+
+    it.pacs = Short(now=it.clock.now)
+    it.restart()
+    await it.run()
+    assert await it.states(upload_id) == ["stored", "lost", "stored"]
+    assert [one["code"] for one in await it.warnings(upload_id)] == ["data_lost"]
+    assert (await it.event_names()).count("file.lost") == 1
+
+
+async def test_a_pacs_that_answers_queries_and_stores_nothing_is_down_once(it: Room):
+    class Full(LittlePacs):
+        has_room = False
+
+        def deliver(self, batch: Sequence[Instance], stop: Callable[[], bool]) -> dict[str, Outcome]:
+            if not self.has_room:
+                raise TargetDown("http_507")
+            return super().deliver(batch, stop)
+
+    it.pacs = pacs = Full(now=it.clock.now)
+    it.restart()
+    uploads = [await it.submit([Toy(f"1.9.{number}")]) for number in range(5)]
+    await it.run(for_s=600)
+    assert (await it.event_names()).count("endpoint.down") == 1
+    assert "endpoint.up" not in await it.event_names()
+    pacs.has_room = True
+    await it.run(for_s=120)
+    assert {(await it.upload(one)).state for one in uploads} == {UploadState.SUCCESS}
+    assert (await it.event_names()).count("endpoint.up") == 1
+
+
+async def test_what_waits_for_an_endpoint_is_due_when_a_gateway_begins(it: Room):
+    it.pacs.refuses_us = True
+    upload_id = await it.submit(toys(2))
+    await it.run()
+    it.pacs.refuses_us = False
+    it.restart()
+    await it.run()
+    assert (await it.upload(upload_id)).state is UploadState.DELIVERING
+    await it.ledger.write(it.delivery.begin)
+    await it.run()
+    assert (await it.upload(upload_id)).state is UploadState.SUCCESS
 
 
 async def test_a_wrong_password_stops_the_endpoint_alerts_once_and_loses_nothing(it: Room):

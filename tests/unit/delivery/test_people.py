@@ -13,7 +13,7 @@ import pytest
 from gateway.delivery.receipt import partial_receipt
 from gateway.errors import Conflict
 from gateway.ledger.base import Transaction
-from gateway.protocol.lifecycle import UploadEvent, UploadState, after
+from gateway.protocol.lifecycle import FileState, UploadEvent, UploadState, after
 from hooks.contract import PatientRecord
 from tests.unit.delivery.little_pacs import Toy, toys
 from tests.unit.delivery.room import Room, room
@@ -129,6 +129,27 @@ async def test_a_retry_sends_what_failed_and_writes_a_new_receipt(it: Room):
     assert it.pacs.sent == ["1.2.3.1.2"]
     assert await it.warnings(upload_id) == []
     assert {one["outcome"] for one in (await it.receipt(upload_id))["instances"]} == {"stored"}
+
+
+async def test_a_retry_comes_to_an_end_though_what_was_delivered_is_purged(it: Room):
+    it.pacs.failures = {"1.2.3.1.2": 0xA900}
+    upload_id = await it.submit(toys(3))
+    await it.run()
+    files = await it.files(upload_id)
+
+    def purge(tx: Transaction) -> None:
+        for row in files.values():
+            if row.state is FileState.STORED:
+                tx.files.save(replace(row, key_id=None, client_mac=None, meta_sealed=None, facts_sealed=None))
+
+    await it.ledger.write(purge)
+    it.pacs.failures.clear()
+    partial = await it.upload(upload_id)
+    await it.ledger.write(lambda tx: it.delivery.retry(tx, partial, actor="admin", reason="mended"))
+    await it.run()
+    assert (await it.upload(upload_id)).state is UploadState.SUCCESS
+    outcomes = {(one["sop_instance_uid"], one["outcome"]) for one in (await it.receipt(upload_id))["instances"]}
+    assert outcomes == {(toy.uid, "stored") for toy in toys(3)}
 
 
 async def test_a_retry_of_what_cannot_be_sent_again_is_refused(it: Room):
