@@ -15,11 +15,14 @@ from random import Random
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.e2e.lab import OCTETS, Answer, Http, Lab
+from tests.e2e.lab import OCTETS, Answer, Http, Lab, Pacs
 
 PAGE = Path(__file__).parents[2] / "docs" / "tus-conformance.md"
 ORIGIN = "https://app.example.org"
 MAX_FILE_SIZE = 64 << 20
+NOWHERE = Pacs("http://127.0.0.1:9/dicom-web")
+EXTENSIONS = {"creation", "creation-with-upload", "expiration", "termination"}
+GONE = (404, 410)
 
 _serial = itertools.count()
 

@@ -17,7 +17,11 @@ pytestmark = pytest.mark.root
 
 
 def test_other_content_under_a_known_uid_is_a_conflict_and_its_bytes_are_kept(own_lab: Lab, orthanc: Orthanc) -> None:
-    uids: dict[str, Any] = {"sop_instance_uid": new_uid(), "study_instance_uid": new_uid(), "series_instance_uid": new_uid()}
+    uids: dict[str, Any] = {
+        "sop_instance_uid": new_uid(),
+        "study_instance_uid": new_uid(),
+        "series_instance_uid": new_uid(),
+    }
     old, new = instance(**uids, pixel_data=b"\1" * 256), instance(**uids, pixel_data=b"\2" * 256)
     orthanc.request("POST", "/instances", old)
 
