@@ -16,11 +16,12 @@ import uvloop
 from aiohttp import web
 
 from gateway.accounts import Accounts
-from gateway.cli.serve import allow_many_files, log_to_stderr
+from gateway.cli.serve import allow_many_files
 from gateway.clock import SystemClock
 from gateway.config import Config, load
 from gateway.demo.archive import create_archive
 from gateway.errors import ConfigError
+from gateway.logs import log_to_stderr
 from gateway.web.app import create_app
 from gateway.web.server import Listener
 from gateway.wiring import open_gateway

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import resource
 import signal
 import ssl
-import sys
 
 import uvloop
 
@@ -17,6 +15,7 @@ from gateway.cli.opening import add_config_option, configured
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.logs import log_to_stderr
 from gateway.web.app import create_app
 from gateway.web.server import Listener
 from gateway.wiring import open_gateway
@@ -32,15 +31,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT. :returns: 0 after a drain."""
     config = configured(args)
-    log_to_stderr()
+    log_to_stderr(config.log.format)
     allow_many_files()
     uvloop.run(_serve(config))
     return 0
-
-
-def log_to_stderr() -> None:
-    """Lines of key=value; no handler of ours writes a URL or a value that a client sent."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
 
 
 def allow_many_files() -> None:

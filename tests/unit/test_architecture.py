@@ -83,6 +83,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "gateway.demo": set(),  # a PACS of its own: it knows nothing of the gateway in front of it
     "gateway.sending": set(),  # a client: it knows the gateway by its address only
+    "gateway.logs": set(),
     "gateway.observe": {"gateway.ledger"},
     "gateway.wiring": EVERYTHING,  # the composition root
     "gateway.wiring_upkeep": EVERYTHING,  # its other half

@@ -1,0 +1,93 @@
+"""What is logged: words and codes, as text or as JSON; never a value of a client, a library or a failure's words."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+
+from gateway.logs import TEXT, Discreet, JsonLines
+from tests.unit.gateway_app import gateway_app
+
+NAME = "Mustermann^Erika"
+
+
+@pytest.fixture
+def said():
+    """Everything that is logged meanwhile, as JSON and as text."""
+    json_lines, text = io.StringIO(), io.StringIO()
+    handlers = [Discreet(json_lines), Discreet(text)]
+    handlers[0].setFormatter(JsonLines())
+    handlers[1].setFormatter(logging.Formatter(TEXT))
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.INFO)
+    for handler in handlers:
+        root.addHandler(handler)
+    yield json_lines, text
+    for handler in handlers:
+        root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def lines(said):
+    return [json.loads(line) for line in said[0].getvalue().splitlines()]
+
+
+async def test_a_request_is_one_line_with_its_route_as_a_template(tmp_path, said):
+    async with gateway_app(tmp_path) as gate:
+        person = await gate.person()
+        opened = await gate.init(person.token)
+        await gate.ask("GET", f"/upload/{opened.upload_id}/status?patient={NAME}", opened.token)
+        await gate.ask("GET", f"/{NAME}", headers={"X-Request-ID": "a" * 16, "User-Agent": NAME})
+    seen = [line for line in lines(said) if line["logger"] == "relaypacs.access"]
+    assert [(line["method"], line["route"], line["status"]) for line in seen[-2:]] == [
+        ("GET", "/upload/{upload_id}/status", 200),
+        ("GET", "-", 404),
+    ]
+    assert seen[-1]["request_id"] == "a" * 16
+    assert set(seen[-1]) == {"at", "level", "logger", "message", "method", "route", "status", "ms", "request_id"}
+    for stream in said:
+        assert NAME not in stream.getvalue()
+        assert opened.upload_id not in stream.getvalue()
+
+
+def test_a_message_keeps_its_words_and_its_values_become_members(said):
+    logging.getLogger("relaypacs.delivery").info("upload_held upload=%s codes=%s count=%d", "ab12", "x,y", 7)
+    (line,) = lines(said)
+    assert (line["message"], line["upload"], line["codes"], line["count"]) == ("upload_held", "ab12", "x,y", 7)
+    assert (line["level"], line["logger"]) == ("info", "relaypacs.delivery")
+    assert line["at"].endswith("Z")
+
+
+def test_a_value_takes_no_place_of_the_records_own(said):
+    logging.getLogger("relaypacs.x").warning("odd level=low at=never")
+    (line,) = lines(said)
+    assert line["level"] == "warning"
+    assert line["at"] != "never"
+
+
+def test_of_a_failure_the_stack_is_told_and_not_its_words(said):
+    try:
+        raise ValueError(NAME)
+    except ValueError as error:
+        shown = (RuntimeError, RuntimeError("ValueError"), error.__traceback__)
+        logging.getLogger("relaypacs.web").exception("unforeseen error=%s", "ValueError", exc_info=shown)
+    (line,) = lines(said)
+    assert line["stack"][0].endswith("test_of_a_failure_the_stack_is_told_and_not_its_words")
+    assert all(NAME not in stream.getvalue() for stream in said)
+
+
+def test_what_libraries_say_is_withheld(said):
+    logging.getLogger("urllib3.connectionpool").warning("Retrying: /studies?PatientName=%s", NAME)
+    try:
+        raise ValueError(NAME)
+    except ValueError:
+        logging.getLogger("asyncio").exception("Task exception was never retrieved")
+    assert [(line["logger"], line["code"], line["error"]) for line in lines(said)] == [
+        ("urllib3.connectionpool", "library_message", "-"),
+        ("asyncio", "library_message", "ValueError"),
+    ]
+    assert all(NAME not in stream.getvalue() for stream in said)
