@@ -295,17 +295,21 @@ class Submissions:
 
         return await self._rooms.ledger.write(act)
 
-    async def wait(self, upload_id: str, wait_s: float) -> UploadRow:
-        """The upload as soon as its delivery is over, or as it is after `wait_s`."""
+    async def wait(self, upload_id: str, wait_s: float, leaving: Callable[[], object] = lambda: False) -> UploadRow:
+        """The upload as soon as its delivery is over, or as it is after `wait_s`.
+
+        :param leaving: the process is about to end: nobody waits any longer.
+        """
         ledger, clock = self._rooms.ledger, self._rooms.clock
         until = clock.monotonic() + wait_s
         with ledger.watch(upload_id) as watch:
             while True:
                 upload = await self._living(upload_id)
                 rest_s = until - clock.monotonic()
-                if upload.state not in (UploadState.DELIVERING, *RECEIVING_STATES) or rest_s <= 0:
+                over = upload.state not in (UploadState.DELIVERING, *RECEIVING_STATES)
+                if over or rest_s <= 0 or leaving():
                     return upload
-                await watch.changed(min(rest_s, 2.0))
+                await watch.changed(min(rest_s, 1.0))
 
     async def cancel(self, who: Principal, upload_id: str, reason: str) -> None:
         """End an upload; its bytes can't be read any more.

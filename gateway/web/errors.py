@@ -116,6 +116,8 @@ async def answered(request: web.Request, handler: Handler, request_id: str) -> w
         return await handler(request)
     except (errors.GatewayError, web.HTTPException, BodyBroken, BodyStopped) as error:
         found = translated(error) or errors.GatewayError("the gateway failed")
+        if isinstance(error, BodyStopped) and services(request).draining:
+            found = errors.Unavailable("the gateway is stopping; what came is kept", code="draining", retry_after_s=5)
         if isinstance(found, errors.Refusal):
             services(request).refusals.counts[found.code] += 1
         response = problem(found, request_id)

@@ -160,7 +160,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
     wait_s = rest.DEFAULT_WAIT_S if preferred_s is None else preferred_s
     headers = {} if preferred_s is None else {"Preference-Applied": f"wait={preferred_s}"}
     await submissions.complete(principal(request), _upload_id(request), wish)
-    upload = await submissions.wait(_upload_id(request), wait_s)
+    upload = await submissions.wait(_upload_id(request), wait_s, lambda: services(request).draining)
     if upload.state in FINISHED_STATES:
         return web.json_response(records.result(upload), headers=headers)
     headers |= {

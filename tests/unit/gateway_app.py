@@ -322,7 +322,20 @@ class Gate:
         told = {**TUS, "Content-Type": OFFSET_TYPE, "Upload-Offset": str(at), "Content-Length": str(length)}
         async with self.begun("PATCH", path, token, told, data) as line:
             await self.held(path)
+            await self.read_from(path, len(data))
             yield line
+
+    async def read_from(self, path: str, size: int) -> None:
+        """Until so many bytes of the body of a request under way were read."""
+        server = self.listener._runner.server
+        assert server is not None
+        async with asyncio.timeout(5):
+            while not any(
+                request.path == path and request.content._cursor >= size
+                for one in server.connections
+                if (request := one._current_request) is not None
+            ):
+                await asyncio.sleep(0.001)
 
     async def held(self, path: str, *, by_other_than: object = None) -> object:
         """The lease of whoever writes to a file, as soon as somebody does."""

@@ -22,21 +22,19 @@ def test_the_states_are_those_of_the_contract():
     assert [str(state) for state in S] == (
         ["open", "uploading", "delivering", "held", "success", "partial", "failed", "cancelled", "expired"]
     )
-    assert {str(state) for state in FileState} == set(
-        [
-            "receiving",
-            "whole",
-            "queued",
-            "sending",
-            "stored",
-            "already_there",
-            "rejected",
-            "failed",
-            "skipped",
-            "lost",
-            "removed",
-        ]
-    )
+    assert {str(state) for state in FileState} == {
+        "receiving",
+        "whole",
+        "queued",
+        "sending",
+        "stored",
+        "already_there",
+        "rejected",
+        "failed",
+        "skipped",
+        "lost",
+        "removed",
+    }
 
 
 def test_every_state_can_be_reached_from_open():
