@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from hooks.contract import TargetDown
 from tests.commands.site import events, relaypacs, send
 from tests.unit.delivery.little_pacs import Toy, toys
 
@@ -45,7 +44,7 @@ async def test_what_failed_is_sent_again(gate, failed):
 
 
 async def test_what_waits_is_due_now(gate, person):
-    gate.pacs.down = TargetDown("unreachable")
+    gate.pacs.down = True
     opened = await send(gate, person, *toys(1))
     await gate.workers.run_due()
     listed = await relaypacs(gate, "jobs", "list")

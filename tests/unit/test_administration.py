@@ -1,0 +1,149 @@
+"""What admins see over HTTP: uploads without names, names with a reason, endpoints, the trail."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.audit_events import Refusals
+from tests.commands.site import events, send
+from tests.unit.delivery.little_pacs import Toy, toys
+from tests.unit.gateway_app import gateway_app
+
+NAME = "Mustermann^Erika"
+
+
+@pytest.fixture
+async def gate(tmp_path):
+    async with gateway_app(tmp_path) as gate:
+        yield gate
+
+
+@pytest.fixture
+async def admin(gate):
+    return await gate.person("root", "admin")
+
+
+@pytest.fixture
+async def held(gate):
+    """An upload with two patients in it."""
+    one = Toy("1.1", patient_id="P1", patient_name=NAME)
+    other = Toy("1.2", patient_id="P2", patient_name="Doe^Jane", birth_date="19800101")
+    metadata = {"patient_name": NAME, "patient_id": "P1"}
+    opened = await send(
+        gate, await gate.person(), one, other,
+        study_metadata=metadata, clinical_notes="", uploader={"name": "Dr. Who", "phone": "123"},
+    )  # fmt: skip
+    await gate.deliver()
+    assert (await gate.status(opened))["state"] == "held"
+    return opened
+
+
+async def test_uploads_are_listed_by_state_without_names(gate, admin, held):
+    await gate.init((await gate.person("other")).token)
+    answer = await gate.ask("GET", "/admin/uploads?state=held", admin.token)
+    assert answer.status == 200
+    (shown,) = answer.json["uploads"]
+    assert (shown["upload_id"], shown["state"], shown["endpoint_id"]) == (held.upload_id, "held", "main")
+    assert shown["held_reasons"]
+    assert shown["files"] == {"expected": 2, "whole": 2}
+    assert NAME not in answer.body.decode()
+    everything = await gate.ask("GET", "/admin/uploads?state=held,open", admin.token)
+    assert {one["state"] for one in everything.json["uploads"]} == {"held", "open"}
+
+
+async def test_the_list_goes_page_by_page(gate, admin):
+    person = await gate.person()
+    made = {(await gate.init(person.token)).upload_id for _ in range(5)}
+    found: list[str] = []
+    page: dict[str, Any] = {"cursor": ""}
+    while page["cursor"] is not None:
+        page = (await gate.ask("GET", f"/admin/uploads?limit=2&cursor={page['cursor']}", admin.token)).json
+        found += [one["upload_id"] for one in page["uploads"]]
+    assert len(found) == len(set(found)) == 5
+    assert set(found) == made
+
+
+@pytest.mark.parametrize(
+    "query", ["state=asleep", "limit=0", "limit=1001", "limit=x", "state=held,asleep"], ids=lambda query: query
+)
+async def test_a_question_that_can_not_be_meant_is_refused(gate, admin, query):
+    answer = await gate.ask("GET", f"/admin/uploads?{query}", admin.token)
+    assert (answer.status, answer.code) == (422, "invalid_field")
+
+
+async def test_names_are_shown_for_a_reason_which_is_audited(gate, admin, held):
+    path = f"/admin/uploads/{held.upload_id}/reveal"
+    refused = await gate.ask("POST", path, admin.token, json={})
+    assert (refused.status, refused.code) == (422, "reason_required")
+    assert ("patient.revealed", admin.row.account_id) not in await events(gate)
+    shown = await gate.ask("POST", path, admin.token, json={"reason": "two patients in one upload"})
+    assert shown.status == 200
+    assert shown.json["study_metadata"] == {"patient_name": NAME, "patient_id": "P1"}
+    assert shown.json["uploader"]["name"] == "Dr. Who"
+    assert {one["patient_id"] for one in shown.json["patients"]} == {"P1", "P2"}
+    assert shown.headers["Cache-Control"] == "no-store"
+    trail = await gate.ledger.read(lambda tx: tx.audit.after(0, 1000))
+    last = trail[-1]
+    assert (last.event, last.actor, last.upload_id) == (
+        "patient.revealed", f"account:{admin.row.account_id}", held.upload_id,
+    )  # fmt: skip
+    assert json.loads(last.detail) == {"reason": "two patients in one upload"}
+    assert not any(NAME in row.detail for row in trail)
+
+
+async def test_after_erasure_there_is_nothing_to_reveal(gate, admin):
+    opened = await send(gate, await gate.person(), *toys(1, patient_name=NAME))
+    await gate.deliver()
+    await gate.purge()
+    answer = await gate.ask("POST", f"/admin/uploads/{opened.upload_id}/reveal", admin.token, json={"reason": "x"})
+    assert (answer.status, answer.code) == (410, "upload_gone")
+    assert answer.json["pacs_receipt_id"]
+    absent = await gate.ask("POST", f"/admin/uploads/{'f' * 32}/reveal", admin.token, json={"reason": "x"})
+    assert absent.status == 404
+
+
+async def test_endpoints_say_how_they_fare_and_who_waits(gate, admin):
+    gate.pacs.down = True
+    await send(gate, await gate.person(), *toys(1))
+    await gate.deliver(for_s=10)
+    answer = await gate.ask("GET", "/admin/endpoints", admin.token)
+    by_id = {one["endpoint_id"]: one for one in answer.json["endpoints"]}
+    assert set(by_id) == {"main", "deaf"}
+    assert by_id["main"] == {
+        "endpoint_id": "main", "condition": "down", "code": "no_answer", "queued_jobs": 1,
+    }  # fmt: skip
+    assert by_id["deaf"]["condition"] == "up"
+
+
+async def test_the_trail_is_read_page_by_page_and_reading_it_is_an_event(gate, admin):
+    for number in range(4):
+        await gate.person(f"p{number}")
+    found, after = [], 0
+    while True:
+        page = (await gate.ask("GET", f"/admin/audit?after={after}&limit=3", admin.token)).json
+        found += page["events"]
+        after = page["after"]
+        if after == page["head"]:
+            break
+    assert [event["number"] for event in found] == list(range(1, len(found) + 1))
+    assert [event["event"] for event in found].count("audit.read") == 1, "one event an hour, not one a page"
+    gate.clock.advance(1500)
+    assert "p1" not in json.dumps(found), "names of accounts aren't in the trail"
+
+
+async def test_refusals_are_one_event_with_counts(gate):
+    for _ in range(3):
+        assert (await gate.ask("GET", "/endpoints", "garbage")).status == 401
+    await gate.ask("GET", "/nowhere")
+    assert [event for event, _ in await events(gate)].count("refusals.counted") == 0
+    refusals: Refusals = gate.services.refusals
+    gate.clock.advance(3600)
+    await refusals.flush()
+    await refusals.flush()
+    (row,) = [
+        row for row in await gate.ledger.read(lambda tx: tx.audit.after(0, 99)) if row.event == "refusals.counted"
+    ]
+    assert json.loads(row.detail) == {"codes": {"not_found": 1, "unauthorized": 3}, "for_s": 3600}
