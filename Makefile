@@ -13,9 +13,9 @@ PYTEST := $(BIN)/python -m pytest
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 NODE := tests/node/node_modules/.stamp
-PWA := $(if $(wildcard pwa/package.json),pwa/dist/.stamp)
+PWA := $(if $(wildcard pwa/package.json),gateway/web/static/.built)
 
-.PHONY: help install run test check soak bench lock docs node clean python-version system-tools
+.PHONY: help install run test check app-check soak bench lock docs node clean python-version system-tools
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r target text; do \
@@ -31,7 +31,7 @@ check: $(DEV) ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: install $(DEV) system-tools $(NODE) check ## every check and every test
+test: install $(DEV) system-tools $(NODE) check app-check ## every check and every test
 	$(PYTEST) -n 2 --dist loadgroup -m "not heavy and not timing"
 	$(PYTEST) -m "heavy or timing"
 
@@ -44,7 +44,7 @@ bench: install $(DEV) system-tools $(NODE) ## the comparisons of docs/performanc
 	$(BIN)/python -m bench
 
 clean: ## takes away what make has made
-	rm -rf $(VENV) tests/node/node_modules pwa/node_modules pwa/dist build dist *.egg-info
+	rm -rf $(VENV) tests/node/node_modules pwa/node_modules gateway/web/static build dist *.egg-info
 
 # No registry's address and no path of a machine gets into them.
 LOCK := $(BIN)/pip-compile --quiet --no-config --generate-hashes --strip-extras --allow-unsafe --no-header --annotation-style=line \
@@ -85,10 +85,14 @@ $(NODE): tests/node/package.json tests/node/package-lock.json
 	cd tests/node && npm ci --no-audit --no-fund
 	@touch $@
 
-pwa/dist/.stamp: pwa/package.json pwa/package-lock.json $(shell find pwa/src pwa/public -type f 2>/dev/null)
-	@command -v npm >/dev/null || { echo "the app is built with Node.js: install Node.js 20 or newer with npm" >&2; exit 1; }
+gateway/web/static/.built: pwa/package.json pwa/package-lock.json pwa/index.html pwa/vite.config.ts pwa/compress.mjs $(shell find pwa/src pwa/public -type f 2>/dev/null)
+	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019)' 2>/dev/null && command -v npm >/dev/null || { \
+		echo "the app is built with Node.js: install Node.js 20.19 or newer with npm" >&2; exit 1; }
 	cd pwa && npm ci --no-audit --no-fund && npm run build
 	@touch $@
+
+app-check: $(PWA) ## the app's types and rules
+	cd pwa && npm run check
 
 # The tests talk to a real PACS and watch real system calls. They fail without these; they don't skip.
 system-tools:
@@ -98,4 +102,5 @@ system-tools:
 	[ -n "$$(find /usr/share/orthanc /usr/lib/orthanc /usr/local/share/orthanc -name 'libOrthancDicomWeb*' -print -quit 2>/dev/null)" ] || missing="$$missing orthanc-dicomweb"; \
 	command -v storescu >/dev/null || missing="$$missing dcmtk"; \
 	command -v strace >/dev/null || missing="$$missing strace"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	if [ -n "$$missing" ]; then echo "the tests need:$$missing (on Debian and Ubuntu: sudo apt-get install --no-install-recommends$$missing)" >&2; exit 1; fi

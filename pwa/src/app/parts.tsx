@@ -1,0 +1,131 @@
+/** The few parts that every screen is made of. */
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+
+const PATHS = {
+  back: "M15 5l-7 7 7 7",
+  check: "M5 12.5l4.5 4.5L19 7.5",
+  clock: "M12 7v5l3 2M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18",
+  up: "M12 19V6M6 11.5 12 5.5l6 6",
+  pause: "M9 6v12M15 6v12",
+  warn: "M12 8v5M12 16.5v.1M12 3.5 2.5 20h19z",
+  stop: "M7 7l10 10M17 7 7 17",
+  gear: "M4 7h9M17 7h3M4 17h3M11 17h9M13 4.5v5M7.5 14.5v5",
+  folder: "M3.5 18V6.5h6l2 2.5h9v9z",
+  file: "M6 3.5h8l4 4v13H6zM14 3.5v4h4",
+  inbox: "M4 13.5h4l1.5 2.5h5l1.5-2.5h4M4 13.5v5h16v-5M4 13.5 6.5 6h11L20 13.5",
+  qr: "M4 4h6v6H4zM14 4h6v6h-6zM4 14h6v6H4zM14 14h2v2M20 14v2M14 20h2M18.5 18.5H20V20",
+  hand: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18M12 7.5v5.5M12 16.3v.1",
+} as const;
+export type IconName = keyof typeof PATHS;
+
+export function Icon({ name }: { name: IconName }): JSX.Element {
+  return (
+    <svg class="icon" viewBox="0 0 24 24" aria-hidden="true">
+      <path d={PATHS[name]} />
+    </svg>
+  );
+}
+
+export function Mark(): JSX.Element {
+  return (
+    <svg class="mark" viewBox="0 0 64 64" aria-hidden="true">
+      <rect width="64" height="64" rx="15" />
+      <path d="M17 40a15 15 0 0 1 15-15h13M37.5 16.5l8.5 8.5-8.5 8.5" />
+      <circle cx="17" cy="46" r="4.5" />
+    </svg>
+  );
+}
+
+interface ButtonProps {
+  kind?: "main" | "plain" | "quiet" | "danger";
+  icon?: IconName;
+  type?: "button" | "submit";
+  disabled?: boolean;
+  onClick?: () => void;
+  children: ComponentChildren;
+}
+
+export function Button({ kind = "plain", icon, type = "button", disabled = false, onClick, children }: ButtonProps): JSX.Element {
+  return (
+    <button type={type} disabled={disabled} class={`button ${kind}`} {...(onClick && { onClick })}>
+      {icon && <Icon name={icon} />}
+      {children}
+    </button>
+  );
+}
+
+export function Field({ label, children }: { label: string; children: ComponentChildren }): JSX.Element {
+  return (
+    <label class="field">
+      <span>{label}</span>
+      {children}
+    </label>
+  );
+}
+
+export function Notice({ kind, children }: { kind: "info" | "warn" | "bad" | "good"; children: ComponentChildren }): JSX.Element {
+  return (
+    <div class={`notice ${kind}`} role={kind === "bad" ? "alert" : "status"}>
+      <Icon name={kind === "good" ? "check" : kind === "info" ? "hand" : "warn"} />
+      <div>{children}</div>
+    </div>
+  );
+}
+
+/** One of a few, all seen at once. */
+export function Choice<T extends string>({ legend, name, value, options, onPick }: {
+  legend: string;
+  name: string;
+  value: T;
+  options: readonly { value: T; label: string }[];
+  onPick: (value: T) => void;
+}): JSX.Element {
+  return (
+    <fieldset class="choice">
+      <legend>{legend}</legend>
+      <div>
+        {options.map((one) => (
+          <label key={one.value}>
+            <input type="radio" name={name} checked={one.value === value} onChange={() => onPick(one.value)} />
+            <span>{one.label}</span>
+          </label>
+        ))}
+      </div>
+    </fieldset>
+  );
+}
+
+/** Asked before something that can't be taken back. */
+export function Ask({ title, text, yes, no, onYes, onNo }: {
+  title: string;
+  text: ComponentChildren;
+  yes: string;
+  no: string;
+  onYes: () => void;
+  onNo: () => void;
+}): JSX.Element {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  return (
+    <dialog ref={dialog} aria-labelledby="ask" onClose={onNo}>
+      <h2 id="ask">{title}</h2>
+      <p>{text}</p>
+      <div class="row end">
+        <Button onClick={onNo}>{no}</Button>
+        <Button kind="danger" onClick={onYes}>{yes}</Button>
+      </div>
+    </dialog>
+  );
+}
+
+/** A telephone number can be tapped; anything else is read. */
+export function Contact({ text }: { text: string }): JSX.Element {
+  return /^[+\d][\d\s()/.-]{4,}$/.test(text) ? <a href={`tel:${text.replace(/[^+\d]/g, "")}`}>{text}</a> : <>{text}</>;
+}
+
+/** A sentence with a part in it that is more than text: the part takes the place of `{slot}`. */
+export function Slot({ text, slot, children }: { text: string; slot: string; children: ComponentChildren }): JSX.Element {
+  const [before, after] = text.split(`{${slot}}`);
+  return <>{before}{after === undefined ? null : children}{after}</>;
+}

@@ -1,0 +1,141 @@
+import type { JSX } from "preact";
+import { useRef, useState } from "preact/hooks";
+import { fromDrop, fromInput } from "../../ingest/files";
+import { actions } from "../../upload/rules";
+import { pause, resume, retry } from "../acts";
+import { bytes, count, dicomDate, moment, t } from "../i18n";
+import { Button, Contact, Icon, Notice } from "../parts";
+import { standing } from "../standing";
+import { add, copied, go, grant, ingestProblem, leaveGrant, looking, mine, online, others, progress, scanned, type Shown } from "../state";
+
+export function Home(): JSX.Element {
+  const rows = mine.value;
+  const busy = rows.some(({ row }) => ["reading", "queued", "sending"].includes(row.status));
+  return (
+    <main>
+      {grant.value && <GrantCard />}
+      <Picker />
+      {rows.length > 0 && (
+        <section aria-labelledby="list">
+          <div class="heading">
+            <h2 id="list">{t("list.title")}</h2>
+            {busy && <p class="hint">{t("list.keep")}</p>}
+          </div>
+          <ul class="list">
+            {rows.map((one) => <Row key={one.row.id} one={one} />)}
+          </ul>
+        </section>
+      )}
+      {others.value > 0 && <p class="hint">{count("other.rows", others.value)}</p>}
+    </main>
+  );
+}
+
+function GrantCard(): JSX.Element | null {
+  const held = grant.value;
+  if (!held) return null;
+  return (
+    <section class="card grant" aria-labelledby="grant">
+      <p class="over">{t("grant.for")}</p>
+      <h1 id="grant">{held.display_name}</h1>
+      {held.contact && <p>{t("grant.contact")}: <Contact text={held.contact} /></p>}
+      {held.notice && <p class="text">{held.notice}</p>}
+      <p class="hint">{t("grant.once")} {t("grant.until", { time: moment(held.expires_at) })}</p>
+      <Button kind="quiet" onClick={() => void leaveGrant()}>{t("grant.leave")}</Button>
+    </section>
+  );
+}
+
+export function Picker(): JSX.Element {
+  const [over, setOver] = useState(false);
+  const files = useRef<HTMLInputElement>(null);
+  const folder = useRef<HTMLInputElement>(null);
+  const folders = "webkitdirectory" in HTMLInputElement.prototype;
+  const drop = (event: DragEvent): void => {
+    event.preventDefault();
+    setOver(false);
+    if (event.dataTransfer) void fromDrop(event.dataTransfer).then(add);
+  };
+  return (
+    <section
+      class={`picker ${over ? "over" : ""}`}
+      aria-labelledby="pick"
+      onDragOver={(event) => { event.preventDefault(); setOver(true); }}
+      onDragLeave={() => setOver(false)}
+      onDrop={drop}
+    >
+      <Icon name="inbox" />
+      <h2 id="pick">{over ? t("pick.drop") : t("pick.title")}</h2>
+      {looking.value ? <Looking /> : (
+        <>
+          <p class="for-mouse">{t("pick.lead")}</p>
+          <p class="for-touch">{t("pick.lead.touch")}</p>
+          <div class="row center">
+            <Button kind="main" icon="file" onClick={() => files.current?.click()}>{t("pick.files")}</Button>
+            {folders && <Button icon="folder" onClick={() => folder.current?.click()}>{t("pick.folder")}</Button>}
+          </div>
+        </>
+      )}
+      <input ref={files} class="gone" type="file" multiple aria-label={t("pick.files")} tabIndex={-1} onChange={(event) => add(fromInput(event.currentTarget))} />
+      {folders && (
+        <input ref={folder} class="gone" type="file" multiple {...{ webkitdirectory: true }} aria-label={t("pick.folder")} tabIndex={-1} onChange={(event) => add(fromInput(event.currentTarget))} />
+      )}
+      {scanned.value?.patients.length === 0 && (
+        <Notice kind="warn">{t("pick.none")} {count("review.left", scanned.value.left.length)}.</Notice>
+      )}
+      {ingestProblem.value && <Notice kind="bad">{t(ingestProblem.value === "quota" ? "problem.quota" : "problem.failed_here")}</Notice>}
+    </section>
+  );
+}
+
+function Looking(): JSX.Element | null {
+  const now = looking.value;
+  if (!now) return null;
+  return (
+    <div class="stack" role="status">
+      <p>{t("pick.looking")} · {t("pick.looked", now)}</p>
+      <progress max={now.of} value={now.done} aria-label={t("pick.looking")} />
+    </div>
+  );
+}
+
+export function who({ meta }: Shown): string {
+  if (meta.patient.name === null) return t("review.noname");
+  return meta.patient.name || t("review.anonymous");
+}
+
+/** "CT, MR · 28 images · 15 MB · 3 Mar 2024" */
+export function what({ row, meta }: Shown): string {
+  const kinds = [...new Set(meta.studies.flatMap((study) => study.modalities))].join(", ");
+  const date = meta.studies.length === 1 ? dicomDate(meta.studies[0]?.date ?? "") : "";
+  return [kinds, count("review.images", row.total_files), bytes(row.total_bytes), date].filter(Boolean).join(" · ");
+}
+
+function Row({ one }: { one: Shown }): JSX.Element {
+  const { row } = one;
+  const how = standing(one, progress.value.get(row.id), copied.value.get(row.id), online.value);
+  const can = actions(row);
+  return (
+    <li class={`entry ${how.tone}`}>
+      <button type="button" class="entry-open" aria-label={t("study.open", { name: who(one) })} onClick={() => go({ at: "study", id: row.id })}>
+        <span class="badge"><Icon name={how.icon} /></span>
+        <span class="entry-text">
+          <strong>
+            {who(one)}
+            {row.priority !== "routine" && <span class={`tag ${row.priority}`}>{t(`priority.${row.priority}`)}</span>}
+          </strong>
+          <span class="what">{what(one)}</span>
+          <span class="how" role="status">{how.text}</span>
+        </span>
+      </button>
+      {how.part !== null && <progress max={1} value={how.part} aria-label={how.text} />}
+      {(can.pause || can.resume || can.retry) && (
+        <div class="entry-acts">
+          {can.pause && <Button kind="quiet" onClick={() => void pause(row.id)}>{t("act.pause")}</Button>}
+          {can.resume && <Button kind="quiet" onClick={() => void resume(row.id)}>{t("act.resume")}</Button>}
+          {can.retry && <Button kind="quiet" onClick={() => void retry(row.id)}>{t("act.retry")}</Button>}
+        </div>
+      )}
+    </li>
+  );
+}

@@ -1,0 +1,94 @@
+import { useState } from "preact/hooks";
+import type { JSX } from "preact";
+import { Refused } from "../../upload/api";
+import { signIn } from "../../upload/session";
+import { t } from "../i18n";
+import { Button, Field, Notice } from "../parts";
+import { grantProblem, loadEndpoints, nudge, openLink, route, session, theQueue } from "../state";
+import { retryAfterSignIn } from "../acts";
+
+export function Welcome(): JSX.Element {
+  return (
+    <main class="narrow">
+      <header class="lead">
+        <h1>{t("welcome.title")}</h1>
+        <p>{t("welcome.lead")}</p>
+      </header>
+      <SignIn />
+      <PasteLink />
+    </main>
+  );
+}
+
+export function SignIn(): JSX.Element {
+  const [problem, setProblem] = useState<string | null>(null);
+  const [busy, setBusy] = useState(false);
+  const submit = async (event: SubmitEvent): Promise<void> => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget as HTMLFormElement);
+    setBusy(true);
+    setProblem(null);
+    try {
+      session.value = await signIn(theQueue(), String(form.get("username")), String(form.get("password")));
+      route.value = { at: "home" };
+      void loadEndpoints();
+      await retryAfterSignIn(session.value.subject);
+      nudge();
+    } catch (error) {
+      setProblem(signInProblem(error));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <form class="card stack" onSubmit={(event) => void submit(event)}>
+      <h2>{t("signin.title")}</h2>
+      <Field label={t("signin.name")}>
+        <input name="username" autocomplete="username" autocapitalize="none" spellcheck={false} required />
+      </Field>
+      <Field label={t("signin.password")}>
+        <input name="password" type="password" autocomplete="current-password" required />
+      </Field>
+      {problem && <Notice kind="bad">{problem}</Notice>}
+      <Button kind="main" type="submit" disabled={busy}>{t("signin.go")}</Button>
+    </form>
+  );
+}
+
+function signInProblem(error: unknown): string {
+  if (!(error instanceof Refused) || error.status === 0) return t("error.offline");
+  if (error.status === 401) return t("signin.wrong");
+  if (error.status === 429) return t("signin.many");
+  return t("error.other", { code: error.code });
+}
+
+export function PasteLink(): JSX.Element {
+  const submit = (event: SubmitEvent): void => {
+    event.preventDefault();
+    const form = event.currentTarget as HTMLFormElement;
+    void openLink(String(new FormData(form).get("link"))).then((good) => good && form.reset());
+  };
+  return (
+    <form class="card quiet stack" onSubmit={submit}>
+      <h2>{t("link.title")}</h2>
+      <p>{t("link.lead")}</p>
+      <div class="row">
+        <Field label={t("link.label")}>
+          <input name="link" inputMode="url" autocomplete="off" spellcheck={false} placeholder="https://…/#qr=…" required />
+        </Field>
+        <Button type="submit">{t("link.go")}</Button>
+      </div>
+      <GrantProblem />
+    </form>
+  );
+}
+
+export function GrantProblem(): JSX.Element | null {
+  switch (grantProblem.value) {
+    case "bad": return <Notice kind="bad">{t("link.bad")}</Notice>;
+    case "foreign": return <Notice kind="bad">{t("link.foreign")}</Notice>;
+    case "dead": return <Notice kind="bad">{t("grant.dead")}</Notice>;
+    case "offline": return <Notice kind="bad">{t("error.offline")}</Notice>;
+    default: return null;
+  }
+}

@@ -1,0 +1,86 @@
+/** How an upload stands, in words. Pure but for the language. */
+import { ENDED, type StudyRow } from "../queue/rows";
+import type { Key } from "./en";
+import { bytes, duration, moment, percent, t } from "./i18n";
+import type { IconName } from "./parts";
+import type { Shown } from "./state";
+
+export interface Standing {
+  tone: "busy" | "calm" | "good" | "warn" | "bad";
+  icon: IconName;
+  text: string;
+  /** 0..1 where a bar says something */
+  part: number | null;
+}
+
+export interface Live {
+  bytes: number;
+  rate: number | null;
+}
+
+export function standing({ row, meta, receipt }: Shown, live: Live | undefined, copied: number | undefined, online: boolean): Standing {
+  const to = meta.to.display_name;
+  const part = row.total_bytes ? (live?.bytes ?? 0) / row.total_bytes : 0;
+  if (row.paused && !ENDED.has(row.status)) return { tone: "calm", icon: "pause", text: t("study.paused"), part };
+  switch (row.status) {
+    case "reading":
+      if (!live) return { tone: "busy", icon: "file", text: t("study.reading", { done: copied ?? 0, of: row.total_files }), part: (copied ?? 0) / row.total_files };
+      return sending(row, live, part, online);
+    case "queued":
+    case "sending":
+      if (live || row.retry_count || !online) return sending(row, live, part, online);
+      return { tone: "calm", icon: "clock", text: row.status === "sending" ? t("study.sending") : t("study.waiting"), part: null };
+    case "delivering":
+      return { tone: "busy", icon: "inbox", text: t("study.delivering", { to }), part: null };
+    case "held":
+      return { tone: "warn", icon: "hand", text: t("study.held", { to, contact: meta.to.contact || to }), part: null };
+    case "success":
+      return { tone: "good", icon: "check", text: t("study.success", { to, time: moment(receipt?.at || row.changed_at) }), part: null };
+    case "partial":
+      return { tone: "warn", icon: "warn", text: t("study.partial", { n: inPacs(row), of: row.total_files, to }), part: null };
+    case "failed":
+      return { tone: "bad", icon: "warn", text: t("study.failed", { to }), part: null };
+    case "cancelled":
+      return { tone: "calm", icon: "stop", text: row.problem ? problemText(row.problem.code, row) : t("study.cancelled"), part: null };
+    case "stopped":
+      return { tone: "bad", icon: "warn", text: problemText(row.problem?.code ?? "failed_here", row), part: null };
+  }
+}
+
+function sending(row: StudyRow, live: Live | undefined, part: number, online: boolean): Standing {
+  if (!online || (row.retry_count > 0 && row.problem?.code === "offline")) return { tone: "warn", icon: "clock", text: t("study.offline"), part };
+  if (row.retry_count > 0) return { tone: "warn", icon: "clock", text: t("study.retry"), part };
+  const words = [t("study.sending"), percent(part)];
+  if (live?.rate && live.bytes < row.total_bytes) {
+    words.push(`${bytes(live.rate)}/s`, t("study.left", { time: duration((row.total_bytes - live.bytes) / live.rate) }));
+  }
+  return { tone: "busy", icon: "up", text: words.join(" · "), part };
+}
+
+export function inPacs(row: StudyRow): number {
+  return (row.outcome["stored"] ?? 0) + (row.outcome["already_there"] ?? 0);
+}
+
+const PLAIN: Record<string, Key> = {
+  offline: "problem.offline",
+  failed_here: "problem.failed_here",
+  pick_again: "problem.pick_again",
+  lost_here: "problem.lost_here",
+  upload_cancelled: "problem.upload_cancelled",
+  upload_expired: "problem.upload_expired",
+  upload_gone: "problem.upload_gone",
+  spool_full: "problem.spool_full",
+  incomplete: "problem.incomplete",
+  upload_too_large: "problem.upload_too_large",
+  file_too_large: "problem.upload_too_large",
+  too_many_files: "problem.too_many_files",
+  endpoint_not_allowed: "problem.endpoint_not_allowed",
+};
+const SIGNED_OUT = new Set(["unauthorized", "signed_out", "token_expired", "token_reused"]);
+
+/** What went wrong and what to do, for a code of the gateway or of ours. */
+export function problemText(code: string, row: Pick<StudyRow, "subject">): string {
+  if (SIGNED_OUT.has(code)) return t(row.subject.startsWith("qr:") ? "problem.unauthorized" : "problem.signed_out");
+  const key = PLAIN[code];
+  return key ? t(key) : t("problem.other", { code });
+}

@@ -1,0 +1,11 @@
+import { render } from "preact";
+import { language, speak } from "./app/i18n";
+import { Shell } from "./app/shell";
+import { begin } from "./app/state";
+import { register } from "./app/update";
+
+const root = document.getElementById("app");
+if (!root) throw new Error("the page has no place for the app");
+speak(language.value);
+render(<Shell />, root);
+void begin().then(register);

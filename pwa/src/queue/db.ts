@@ -1,0 +1,194 @@
+/**
+ * The queue in IndexedDB. It is the truth on this device: whatever a screen or a worker knows, it has from here.
+ * Lists never touch SegmentStore; payload is read by primary key only (WebKit loses blobs and slows down otherwise).
+ */
+import { deleteDB, openDB, type DBSchema, type IDBPDatabase } from "idb";
+import type { ChunkRow, FileName, FileRow, StudyRow } from "./rows";
+import { newKey, open, openJson, seal, sealJson, type Sealed } from "./seal";
+
+interface Schema extends DBSchema {
+  StudyStore: { key: string; value: StudyRow };
+  FileStore: { key: string; value: FileRow; indexes: { study_id: string } };
+  SegmentStore: { key: [string, number]; value: Sealed };
+  ChunkStore: { key: [string, number]; value: ChunkRow };
+  KeyStore: { key: string; value: CryptoKey | Sealed };
+}
+
+const NAME = "relaypacs";
+const BATCH = 16;
+
+export class Queue {
+  private constructor(
+    private readonly db: IDBPDatabase<Schema>,
+    private readonly key: CryptoKey,
+  ) {}
+
+  static async open(onNewer?: () => void): Promise<Queue> {
+    const db = await openDB<Schema>(NAME, 1, {
+      upgrade(fresh) {
+        fresh.createObjectStore("StudyStore", { keyPath: "id" });
+        fresh.createObjectStore("FileStore", { keyPath: "id" }).createIndex("study_id", "study_id");
+        fresh.createObjectStore("SegmentStore");
+        fresh.createObjectStore("ChunkStore", { keyPath: ["file_id", "chunk_index"] });
+        fresh.createObjectStore("KeyStore");
+      },
+      blocking(_from, _to, event) {
+        (event.target as IDBDatabase).close();
+        onNewer?.();
+      },
+    });
+    return new Queue(db, await deviceKey(db));
+  }
+
+  /** Everything of this device goes, the key too. */
+  static async removeAll(queue: Queue): Promise<void> {
+    queue.db.close();
+    await deleteDB(NAME);
+  }
+
+  // Secrets and settings, sealed under a name.
+
+  async remember(name: string, value: unknown): Promise<void> {
+    await this.db.put("KeyStore", await sealJson(this.key, value, `KeyStore|${name}`), name);
+  }
+
+  async recall<T>(name: string): Promise<T | null> {
+    const found = await this.db.get("KeyStore", name);
+    return found && !(found instanceof CryptoKey) ? openJson<T>(this.key, found, `KeyStore|${name}`) : null;
+  }
+
+  async forget(name: string): Promise<void> {
+    await this.db.delete("KeyStore", name);
+  }
+
+  // Studies
+
+  async sealFor(id: string, column: string, value: unknown): Promise<Sealed> {
+    return sealJson(this.key, value, `StudyStore|${column}|${id}`);
+  }
+
+  async openFor<T>(id: string, column: string, sealed: Sealed): Promise<T> {
+    return openJson<T>(this.key, sealed, `StudyStore|${column}|${id}`);
+  }
+
+  async studies(): Promise<StudyRow[]> {
+    return this.db.getAll("StudyStore");
+  }
+
+  async study(id: string): Promise<StudyRow | undefined> {
+    return this.db.get("StudyStore", id);
+  }
+
+  /** Read, change and write in one transaction; undefined: it is gone. */
+  async change(id: string, act: (row: StudyRow) => Partial<StudyRow>): Promise<StudyRow | undefined> {
+    const tx = this.db.transaction("StudyStore", "readwrite");
+    const row = await tx.store.get(id);
+    const changed = row && { ...row, ...act(row), changed_at: Date.now() };
+    if (changed) await tx.store.put(changed);
+    await tx.done;
+    return changed;
+  }
+
+  /** A study with all its files, at once or not at all. */
+  async add(study: StudyRow, files: readonly FileRow[]): Promise<void> {
+    const tx = this.db.transaction(["StudyStore", "FileStore"], "readwrite");
+    void tx.objectStore("StudyStore").put(study);
+    for (const file of files) void tx.objectStore("FileStore").put(file);
+    await tx.done;
+  }
+
+  async remove(id: string): Promise<void> {
+    const ids = await this.fileIds(id);
+    await this.dropBytes(ids);
+    const tx = this.db.transaction(["StudyStore", "FileStore"], "readwrite");
+    for (const file of ids) void tx.objectStore("FileStore").delete(file);
+    void tx.objectStore("StudyStore").delete(id);
+    await tx.done;
+  }
+
+  // Files
+
+  async files(studyId: string): Promise<FileRow[]> {
+    return this.db.getAllFromIndex("FileStore", "study_id", studyId);
+  }
+
+  private async fileIds(studyId: string): Promise<string[]> {
+    return this.db.getAllKeysFromIndex("FileStore", "study_id", studyId);
+  }
+
+  async nameFile(id: string, name: FileName): Promise<Sealed> {
+    return sealJson(this.key, name, `FileStore|named|${id}`);
+  }
+
+  async fileName(file: FileRow): Promise<FileName> {
+    return openJson<FileName>(this.key, file.named, `FileStore|named|${file.id}`);
+  }
+
+  async changeFiles(ids: readonly string[], change: Partial<FileRow>): Promise<void> {
+    const tx = this.db.transaction("FileStore", "readwrite");
+    for (const id of ids) {
+      const row = await tx.store.get(id);
+      if (row) void tx.store.put({ ...row, ...change });
+    }
+    await tx.done;
+  }
+
+  // Bytes
+
+  async sealSegment(fileId: string, index: number, bytes: ArrayBuffer): Promise<Sealed> {
+    return seal(this.key, bytes, `SegmentStore|${fileId}|${index}`);
+  }
+
+  /** Write segments, and mark as stored the files that became whole by them: one transaction. */
+  async putSegments(segments: readonly { file: string; index: number; sealed: Sealed }[], whole: readonly string[]): Promise<void> {
+    const tx = this.db.transaction(["SegmentStore", "FileStore"], "readwrite");
+    for (const { file, index, sealed } of segments) void tx.objectStore("SegmentStore").put(sealed, [file, index]);
+    for (const id of whole) {
+      const row = await tx.objectStore("FileStore").get(id);
+      if (row) void tx.objectStore("FileStore").put({ ...row, state: "stored", problem: null });
+    }
+    await tx.done;
+  }
+
+  /** @returns null: the browser has lost it */
+  async segment(fileId: string, index: number): Promise<ArrayBuffer | null> {
+    const found = await this.db.get("SegmentStore", [fileId, index]);
+    return found ? open(this.key, found, `SegmentStore|${fileId}|${index}`) : null;
+  }
+
+  async acknowledged(file: FileRow, index: number, offset: number): Promise<void> {
+    const tx = this.db.transaction(["ChunkStore", "FileStore"], "readwrite");
+    void tx.objectStore("ChunkStore").put({ file_id: file.id, chunk_index: index, uploaded: offset });
+    const row = await tx.objectStore("FileStore").get(file.id);
+    if (row) void tx.objectStore("FileStore").put({ ...row, offset });
+    await tx.done;
+  }
+
+  /** The study's bytes leave the device; its rows stay. */
+  async dropStudyBytes(studyId: string): Promise<void> {
+    await this.dropBytes(await this.fileIds(studyId));
+  }
+
+  private async dropBytes(fileIds: readonly string[]): Promise<void> {
+    for (let at = 0; at < fileIds.length; at += BATCH) {
+      const tx = this.db.transaction(["SegmentStore", "ChunkStore"], "readwrite");
+      for (const id of fileIds.slice(at, at + BATCH)) {
+        const all = IDBKeyRange.bound([id, 0], [id, Number.MAX_SAFE_INTEGER]);
+        void tx.objectStore("SegmentStore").delete(all);
+        void tx.objectStore("ChunkStore").delete(all);
+      }
+      await tx.done;
+    }
+  }
+}
+
+async function deviceKey(db: IDBPDatabase<Schema>): Promise<CryptoKey> {
+  const known = await db.get("KeyStore", "device");
+  if (known instanceof CryptoKey) return known;
+  const fresh = await newKey();
+  const tx = db.transaction("KeyStore", "readwrite");
+  const meanwhile = await tx.store.get("device"); // another tab may have been quicker
+  if (!meanwhile) void tx.store.put(fresh, "device");
+  await tx.done;
+  return meanwhile instanceof CryptoKey ? meanwhile : fresh;
+}

@@ -1,0 +1,105 @@
+/** What is stored. Ids are random; whatever a person could be known by is sealed. Times are unix milliseconds. */
+import type { Sealed } from "./seal";
+
+/** Bytes of a file per row of SegmentStore. */
+export const SEGMENT_BYTES = 1 << 20;
+
+/**
+ * Where an upload is. `reading`: its bytes are being copied in (it may be sent meanwhile). `delivering`: all bytes are
+ * at the gateway. `stopped`: it needs a person; `problem` says why.
+ */
+export type Status =
+  | "reading" | "queued" | "sending" | "delivering" | "held" | "success" | "partial" | "failed" | "cancelled" | "stopped";
+
+export const ENDED: ReadonlySet<Status> = new Set(["success", "partial", "failed", "cancelled"]);
+export type Priority = "stat" | "urgent" | "routine";
+
+/** Why it doesn't go on; `code` is the gateway's, or one of ours. */
+export interface Problem {
+  code: string;
+  at: number;
+}
+
+/** StudyStore: what goes as one upload, the studies of one patient. */
+export interface StudyRow {
+  id: string;
+  /** Whose it is: `account:<id>` or `qr:<id>`. */
+  subject: string;
+  endpoint_id: string;
+  priority: Priority;
+  status: Status;
+  paused: boolean;
+  retry_count: number;
+  next_try_at: number;
+  total_files: number;
+  total_bytes: number;
+  created_at: number;
+  changed_at: number;
+  upload_id: string | null;
+  tus_url: string | null;
+  /** `Metadata` */
+  metadata: Sealed;
+  clinical_notes: Sealed | null;
+  /** `Tokens` */
+  tokens: Sealed | null;
+  /** `Receipt` */
+  receipt: Sealed | null;
+  /** Instances by outcome, as the gateway tells them. */
+  outcome: Record<string, number>;
+  problem: Problem | null;
+}
+
+/** Sealed in StudyRow.metadata. */
+export interface Metadata {
+  patient: { name: string | null; patientId: string; birthDate: string };
+  studies: { date: string; description: string; modalities: string[]; files: number }[];
+  declared: Record<string, string>;
+  uploader: { name?: string; organisation?: string; phone?: string };
+  to: { display_name: string; contact: string };
+}
+
+/** Sealed in StudyRow.tokens. `qr`: until the upload is opened by it. */
+export interface Tokens {
+  qr?: string;
+  upload?: string;
+  expires_at?: number;
+  refresh?: string;
+}
+
+/** Sealed in StudyRow.receipt: the signed proof and what it says in short. */
+export interface Receipt {
+  jws: string;
+  id: string;
+  at: string;
+  verification: string;
+}
+
+/** `picked`: named, bytes not copied yet. `stored`: bytes are here. `sent`: the gateway has them all. `skipped`: left out by a person. */
+export type FileState = "picked" | "stored" | "sent" | "skipped";
+
+/** FileStore: metadata only; the handle to the bytes is (id, 0..segments-1) in SegmentStore. */
+export interface FileRow {
+  id: string;
+  study_id: string;
+  size: number;
+  segments: number;
+  state: FileState;
+  /** The last offset that the gateway told; a hint for the bar, never more. */
+  offset: number;
+  url: string | null;
+  /** `{ name, sopUid }` */
+  named: Sealed;
+  problem: string | null;
+}
+
+export interface FileName {
+  name: string;
+  sopUid: string;
+}
+
+/** ChunkStore: what the gateway acknowledged of a file that takes several requests. */
+export interface ChunkRow {
+  file_id: string;
+  chunk_index: number;
+  uploaded: number;
+}

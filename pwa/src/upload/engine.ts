@@ -1,0 +1,279 @@
+/**
+ * The one that sends. It runs in a Worker of the page, or in the service worker when no page is open; a Web Lock sees
+ * to it that only one runs on a device. The queue is its memory: killed at any line, the next one goes on from there,
+ * and where each file goes on the gateway says.
+ */
+import type { Queue } from "../queue/db";
+import type { FileRow, Receipt, StudyRow } from "../queue/rows";
+import { json, reachable, Refused } from "./api";
+import type { Channel } from "./channel";
+import { type GatewayStatus, receipt, sleep, statuses } from "./follow";
+import * as rules from "./rules";
+import { openUpload, uploadToken } from "./tokens";
+import { Missing, sendFile } from "./tus";
+
+const AT_ONCE = 4;
+const PROBE_MS = 5_000;
+const IDLE_MS = 60_000;
+const PROGRESS_MS = 200;
+const RATE_OVER_MS = 12_000;
+const TRIES_PER_FILE = 4;
+
+export class Engine {
+  private readonly following = new Set<string>();
+  private readonly pace = { chunk: rules.FIRST_CHUNK };
+  private wake: () => void = () => undefined;
+  /** The study that is being sent, and how to stop it. */
+  private current: { id: string; stop: AbortController } | null = null;
+  private ends = new AbortController().signal;
+
+  constructor(
+    private readonly queue: Queue,
+    private readonly channel: Channel,
+  ) {}
+
+  /** Send whatever is due until told to stop. @param once return when nothing is left to send */
+  async run(signal: AbortSignal, once = false): Promise<void> {
+    this.ends = signal;
+    const deaf = this.channel.listen((news) => {
+      if (news.kind === "changed") void this.look(news.study);
+    });
+    try {
+      while (!signal.aborted) {
+        const rows = await this.queue.studies();
+        for (const row of rules.toFollow(rows)) void this.follow(row, signal);
+        const row = rules.pick(rows, Date.now());
+        if (row) await this.send(row, signal);
+        else if (once && rules.nextDue(rows) === Infinity && this.following.size === 0) return;
+        else await this.idle(Math.min(IDLE_MS, rules.nextDue(rows) - Date.now()), signal);
+      }
+    } finally {
+      deaf();
+    }
+  }
+
+  /** Something may have become due: a new study, a line that came back. */
+  nudge(): void {
+    this.wake();
+  }
+
+  private async look(id: string): Promise<void> {
+    this.wake();
+    if (this.current?.id !== id) return;
+    const row = await this.queue.study(id);
+    if (!row || row.paused || row.status === "cancelled" || row.status === "stopped") this.current?.stop.abort();
+  }
+
+  private async idle(ms: number, signal: AbortSignal): Promise<void> {
+    const woken = new AbortController();
+    this.wake = () => woken.abort();
+    await sleep(Math.max(50, ms), AbortSignal.any([signal, woken.signal])).catch(() => undefined);
+  }
+
+  private async change(id: string, act: (row: StudyRow) => Partial<StudyRow>): Promise<StudyRow | undefined> {
+    const row = await this.queue.change(id, act);
+    this.channel.tell({ kind: "changed", study: id });
+    return row;
+  }
+
+  // Sending
+
+  private async send(found: StudyRow, outer: AbortSignal): Promise<void> {
+    const stop = new AbortController();
+    const signal = AbortSignal.any([outer, stop.signal]);
+    this.current = { id: found.id, stop };
+    try {
+      const row = await openUpload(this.queue, found);
+      await this.change(row.id, (now) => (now.status === "queued" ? { status: "sending" } : {}));
+      if (!(await this.sendFiles(row, signal))) return;
+      await this.complete(row, signal);
+    } catch (error) {
+      if (!signal.aborted) await this.failed(found.id, error);
+    } finally {
+      this.current = null;
+    }
+  }
+
+  /** @returns false: it stopped before all files were sent, and the row says why */
+  private async sendFiles(row: StudyRow, signal: AbortSignal): Promise<boolean> {
+    const meter = new Meter(this.channel, row.id);
+    const tried = new Map<string, number>();
+    for (;;) {
+      const files = await this.queue.files(row.id);
+      meter.start(files);
+      const due = files.filter((file) => file.state === "stored");
+      if (due.length === 0) {
+        const picked = files.filter((file) => file.state === "picked").length;
+        if (picked === 0) return true;
+        const now = await this.queue.study(row.id);
+        if (now?.status !== "reading") return false;
+        await this.idle(500, signal); // its bytes are still being copied in
+        continue;
+      }
+      await this.pool(due, (file) => this.sendOne(row, file, signal, meter, tried));
+      signal.throwIfAborted();
+    }
+  }
+
+  private async pool(files: FileRow[], work: (file: FileRow) => Promise<void>): Promise<void> {
+    const waiting = files[Symbol.iterator]();
+    const line = async (): Promise<void> => {
+      for (const file of waiting) await work(file);
+    };
+    const lines = await Promise.allSettled(Array.from({ length: AT_ONCE }, line));
+    const broken = lines.find((one) => one.status === "rejected");
+    if (broken) throw broken.reason;
+  }
+
+  private async sendOne(row: StudyRow, file: FileRow, signal: AbortSignal, meter: Meter, tried: Map<string, number>): Promise<void> {
+    let used = "";
+    try {
+      await sendFile(file, {
+        queue: this.queue,
+        creation: row.tus_url ?? "/files/",
+        token: async () => (used = await uploadToken(this.queue, row.id)),
+        pace: this.pace,
+        signal,
+        onOffset: (offset) => meter.at(file.id, offset),
+      });
+      await this.queue.changeFiles([file.id], { state: "sent", offset: file.size, problem: null });
+      meter.at(file.id, file.size);
+      await this.change(row.id, (now) => (now.retry_count ? { retry_count: 0, next_try_at: 0, problem: null } : {}));
+    } catch (error) {
+      if (error instanceof Missing) return this.lost(row, file);
+      if (!(error instanceof Refused)) throw error;
+      const tries = (tried.get(file.id) ?? 0) + 1;
+      tried.set(file.id, tries);
+      if (error.status === 0 || tries >= TRIES_PER_FILE) throw error;
+      if (rules.judge(error.status, error.code) === "renew") await uploadToken(this.queue, row.id, used);
+      else if (error.status === 404) await this.queue.changeFiles([file.id], { url: null, offset: 0 });
+      else if (rules.judge(error.status, error.code) === "again") await sleep(error.retryAfterMs || rules.backoff(tries, Math.random()), signal);
+      else throw error;
+    }
+  }
+
+  private async lost(row: StudyRow, file: FileRow): Promise<void> {
+    await this.queue.changeFiles([file.id], { state: "picked", problem: "lost_here" });
+    await this.change(row.id, () => ({ status: "stopped", problem: { code: "lost_here", at: Date.now() } }));
+    throw new DOMException("stopped", "AbortError");
+  }
+
+  private async complete(row: StudyRow, signal: AbortSignal): Promise<void> {
+    const skipped = (await this.queue.files(row.id)).filter((file) => file.state === "skipped");
+    const answer = await json<GatewayStatus & { status?: string }>(`/upload/${row.upload_id}/complete`, {
+      method: "POST",
+      bearer: await uploadToken(this.queue, row.id),
+      body: { skipped: skipped.map((file) => ({ file_id: file.id, reason: "left out by the sender" })) },
+      headers: { Prefer: "wait=0" },
+      signal,
+    });
+    const status = rules.statusOf(answer.status ?? answer.state) === "held" ? "held" : "delivering";
+    await this.change(row.id, () => ({ status, retry_count: 0, next_try_at: 0, problem: null }));
+  }
+
+  private async failed(id: string, error: unknown): Promise<void> {
+    if (error instanceof DOMException && error.name === "AbortError") return;
+    const refused = error instanceof Refused ? error : new Refused(0, "failed_here");
+    const problem = { code: refused.code, at: Date.now() };
+    const verdict = rules.judge(refused.status, refused.code);
+    if (verdict === "gone") {
+      const state = refused.body["state"] === "cancelled" ? "cancelled" : "stopped";
+      await this.change(id, () => ({ status: state, problem: { ...problem, code: `upload_${String(refused.body["state"] ?? "gone")}` } }));
+    } else if (verdict === "again") {
+      await this.change(id, (row) => {
+        const retries = row.retry_count + 1;
+        return { retry_count: retries, problem, next_try_at: Date.now() + (refused.retryAfterMs || rules.backoff(retries, Math.random())) };
+      });
+      if (refused.status === 0) await this.untilReachable(id);
+    } else {
+      await this.change(id, () => ({ status: "stopped", problem }));
+    }
+  }
+
+  /** Without a line nothing is tried: one small question every few seconds, until the gateway answers. */
+  private async untilReachable(id: string): Promise<void> {
+    if (await reachable()) return;
+    this.channel.tell({ kind: "line", online: false });
+    while (!this.ends.aborted && !(await reachable())) await this.idle(PROBE_MS, this.ends);
+    this.channel.tell({ kind: "line", online: true });
+    await this.change(id, () => ({ next_try_at: 0 }));
+  }
+
+  // Following
+
+  private async follow(row: StudyRow, signal: AbortSignal): Promise<void> {
+    if (!row.upload_id || this.following.has(row.id)) return;
+    this.following.add(row.id);
+    try {
+      for await (const told of statuses(this.queue, row.id, row.upload_id, signal)) {
+        const status = rules.statusOf(told.state) ?? "delivering";
+        if (status === "success" || status === "partial" || status === "failed") await this.finish(row, told, status);
+        else await this.change(row.id, () => ({ status, outcome: told.files }));
+      }
+    } catch (error) {
+      if (!signal.aborted) await this.notFollowed(row.id, error);
+    } finally {
+      this.following.delete(row.id);
+    }
+  }
+
+  /** The receipt first, then the end, then the bytes: a crash between them repeats, and loses nothing. */
+  private async finish(row: StudyRow, told: GatewayStatus, status: "success" | "partial" | "failed"): Promise<void> {
+    const jws = await receipt(this.queue, row.id, told.upload_id);
+    const sealed = jws && (await this.queue.sealFor(row.id, "receipt", read(jws)));
+    await this.change(row.id, () => ({ status, outcome: told.files, ...(sealed && { receipt: sealed }), problem: null, retry_count: 0 }));
+    if (status === "success") await this.queue.dropStudyBytes(row.id);
+    this.channel.tell({ kind: "changed", study: row.id });
+  }
+
+  private async notFollowed(id: string, error: unknown): Promise<void> {
+    const refused = error instanceof Refused ? error : new Refused(0, "failed_here");
+    if (rules.judge(refused.status, refused.code) === "gone") return this.failed(id, refused);
+    if (refused.status === 0) await this.untilReachable(id);
+    else await sleep(PROBE_MS);
+    this.wake();
+  }
+}
+
+/** What the signed receipt says in short. Its signature is checked by `relaypacs receipt verify`. */
+function read(jws: string): Receipt {
+  const raw = (jws.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/");
+  const bytes = Uint8Array.from(atob(raw), (char) => char.charCodeAt(0));
+  const body = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
+  return { jws, id: String(body["pacs_receipt_id"] ?? ""), at: String(body["delivered_at"] ?? ""), verification: String(body["verification"] ?? "") };
+}
+
+/** Bytes that the gateway has of a study, told a few times a second. */
+class Meter {
+  private readonly offsets = new Map<string, number>();
+  private sum = 0;
+  private told = 0;
+  private samples: { at: number; bytes: number }[] = [];
+
+  constructor(
+    private readonly channel: Channel,
+    private readonly study: string,
+  ) {}
+
+  start(files: readonly FileRow[]): void {
+    for (const file of files) this.set(file.id, file.state === "sent" ? file.size : file.offset);
+    this.tell();
+  }
+
+  at(file: string, offset: number): void {
+    this.set(file, offset);
+    if (Date.now() - this.told >= PROGRESS_MS) this.tell();
+  }
+
+  private set(file: string, offset: number): void {
+    this.sum += offset - (this.offsets.get(file) ?? 0);
+    this.offsets.set(file, offset);
+  }
+
+  private tell(): void {
+    this.told = Date.now();
+    this.samples = [...this.samples.filter((one) => one.at > this.told - RATE_OVER_MS), { at: this.told, bytes: this.sum }];
+    this.channel.tell({ kind: "progress", study: this.study, bytes: this.sum, rate: rules.rate(this.samples) });
+  }
+}
+

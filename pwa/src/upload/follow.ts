@@ -1,0 +1,84 @@
+/** What becomes of an upload at the gateway: told by its event stream, else asked for. */
+import type { Queue } from "../queue/db";
+import { json, Refused, request } from "./api";
+import { uploadToken } from "./tokens";
+
+export interface GatewayStatus {
+  upload_id: string;
+  state: string;
+  uploaded_bytes: number;
+  total_bytes: number;
+  files: Record<string, number>;
+  pacs_receipt_id: string | null;
+  warnings: { code: string; file_id?: string; message: string }[];
+}
+
+const SLOWEST_MS = 15_000;
+
+/** Statuses as they come; ends with the last one. @throws Refused, AbortError */
+export async function* statuses(queue: Queue, id: string, uploadId: string, signal: AbortSignal): AsyncGenerator<GatewayStatus> {
+  let wait = 500;
+  for (;;) {
+    const bearer = await uploadToken(queue, id);
+    const status = await json<GatewayStatus>(`/upload/${uploadId}/status`, { bearer, signal });
+    yield status;
+    if (["success", "partial", "failed"].includes(status.state)) return;
+    try {
+      for await (const told of stream(uploadId, bearer, signal)) {
+        wait = 500;
+        yield told;
+        if (["success", "partial", "failed"].includes(told.state)) return;
+      }
+    } catch (error) {
+      if (signal.aborted) throw error;
+      if (error instanceof Refused && error.status !== 0 && error.status < 500 && error.status !== 401) throw error;
+      // The stream is a comfort: without it the status is asked for.
+    }
+    await sleep(wait, signal);
+    wait = Math.min(SLOWEST_MS, wait * 2);
+  }
+}
+
+async function* stream(uploadId: string, bearer: string, signal: AbortSignal): AsyncGenerator<GatewayStatus> {
+  const response = await fetch(`/upload/${uploadId}/events`, {
+    headers: { Authorization: `Bearer ${bearer}`, Accept: "text/event-stream" },
+    signal, cache: "no-store", credentials: "omit", redirect: "error",
+  });
+  if (!response.ok || !response.body) return;
+  let rest = "";
+  for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
+    rest += piece;
+    const events = rest.split("\n\n");
+    rest = events.pop() ?? "";
+    for (const event of events) {
+      const data = event.split("\n").find((line) => line.startsWith("data: "));
+      if (event.startsWith("event: gone")) throw new Refused(410, "upload_gone", JSON.parse(data?.slice(6) ?? "{}") as Record<string, unknown>);
+      if (event.startsWith("event: status") && data) yield JSON.parse(data.slice(6)) as GatewayStatus;
+    }
+  }
+}
+
+/** The signed receipt; null: there is none. */
+export async function receipt(queue: Queue, id: string, uploadId: string): Promise<string | null> {
+  try {
+    return await (await request(`/upload/${uploadId}/receipt`, { bearer: await uploadToken(queue, id) })).text();
+  } catch (error) {
+    if (error instanceof Refused && error.code === "no_receipt_yet") return null;
+    throw error;
+  }
+}
+
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((done, failed) => {
+    const stop = (): void => {
+      clearTimeout(timer);
+      failed(new DOMException("stopped", "AbortError"));
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      done();
+    }, ms);
+    if (signal?.aborted) stop();
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}

@@ -1,0 +1,66 @@
+/** The account that is signed in on this device: kept sealed, renewed by whoever needs it, one at a time. */
+import type { Queue } from "../queue/db";
+import { json, Refused, request } from "./api";
+
+export interface Session {
+  subject: string;
+  name: string;
+  role: string;
+  access: string;
+  expires_at: number;
+  refresh: string;
+}
+
+interface Issued {
+  access_token: string;
+  expires_in: number;
+  refresh_token: string;
+}
+
+const NAME = "session";
+const EARLY_MS = 60_000;
+
+export async function signIn(queue: Queue, username: string, password: string): Promise<Session> {
+  const issued = await json<Issued>("/auth/login", { method: "POST", body: { username, password } });
+  return keep(queue, issued, username);
+}
+
+export async function session(queue: Queue): Promise<Session | null> {
+  return queue.recall<Session>(NAME);
+}
+
+export async function signOut(queue: Queue): Promise<void> {
+  const known = await session(queue);
+  await queue.forget(NAME);
+  if (known) await request("/auth/logout", { method: "POST", bearer: known.refresh }).catch(() => undefined);
+}
+
+/** An access token that lives a while yet. @throws Refused 401: sign in again */
+export async function accessToken(queue: Queue): Promise<string> {
+  return navigator.locks.request("session", async () => {
+    const known = await session(queue);
+    if (!known) throw new Refused(401, "signed_out");
+    if (known.expires_at - EARLY_MS > Date.now()) return known.access;
+    try {
+      const issued = await json<Issued>("/auth/refresh", { method: "POST", bearer: known.refresh });
+      return (await keep(queue, issued, known.name)).access;
+    } catch (error) {
+      if (error instanceof Refused && error.status === 401) await queue.forget(NAME);
+      throw error;
+    }
+  });
+}
+
+async function keep(queue: Queue, issued: Issued, name: string): Promise<Session> {
+  const claims = JSON.parse(atob((issued.access_token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/"))) as { sub: string; role: string };
+  const fresh: Session = {
+    subject: `account:${claims.sub}`,
+    name,
+    role: claims.role,
+    access: issued.access_token,
+    expires_at: Date.now() + issued.expires_in * 1000,
+    refresh: issued.refresh_token,
+  };
+  await queue.remember(NAME, fresh);
+  return fresh;
+}

@@ -1,0 +1,84 @@
+/** The tokens of an upload: opened once, renewed in the middle of it, by whichever worker needs one first. */
+import type { Queue } from "../queue/db";
+import type { Metadata, StudyRow, Tokens } from "../queue/rows";
+import { json, Refused } from "./api";
+import { accessToken } from "./session";
+
+interface Opened {
+  upload_id: string;
+  upload_token: string;
+  expires_in: number;
+  refresh_token: string;
+  endpoint_id: string;
+  tus_url: string;
+}
+
+const EARLY_MS = 60_000;
+
+/**
+ * Open the study's upload. Its id is the Idempotency-Key: an answer that got lost is asked for again and gives the same
+ * upload.
+ */
+export async function openUpload(queue: Queue, row: StudyRow): Promise<StudyRow> {
+  return navigator.locks.request(`tokens:${row.id}`, async () => {
+    const present = (await queue.study(row.id)) ?? row;
+    if (present.upload_id) return present;
+    const metadata = await queue.openFor<Metadata>(row.id, "metadata", row.metadata);
+    const tokens = await read(queue, present);
+    const opened = await json<Opened>("/upload/init", {
+      method: "POST",
+      bearer: tokens.qr ?? (await accessToken(queue)),
+      headers: { "Idempotency-Key": row.id },
+      body: {
+        study_metadata: metadata.declared,
+        total_files: row.total_files,
+        total_size_bytes: row.total_bytes,
+        endpoint_id: row.endpoint_id,
+        ...(Object.values(metadata.uploader).some(Boolean) && { uploader: metadata.uploader }),
+      },
+    });
+    const sealed = await queue.sealFor(row.id, "tokens", kept(opened));
+    const tus_url = new URL(opened.tus_url).pathname; // always this origin, whatever a proxy made of it
+    const changed = await queue.change(row.id, () => ({ upload_id: opened.upload_id, tus_url, tokens: sealed }));
+    if (!changed) throw new Refused(410, "removed");
+    return changed;
+  });
+}
+
+/** @param bad a token that was just refused */
+export async function uploadToken(queue: Queue, id: string, bad?: string): Promise<string> {
+  return navigator.locks.request(`tokens:${id}`, async () => {
+    const row = await queue.study(id);
+    if (!row?.upload_id) throw new Refused(410, "removed");
+    const tokens = await read(queue, row);
+    const fresh = (tokens.expires_at ?? 0) - EARLY_MS > Date.now() && tokens.upload !== bad;
+    if (fresh && tokens.upload) return tokens.upload;
+    const opened = await renewed(queue, row, tokens);
+    const sealed = await queue.sealFor(id, "tokens", kept(opened));
+    await queue.change(id, () => ({ tokens: sealed }));
+    return opened.upload_token;
+  });
+}
+
+/** By the refresh token; if that is over, as the account that owns the upload. */
+async function renewed(queue: Queue, row: StudyRow, tokens: Tokens): Promise<Opened> {
+  const path = `/upload/${row.upload_id}/token`;
+  try {
+    return await json<Opened>(path, { method: "POST", bearer: tokens.refresh ?? "-" });
+  } catch (error) {
+    if (!(error instanceof Refused) || error.status !== 401 || row.subject.startsWith("qr:")) throw error;
+    return json<Opened>(path, { method: "POST", bearer: await accessToken(queue) });
+  }
+}
+
+async function read(queue: Queue, row: StudyRow): Promise<Tokens> {
+  return row.tokens ? queue.openFor<Tokens>(row.id, "tokens", row.tokens) : {};
+}
+
+function kept(opened: Opened): Tokens {
+  return {
+    upload: opened.upload_token,
+    expires_at: Date.now() + opened.expires_in * 1000,
+    refresh: opened.refresh_token,
+  };
+}

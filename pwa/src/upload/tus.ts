@@ -1,0 +1,155 @@
+/** One file over tus 1.0.0: tus-js-client with a stack of `fetch` (it ships none that works in a worker). */
+import { Upload, type FileSource, type HttpRequest, type HttpResponse, type HttpStack } from "tus-js-client";
+import type { Queue } from "../queue/db";
+import { SEGMENT_BYTES, type FileRow } from "../queue/rows";
+import { Refused } from "./api";
+import { nextChunk } from "./rules";
+
+/** Bytes that aren't on the device any more. */
+export class Missing extends Error {}
+
+export interface Sending {
+  queue: Queue;
+  creation: string;
+  token: () => Promise<string>;
+  /** Bytes per request; the line's speed changes it. */
+  pace: { chunk: number };
+  signal: AbortSignal;
+  onOffset: (offset: number) => void;
+}
+
+/** Send a file from wherever the gateway has it. @throws Refused, Missing, AbortError */
+export async function sendFile(file: FileRow, to: Sending): Promise<void> {
+  let began = 0;
+  let index = 0;
+  await new Promise<void>((done, failed) => {
+    const upload = new Upload(file as unknown as Blob, {
+      endpoint: to.creation,
+      uploadUrl: file.url,
+      httpStack: new FetchStack(to.signal),
+      fileReader: { openFile: async () => new SegmentSource(to.queue, file) },
+      metadata: { file_id: file.id, filetype: "application/dicom" },
+      chunkSize: to.pace.chunk,
+      uploadDataDuringCreation: true,
+      storeFingerprintForResuming: false,
+      removeFingerprintOnSuccess: false,
+      retryDelays: null,
+      onBeforeRequest: async (request) => {
+        request.setHeader("Authorization", `Bearer ${await to.token()}`);
+        began = performance.now();
+      },
+      onUploadUrlAvailable: () => {
+        if (file.size > to.pace.chunk) void to.queue.changeFiles([file.id], { url: upload.url });
+      },
+      onChunkComplete: (bytes, accepted) => {
+        to.pace.chunk = nextChunk(bytes, performance.now() - began);
+        upload.options.chunkSize = to.pace.chunk;
+        if (accepted < file.size) void to.queue.acknowledged(file, index, accepted);
+        index += 1;
+        to.onOffset(accepted);
+      },
+      onSuccess: () => done(),
+      onError: (error) => failed(reason(error)),
+    });
+    const stop = (): void => {
+      void upload.abort(false);
+      failed(new DOMException("stopped", "AbortError"));
+    };
+    if (to.signal.aborted) return stop();
+    to.signal.addEventListener("abort", stop, { once: true });
+    upload.start();
+  });
+}
+
+function reason(error: Error): Error {
+  const cause = (error as { causingError?: Error }).causingError;
+  if (cause instanceof Missing || cause instanceof Refused) return cause;
+  const response = (error as { originalResponse?: HttpResponse | null }).originalResponse;
+  if (!response) return error instanceof Missing ? error : new Refused(0, "offline");
+  let code = `http_${response.getStatus()}`;
+  try {
+    code = (JSON.parse(response.getBody()) as { code?: string }).code ?? code;
+  } catch {
+    // A proxy's page: the status has to do.
+  }
+  return new Refused(response.getStatus(), code, {}, Number(response.getHeader("Retry-After") ?? 0) * 1000);
+}
+
+/** A file's bytes, out of its sealed segments. */
+class SegmentSource implements FileSource {
+  constructor(
+    private readonly queue: Queue,
+    private readonly file: FileRow,
+  ) {}
+
+  get size(): number {
+    return this.file.size;
+  }
+
+  async slice(start: number, end: number): Promise<{ value: Blob; done: boolean }> {
+    const until = Math.min(end, this.file.size);
+    const pieces: BlobPart[] = [];
+    for (let at = start; at < until; ) {
+      const index = Math.floor(at / SEGMENT_BYTES);
+      const base = index * SEGMENT_BYTES;
+      const bytes = await this.queue.segment(this.file.id, index);
+      if (!bytes) throw new Missing();
+      const stop = Math.min(until - base, bytes.byteLength);
+      pieces.push(new Uint8Array(bytes, at - base, stop - (at - base)));
+      at = base + stop;
+    }
+    return { value: new Blob(pieces), done: until >= this.file.size };
+  }
+
+  close(): void {
+    // Nothing is held open.
+  }
+}
+
+const SILENT_FOR_MS = 90_000;
+
+class FetchStack implements HttpStack {
+  constructor(private readonly signal: AbortSignal) {}
+
+  createRequest(method: string, url: string): HttpRequest {
+    return new FetchRequest(method, url, this.signal);
+  }
+
+  getName(): string {
+    return "fetch";
+  }
+}
+
+class FetchRequest implements HttpRequest {
+  private readonly headers = new Headers();
+  private readonly own = new AbortController();
+
+  constructor(
+    private readonly method: string,
+    private readonly url: string,
+    private readonly outer: AbortSignal,
+  ) {}
+
+  getMethod = (): string => this.method;
+  getURL = (): string => this.url;
+  setHeader = (name: string, value: string): void => this.headers.set(name, value);
+  getHeader = (name: string): string | undefined => this.headers.get(name) ?? undefined;
+  setProgressHandler = (): void => undefined; // fetch tells no progress of what it sends
+  getUnderlyingObject = (): undefined => undefined;
+
+  async send(body: Blob | null = null): Promise<HttpResponse> {
+    const signal = AbortSignal.any([this.outer, this.own.signal, AbortSignal.timeout(SILENT_FOR_MS)]);
+    const response = await fetch(this.url, {
+      method: this.method, headers: this.headers, body, signal, cache: "no-store", credentials: "omit", redirect: "error",
+    });
+    const text = await response.text();
+    return {
+      getStatus: () => response.status,
+      getHeader: (name) => response.headers.get(name) ?? undefined,
+      getBody: () => text,
+      getUnderlyingObject: () => response,
+    };
+  }
+
+  abort = async (): Promise<void> => this.own.abort();
+}

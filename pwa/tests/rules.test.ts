@@ -1,0 +1,82 @@
+import { describe, expect, test } from "vitest";
+import type { StudyRow } from "../src/queue/rows";
+import { actions, backoff, judge, nextChunk, nextDue, pick, rate, statusOf } from "../src/upload/rules";
+
+function row(change: Partial<StudyRow>): StudyRow {
+  return {
+    id: "a", subject: "account:1", endpoint_id: "main", priority: "routine", status: "queued", paused: false, retry_count: 0, next_try_at: 0,
+    total_files: 1, total_bytes: 1, created_at: 0, changed_at: 0, upload_id: null, tus_url: null,
+    metadata: { iv: new Uint8Array(), data: new ArrayBuffer() }, clinical_notes: null, tokens: null, receipt: null, outcome: {}, problem: null,
+    ...change,
+  };
+}
+
+describe("which study goes next", () => {
+  test("STAT goes before what waited longer", () => {
+    const rows = [row({ id: "old", created_at: 1 }), row({ id: "stat", created_at: 9, priority: "stat" }), row({ id: "urgent", created_at: 2, priority: "urgent" })];
+    expect(pick(rows, 10)?.id).toBe("stat");
+  });
+  test("of one priority the oldest goes first", () => {
+    expect(pick([row({ id: "b", created_at: 2 }), row({ id: "a", created_at: 1 })], 10)?.id).toBe("a");
+  });
+  test("a study whose files are still being read is sent already", () => {
+    expect(pick([row({ status: "reading" })], 10)?.id).toBe("a");
+  });
+  test.each([
+    ["paused", { paused: true }],
+    ["waiting for its next try", { next_try_at: 11 }],
+    ["stopped", { status: "stopped" as const }],
+    ["at the gateway", { status: "delivering" as const }],
+    ["in the PACS", { status: "success" as const }],
+    ["cancelled", { status: "cancelled" as const }],
+  ])("nothing is sent of one that is %s", (_what, change) => {
+    expect(pick([row(change)], 10)).toBeUndefined();
+  });
+  test("the engine sleeps until the next one is due, and for ever if none will be", () => {
+    expect(nextDue([row({ next_try_at: 50 }), row({ next_try_at: 20 })])).toBe(20);
+    expect(nextDue([row({ paused: true }), row({ status: "success" })])).toBe(Infinity);
+  });
+});
+
+describe("waiting and pacing", () => {
+  test("waits grow, never beyond a minute, and differ between devices", () => {
+    expect(backoff(0, 1)).toBe(1000);
+    expect(backoff(3, 1)).toBe(8000);
+    expect(backoff(50, 1)).toBe(60_000);
+    expect(backoff(3, 0)).toBe(4000);
+  });
+  test("a request takes about six seconds on any line", () => {
+    expect(nextChunk(1 << 20, 60_000)).toBe(256 << 10);
+    expect(nextChunk(4 << 20, 6_000)).toBe(4 << 20);
+    expect(nextChunk(4 << 20, 10)).toBe(16 << 20);
+    expect(nextChunk(4 << 20, 0)).toBe(16 << 20);
+  });
+  test("no rate is told from less than two seconds", () => {
+    expect(rate([])).toBeNull();
+    expect(rate([{ at: 0, bytes: 0 }, { at: 1999, bytes: 10 }])).toBeNull();
+    expect(rate([{ at: 0, bytes: 0 }, { at: 2000, bytes: 10 }])).toBe(5);
+  });
+});
+
+describe("what an answer means", () => {
+  test.each([
+    [0, "offline", "again"], [401, "token_expired", "renew"], [403, "forbidden", "stop"], [404, "not_found", "stop"],
+    [409, "offset_mismatch", "again"], [409, "incomplete", "stop"], [410, "upload_gone", "gone"], [413, "file_too_large", "stop"],
+    [422, "invalid_field", "stop"], [423, "locked", "again"], [429, "too_many_requests", "again"], [460, "checksum_mismatch", "again"],
+    [500, "internal_error", "again"], [501, "not_built", "stop"], [503, "draining", "again"], [507, "spool_full", "stop"],
+  ] as const)("%i %s: %s", (status, code, verdict) => {
+    expect(judge(status, code)).toBe(verdict);
+  });
+  test("states of the gateway that say nothing new are left alone", () => {
+    expect(statusOf("open")).toBeNull();
+    expect(statusOf("held")).toBe("held");
+    expect(statusOf("expired")).toBe("stopped");
+  });
+});
+
+test("what ended can only be removed, what runs can only be paused or cancelled", () => {
+  expect(actions(row({ status: "success" }))).toEqual({ pause: false, resume: false, retry: false, cancel: false, remove: true });
+  expect(actions(row({ status: "sending" }))).toEqual({ pause: true, resume: false, retry: false, cancel: true, remove: false });
+  expect(actions(row({ paused: true }))).toMatchObject({ pause: false, resume: true });
+  expect(actions(row({ status: "stopped" }))).toMatchObject({ retry: true, cancel: true });
+});
