@@ -18,6 +18,9 @@ UNDEFINED_LENGTH = 0xFFFFFFFF
 MAX_NESTING = 32
 #: Elements, items and fragments of one file; a segmentation of 10,000 frames has about 300,000.
 MAX_ELEMENTS = 3_000_000
+#: Of a deflated data set, of which a few kilobytes may unfold to that many: so many, and so many for each byte there is.
+MAX_ELEMENTS_DEFLATED = 50_000
+MAX_ELEMENTS_PER_DEFLATED_BYTE = 2
 
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 PIXEL_DATA_GROUP = 0x7FE0
@@ -189,12 +192,14 @@ class Walk:
     passed over as the bytes it is. An archive with a dictionary would walk it too.
 
     :param start: position of the first element.
+    :param max_elements: elements, items and fragments at most.
     :raises Broken: truncated, bad_length, bad_sequence, bad_vr, nesting_too_deep, too_many_elements.
     """
 
-    def __init__(self, window: Window, start: int, encoding: Encoding) -> None:
+    def __init__(self, window: Window, start: int, encoding: Encoding, max_elements: int = MAX_ELEMENTS) -> None:
         self._window = window
         self._encoding = encoding
+        self._max_elements = max_elements
         self._stack: list[_Open] = []
         self._pixels: Element | None = None
         self._count = 0
@@ -212,7 +217,7 @@ class Walk:
             if not self._stack and not self._window.peek(self.position, 1):
                 return
             self._count += 1
-            if self._count > MAX_ELEMENTS:
+            if self._count > self._max_elements:
                 raise Broken("too_many_elements")
             try:
                 element = self._step()

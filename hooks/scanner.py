@@ -16,6 +16,9 @@ from hooks.dicom_reader import (
     EXPLICIT_BE,
     EXPLICIT_LE,
     IMPLICIT_LE,
+    MAX_ELEMENTS,
+    MAX_ELEMENTS_DEFLATED,
+    MAX_ELEMENTS_PER_DEFLATED_BYTE,
     UNDEFINED_LENGTH,
     Broken,
     Element,
@@ -174,15 +177,17 @@ def _file_meta(window: Window) -> tuple[dict[int, bytes], int]:
 
 def _data_set(source: ReadAt, window: Window, start: int, transfer_syntax: bytes) -> _DataSet:
     """Walk all of it. :raises Broken: as `Walk`, duplicate_attribute, value_too_long."""
-    encoding = EXPLICIT_LE
+    encoding, max_elements = EXPLICIT_LE, MAX_ELEMENTS
     if transfer_syntax == IMPLICIT_LITTLE_ENDIAN:
         encoding = IMPLICIT_LE
     elif transfer_syntax == EXPLICIT_BIG_ENDIAN:
         encoding = EXPLICIT_BE
     elif transfer_syntax in DEFLATED:
         window, start = InflatingWindow(source, start), 0
+        unfolded = MAX_ELEMENTS_DEFLATED + MAX_ELEMENTS_PER_DEFLATED_BYTE * source.size_bytes
+        max_elements = min(max_elements, unfolded)
     found = _DataSet(encoding)
-    walk = Walk(window, start, encoding)
+    walk = Walk(window, start, encoding, max_elements)
     for element in walk:
         if element.tag in WANTED:
             # Two readers may take different ones of two: the PACS must not see another patient than we did.

@@ -245,6 +245,13 @@ def meta_end(data: bytes) -> int:
     return 132 + 12 + int(struct.unpack_from("<I", data, 132 + 8)[0])
 
 
+def deflated(data_set: bytes) -> bytes:
+    """A deflated file with these bytes as its data set."""
+    whole = instance(transfer_syntax_uid=DEFLATED)
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return whole[: meta_end(whole)] + deflater.compress(data_set) + deflater.flush()
+
+
 def deflate_bomb(size_bytes: int) -> bytes:
     """A deflated file whose data set unfolds to `size_bytes` of zeros."""
     whole = instance(transfer_syntax_uid=DEFLATED)

@@ -196,8 +196,9 @@ def test_a_file_that_holds_a_boundary_stays_one_instance_of_its_own_patient(scen
 
 
 def two_patients() -> list[list[bytes]]:
-    same = {"study_instance_uid": new_uid()}
-    made = [instance(**same), instance(**same, patient_id="TEST-2", patient_name="TEST^TWO")]
+    uid = new_uid()
+    other = instance(study_instance_uid=uid, patient_id="TEST-2", patient_name="TEST^TWO")
+    made = [instance(study_instance_uid=uid), other]
     of_data = [real("dup_uid_original.dcm"), real("same_study_other_patient.dcm")]
     return [made, *([[data for data in of_data if data]] if all(of_data) else [])]
 

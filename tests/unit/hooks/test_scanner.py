@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pydicom
@@ -18,10 +19,14 @@ from tests.dicom_samples import (
     EXPLICIT_LE,
     HOSTILE,
     IMPLICIT_LE,
+    ITEM,
     JPEG_BASELINE,
+    UNDEFINED,
     BytesSource,
     deflate_bomb,
+    deflated,
     element,
+    header,
     instance,
     nested,
     sequence,
@@ -133,6 +138,29 @@ def test_a_deflate_bomb_is_given_up_early():
 
 def test_a_deflated_image_of_zeros_is_no_bomb():
     assert judge(deflate_bomb(20 * 2**20))[1] != "deflate_bomb"
+
+
+@pytest.mark.parametrize(
+    "data_set",
+    [
+        element(0x00291001, "LO", "") * 1_000_000,
+        header(0x00081140, "SQ", UNDEFINED) + (ITEM + bytes(4)) * 1_000_000,
+        header(0x7FE00010, "OB", UNDEFINED) + (ITEM + bytes(4)) * 1_000_000,
+        (header(0x00291001, "UN", 16) + ITEM + b"\x08\0\0\0" + bytes(8)) * 300_000,
+    ],
+    ids=["elements", "items", "fragments", "guesses"],
+)
+def test_a_few_kilobytes_that_unfold_to_millions_of_elements_are_given_up_soon(data_set):
+    data = deflated(data_set)
+    assert len(data) < 30_000
+    began = time.process_time()
+    assert judge(data) == ("Reject", "too_many_elements")
+    assert time.process_time() - began < 5
+
+
+def test_a_deflated_file_of_many_elements_that_differ_passes():
+    many = b"".join(element(0x00291001, "LO", f"{number * 7919:x}") for number in range(60_000))
+    assert judge(instance(transfer_syntax_uid=DEFLATED, extra=many)) == ("Accept", "")
 
 
 def test_real_reports_nest_and_pass_in_every_form():
