@@ -99,7 +99,8 @@ class Gatherer:
         self._body = body
         self._buffered = buffered
         self._idle_timeout_s = self._patience_s = idle_timeout_s
-        self.ended = False
+        self._left = body.size  # still to come; None: nobody knows
+        self.ended = body.size == 0
         self.error: BodyBroken | BodyStopped | None = None
 
     async def batch(self, room: int) -> list[bytes]:
@@ -110,6 +111,8 @@ class Gatherer:
         """
         pieces: list[bytes] = []
         size, goal = 0, min(self._buffered.gather_bytes(), room + 1)
+        if self._left is not None:
+            goal = min(goal, self._left)
         clock = asyncio.get_running_loop().time
         flush_at, silent_at = math.inf, clock() + self._patience_s
         while size < goal and not self.ended and clock() < flush_at:
@@ -122,6 +125,7 @@ class Gatherer:
                 self._heard()
                 pieces.append(piece)
                 size += len(piece)
+                self._came(len(piece))
                 flush_at, silent_at = min(flush_at, clock() + FLUSH_AFTER_S), clock() + self._idle_timeout_s
             elif piece is not None:
                 self.ended = True
@@ -132,6 +136,12 @@ class Gatherer:
         if size >= GATHER_BYTES:
             self._body.went_fast()
         return pieces
+
+    def _came(self, size: int) -> None:
+        """A body that tells its length is over with its last byte: nothing is waited for behind it."""
+        if self._left is not None:
+            self._left -= size
+            self.ended = self._left <= 0
 
 
 def clip(pieces: list[bytes], room: int) -> tuple[list[bytes | memoryview], int, bool]:

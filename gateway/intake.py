@@ -91,14 +91,15 @@ class Intake:
         if self._reserve is not None and not self._reserve.held and not await self.threads.run(self._reserve.hold):
             raise SpoolFull("the disk is full")
         gatherer = Gatherer(body, self._buffered, self._idle_timeout_s, lease.heard)
-        stored, committed, overrun = 0, -1, False
-        writing: asyncio.Future[int] | None = None
-        in_flight = 0
+        stored, asked, synced, in_flight = 0, 0, 0, 0  # bytes; `asked`: a commit of so many is done or under way
+        over, overrun = gatherer.ended, False
+        writing: asyncio.Future[Any] | None = None
         with self._buffered.account() as held:
             try:
-                while not gatherer.ended and not overrun:
+                while not over:
                     batch = await gatherer.batch(room - stored)
                     pieces, size, overrun = clip(batch, room - stored)
+                    over = gatherer.ended or overrun
                     if writing is not None:
                         await writing
                         held.give_back(in_flight)
@@ -106,25 +107,37 @@ class Intake:
                     if not size:
                         continue
                     held.take(size)
-                    writing, in_flight = self.threads.run(writer.append, pieces, digests), size
-                    stored += size
-                    if stored - max(committed, 0) >= commit_every and not gatherer.ended:
-                        await writing
-                        held.give_back(in_flight)
-                        writing = None
-                        await self.threads.run(writer.sync)
-                        await commit(stored, False)
-                        committed = stored
+                    stored, in_flight = stored + size, size
+                    if over:
+                        writing, synced = self.threads.run(_append_and_sync, writer, pieces, digests), stored
+                    elif stored - asked >= commit_every:
+                        writing = asyncio.ensure_future(self._commit_midway(writer, pieces, digests, commit, stored))
+                        asked = stored
+                    else:
+                        writing = self.threads.run(writer.append, pieces, digests)
             finally:
                 if writing is not None:
                     await writing
         cleanly = gatherer.error is None and not overrun
-        if stored > max(committed, 0):
-            await self.threads.run(writer.sync)
+        if stored > asked:
+            if synced < stored:
+                await self.threads.run(writer.sync)
             await commit(stored, cleanly)
         elif cleanly:
             await commit(stored, True)
         return Flow(stored, gatherer.error, overrun)
+
+    async def _commit_midway(
+        self,
+        writer: SegmentWriter,
+        pieces: list[bytes | memoryview],
+        digests: tuple[Any, ...],
+        commit: Callable[[int, bool], Awaitable[None]],
+        stored: int,
+    ) -> None:
+        """As a task, so that the next batch is gathered meanwhile."""
+        await self.threads.run(_append_and_sync, writer, pieces, digests)
+        await commit(stored, False)
 
     async def digest(self, body: Body, room: int, lease: Lease, digest: Any) -> Flow:
         """Read a body only to know its digest."""
@@ -135,6 +148,12 @@ class Intake:
             size_so_far += size
             await self.threads.run(_update, digest, pieces)
         return Flow(size_so_far, gatherer.error, overrun)
+
+
+def _append_and_sync(writer: SegmentWriter, pieces: list[bytes | memoryview], digests: tuple[Any, ...]) -> None:
+    """Both by one turn of a thread: small files are one batch."""
+    writer.append(pieces, digests)
+    writer.sync()
 
 
 def _update(digest: Any, pieces: list[bytes | memoryview]) -> None:

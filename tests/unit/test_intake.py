@@ -1,0 +1,165 @@
+"""The way of the bytes: what is committed is on the disk, each byte once, and nothing waits that needn't."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.body import BodyBroken, Buffered
+from gateway.clock import SystemClock
+from gateway.errors import Conflict, SpoolFull
+from gateway.intake import COMMIT_EVERY_BYTES, Flow, Intake, Threads
+from gateway.leases import Lease
+from gateway.spool import SegmentWriter
+from tests.unit.spool.support import World, noise
+
+MIB = 1 << 20
+
+
+class ScriptedBody:
+    """Gives its pieces one by one; an exception among them is raised, an event is waited for."""
+
+    def __init__(self, *script: bytes | Exception | asyncio.Event, size: int | None) -> None:
+        self.size = size
+        self.reads = 0
+        self._script = list(script)
+
+    async def read(self, wait_s: float) -> bytes | None:
+        self.reads += 1
+        while self._script:
+            step = self._script.pop(0)
+            if isinstance(step, bytes):
+                return step
+            if isinstance(step, Exception):
+                raise step
+            await step.wait()
+        return b""
+
+    def went_fast(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.fixture
+def intake() -> Iterator[Intake]:
+    threads = Threads(2)
+    yield Intake(threads, Buffered(64 * MIB), 5.0)
+    threads.close()
+
+
+class Commits:
+    """Remembers each commit, with how much of the blob was durable when it was asked for."""
+
+    def __init__(self, world: World, writer: SegmentWriter) -> None:
+        self._world = world
+        self._writer = writer
+        self.calls: list[tuple[int, bool]] = []
+
+    async def __call__(self, stored: int, cleanly: bool) -> None:
+        kept = self._world.blobs.after_power_cut()
+        run = self._writer.run
+        assert run.length == stored
+        if stored:
+            assert len(kept.content(self._writer.segment_id)) == self._writer.position
+        self.calls.append((stored, cleanly))
+
+
+async def pour(
+    intake: Intake, world: World, body: ScriptedBody, room: int, commit_every: int = COMMIT_EVERY_BYTES
+) -> tuple[Flow, Commits]:
+    writer = world.writer()
+    commits = Commits(world, writer)
+    return await intake.pour(
+        body, writer, room, Lease(SystemClock(), body.stop), commits, commit_every=commit_every
+    ), commits
+
+
+@pytest.mark.parametrize("size", [1, 65_536, MIB, 8 * MIB])
+async def test_a_body_of_known_length_is_committed_once_and_read_no_further(intake, size):
+    world = World()
+    pieces = [noise(min(256 << 10, size - at)) for at in range(0, size, 256 << 10)]
+    body = ScriptedBody(*pieces, size=size)
+    flow, commits = await pour(intake, world, body, size)
+    assert flow == Flow(size, None, overrun=False)
+    assert commits.calls == [(size, True)]
+    assert body.reads == len(pieces)
+
+
+async def test_a_body_of_unknown_length_is_committed_midway_and_at_its_end(intake):
+    flow, commits = await pour(
+        intake, World(), ScriptedBody(*[noise(MIB)] * 5, size=None), 64 * MIB, commit_every=2 * MIB
+    )
+    assert flow.stored == 5 * MIB
+    assert commits.calls == [(2 * MIB, False), (4 * MIB, False), (5 * MIB, True)]
+
+
+async def test_a_body_that_breaks_keeps_what_came(intake):
+    body = ScriptedBody(noise(1000), BodyBroken("cut"), size=5000)
+    flow, commits = await pour(intake, World(), body, 5000)
+    assert isinstance(flow.error, BodyBroken)
+    assert commits.calls == [(1000, False)]
+
+
+async def test_a_body_that_breaks_before_its_first_byte_commits_nothing(intake):
+    flow, commits = await pour(intake, World(), ScriptedBody(BodyBroken("cut"), size=5000), 5000)
+    assert isinstance(flow.error, BodyBroken)
+    assert commits.calls == []
+
+
+async def test_an_empty_body_is_a_clean_end(intake):
+    body = ScriptedBody(size=0)
+    flow, commits = await pour(intake, World(), body, 10)
+    assert flow == Flow(0, None, overrun=False)
+    assert commits.calls == [(0, True)]
+
+
+async def test_what_is_beyond_the_room_is_left_and_said(intake):
+    flow, commits = await pour(intake, World(), ScriptedBody(noise(900), noise(900), size=None), 1000)
+    assert flow.overrun
+    assert commits.calls == [(1000, False)]
+
+
+async def test_reading_goes_on_while_a_commit_in_mid_body_runs(intake):
+    writer = World().writer()
+    came, committed = asyncio.Event(), []
+    body = ScriptedBody(noise(MIB), noise(MIB), came, noise(MIB), size=3 * MIB)
+
+    async def commit(stored: int, cleanly: bool) -> None:
+        while not cleanly and body.reads < 3:  # the third read has begun, and waits for us
+            await asyncio.sleep(0)
+        came.set()
+        committed.append((stored, cleanly))
+
+    lease = Lease(SystemClock(), body.stop)
+    async with asyncio.timeout(10):
+        flow = await intake.pour(body, writer, 3 * MIB, lease, commit, commit_every=2 * MIB)
+    assert flow.stored == 3 * MIB
+    assert committed == [(2 * MIB, False), (3 * MIB, True)]
+
+
+async def test_a_refused_commit_ends_the_body_with_its_reason(intake):
+    async def refuse(stored: int, cleanly: bool) -> None:
+        raise Conflict("the upload was stopped in between", code="conflict")
+
+    body = ScriptedBody(*[noise(MIB)] * 4, size=4 * MIB)
+    with pytest.raises(Conflict):
+        await intake.pour(
+            body, World().writer(), 4 * MIB, Lease(SystemClock(), body.stop), refuse, commit_every=2 * MIB
+        )
+
+
+@pytest.mark.parametrize("failing", ["append", "sync"])
+async def test_a_full_disk_commits_nothing(intake, failing):
+    world = World()
+    world.blobs.faults[failing] = errno.ENOSPC
+    writer = world.writer()
+    commits = Commits(world, writer)
+    body = ScriptedBody(noise(1000), size=1000)
+    with pytest.raises(SpoolFull):
+        await intake.pour(body, writer, 1000, Lease(SystemClock(), body.stop), commits)
+    assert commits.calls == []
