@@ -13,6 +13,8 @@ from urllib.parse import quote_from_bytes
 
 _STREAM = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
 _UNFOLDED_BYTES = 1 << 20
+#: Room that is set aside, and holes: shortened before they are searched three hundred times.
+_ZEROS, _FEW_ZEROS = re.compile(rb"\0{64,}"), bytes(64)
 
 
 def encoded(marker: bytes) -> dict[str, bytes]:
@@ -77,7 +79,7 @@ class Scanner:
             data = path.read_bytes()
         except FileNotFoundError:  # purged since the folder was read
             return
-        data += b"\0" + str(path).encode()
+        data = _ZEROS.sub(_FEW_ZEROS, data) + b"\0" + str(path).encode()
         yield from (Hit(name, encoding, path) for name, encoding in self._in_bytes(data))
         for found in _STREAM.finditer(data):
             for inner in _unfolded(data[found.start() :]):
