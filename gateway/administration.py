@@ -24,6 +24,22 @@ ReadFacts = Callable[[UploadKey, str, bytes], Mapping[str, str]]
 
 #: What of a file's facts is the patient's own.
 PATIENT_FACTS = ("patient_id", "issuer_of_patient_id", "patient_name", "patient_birth_date", "accession_number")
+#: Fields of `study_metadata` that CONTRACT 2.2 names.
+DECLARED = frozenset(
+    {
+        "patient_name",
+        "patient_id",
+        "patient_birth_date",
+        "patient_sex",
+        "study_date",
+        "modality",
+        "study_description",
+        "accession_number",
+        "study_instance_uid",
+        "referring_physician",
+        "priority",
+    }
+)
 #: Files that are opened to see whose they are: of a large upload the first ones.
 REVEALED_FILES = 500
 #: An admin's page that polls the trail is one event in so long.
@@ -215,13 +231,19 @@ class Administration:
             "file_states": counts,
             "bytes_readable": upload.key_id is not None,
             "patient_data_held": {
-                "declared": sorted(patient.get("study_metadata", {})),
+                "declared": _field_names(patient.get("study_metadata", {})),
                 "uploader": sorted(patient.get("uploader", {})),
                 "clinical_notes": bool(patient.get("clinical_notes")),
                 "from_files": sorted({name for whose in patient.get("patients", ()) for name in whose}),
             },
             "events": events,
         }
+
+
+def _field_names(declared: Mapping[str, object]) -> list[str]:
+    """Names of declared fields; a client's own names for them could say anything."""
+    known = sorted(declared.keys() & DECLARED)
+    return [*known, "(others)"] if declared.keys() - DECLARED else known
 
 
 def _events_of(tx: Transaction, upload_id: str) -> list[str]:
