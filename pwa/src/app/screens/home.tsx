@@ -76,9 +76,9 @@ export function Picker(): JSX.Element {
           </div>
         </>
       )}
-      <input ref={files} class="gone" type="file" multiple aria-label={t("pick.files")} tabIndex={-1} onChange={(event) => add(fromInput(event.currentTarget))} />
+      <input ref={files} hidden type="file" multiple onChange={(event) => add(fromInput(event.currentTarget))} />
       {folders && (
-        <input ref={folder} class="gone" type="file" multiple {...{ webkitdirectory: true }} aria-label={t("pick.folder")} tabIndex={-1} onChange={(event) => add(fromInput(event.currentTarget))} />
+        <input ref={folder} hidden type="file" multiple {...{ webkitdirectory: true }} onChange={(event) => add(fromInput(event.currentTarget))} />
       )}
       {scanned.value?.patients.length === 0 && (
         <Notice kind="warn">{t("pick.none")} {count("review.left", scanned.value.left.length)}.</Notice>

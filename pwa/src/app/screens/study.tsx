@@ -103,7 +103,7 @@ function Acts({ one: { row, meta } }: { one: Shown }): JSX.Element {
         {can.cancel && <Button kind="quiet" onClick={() => setAsking("cancel")}>{t("act.cancel")}</Button>}
         {can.remove && <Button kind="quiet" onClick={() => setAsking("remove")}>{t("act.remove")}</Button>}
       </div>
-      <input ref={input} class="gone" type="file" multiple aria-label={t("act.pick")} tabIndex={-1} onChange={(event) => {
+      <input ref={input} hidden type="file" multiple onChange={(event) => {
         pickAgain(row.id);
         add(fromInput(event.currentTarget));
       }} />

@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+import { arrived, browse, closeAll, FILES, Gateway, openPage, pickFolder, send, signIn, slowly, stores, until } from "./stage.mjs";
+
+const gateway = new Gateway();
+const NAME = process.env.RELAYPACS_PATIENT ?? "";
+let context;
+
+before(() => gateway.start());
+after(async () => {
+  await closeAll();
+  await gateway.end();
+});
+afterEach(() => context?.close());
+
+async function middle(page) {
+  return until(page, "some files are sent, some aren't", ({ files }) => files.sent >= 3 && files.sent < FILES - 4);
+}
+
+async function complete(page) {
+  await arrived(page);
+  const now = await until(page, "no bytes are left on the device", ({ count }) => count.SegmentStore === 0 && count.ChunkStore === 0);
+  assert.equal(now.count.FileStore, FILES, "as many file rows as files");
+  assert.deepEqual(now.files, { sent: FILES });
+  assert.deepEqual(page.faults, []);
+}
+
+test("a link from a QR code to the receipt, in at most five taps, with nothing left on the device", async () => {
+  context = await browse();
+  let taps = 0;
+  const tap = async (what) => ((taps += 1), what());
+  const page = await openPage(context, await gateway.qrLink());
+  await page.getByRole("heading", { name: "Demo archive" }).waitFor();
+  assert.equal(new URL(page.url()).hash, "", "the token is out of the address");
+  assert.equal(await page.evaluate(() => history.length <= 2 && !JSON.stringify(history.state ?? "").includes("rpq_")), true);
+  await tap(() => pickFolder(page));
+  await tap(() => send(page));
+  assert.ok(taps <= 5);
+  await arrived(page);
+  await page.getByRole("button", { name: /^Show / }).click();
+  await page.getByText("Nobody has been told by this app").waitFor();
+  const download = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Save the receipt" }).click();
+  assert.match((await download).suggestedFilename(), /^receipt-[0-9a-f]+\.jws$/);
+  await complete(page);
+  assert.equal(await gateway.instances(), FILES);
+});
+
+test("a code that was used says so", async () => {
+  context = await browse();
+  const link = await gateway.qrLink();
+  const token = JSON.parse(Buffer.from(new URL(link).hash.slice(4), "base64url")).upload_token;
+  const answer = await fetch(`${gateway.url}/upload/init`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token}` },
+    body: JSON.stringify({ study_metadata: {}, total_files: 1, total_size_bytes: 1 }),
+  });
+  assert.equal(answer.status, 201);
+  const page = await openPage(context, link);
+  await page.getByText("This code was used already").waitFor();
+});
+
+test("a reload in mid-upload goes on, and nothing of the patient lies on the device unsealed", async () => {
+  context = await browse({ serviceWorkers: "block" });
+  await slowly(context, 150);
+  const page = await openPage(context, gateway.url);
+  await signIn(page, gateway);
+  await pickFolder(page);
+  await send(page);
+  await until(page, "all files are copied", ({ files }) => !files.picked);
+  await middle(page);
+  const now = await stores(page, true);
+  assert.ok(now.count.SegmentStore > 0);
+  assert.ok(NAME && !now.text.includes(NAME), "no patient's name");
+  assert.ok(!now.text.includes(".dcm"), "no file name");
+  assert.ok(!now.text.includes("DICM"), "no image");
+  await page.reload();
+  await complete(page);
+});
+
+test("off the net and on again", async () => {
+  context = await browse({ serviceWorkers: "block" });
+  await slowly(context, 150);
+  const page = await openPage(context, gateway.url);
+  await signIn(page, gateway);
+  await pickFolder(page);
+  await send(page);
+  await middle(page);
+  await context.setOffline(true);
+  await page.getByText("No connection. It goes on by itself.").waitFor();
+  await context.setOffline(false);
+  await complete(page);
+});
+
+test("the gateway killed: the shell opens without it, and it goes on when it is back", async () => {
+  context = await browse();
+  const page = await openPage(context, gateway.url);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await signIn(page, gateway);
+  await slowly(context, 150);
+  await pickFolder(page);
+  await send(page);
+  await until(page, "all files are copied", ({ files }) => !files.picked);
+  await middle(page);
+  await gateway.kill();
+  await page.reload();
+  await page.getByText("No connection. It goes on by itself.").waitFor();
+  await gateway.start();
+  await complete(page);
+});
+
+test("paused, nothing is sent; resumed, it arrives", async () => {
+  context = await browse({ serviceWorkers: "block" });
+  await slowly(context, 150);
+  const page = await openPage(context, gateway.url);
+  await signIn(page, gateway);
+  await pickFolder(page);
+  await send(page);
+  await middle(page);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByText("Paused").waitFor();
+  const sent = (await stores(page)).files.sent;
+  await new Promise((done) => setTimeout(done, 800));
+  assert.ok((await stores(page)).files.sent <= sent + 4, "only what was on its way");
+  await page.getByRole("button", { name: "Resume" }).click();
+  await complete(page);
+});
+
+test("cancelled: the gateway forgets it, and the device too", async () => {
+  context = await browse({ serviceWorkers: "block" });
+  await slowly(context, 150);
+  const page = await openPage(context, gateway.url);
+  await signIn(page, gateway);
+  await pickFolder(page);
+  await send(page);
+  await middle(page);
+  await page.getByRole("button", { name: /^Show / }).click();
+  await page.getByRole("button", { name: "Cancel upload" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel upload" }).click();
+  await page.getByText("Cancelled").waitFor();
+  await until(page, "no bytes are left on the device", ({ count }) => count.SegmentStore === 0);
+  const uploads = (await gateway.call("/admin/uploads?limit=1000")).uploads;
+  assert.equal(uploads.filter((one) => one.state === "cancelled").length, 1);
+});
