@@ -16,8 +16,6 @@ from gateway.spool import HEADER_SIZE, KeyRing, UploadKey, sealed_size
 
 #: Above this share of `spool.max_bytes` no new upload is taken; begun ones go on.
 ADMIT_SHARE = 0.85
-#: Largest number of bytes that init may declare: keeps sums inside 63 bits.
-MAX_DECLARED_BYTES = 1 << 50
 
 
 @dataclass(frozen=True, slots=True)

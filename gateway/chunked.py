@@ -155,9 +155,9 @@ class Chunks:
             found = look(tx)
             if found is not None:
                 return found
-            upload = with_file(open_upload(tx, upload_id), 0)
+            upload = open_upload(tx, upload_id)
+            with_file(upload, 0)  # there must be room for one more; it counts once a chunk of it is accepted
             file = new_file(tx, rooms, upload, Dialect.REST, NewFile(0, wish.file_id, None), length=None)
-            tx.uploads.save(upload)
             return _Place(upload, file, there=False)
 
         found: _Place | None = await rooms.ledger.read(look)
@@ -229,6 +229,8 @@ class _Taker:
             sealed_bytes=file.sealed_bytes + sealed_bytes,
         )
         now = rooms.clock.now()
+        if view.chunks == 1:
+            upload = with_file(upload, 0)
         upload = note_bytes(with_bytes(upload, size), size, now, rooms.timing)
         if chunks.is_whole(view) and file.state is FileState.RECEIVING:
             mark_whole(tx, upload, file, now, rooms.timing)

@@ -12,7 +12,6 @@ from gateway.ledger.base import JOBS, Transaction
 from gateway.ledger.rows import Dialect, FileRow, JobKind, JobRow, UploadRow
 from gateway.protocol import chunks
 from gateway.protocol.lifecycle import (
-    DEAD_STATES,
     RECEIVING_STATES,
     FileState,
     UploadEvent,
@@ -192,6 +191,10 @@ def deliver(tx: Transaction, upload: UploadRow, now: float, actor: str) -> Uploa
     for file in tx.files.page(upload.upload_id):
         if file.state is FileState.WHOLE:
             tx.files.save(replace(file, state=FileState.QUEUED))
+        elif file.state is FileState.RECEIVING and file.dialect is Dialect.REST and not file.chunks:
+            # Its only chunk was refused: there is no such file.
+            tx.keys.delete([file.key_id] if file.key_id is not None else [])
+            tx.files.save(replace(file, state=FileState.REMOVED, key_id=None, client_mac=None))
     for job in tx.jobs.of_upload(upload.upload_id, JobKind.COMPLETE):
         tx.jobs.delete(job.job_id)
     tx.jobs.insert(new_job(JobKind.DELIVER, upload.upload_id, None, now))
@@ -205,15 +208,6 @@ def deliver(tx: Transaction, upload: UploadRow, now: float, actor: str) -> Uploa
     tx.wake(upload.upload_id)
     tx.wake(JOBS)
     return done
-
-
-def not_dead(upload: UploadRow | None) -> UploadRow:
-    """:raises NotFound, Gone: there is no such upload, or it is cancelled or expired."""
-    if upload is None:
-        raise NotFound("there is no such upload")
-    if upload.state in DEAD_STATES:
-        raise Gone(f"the upload is {upload.state}", code="upload_gone", state=str(upload.state))
-    return upload
 
 
 def takes_bytes(state: UploadState) -> bool:

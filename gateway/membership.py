@@ -7,7 +7,7 @@ from dataclasses import replace
 from gateway.completion import Timing, await_completion
 from gateway.errors import Conflict, TooLarge
 from gateway.ledger.base import Transaction
-from gateway.ledger.rows import FileRow, JobKind, UploadRow
+from gateway.ledger.rows import Dialect, FileRow, JobKind, UploadRow
 from gateway.protocol.lifecycle import FileState
 
 
@@ -50,9 +50,10 @@ def without_file(
     state = FileState.LOST if lost else FileState.REMOVED
     size = file.offset if file.length is None else file.length
     whole = file.whole_at is not None
+    counted = file.dialect is not Dialect.REST or file.chunks > 0  # a first chunk that was refused made none
     upload = replace(
         upload,
-        live_files=upload.live_files - 1,
+        live_files=upload.live_files - counted,
         planned_bytes=upload.planned_bytes - size,
         received_bytes=upload.received_bytes - file.offset,
         whole_files=upload.whole_files - whole,

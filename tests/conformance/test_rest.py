@@ -918,3 +918,16 @@ async def test_tus_requests_at_rest_addresses_are_none(gate, person):
     opened = await gate.init(person.token)
     answer = await gate.ask("PATCH", f"/upload/{opened.upload_id}/chunk", opened.token, headers=TUS)
     assert answer.status == 405
+
+
+async def test_a_first_chunk_that_is_refused_uses_up_no_file_of_the_upload(gate, person):
+    opened = await gate.init(person.token, (10,))
+    refused = await gate.chunk(
+        opened, "mistyped", 0, b"0123456789", total=1, headers={"Content-Digest": sha256_field(b"other bytes")}
+    )
+    assert refused.status == 460
+    assert (await gate.chunk(opened, "right", 0, b"0123456789", total=1)).status == 200
+    assert (await gate.complete(opened)).status == 202
+    await gate.deliver()
+    told = await gate.ask("GET", f"/upload/{opened.upload_id}/files", opened.token)
+    assert [file["file_id"] for file in told.json["files"]] == ["right"]
