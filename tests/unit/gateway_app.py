@@ -8,6 +8,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -173,6 +174,19 @@ class Gate:
     async def restart(self) -> None:
         """Another process over the same folders; no drain, no goodbye."""
         await self.close()
+        await self.open()
+
+    async def power_cut(self, *, keep_unsynced_bytes: int = 0) -> None:
+        """Another process over what a power cut would leave at this moment. No act on the ledger may be under way."""
+        assert isinstance(self.blobs, MemoryBlobs)
+        left = self.folder / "after"
+        left.mkdir()
+        for path in self.folder.glob("relaypacs.db*"):
+            if not path.name.endswith("-shm"):
+                shutil.copy(path, left)
+        blobs = self.blobs.after_power_cut(keep_unsynced_bytes=keep_unsynced_bytes)
+        await self.close()
+        self.folder, self.blobs = left, blobs
         await self.open()
 
     async def _stop_listening(self) -> None:

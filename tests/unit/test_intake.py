@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 from collections.abc import Iterator
 
 import pytest
 
-from gateway.body import BodyBroken, Buffered
+from gateway.body import BodyBroken, BodyStopped, Buffered
 from gateway.clock import SystemClock
-from gateway.errors import Conflict, SpoolFull
-from gateway.intake import COMMIT_EVERY_BYTES, Flow, Intake, Threads
+from gateway.errors import Conflict, SpoolFull, TooLarge, Unavailable
+from gateway.intake import COMMIT_EVERY_BYTES, Flow, Intake, Tail, Tails, Threads, raise_unless_clean
 from gateway.leases import Lease
 from gateway.spool import SegmentWriter
 from tests.unit.spool.support import World, noise
@@ -163,3 +164,89 @@ async def test_a_full_disk_commits_nothing(intake, failing):
     with pytest.raises(SpoolFull):
         await intake.pour(body, writer, 1000, Lease(SystemClock(), body.stop), commits)
     assert commits.calls == []
+
+
+async def test_a_broken_disk_is_told_from_a_full_one_and_its_segment_is_never_continued(intake):
+    world = World()
+    world.blobs.faults["sync"] = errno.EIO
+    writer = world.writer()
+    commits = Commits(world, writer)
+    body = ScriptedBody(noise(1000), size=1000)
+    with pytest.raises(Unavailable):
+        await intake.pour(body, writer, 1000, Lease(SystemClock(), body.stop), commits)
+    assert commits.calls == []
+    assert writer.broken
+
+
+async def test_digests_see_every_byte_that_is_stored_and_no_other(intake):
+    writer, digest, again = World().writer(), hashlib.sha256(), hashlib.sha256()
+    body = ScriptedBody(b"abc", b"defgh", size=None)
+    lease = Lease(SystemClock(), body.stop)
+
+    async def commit(stored: int, cleanly: bool) -> None:
+        pass
+
+    await intake.pour(body, writer, 5, lease, commit, (digest,))
+    assert digest.digest() == hashlib.sha256(b"abcde").digest()
+    flow = await intake.digest(ScriptedBody(b"abc", b"de", size=5), 5, lease, again)
+    assert (flow.stored, again.digest()) == (5, digest.digest())
+
+
+@pytest.mark.parametrize("error", [BodyBroken("cut"), BodyStopped()])
+def test_the_end_of_a_flow_is_its_error(error):
+    with pytest.raises(type(error)):
+        raise_unless_clean(Flow(3, error, overrun=False))
+    with pytest.raises(TooLarge) as caught:
+        raise_unless_clean(Flow(3, None, overrun=True), "body_too_large")
+    assert caught.value.code == "body_too_large"
+    raise_unless_clean(Flow(3, None, overrun=False))
+
+
+async def test_whatever_happens_the_memory_is_given_back():
+    threads, buffered = Threads(2), Buffered(64 * MIB)
+    intake = Intake(threads, buffered, 5.0)
+    for error in (None, Unavailable("no")):
+        body = ScriptedBody(noise(2 * MIB), BodyBroken("cut"), size=3 * MIB)
+
+        async def commit(stored: int, cleanly: bool, error: Exception | None = error) -> None:
+            if error is not None:
+                raise error
+
+        try:
+            await intake.pour(body, World().writer(), 3 * MIB, Lease(SystemClock(), body.stop), commit)
+        except Unavailable:
+            assert error is not None
+        assert buffered._held_bytes == 0
+    threads.close()
+
+
+# --- tails ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tail_is_taken_once():
+    tails, tail = Tails(), Tail(World().writer())
+    tails.put("f", tail)
+    assert tails.knows("f")
+    assert tails.take("f") is tail
+    assert tails.take("f") is None
+
+
+def test_the_least_recently_used_tail_is_closed_for_good():
+    tails, kept = Tails(limit=2), [Tail(World().writer()) for _ in range(3)]
+    for number, tail in enumerate(kept):
+        tails.put(f"f{number}", tail)
+    assert tails.take("f0") is None
+    with pytest.raises(ValueError, match="closed"):
+        kept[0].writer.append([b"x"])
+    assert tails.take("f2") is kept[2]
+
+
+def test_closing_a_place_that_has_no_tail_is_no_error():
+    tails = Tails()
+    tails.close("f")
+    tails.put("f", Tail(World().writer()))
+    tails.close("f")
+    assert tails.take("f") is None
+    tails.put("g", Tail(World().writer()))
+    tails.close_all()
+    assert tails.take("g") is None
