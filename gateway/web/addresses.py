@@ -27,6 +27,12 @@ def base_url(request: web.Request) -> str:
     return f"{scheme}://{host}"
 
 
+def is_secure(request: web.Request) -> bool:
+    """The client speaks TLS, to us or to a trusted proxy."""
+    told = _last(request, "X-Forwarded-Proto") if _by_trusted_proxy(request) else ""
+    return (told or request.scheme) == "https"
+
+
 def client_address(request: web.Request) -> str:
     """The client's address, for rate limits."""
     if _by_trusted_proxy(request):

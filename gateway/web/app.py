@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from aiohttp import hdrs, web
 
 from gateway.errors import Unavailable
+from gateway.web.addresses import is_secure
 from gateway.web.bearer import Opens, admitted
 from gateway.web.body import keep_silent, waits
 from gateway.web.errors import Handler, answered
@@ -112,7 +113,7 @@ def _dress(request: web.Request, response: web.StreamResponse) -> None:
     headers["X-Request-ID"] = request[REQUEST_ID]
     if request.path.startswith("/files"):
         headers["Tus-Resumable"] = "1.0.0"
-    if request.secure:
+    if is_secure(request):
         headers["Strict-Transport-Security"] = "max-age=31536000"
     if services(request).draining or (waits(request) and request.can_read_body):
         response.force_close()  # who waits for leave to send may send or not: nobody could tell what comes next
