@@ -16,6 +16,7 @@ from tests.e2e.series import make, write_series
 HERE = Path(__file__).parent
 SPECS = sorted(path.name for path in HERE.glob("*.spec.mjs"))
 PATIENT = "BROWSER-TEST-PATIENT"
+SMALL_BYTES, LARGE_BYTES = 40_000, 6 << 20
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Load:
 def load(request: pytest.FixtureRequest, tmp_path: Path) -> Load:
     """Made-up files for every test; a real series, where there is one, for the way from the code to the receipt."""
     if request.param == "synthetic":
-        files = study(27, pixel_bytes=40_000, patient_name=PATIENT) + study(1, pixel_bytes=6 << 20, patient_name=PATIENT)
+        small = study(27, pixel_bytes=SMALL_BYTES, patient_name=PATIENT)
+        files = small + study(1, pixel_bytes=LARGE_BYTES, patient_name=PATIENT)
         return Load(write_series(tmp_path / "series", files).folder, PATIENT)
     return Load(make(request.param, tmp_path).folder, "REMOVED", "QR code to the receipt")
 

@@ -19,6 +19,11 @@ function preferred(): Language {
   return (asked.find((one) => one !== undefined && one in TABLES) as Language | undefined) ?? "en";
 }
 
+/** The reader's own way to write numbers and dates, as far as it belongs to the language shown. */
+function locale(): string {
+  return navigator.languages.find((one) => one.startsWith(language.value)) ?? language.value;
+}
+
 export function speak(code: Language): void {
   language.value = code;
   if (code !== preferred()) localStorage.setItem(STORED, code);
@@ -35,23 +40,23 @@ type Counted<K> = K extends `${infer Base}.one` ? Base : never;
 
 /** With `n`: the form of the language's plural rules. */
 export function count(key: Counted<Key>, n: number, values: Values = {}): string {
-  const form = new Intl.PluralRules(language.value).select(n) === "one" ? "one" : "other";
-  return t(`${key}.${form}` as Key, { n: new Intl.NumberFormat(language.value).format(n), ...values });
+  const form = new Intl.PluralRules(locale()).select(n) === "one" ? "one" : "other";
+  return t(`${key}.${form}` as Key, { n: new Intl.NumberFormat(locale()).format(n), ...values });
 }
 
 export function bytes(size: number): string {
   const [unit, by] = size >= 1e9 ? (["gigabyte", 1e9] as const) : size >= 1e6 ? (["megabyte", 1e6] as const) : (["kilobyte", 1e3] as const);
   const digits = size / by < 10 && by > 1e3 ? 1 : 0;
-  return new Intl.NumberFormat(language.value, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits }).format(size / by);
+  return new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits }).format(size / by);
 }
 
 export function percent(part: number): string {
-  return new Intl.NumberFormat(language.value, { style: "percent" }).format(Math.floor(part * 100) / 100);
+  return new Intl.NumberFormat(locale(), { style: "percent" }).format(Math.floor(part * 100) / 100);
 }
 
 export function duration(seconds: number): string {
   const [unit, n] = seconds < 90 ? (["second", Math.max(1, Math.ceil(seconds / 5) * 5)] as const) : seconds < 5400 ? (["minute", Math.ceil(seconds / 60)] as const) : (["hour", Math.ceil(seconds / 3600)] as const);
-  return new Intl.NumberFormat(language.value, { style: "unit", unit, unitDisplay: "long" }).format(n);
+  return new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "long" }).format(n);
 }
 
 /** Today only the time, else the day too. */
@@ -60,7 +65,7 @@ export function moment(at: number | string): string {
   if (Number.isNaN(date.getTime())) return "";
   const today = date.toDateString() === new Date().toDateString();
   const day = today ? {} : ({ day: "numeric", month: "short", year: "numeric" } as const);
-  return new Intl.DateTimeFormat(language.value, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...day }).format(date);
+  return new Intl.DateTimeFormat(locale(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...day }).format(date);
 }
 
 /** A DICOM date (PS3.5 6.2, DA); what isn't one is shown as it is. */
@@ -68,5 +73,5 @@ export function dicomDate(text: string): string {
   const parts = /^(\d{4})(\d{2})(\d{2})$/.exec(text);
   if (!parts) return text;
   const date = new Date(Date.UTC(Number(parts[1]), Number(parts[2]) - 1, Number(parts[3])));
-  return new Intl.DateTimeFormat(language.value, { dateStyle: "medium", timeZone: "UTC" }).format(date);
+  return new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeZone: "UTC" }).format(date);
 }
