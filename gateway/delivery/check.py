@@ -1,7 +1,8 @@
 """The check of whole files: their digest and their verdict, sealed into their rows.
 
 Idempotent: a verdict that is there is kept. A check that breaks on a file is given a fresh start once; then the file
-is rejected, for what breaks the check must not reach a PACS.
+is rejected, for what breaks the check must not reach a PACS. Uploads take turns by what they cost: files that take long
+keep those of others waiting for one of them, and not for all.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +20,7 @@ from gateway.delivery.endpoint import ACTOR
 from gateway.delivery.records import FileOutcome, Judgement, seal_judgement, seal_outcome, upload_key_of
 from gateway.delivery.spooled import Place, opener, place_of
 from gateway.delivery.threads import in_thread
+from gateway.delivery.turns import Turn, Turns
 from gateway.errors import Damaged
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import FileRow, JobRow, UploadRow
@@ -34,6 +35,8 @@ PIECE_SIZE = 1 << 20
 MOST_AT_ONCE = 16
 #: After so many bytes what is judged is written down.
 WRITE_EVERY_BYTES = 8 << 20
+#: After so long a turn ends, and somebody else's may begin.
+TURN_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Checks:
         self._clock = clock
         self._limit = limit
         self._wanted: dict[str, _Wanted] = {}  #: waiting or under way
-        self._queue: deque[_Wanted] = deque()
+        self._turns: Turns[_Wanted] = Turns(limit, clock.monotonic)
         self._sitters: set[asyncio.Task[None]] = set()
 
     async def __call__(self, job: JobRow) -> Done | Again:
@@ -79,10 +82,10 @@ class Checks:
         if job.file_id is None:
             return Done()
         own = job.file_id not in self._wanted
-        await self.ensure(job.file_id, job)
+        await self.ensure(job.upload_id, job.file_id, job)
         return Done(deleted=own)
 
-    async def ensure(self, file_id: str, job: JobRow | None = None) -> None:
+    async def ensure(self, upload_id: str, file_id: str, job: JobRow | None = None) -> None:
         """Return when the file has a verdict, or needs none.
 
         :param job: is deleted with the verdict, if nobody else waits for that already.
@@ -93,65 +96,65 @@ class Checks:
             wanted = _Wanted(file_id, asyncio.get_running_loop().create_future(), job)
             wanted.done.add_done_callback(partial(self._forget, file_id))
             self._wanted[file_id] = wanted
-            self._queue.append(wanted)
-            if len(self._sitters) < self._limit:
-                task = asyncio.create_task(self._sit(), name="delivery-check")
-                task.add_done_callback(_look_at)
-                self._sitters.add(task)
+            self._turns.put(upload_id, wanted)
+            self._seat()
         await asyncio.shield(wanted.done)
+
+    def _seat(self) -> None:
+        """Begin what may begin."""
+        while (turn := self._turns.take(MOST_AT_ONCE)) is not None:
+            task = asyncio.create_task(self._sit_over(turn), name="delivery-check")
+            self._sitters.add(task)
+            task.add_done_callback(self._sitters.discard)
 
     def _forget(self, file_id: str, done: asyncio.Future[None]) -> None:
         self._wanted.pop(file_id, None)
         if not done.cancelled():
             done.exception()  # looked at: whoever waited for it may be gone, and the file is judged again later
 
-    async def ensure_all(self, file_ids: Iterable[str]) -> None:
-        """`ensure` for each, not all at once."""
+    async def ensure_all(self, upload_id: str, file_ids: Iterable[str]) -> None:
+        """`ensure` for each file of an upload, not all at once."""
         waiting = iter(file_ids)
 
         async def work() -> None:
             for file_id in waiting:
-                await self.ensure(file_id)
+                await self.ensure(upload_id, file_id)
 
         await asyncio.gather(*(work() for _ in range(self._limit * MOST_AT_ONCE)))
 
-    async def _sit(self) -> None:
-        """Work until nothing is wanted."""
-        me = asyncio.current_task()
-        assert me is not None
+    async def _sit_over(self, turn: Turn[_Wanted]) -> None:
+        left: Sequence[_Wanted] = ()
         try:
-            while self._queue:
-                share = -(-len(self._queue) // self._limit)
-                await self._sit_over([self._queue.popleft() for _ in range(min(share, MOST_AT_ONCE))])
-        finally:
-            self._sitters.discard(me)
-
-    async def _sit_over(self, batch: Sequence[_Wanted]) -> None:
-        try:
-            await self._judge(batch)
+            left = await self._judge(turn)
         except Exception as error:  # noqa: BLE001 # it is raised to those who wait
-            for wanted in batch:
+            for wanted in turn.things:
                 if not wanted.done.done():
                     wanted.done.set_exception(error)
         finally:
-            for wanted in batch:
-                if not wanted.done.done():
-                    wanted.done.cancel()
+            for wanted in turn.things[: len(turn.things) - len(left)]:
+                wanted.done.cancel()  # where nothing was said: this task was stopped
+            self._turns.done(turn, left)
+        self._seat()
 
-    async def _judge(self, batch: Sequence[_Wanted]) -> None:
-        found = await self._ledger.read(lambda tx: [_look(tx, wanted.file_id) for wanted in batch])
+    async def _judge(self, turn: Turn[_Wanted]) -> Sequence[_Wanted]:
+        """One after the other while the turn lasts; those that are left."""
+        found = await self._ledger.read(lambda tx: [_look(tx, wanted.file_id) for wanted in turn.things])
         news: list[_News] = []
-        size_bytes = 0
-        for wanted, one in zip(batch, found, strict=True):
+        size_bytes = number = 0
+        for wanted, one in zip(turn.things, found, strict=True):
+            number += 1
             if one is None:
                 news.append(_News(wanted, None, None))
                 continue
             news.append(_News(wanted, one, await in_thread(partial(self._judgement, one))))
             size_bytes += one.place.length
+            if self._clock.monotonic() - turn.began > TURN_S:
+                break
             if size_bytes >= WRITE_EVERY_BYTES:
                 await self._write(news)
                 news, size_bytes = [], 0
         await self._write(news)
+        return turn.things[number:]
 
     def _judgement(self, found: _Found) -> Judgement | None:
         """In a thread. None: the bytes are damaged. :raises Unavailable: the spool's storage failed."""
@@ -200,11 +203,6 @@ class Checks:
             seal_judgement(key, file_id, one.judgement),
             None if outcome is None else seal_outcome(self._keys, file_id, outcome),
         )
-
-
-def _look_at(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.exception()  # those who wait have been told
 
 
 @dataclass(frozen=True, slots=True)

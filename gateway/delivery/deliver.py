@@ -6,6 +6,7 @@ ledger is all that a step goes by; a crash at any line re-runs a step at most.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,9 @@ PAGE = 500
 NO_ENDPOINT_RETRY_S = 60.0
 #: A job that was stopped because the process ends is not due before that has ended.
 DRAIN_PAUSE_S = 1.0
+#: For so long a job waits for the checks of its files; then its place is somebody else's, for at least the pause.
+CHECKING_S = 5.0
+CHECKING_PAUSE_S = 0.5
 
 
 class Deliver:
@@ -68,7 +72,8 @@ class Deliver:
             if wait_s > 0:
                 return self._waits(endpoint, wait_s)
         began = self._tools.clock.monotonic()
-        await self._check(upload)
+        if not await self._checked(upload):
+            return Again(self._tools.clock.now() + CHECKING_PAUSE_S, "checking", counts=False)
         attempt = Attempt(
             self._tools,
             job,
@@ -99,11 +104,17 @@ class Deliver:
         upload, wrapped = found
         return upload, upload_key_of(upload, self._tools.ring, wrapped)
 
-    async def _check(self, upload: UploadRow) -> None:
+    async def _checked(self, upload: UploadRow) -> bool:
+        """Whether every file has its verdict. This job's place is given to others before they have waited long."""
         unjudged = await self._tools.ledger.read(
             lambda tx: [file.file_id for file in tx.files.page(upload.upload_id) if needs_check(file)]
         )
-        await self._checks.ensure_all(unjudged)
+        try:
+            async with asyncio.timeout(CHECKING_S):
+                await self._checks.ensure_all(upload.upload_id, unjudged)
+        except TimeoutError:
+            return False
+        return True
 
     async def _load(self, attempt: Attempt) -> None:
         last, upload_id = "", attempt.upload.upload_id

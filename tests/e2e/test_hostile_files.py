@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from hooks.contract import Accept
 from hooks.scanner import scan
-from tests.dicom_samples import HOSTILE, BytesSource, as_instance, instance, new_uid, smuggler, study
+from tests.dicom_samples import HOSTILE, BytesSource, as_instance, element, instance, new_uid, smuggler, study
 from tests.e2e.lab import Http, Lab, Pacs, running_lab
 from tests.e2e.orthanc import PASSWORD, USER, Orthanc, running_orthanc
 from tests.e2e.parrot import Exchange, Held, Parrot, told
@@ -233,3 +234,25 @@ def test_damaged_files_are_judged_and_what_passes_arrives_unchanged(scene: Scene
             assert scene.pacs.held[verdict.facts.sop_instance_uid].content == fuzzed(seed), f"fuzzed({seed!r})"
         else:  # two damaged forms of one seed have the same UID
             assert (file["state"], file["code"]) == ("failed", "uid_conflict"), f"fuzzed({seed!r})"
+
+
+# -- neighbours
+
+
+def test_an_upload_whose_files_take_long_to_judge_keeps_no_neighbour_waiting(scene: Scene):
+    """Eight files of a million elements each: seconds of the scanner for every one."""
+    hostile = instance(without=[0x00080016], extra=element(0x00291001, "LO", "") * 1_000_000)
+
+    def neighbour_s() -> float:
+        began = time.monotonic()
+        upload_id, client = scene.send(study(20), "scripted")
+        assert client.outcome(upload_id)["state"] == "success"
+        return time.monotonic() - began
+
+    alone_s = neighbour_s()
+    upload_id, client = scene.send([hostile] * 8, "scripted")
+    beside_s = [neighbour_s() for _ in range(2)]
+    files = files_of(client, upload_id)
+    assert max(beside_s) < alone_s + 5.0
+    assert {file["state"] for file in files} & {"whole", "queued"}, "some of it still waits: it was beside it"
+    client.call("DELETE", f"/upload/{upload_id}").expect(204)
