@@ -175,6 +175,9 @@ class Retention:
             gap_s = now - last_at
             if gap_s > max(10 * times.interval_s, MIN_GAP_S) or gap_s < -CLOCK_STEP_S:
                 tx.uploads.shift_deadlines(gap_s, now + min(times.expires_s, GRACE_S))
+                if gap_s < 0:  # what was to be tried again in a minute shall not wait for the lost day
+                    tx.jobs.shift_due(gap_s, now)
+                    tx.wake(JOBS)
                 tx.audit.append("retention.gap", at=now, actor=ACTOR, detail={"gap_s": round(gap_s)})
                 gaps = [*gaps, (last_at, now)] if gap_s > 0 else gaps
             elif gap_s < 0:

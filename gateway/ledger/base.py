@@ -127,6 +127,9 @@ class Jobs(Protocol):
     def next_due(self, kinds: Sequence[JobKind]) -> float | None:
         """The earliest moment at which `claim` may find something (due, and lease free or over)."""
 
+    def shift_due(self, shift_s: float, now: float) -> int:
+        """Move `due_at` of every free job that is due after `now`; none gets due before it. Returns how many."""
+
     def page(self, *, after: int, limit: int) -> list[JobRow]: ...
 
 

@@ -85,6 +85,11 @@ class SqliteJobs:
                 moments += [moment for (moment,) in self._db.execute(sql, (kind,)) if moment is not None]
         return min(moments, default=None)
 
+    def shift_due(self, shift_s: float, now: float) -> int:
+        """Move `due_at` of every free job that is due after `now`; none gets due before it. Returns how many."""
+        query = "UPDATE jobs SET due_at = max(due_at + ?, ?) WHERE kind = ? AND lease_until IS NULL AND due_at > ?"
+        return sum(self._db.execute(query, (float(shift_s), float(now), kind, float(now))).rowcount for kind in JobKind)
+
     def page(self, *, after: int, limit: int) -> list[JobRow]:
         """By job_id, those behind `after`."""
         return self._rows.where("job_id > ? ORDER BY job_id LIMIT ?", (after, limit))

@@ -44,6 +44,18 @@ async def next_due(ledger: Ledger, kinds=KINDS) -> float | None:
 
 
 class TestJobs:
+    async def test_jobs_of_a_lost_future_come_nearer_and_those_that_are_due_stay(self, ledger: Ledger) -> None:
+        ids = await with_jobs(ledger, *(job_row(U, due_at=at) for at in (50.0, 1060.0, 1010.0)))
+
+        async def due() -> list[float]:
+            rows = await ledger.read(lambda tx: [tx.jobs.get(one) for one in ids])
+            return [row.due_at for row in rows if row is not None]
+
+        assert await ledger.write(lambda tx: tx.jobs.shift_due(-1000.0, 40.0)) == 3
+        assert await due() == [40.0, 60.0, 40.0]
+        assert await ledger.write(lambda tx: tx.jobs.shift_due(-1000.0, 55.0)) == 1
+        assert await due() == [40.0, 55.0, 40.0]
+
     async def test_due_jobs_are_claimed_oldest_first(self, ledger: Ledger) -> None:
         late, early, _ = await with_jobs(
             ledger,

@@ -86,6 +86,7 @@ def everything(tx: Transaction) -> None:
     tx.jobs.next_due(list(JobKind))
     tx.jobs.of_upload(U)
     tx.jobs.of_upload(U, JobKind.DELIVER)
+    tx.jobs.shift_due(-1.0, 2.0)
     tx.jobs.page(after=0, limit=5)
     tx.jobs.save(job_row(U, due_at=3.0, job_id=job_id))
     tx.jobs.get(job_id)
