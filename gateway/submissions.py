@@ -315,8 +315,7 @@ class Submissions:
         """End an upload; its bytes can't be read any more.
 
         :param reason: shown to the uploader; needed of an admin.
-        :raises Gone: it was dead before.
-        :raises Conflict: it is delivered already.
+        :raises Gone, Conflict: it was dead before, or is delivered already.
         """
         rooms = self._rooms
         upload = await self.see(who, upload_id)
@@ -343,7 +342,9 @@ class Submissions:
             for job in tx.jobs.of_upload(upload_id):
                 tx.jobs.delete(job.job_id)
             tx.tokens.revoke_upload(upload_id)
-            tx.audit.append("upload.cancelled", at=rooms.clock.now(), actor=who.actor, upload_id=upload_id)
+            said = {"reason": reason} if by_other else {}  # an uploader's words could name a patient
+            at = rooms.clock.now()
+            tx.audit.append("upload.cancelled", at=at, actor=who.actor, upload_id=upload_id, detail=said)
             tx.wake(upload_id)
             tx.wake(PURGE)
             return [file.file_id for file in files]

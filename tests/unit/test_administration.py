@@ -147,3 +147,13 @@ async def test_refusals_are_one_event_with_counts(gate):
         row for row in await gate.ledger.read(lambda tx: tx.audit.after(0, 99)) if row.event == "refusals.counted"
     ]
     assert json.loads(row.detail) == {"codes": {"not_found": 1, "unauthorized": 3}, "for_s": 3600}
+
+
+async def test_an_admins_reason_for_ending_an_upload_is_audited_and_an_uploaders_words_are_not(gate, admin):
+    person = await gate.person()
+    for token, body in ((admin.token, {"reason": "the wrong examination"}), (person.token, {"reason": NAME})):
+        opened = await gate.init(person.token)
+        assert (await gate.ask("DELETE", f"/upload/{opened.upload_id}", token, json=body)).status == 204
+    rows = await gate.ledger.read(lambda tx: tx.audit.after(0, 1000))
+    details = [json.loads(row.detail) for row in rows if row.event == "upload.cancelled"]
+    assert details == [{"reason": "the wrong examination"}, {}]
