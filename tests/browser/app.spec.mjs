@@ -142,3 +142,63 @@ test("cancelled: the gateway forgets it, and the device too", async () => {
   const uploads = (await gateway.call("/admin/uploads?limit=1000")).uploads;
   assert.equal(uploads.filter((one) => one.state === "cancelled").length, 1);
 });
+
+test("a code is read from a picture, by the bundled decoder where the browser has none", async () => {
+  const link = await gateway.qrLink();
+  context = await browse({ serviceWorkers: "block" });
+  const issuer = await openPage(context, gateway.url);
+  await signIn(issuer, gateway);
+  await issuer.getByRole("button", { name: "Make a QR code" }).click();
+  await issuer.getByRole("button", { name: "Make the code" }).click();
+  const picture = await issuer.getByAltText("QR code with the upload link").screenshot();
+  await context.close();
+  context = await browse({ serviceWorkers: "block" });
+  await context.addInitScript(() => delete globalThis.BarcodeDetector);
+  const page = await openPage(context, gateway.url);
+  const chooser = page.waitForEvent("filechooser");
+  await page.getByRole("button", { name: "From a picture" }).click();
+  await (await chooser).setFiles({ name: "code.png", mimeType: "image/png", buffer: picture });
+  await page.getByRole("heading", { name: "Demo archive" }).waitFor();
+  await page.getByRole("button", { name: "Not now" }).click();
+  await page.getByLabel("Link").fill(link.replace(gateway.url, "https://elsewhere.example"));
+  await page.getByRole("button", { name: "Open" }).click();
+  await page.getByText("This link belongs to another server").waitFor();
+  assert.deepEqual(page.faults, []);
+});
+
+test("everything can be removed from the device", async () => {
+  context = await browse({ serviceWorkers: "block" });
+  await slowly(context, 150);
+  const page = await openPage(context, gateway.url);
+  await signIn(page, gateway);
+  await pickFolder(page);
+  await send(page);
+  await middle(page);
+  await page.getByRole("button", { name: "Settings" }).click();
+  await page.getByRole("button", { name: "Remove everything from this device" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Remove everything" }).click();
+  await page.getByRole("heading", { name: "Send a study" }).waitFor();
+  const now = await stores(page);
+  assert.deepEqual(now.count, { ChunkStore: 0, FileStore: 0, KeyStore: 1, SegmentStore: 0, StudyStore: 0 });
+});
+
+test("with the last tab closed in mid-upload, the service worker goes on", async () => {
+  context = await browse();
+  const page = await openPage(context, gateway.url);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await signIn(page, gateway);
+  const known = new Set((await gateway.call("/admin/uploads?limit=1000")).uploads.map((one) => one.upload_id));
+  await slowly(context, 150);
+  await pickFolder(page);
+  await send(page);
+  await until(page, "all files are copied", ({ files }) => !files.picked);
+  await middle(page);
+  await page.close();
+  const end = Date.now() + 25_000;
+  for (;;) {
+    const [mine] = (await gateway.call("/admin/uploads?limit=1000")).uploads.filter((one) => !known.has(one.upload_id));
+    if (mine?.state === "success") break;
+    assert.ok(Date.now() < end, `the worker did not finish: ${JSON.stringify(mine)}`);
+    await new Promise((done) => setTimeout(done, 300));
+  }
+});

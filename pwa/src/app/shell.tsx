@@ -24,7 +24,7 @@ export function Shell(): JSX.Element | null {
         )}
         <nav>
           {home && issuer && (
-            <button type="button" class="nav" onClick={() => go({ at: "makeqr" })}><Icon name="qr" /><span>{t("nav.qr")}</span></button>
+            <button type="button" class="nav" onClick={() => go({ at: "makeqr" })} aria-label={t("nav.qr")}><Icon name="qr" /><span>{t("nav.qr")}</span></button>
           )}
           {route.value.at !== "settings" && (
             <button type="button" class="nav" onClick={() => go({ at: "settings" })} aria-label={t("nav.settings")}><Icon name="gear" /></button>

@@ -3,7 +3,7 @@ import { batch, computed, signal } from "@preact/signals";
 import type { Left, Patient } from "../ingest/group";
 import type { FromIngest, Order, Picked, ToIngest } from "../ingest/worker";
 import { Queue } from "../queue/db";
-import type { Metadata, Receipt, StudyRow } from "../queue/rows";
+import { READING, type Metadata, type Receipt, type StudyRow } from "../queue/rows";
 import { readLink, type Link } from "../qr/link";
 import { json, Refused } from "../upload/api";
 import { Channel } from "../upload/channel";
@@ -101,7 +101,8 @@ export async function begin(): Promise<void> {
     else progress.value = new Map(progress.value).set(news.study, { bytes: news.bytes, rate: news.rate });
   });
   window.addEventListener("own-change", (event) => void load((event as CustomEvent<string>).detail));
-  await mendInterrupted();
+  // As soon as nobody reads: at once, or when another tab is through, or when the page before this one is gone.
+  void navigator.locks.request(READING, mendInterrupted);
   await Promise.all((await queue.studies()).map((row) => load(row.id)));
   engine = new Worker(new URL("../upload/worker.ts", import.meta.url), { type: "module", name: "upload" });
   ingest = new Worker(new URL("../ingest/worker.ts", import.meta.url), { type: "module", name: "ingest" });
@@ -125,15 +126,14 @@ export async function armSync(): Promise<void> {
   await sync?.register("queue").catch(() => undefined);
 }
 
-/** A study that was being copied when its page went away waits for a person, and says so. */
+/** A study whose page went away while it was being copied waits for a person, and says so. */
 async function mendInterrupted(): Promise<void> {
   for (const row of await queue.studies()) {
     if (row.status !== "reading") continue;
-    await navigator.locks.request(`reading:${row.id}`, { ifAvailable: true }, async (lock) => {
-      if (!lock) return;
-      const whole = (await queue.files(row.id)).every((file) => file.state !== "picked");
-      await queue.change(row.id, () => (whole ? { status: "queued" } : { status: "stopped", problem: { code: "pick_again", at: Date.now() } }));
-    });
+    const whole = (await queue.files(row.id)).every((file) => file.state !== "picked");
+    await queue.change(row.id, () => (whole ? { status: "queued" } : { status: "stopped", problem: { code: "pick_again", at: Date.now() } }));
+    channel.tell({ kind: "changed", study: row.id });
+    await load(row.id);
   }
 }
 

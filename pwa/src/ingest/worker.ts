@@ -4,7 +4,7 @@
  */
 import { readHeader, type Reading } from "../dicom/header";
 import { Queue } from "../queue/db";
-import { SEGMENT_BYTES, type FileRow, type Priority, type StudyRow } from "../queue/rows";
+import { READING, SEGMENT_BYTES, type FileRow, type Priority, type StudyRow } from "../queue/rows";
 import type { Sealed } from "../queue/seal";
 import { Channel } from "../upload/channel";
 import { byPatient, studyMetadata, type Left, type Looked, type Patient } from "./group";
@@ -87,6 +87,10 @@ async function scan(files: Picked[]): Promise<void> {
 }
 
 async function store(orders: Order[]): Promise<void> {
+  await navigator.locks.request(READING, { mode: "shared" }, () => storeAll(orders));
+}
+
+async function storeAll(orders: Order[]): Promise<void> {
   const queue = await Queue.open(() => scope.close());
   const placed: { study: StudyRow; files: { row: FileRow; file: File }[] }[] = [];
   for (const order of orders) placed.push(await place(queue, order));
@@ -145,22 +149,21 @@ async function place(queue: Queue, order: Order): Promise<{ study: StudyRow; fil
   return { study, files };
 }
 
-/** Copy bytes in; the lock tells everyone that somebody is at it. */
 async function copy(queue: Queue, study: string, files: { row: FileRow; file: File }[]): Promise<void> {
-  await navigator.locks.request(`reading:${study}`, async () => {
-    let batch: { file: string; index: number; sealed: Sealed }[] = [];
-    let whole: string[] = [];
-    let done = 0;
-    let writing: Promise<void> = Promise.resolve();
-    const flush = async (): Promise<void> => {
-      await writing; // one batch is prepared while the one before it commits
-      const [segments, ids, count] = [batch, whole, done];
-      [batch, whole] = [[], []];
-      writing = queue.putSegments(segments, ids).then(() => {
-        channel.tell({ kind: "changed", study });
-        tell({ kind: "copied", study, done: count, of: files.length });
-      });
-    };
+  let batch: { file: string; index: number; sealed: Sealed }[] = [];
+  let whole: string[] = [];
+  let done = 0;
+  let writing: Promise<void> = Promise.resolve();
+  const flush = async (): Promise<void> => {
+    await writing; // one batch is prepared while the one before it commits
+    const [segments, ids, count] = [batch, whole, done];
+    [batch, whole] = [[], []];
+    writing = queue.putSegments(segments, ids).then(() => {
+      channel.tell({ kind: "changed", study });
+      tell({ kind: "copied", study, done: count, of: files.length });
+    });
+  };
+  try {
     for (const { row, file } of files) {
       const problem = await segmentsOf(queue, row, file, (one) => batch.push(one), () => batch.length >= SEGMENTS_PER_TX ? flush() : undefined);
       if (problem) await queue.changeFiles([row.id], { problem });
@@ -170,8 +173,9 @@ async function copy(queue: Queue, study: string, files: { row: FileRow; file: Fi
     }
     await flush();
     await writing;
-  });
-  await settleReading(queue, study);
+  } finally {
+    await settleReading(queue, study); // a full device, too, leaves a study that says what it lacks
+  }
 }
 
 async function segmentsOf(
@@ -220,7 +224,7 @@ async function again(study: string, files: Picked[]): Promise<void> {
     else missing += 1;
   }
   tell({ kind: "matched", study, found: found.length, missing });
-  if (found.length > 0) await copy(queue, study, found);
+  await navigator.locks.request(READING, { mode: "shared" }, () => copy(queue, study, found));
 }
 
 scope.addEventListener("message", (event: MessageEvent<ToIngest>) => {

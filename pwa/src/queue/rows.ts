@@ -1,6 +1,9 @@
 /** What is stored. Ids are random; whatever a person could be known by is sealed. Times are unix milliseconds. */
 import type { Sealed } from "./seal";
 
+/** The Web Lock that whoever copies bytes in shares: while it is held, a study in `reading` is being read. */
+export const READING = "reading";
+
 /** Bytes of a file per row of SegmentStore. */
 export const SEGMENT_BYTES = 1 << 20;
 

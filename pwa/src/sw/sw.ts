@@ -5,11 +5,13 @@
 import { Queue } from "../queue/db";
 import { Channel } from "../upload/channel";
 import { Engine } from "../upload/engine";
+import { nextDue, toFollow } from "../upload/rules";
 
 const scope = self as unknown as ServiceWorkerGlobalScope;
 const shell = JSON.parse("__SHELL__") as { version: string; files: string[] };
 const CACHE = `shell-${shell.version}`;
 const SLICE_MS = 150_000;
+const YIELD_MS = 2_000;
 
 scope.addEventListener("install", (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(shell.files.map((file) => new Request(file, { cache: "reload" })))));
@@ -45,23 +47,32 @@ scope.addEventListener("sync", (event) => {
   if ((event as SyncEvent).tag === "queue") (event as SyncEvent).waitUntil(slice());
 });
 
-/** While a page is open its own worker holds the lock, and this does nothing. */
+/**
+ * A page's own worker holds the lock while it lives; this one waits for it, so that it is there when the last tab goes.
+ * What is left at the end of a slice is told by throwing: the browser tries again later.
+ */
 async function slice(): Promise<void> {
-  await navigator.locks.request("engine", { ifAvailable: true }, async (lock) => {
-    if (!lock) return;
-    const queue = await Queue.open();
-    const stop = new AbortController();
-    const timer = setTimeout(() => stop.abort(), SLICE_MS);
-    const channel = new Channel();
-    const yielding = setInterval(() => {
-      void scope.clients.matchAll({ includeUncontrolled: true }).then((pages) => pages.length > 0 && stop.abort());
-    }, 2_000);
-    try {
-      await new Engine(queue, channel).run(stop.signal, true);
-    } finally {
-      clearTimeout(timer);
-      clearInterval(yielding);
-      channel.close();
-    }
-  });
+  const stop = new AbortController();
+  const timer = setTimeout(() => stop.abort(), SLICE_MS);
+  try {
+    await navigator.locks.request("engine", { signal: stop.signal }, () => alone(stop));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function alone(stop: AbortController): Promise<void> {
+  const queue = await Queue.open();
+  const channel = new Channel();
+  const yielding = setInterval(() => {
+    void scope.clients.matchAll({ includeUncontrolled: true }).then((pages) => pages.length > 0 && stop.abort());
+  }, YIELD_MS);
+  try {
+    await new Engine(queue, channel).run(stop.signal, true);
+  } finally {
+    clearInterval(yielding);
+    channel.close();
+  }
+  const rows = await queue.studies();
+  if (nextDue(rows) !== Infinity || toFollow(rows).length > 0) throw new Error("there is more to send");
 }

@@ -138,7 +138,10 @@ export class Engine {
       });
       await this.queue.changeFiles([file.id], { state: "sent", offset: file.size, problem: null });
       meter.at(file.id, file.size);
-      await this.change(row.id, (now) => (now.retry_count ? { retry_count: 0, next_try_at: 0, problem: null } : {}));
+      if (row.retry_count > 0) {
+        row.retry_count = 0; // once per trouble, not once per file
+        await this.change(row.id, () => ({ retry_count: 0, next_try_at: 0, problem: null }));
+      }
     } catch (error) {
       if (error instanceof Missing) return this.lost(row, file);
       if (!(error instanceof Refused)) throw error;
@@ -176,7 +179,10 @@ export class Engine {
     const refused = error instanceof Refused ? error : new Refused(0, "failed_here");
     const problem = { code: refused.code, at: Date.now() };
     const verdict = rules.judge(refused.status, refused.code);
-    if (verdict === "gone") {
+    if (refused.code === "upload_completed") {
+      // The gateway had all of it before we knew: it completes by itself what nobody speaks of any more.
+      await this.change(id, () => ({ status: "delivering", problem: null, retry_count: 0 }));
+    } else if (verdict === "gone") {
       const state = refused.body["state"] === "cancelled" ? "cancelled" : "stopped";
       await this.change(id, () => ({ status: state, problem: { ...problem, code: `upload_${String(refused.body["state"] ?? "gone")}` } }));
     } else if (verdict === "again") {

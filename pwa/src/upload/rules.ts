@@ -60,7 +60,7 @@ export function judge(status: number, code: string): Verdict {
   if (status === 0 || status === 408 || status === 423 || status === 425 || status === 429 || status === 460) return "again";
   if (status === 401) return "renew";
   if (status === 410) return "gone";
-  if (status === 409) return code === "incomplete" || code === "length_mismatch" ? "stop" : "again";
+  if (status === 409) return code === "incomplete" || code === "length_mismatch" || code === "upload_completed" ? "stop" : "again";
   if (status === 507 || status === 501) return "stop";
   return status >= 500 ? "again" : "stop";
 }

@@ -6,6 +6,7 @@ import { t } from "../i18n";
 import { Button, Field, Notice } from "../parts";
 import { grantProblem, loadEndpoints, nudge, openLink, route, session, theQueue } from "../state";
 import { retryAfterSignIn } from "../acts";
+import { Scanner } from "./scanner";
 
 export function Welcome(): JSX.Element {
   return (
@@ -72,6 +73,7 @@ export function PasteLink(): JSX.Element {
     <form class="card quiet stack" onSubmit={submit}>
       <h2>{t("link.title")}</h2>
       <p>{t("link.lead")}</p>
+      <Scanner />
       <div class="row">
         <Field label={t("link.label")}>
           <input name="link" inputMode="url" autocomplete="off" spellcheck={false} placeholder="https://…/#qr=…" required />

@@ -1,0 +1,35 @@
+/** The text of a QR code in a picture: by the browser where it can, else by a decoder that is fetched when it is needed. */
+interface Detector {
+  detect(source: ImageBitmapSource): Promise<{ rawValue: string }[]>;
+}
+interface DetectorClass {
+  new (options: { formats: string[] }): Detector;
+  getSupportedFormats(): Promise<string[]>;
+}
+
+let native: Detector | null | undefined;
+
+export async function decodeQr(source: ImageBitmap | HTMLVideoElement): Promise<string | null> {
+  native ??= await browsersOwn();
+  if (native) {
+    const found = await native.detect(source).catch(() => []);
+    return found[0]?.rawValue ?? null;
+  }
+  const [width, height] = source instanceof HTMLVideoElement ? [source.videoWidth, source.videoHeight] : [source.width, source.height];
+  if (!width || !height) return null;
+  const scale = Math.min(1, 1000 / Math.max(width, height));
+  const canvas = new OffscreenCanvas(Math.round(width * scale), Math.round(height * scale));
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (!context) return null;
+  context.drawImage(source, 0, 0, canvas.width, canvas.height);
+  const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
+  const { default: jsQR } = await import("jsqr");
+  return jsQR(pixels.data, pixels.width, pixels.height)?.data ?? null;
+}
+
+async function browsersOwn(): Promise<Detector | null> {
+  const known = (globalThis as unknown as { BarcodeDetector?: DetectorClass }).BarcodeDetector;
+  if (!known) return null;
+  const formats = await known.getSupportedFormats().catch((): string[] => []);
+  return formats.includes("qr_code") ? new known({ formats: ["qr_code"] }) : null;
+}
