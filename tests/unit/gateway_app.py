@@ -240,7 +240,8 @@ class Gate:
             headers["Authorization"] = f"Bearer {token}"
         url = URL(path, encoded=True)
         async with self.http.request(method, url, headers=headers, allow_redirects=False, **known) as response:
-            body = await response.read()
+            # A stream of events would not end.
+            body = b"" if response.content_type == "text/event-stream" else await response.read()
             told = await response.json(content_type=None) if body and "json" in response.content_type else None
             return Answer(response.status, response.headers, body, told)
 
