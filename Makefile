@@ -86,7 +86,7 @@ $(NODE): tests/node/package.json tests/node/package-lock.json
 	@touch $@
 
 gateway/web/static/.built: pwa/package.json pwa/package-lock.json pwa/index.html pwa/vite.config.ts pwa/compress.mjs $(shell find pwa/src pwa/public -type f 2>/dev/null)
-	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019)' 2>/dev/null && command -v npm >/dev/null || { \
+	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null || { \
 		echo "the app is built with Node.js: install Node.js 20.19 or newer with npm" >&2; exit 1; }
 	cd pwa && npm ci --no-audit --no-fund && npm run build
 	@touch $@
