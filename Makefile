@@ -15,7 +15,7 @@ DEV := $(VENV)/.dev
 NODE := tests/node/node_modules/.stamp
 PWA := $(if $(wildcard pwa/package.json),gateway/web/static/.built)
 
-.PHONY: help install run test check app-check soak bench lock docs node clean python-version system-tools
+.PHONY: help install run test check app-check soak bench audit lock docs node clean python-version system-tools
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r target text; do \
@@ -42,6 +42,11 @@ soak: install $(DEV) system-tools $(NODE) ## the same tests with large counts
 
 bench: install $(DEV) system-tools $(NODE) ## the comparisons of docs/performance.md
 	$(BIN)/python -m bench
+
+audit: $(DEV) $(NODE) ## known flaws of every locked package, by the advisories of PyPI and npm
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.lock
+	cd tests/node && npm audit --omit=dev
+	if [ -f pwa/package-lock.json ]; then cd pwa && npm audit --omit=dev; fi
 
 clean: ## takes away what make has made
 	rm -rf $(VENV) tests/node/node_modules pwa/node_modules gateway/web/static build dist *.egg-info
