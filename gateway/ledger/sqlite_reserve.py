@@ -48,7 +48,7 @@ class LedgerReserve:
                 os.close(handle)
             unfinished.replace(self._path)
         except OSError:
-            return False
+            return self.held  # another thread or process may have been quicker
         return True
 
     def release(self) -> bool:

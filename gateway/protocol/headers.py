@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from email.utils import formatdate
@@ -64,7 +63,7 @@ def parse_metadata(value: str) -> dict[str, bytes]:
             raise Malformed("Upload-Metadata has an empty, odd or repeated key", code="malformed_header")
         try:
             pairs[key] = base64.b64decode(encoded.strip(), validate=True)
-        except binascii.Error:
+        except ValueError:  # binascii.Error, or characters that aren't ASCII
             raise Malformed("Upload-Metadata has a value that isn't base64", code="malformed_header") from None
     return pairs
 
