@@ -340,7 +340,9 @@ async def test_what_isnt_there_and_what_is_anothers_look_the_same(gate, staff):
 @pytest.mark.parametrize("odd", ["..", "%2e%2e", "a%2Fb", "%00", "a" * 5000, "%f0%28%8c%28", "x'--", "*"])
 async def test_odd_ids_are_ids_that_arent_there(gate, odd):
     admin = await gate.person("root", "admin")
-    for method, path in [("GET", f"/upload/{odd}/status"), ("HEAD", f"/files/{odd}"), ("DELETE", f"/upload/{odd}")]:
+    asked = [("GET", f"/upload/{odd}/status"), ("DELETE", f"/upload/{odd}")]
+    asked += [("HEAD", f"/files/{odd}")] if odd != ".." else []  # that is "/", the app
+    for method, path in asked:
         answer = await gate.ask(method, path, admin.token, headers=TUS)
         assert answer.status in {400, 404, 405, 501}, (method, path)
 
