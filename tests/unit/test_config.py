@@ -462,12 +462,15 @@ def test_what_is_in_effect_is_a_configuration_again(read):
 
 # --- an OpenID Connect issuer ----------------------------------------------------------------------------------------
 
-_OIDC = MINIMAL + """
+_OIDC = (
+    MINIMAL
+    + """
 [auth.oidc]
 issuer = "https://login.example.org"
 audience = "https://relay.example.org"
 roles = { "radiology" = "uploader", "it" = "admin" }
 """
+)
 
 
 def test_an_oidc_issuer_is_off_unless_it_is_named(read):

@@ -69,11 +69,11 @@ def test_a_former_secret_is_read_and_never_written(clock):
     old = TokenMint(b"o" * 32, clock, access_ttl_s=1800, upload_ttl_s=900)
     new = TokenMint(SECRET, clock, access_ttl_s=1800, upload_ttl_s=900, former_secret=b"o" * 32)
     for token in (old.access(ACCOUNT, "admin").token, old.upload(UPLOAD, ACCOUNT).token):
-        assert new.read(token)
+        assert new.read(token).account_id == ACCOUNT
     assert refusal(old, new.access(ACCOUNT, "admin").token) == "unauthorized"
     after = TokenMint(SECRET, clock, access_ttl_s=1800, upload_ttl_s=900)
     assert refusal(after, old.access(ACCOUNT, "admin").token) == "unauthorized"
-    assert after.read(new.access(ACCOUNT, "admin").token)
+    assert after.read(new.access(ACCOUNT, "admin").token).account_id == ACCOUNT
 
 
 def test_a_kid_names_no_key_of_another_kind_and_tells_nothing_of_the_key(mint):
@@ -159,7 +159,16 @@ def test_the_same_secret_with_another_hash_is_refused(mint):
 
 
 @pytest.mark.parametrize(
-    "extra", [{"kid": "x"}, {"kid": None}, {"kid": ["x"]}, {"crit": ["exp"]}, {"jku": "https://x"}, {"b64": False}, {"zip": "DEF"}]
+    "extra",
+    [
+        {"kid": "x"},
+        {"kid": None},
+        {"kid": ["x"]},
+        {"crit": ["exp"]},
+        {"jku": "https://x"},
+        {"b64": False},
+        {"zip": "DEF"},
+    ],
 )
 def test_a_header_with_more_in_it_is_none_of_ours(mint, extra):
     header, claims = true_parts(mint, mint.access(ACCOUNT, "admin").token)
