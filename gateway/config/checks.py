@@ -84,7 +84,9 @@ def _check_sizes(config: Config) -> None:
         )
     former = config.tokens.previous_secret
     if former is not None and len(former.reveal().encode()) < 16:
-        raise ConfigError("tokens.previous_secret: must have at least 16 bytes: it is the former tokens.secret, or nothing")
+        raise ConfigError(
+            "tokens.previous_secret: must have at least 16 bytes: it is the former tokens.secret, or nothing"
+        )
 
 
 def _check_oidc(oidc: Oidc) -> None:

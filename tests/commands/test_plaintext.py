@@ -79,7 +79,9 @@ async def everything_a_client_can_say(gate, access_token):
         ),
     ]  # fmt: skip
     assert all(one.status >= 400 for one in bad)
-    done = await gate.ask("POST", f"/upload/{upload_id}/complete", token, json={}, headers={**AGENT, "Prefer": "wait=0"})
+    done = await gate.ask(
+        "POST", f"/upload/{upload_id}/complete", token, json={}, headers={**AGENT, "Prefer": "wait=0"}
+    )
     assert done.status == 202
     return upload_id, bad
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -238,7 +239,7 @@ class TestUploads:
         await ledger.write(lambda tx: tx.uploads.save(row))
         assert await awaited() == 1000 + (1 << 40)
         for upload_id in (U, V, W):
-            await ledger.write(lambda tx, upload_id=upload_id: tx.uploads.delete(upload_id))
+            await ledger.write(partial(_deleted, upload_id))
         assert await awaited() == 0
 
     async def test_reserved_bytes_are_those_of_uploads_that_are_not_erased(self, ledger: Ledger) -> None:
@@ -395,3 +396,7 @@ class TestReceiptsAndAccounts:
         assert await ledger.read(lambda tx: tx.accounts.all()) == [two, disabled]
         assert await ledger.read(lambda tx: tx.accounts.by_name(b"n")) == disabled
         assert await ledger.read(lambda tx: tx.accounts.get("x")) is None
+
+
+def _deleted(upload_id: str, tx: Transaction) -> None:
+    tx.uploads.delete(upload_id)

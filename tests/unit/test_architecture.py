@@ -14,7 +14,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 VOCABULARY = {"gateway", "gateway.errors", "gateway.clock"}
-IDENTITY = {"gateway.accounts", "gateway.foreign_accounts", "gateway.oidc", "gateway.passwords", "gateway.principal", "gateway.throttle", "gateway.tokens"}
+IDENTITY = {
+    "gateway.accounts",
+    "gateway.foreign_accounts",
+    "gateway.oidc",
+    "gateway.passwords",
+    "gateway.principal",
+    "gateway.throttle",
+    "gateway.tokens",
+}
 INTAKE = {
     "gateway.uploads",
     "gateway.admission",
@@ -58,7 +66,14 @@ ARROWS: dict[str, set[str]] = {
     **dict.fromkeys(RECORDS, RECORDS | STORES | STATES),
     **dict.fromkeys(IDENTITY, IDENTITY | RECORDS | STORES | STATES),
     "gateway.key_rotation": STORES,
-    **dict.fromkeys(INTAKE, INTAKE | {"gateway.key_rotation"} | STORES | RECORDS | {"gateway.leases", "gateway.principal", "gateway.protocol"}),
+    **dict.fromkeys(
+        INTAKE,
+        INTAKE
+        | {"gateway.key_rotation"}
+        | STORES
+        | RECORDS
+        | {"gateway.leases", "gateway.principal", "gateway.protocol"},
+    ),
     "gateway.submissions": INTAKE | IDENTITY | RECORDS | STORES | {"gateway.leases", "gateway.protocol"},
     "gateway.qr": INTAKE | IDENTITY | STORES | {"gateway.protocol", "gateway.submissions"},
     "gateway.qr_picture": set(),
