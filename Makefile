@@ -32,12 +32,12 @@ check: $(DEV) ## lint, format, types
 	$(BIN)/mypy
 
 test: install $(DEV) system-tools $(NODE) check app-check ## every check and every test
-	$(PYTEST) -n 2 --dist loadgroup -m "not heavy and not timing"
+	$(PYTEST) -n 2 --dist loadfile -m "not heavy and not timing"
 	$(PYTEST) -m "heavy or timing"
 
 soak: export SCALE := soak
 soak: install $(DEV) system-tools $(NODE) ## the same tests with large counts
-	$(PYTEST) -n 2 --dist loadgroup --timeout 1800 -m "not heavy and not timing"
+	$(PYTEST) -n 2 --dist loadfile --timeout 1800 -m "not heavy and not timing"
 	$(PYTEST) --timeout 1800 -m "heavy or timing"
 
 bench: install $(DEV) system-tools $(NODE) ## the comparisons of docs/performance.md
