@@ -140,6 +140,8 @@ class Accounts:
         password_hash = await self._passwords.hash(acceptable(password))
 
         def change(tx: Transaction, row: AccountRow, _now: float) -> AccountRow:
+            if not row.password_hash:
+                raise Unprocessable("an OIDC issuer's people have no password here", code="invalid_field", field="name")
             tx.tokens.revoke_account(row.account_id)
             return replace(row, password_hash=password_hash)
 

@@ -94,6 +94,18 @@ class Administration:
         shown = [self._upload(row, jobs) for row, jobs in found]
         return {"uploads": shown, "cursor": found[-1][0].upload_id if len(found) == limit else None}
 
+    async def upload(self, upload_id: str) -> dict[str, Any]:
+        """One upload, without names. :raises NotFound: there is no such upload."""
+
+        def act(tx: Transaction) -> tuple[UploadRow | None, list[JobRow], dict[str, int]]:
+            jobs = tx.jobs.of_upload(upload_id, JobKind.DELIVER)
+            return tx.uploads.get(upload_id), jobs, {str(one): n for one, n in tx.files.counts(upload_id).items()}
+
+        row, jobs, counts = await self._ledger.read(act)
+        if row is None:
+            raise NotFound("there is no such upload")
+        return {**self._upload(row, jobs), "file_states": counts}
+
     def _upload(self, row: UploadRow, jobs: list[JobRow]) -> dict[str, Any]:
         job = jobs[0] if jobs else None
         return {

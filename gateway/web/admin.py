@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from gateway.errors import Unprocessable
 from gateway.protocol.rest import chunk_number, read_reason
 from gateway.web.bearer import principal
 from gateway.web.json_body import read_json
@@ -20,6 +21,13 @@ async def uploads(request: web.Request) -> web.StreamResponse:
         query.get("state", ""), query.get("cursor", ""), _limit(request)
     )
     return web.json_response(page)
+
+
+async def upload(request: web.Request) -> web.StreamResponse:
+    """`GET /admin/uploads/{upload_id}`: no names; for those there is `reveal`, with a reason."""
+    if request.query.get("reveal", "0") not in ("", "0"):
+        raise Unprocessable("POST a `reason` to the upload's `reveal`", code="reason_required", field="reason")
+    return web.json_response(await services(request).administration.upload(request.match_info["upload_id"]))
 
 
 async def reveal(request: web.Request) -> web.StreamResponse:

@@ -71,6 +71,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/readyz", ops.readyz, NOBODY_NEEDED),
     Route("GET", "/.well-known/jwks.json", ops.jwks, NOBODY_NEEDED),
     Route("GET", "/admin/uploads", admin.uploads, ADMIN),
+    Route("GET", "/admin/uploads/{upload_id:[^/]+}", admin.upload, ADMIN),
     Route("GET", "/admin/endpoints", admin.endpoints, ADMIN),
     Route("GET", "/admin/audit", admin.audit, ADMIN),
     Route("POST", "/admin/uploads/{upload_id:[^/]+}/reveal", admin.reveal, ADMIN),

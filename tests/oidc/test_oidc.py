@@ -13,7 +13,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gateway.errors import Forbidden, Unauthorized, Unavailable
+from gateway.errors import Forbidden, Unauthorized, Unavailable, Unprocessable
 from gateway.oidc import ASK_AGAIN_S, STALE_S, OidcIssuer, Terms, fetch_json
 from tests.clocks import ManualClock
 from tests.oidc.issuer import AUDIENCE, OTHER_AUDIENCE, new_key, running_issuer
@@ -94,6 +94,8 @@ async def test_the_account_can_be_disabled_here_and_has_no_password(gate, issuer
     for password in ("", "a good long password"):
         login = await gate.ask("POST", "/auth/login", json={"username": account.name, "password": password})
         assert (login.status, login.code) == (401, "bad_credentials")
+    with pytest.raises(Unprocessable):
+        await gate.services.accounts.set_password(account.name, "a good long password")
     await gate.services.accounts.disable(account.name)
     assert await asks(gate, token) == (401, "unauthorized")
 

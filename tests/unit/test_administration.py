@@ -54,6 +54,15 @@ async def test_uploads_are_listed_by_state_without_names(gate, admin, held):
     assert {one["state"] for one in everything.json["uploads"]} == {"held", "open"}
 
 
+async def test_one_upload_is_shown_without_names_and_a_look_at_them_needs_a_reason(gate, admin, held):
+    answer = await gate.ask("GET", f"/admin/uploads/{held.upload_id}", admin.token)
+    assert (answer.status, answer.json["state"], answer.json["file_states"]) == (200, "held", {"queued": 2})
+    assert NAME not in answer.body.decode()
+    refused = await gate.ask("GET", f"/admin/uploads/{held.upload_id}?reveal=1", admin.token)
+    assert (refused.status, refused.code) == (422, "reason_required")
+    assert (await gate.ask("GET", f"/admin/uploads/{'f' * 32}", admin.token)).status == 404
+
+
 async def test_the_list_goes_page_by_page(gate, admin):
     person = await gate.person()
     made = {(await gate.init(person.token)).upload_id for _ in range(5)}

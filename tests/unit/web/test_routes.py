@@ -71,6 +71,7 @@ TABLE: dict[tuple[str, str], Mapping[str, int]] = {
     ("GET", "/readyz"): EVERYBODY,
     ("GET", "/.well-known/jwks.json"): EVERYBODY,
     ("GET", "/admin/uploads"): row(403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403),
+    ("GET", ADMIN): row(403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403),
     ("GET", "/admin/endpoints"): row(403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403),
     ("GET", "/admin/audit"): row(403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403),
     ("POST", f"{ADMIN}/qr"): row(403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 403),
@@ -176,7 +177,7 @@ def request_of(method: str, pattern: str, scene: Scene, kind: str) -> tuple[str,
     elif pattern == "/qr":
         known["json"] = {"endpoint_id": "main"} if method == "POST" else None
     elif pattern.startswith(ADMIN):
-        known["json"] = None if pattern.endswith("/qr") else {"reason": "because"}
+        known["json"] = None if method == "GET" or pattern.endswith("/qr") else {"reason": "because"}
     elif pattern == "/auth/login":
         known["json"] = {}
     return filled, known
