@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
@@ -94,7 +95,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         patiently(lambda: db.execute("PRAGMA journal_mode = WAL").fetchone())
         # FULL: a commit returns after its fsync. The rest keeps a deleted key, and anything spilled, off the disk.
         for pragma in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON", "wal_autocheckpoint = 0"):
-            db.execute(f"PRAGMA {pragma}")
+            patiently(partial(db.execute, f"PRAGMA {pragma}"))
         _migrate(db)
     except sqlite3.Error as error:
         db.close()
@@ -153,7 +154,8 @@ def _sync(directory: Path) -> None:
 
 def _migrate(db: sqlite3.Connection) -> None:
     migrations = _migrations()
-    if db.execute("PRAGMA user_version").fetchone()[0] == len(migrations):
+    # Another process may be making the file or recovering its log at this very moment: it locks even readers out.
+    if patiently(lambda: db.execute("PRAGMA user_version").fetchone()[0]) == len(migrations):
         return
     patiently(lambda: db.execute("BEGIN EXCLUSIVE"))
     try:
