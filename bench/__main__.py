@@ -16,14 +16,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import client, delivery, loads, machine, report
+from bench import client, delivery, loads, logins, machine, report
 from bench.loads import Figures
 from bench.measure import sync_file_system
 from bench.payload import Payload
 from bench.report import Column, Comparison
 from bench.servers import Gateway, Missing, Node, Orthanc
 
-LOADS = ("stream", "pieces", "study", "cwu", "cwu-dicom", "slow", "delivery")
+LOADS = ("stream", "pieces", "study", "cwu", "cwu-dicom", "slow", "delivery", "login")
 MIB = 1 << 20
 
 _COSTS = (
@@ -60,6 +60,9 @@ _DELIVERY = (
     Column("rss_peak_mib", "gateway RSS peak MiB"),
     Column("client_cpu_s", "client CPU s", 2),
 )
+
+
+_LOGIN = (Column("refused_ms", "until it is refused ms", 1),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             done.append(_slow(folder, payload, sizes))
         if "delivery" in args.loads:
             done.append(_deliveries(folder, payload, sizes))
+        if "login" in args.loads:
+            done.append(_logins(folder, payload))
     except (Missing, client.Refused, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -254,6 +259,18 @@ def _slower(figures: Figures, more_s: float) -> Figures:
     return {"wall_s": wall_s, "sync_s": more_s} | {
         name: figures[name] * share for name in ("files_s", "mb_s") if name in figures
     }
+
+
+def _logins(folder: Path, payload: Payload) -> Comparison:
+    """Whether the time of a refusal tells that a name exists."""
+    comparison = Comparison("login", "A login with a wrong password", _LOGIN, "refused_ms", "known name")
+    gateway = Gateway(folder / "logins", payload)
+    try:
+        for name, figures in logins.both(gateway):
+            comparison.add(name, figures)
+    finally:
+        gateway.stop()
+    return comparison
 
 
 def _deliveries(folder: Path, payload: Payload, sizes: Sizes) -> Comparison:
