@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.compliance import missing, named
+
+# A shell ignores SIGINT for what it starts in the background, and every child inherits that: tests that interrupt a
+# command would interrupt nothing.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _ROOT = Path(__file__).parents[1]
 _passed: set[str] = set()
