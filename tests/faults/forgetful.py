@@ -102,6 +102,11 @@ class Forgetful(Operations):  # type: ignore[misc] # fusepy ships no types
         self.root = Node(stat.S_IFDIR | 0o755)
         self.handles: dict[int, Node] = {}
         self.next_handle = 1
+        self.lock = threading.Lock()  #: orders walk the tree in a thread of their own
+
+    def __call__(self, op: str, *args: Any) -> Any:
+        with self.lock:
+            return super().__call__(op, *args)
 
     def cut(self, seed: int) -> None:
         self.handles.clear()
@@ -222,13 +227,15 @@ def main(mountpoint: Path) -> None:
     def obey() -> None:
         mounted(mountpoint)
         while (order := next(orders, "end").split()) == ["sync"]:
-            system.root.sync_all()
+            with system.lock:
+                system.root.sync_all()
             print("synced", flush=True)
         if order[0] != "cut":
             ended.set()
         subprocess.run(["umount", "-f", "-l", str(mountpoint)], check=True)
         if order[0] == "cut":
-            system.cut(int(order[1]))
+            with system.lock:
+                system.cut(int(order[1]))
 
     while not ended.is_set():
         reader = threading.Thread(target=obey)
