@@ -16,16 +16,31 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
-from tests.dicom_samples import study
+from tests.dicom_samples import instance
 from tests.e2e.lab import Answer, Http, Lab
 from tests.e2e.orthanc import Orthanc
 from tests.e2e.parrot import Parrot
+from tests.e2e.plaintext import Hit, Scanner
 from tests.e2e.series import sha256
 
 CHUNK_SIZE = 1 << 16
 LANES = 3
+#: Values of the studies and of what is said about them: none is ever on the gateway's disk.
+MARKERS = {
+    "patient name": "ZQXKILLED^NAME",
+    "patient id": "ZQX-KILLED-4711",
+    "pixels": "ZQXPIXELSOFTHEKILLED",
+    "file_id": "ZQX_FILE_ID",
+    "physician": "ZQXREFERRER",
+}
+SCANNER = Scanner(MARKERS)
+METADATA = {
+    "patient_name": MARKERS["patient name"],
+    "patient_id": MARKERS["patient id"],
+    "referring_physician": MARKERS["physician"],
+}
 #: For a soak's hours.
 LONG_TOKENS = {"tokens": {"access_ttl": "12h", "upload_ttl": "12h"}}
 
@@ -63,8 +78,27 @@ def small_study(seed: int) -> list[bytes]:
     """Instances of sizes on both sides of frames and chunks; about 2 MB."""
     dice = random.Random(seed)
     sizes = [*(dice.choice([256, 4096, 65_536, 150_000]) for _ in range(5)), 400_000, 900_000]
-    same = {"study_instance_uid": f"2.25.{secrets.randbits(96)}", "series_instance_uid": f"2.25.{secrets.randbits(96)}"}
-    return [study(1, pixel_bytes=size, **same)[0] for size in sizes]
+    uids: dict[str, Any] = {
+        "study_instance_uid": f"2.25.{secrets.randbits(96)}",
+        "series_instance_uid": f"2.25.{secrets.randbits(96)}",
+    }
+    pixels = MARKERS["pixels"].encode()
+    return [
+        instance(
+            patient_name=MARKERS["patient name"],
+            patient_id=MARKERS["patient id"],
+            rows=size // 256,
+            columns=256,
+            pixel_data=(pixels * (size // len(pixels) + 1))[: size // 256 * 256],
+            **uids,
+        )
+        for size in sizes
+    ]
+
+
+def readable_on_disk(lab: Lab) -> list[Hit]:
+    """Where markers are found in what the gateway has written."""
+    return SCANNER.hits(path for path in lab.folder.iterdir() if path != lab.config)
 
 
 @dataclass
@@ -112,7 +146,11 @@ class Campaign:
     def _open(self) -> None:
         if self.client is not None:
             return
-        wish = {"study_metadata": {}, "total_files": len(self.files), "total_size_bytes": sum(map(len, self.files))}
+        wish = {
+            "study_metadata": METADATA,
+            "total_files": len(self.files),
+            "total_size_bytes": sum(map(len, self.files)),
+        }
         body, kind = json.dumps(wish).encode(), {"Content-Type": "application/json", "Idempotency-Key": self.key}
         opened = self._told(lambda: self.who.call("POST", "/upload/init", body, kind)).expect(201).json
         self.upload_id = opened["upload_id"]
@@ -204,4 +242,4 @@ class Campaign:
 
 
 def _name(number: int) -> str:
-    return f"f{number}"
+    return f"{MARKERS['file_id']}_{number}"

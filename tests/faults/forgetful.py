@@ -102,15 +102,20 @@ class Forgetful(Operations):  # type: ignore[misc] # fusepy ships no types
         self.root = Node(stat.S_IFDIR | 0o755)
         self.handles: dict[int, Node] = {}
         self.next_handle = 1
-        self.lock = threading.Lock()  #: orders walk the tree in a thread of their own
+        self.guard = threading.Lock()  #: orders come in a thread of their own (not `lock`: that is an operation)
 
     def __call__(self, op: str, *args: Any) -> Any:
-        with self.lock:
+        with self.guard:
             return super().__call__(op, *args)
 
+    def sync_all(self) -> None:
+        with self.guard:
+            self.root.sync_all()
+
     def cut(self, seed: int) -> None:
-        self.handles.clear()
-        self.root.fall_back(random.Random(seed) if seed else None)
+        with self.guard:
+            self.handles.clear()
+            self.root.fall_back(random.Random(seed) if seed else None)
 
     # names
 
@@ -227,15 +232,13 @@ def main(mountpoint: Path) -> None:
     def obey() -> None:
         mounted(mountpoint)
         while (order := next(orders, "end").split()) == ["sync"]:
-            with system.lock:
-                system.root.sync_all()
+            system.sync_all()
             print("synced", flush=True)
         if order[0] != "cut":
             ended.set()
         subprocess.run(["umount", "-f", "-l", str(mountpoint)], check=True)
         if order[0] == "cut":
-            with system.lock:
-                system.cut(int(order[1]))
+            system.cut(int(order[1]))
 
     while not ended.is_set():
         reader = threading.Thread(target=obey)

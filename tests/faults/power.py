@@ -60,4 +60,9 @@ def forgetful_disk(folder: Path) -> Iterator[Disk]:
         try:
             yield Disk(folder, process)
         finally:
-            process.communicate("end\n", timeout=MOUNT_WITHIN_S)
+            try:
+                process.communicate("end\n", timeout=MOUNT_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                subprocess.run(["umount", "-f", "-l", str(folder)], check=False)
+                raise

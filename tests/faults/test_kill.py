@@ -1,4 +1,6 @@
-"""kill -9 at every phase, and at any moment: nothing acknowledged is lost, all arrives once, no success is false."""
+"""kill -9 at every phase, and at any moment: nothing acknowledged is lost, all arrives once, no success is false, and
+nothing of a patient is left readable.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,16 @@ from tests.e2e.conftest import pacs_of
 from tests.e2e.lab import ROOT, Lab, Pacs, running_lab, wait_until
 from tests.e2e.orthanc import Orthanc
 from tests.e2e.parrot import Parrot
-from tests.faults.campaign import CHUNK_SIZE, LONG_TOKENS, Archive, Campaign, OrthancArchive, ParrotArchive, small_study
+from tests.faults.campaign import (
+    CHUNK_SIZE,
+    LONG_TOKENS,
+    Archive,
+    Campaign,
+    OrthancArchive,
+    ParrotArchive,
+    readable_on_disk,
+    small_study,
+)
 from tests.faults.killpoints.sitecustomize import POINTS
 from tests.scale import count
 
@@ -65,6 +76,7 @@ class Mortal:
         """Once more, after an end without a word."""
         self.orders.unlink(missing_ok=True)
         self.lab.kill()
+        assert readable_on_disk(self.lab) == []
         self.lab.start()
 
     def finish(self, campaign: Campaign) -> None:
@@ -123,6 +135,7 @@ def test_nor_does_one_killed_at_every_step_between_these_phases_of_one_upload(be
     before_parrot.finish(campaign)
 
 
+@pytest.mark.timeout(count(300, 3600))
 def test_killed_at_any_moment_of_its_work_it_loses_nothing_and_delivers_once(before_parrot: Mortal) -> None:
     gateway, seed = before_parrot, secrets.randbits(32)
     dice = random.Random(seed)

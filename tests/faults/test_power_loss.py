@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.lab import ROOT, Http, Lab, Pacs, running_lab
 from tests.e2e.parrot import Parrot
-from tests.faults.campaign import CHUNK_SIZE, LONG_TOKENS, Campaign, ParrotArchive, small_study
+from tests.faults.campaign import CHUNK_SIZE, LONG_TOKENS, Campaign, ParrotArchive, readable_on_disk, small_study
 from tests.faults.power import Disk, forgetful_disk
 from tests.scale import count
 
@@ -46,6 +46,7 @@ class Powered:
             timer.join()
         self.lab.kill()
         self.disk.cut(torn)
+        assert readable_on_disk(self.lab) == []
         self.lab.start()
 
 
@@ -67,6 +68,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Powered]:
         yield gateway
 
 
+@pytest.mark.timeout(count(300, 3600))
 def test_nothing_acknowledged_is_lost_with_the_power(gateway: Powered) -> None:
     seed = secrets.randbits(32)
     dice = random.Random(seed)
