@@ -107,5 +107,7 @@ system-tools:
 	[ -n "$$(find /usr/share/orthanc /usr/lib/orthanc /usr/local/share/orthanc -name 'libOrthancDicomWeb*' -print -quit 2>/dev/null)" ] || missing="$$missing orthanc-dicomweb"; \
 	command -v storescu >/dev/null || missing="$$missing dcmtk"; \
 	command -v strace >/dev/null || missing="$$missing strace"; \
+	command -v gcc >/dev/null || missing="$$missing gcc libc6-dev"; \
+	[ -n "$$(find /lib /usr/lib -name 'libfuse.so.2*' -print -quit 2>/dev/null)" ] || missing="$$missing libfuse2"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	if [ -n "$$missing" ]; then echo "the tests need:$$missing (on Debian and Ubuntu: sudo apt-get install --no-install-recommends$$missing)" >&2; exit 1; fi
