@@ -45,7 +45,7 @@ LATEST = {
     "synced, no row": 12,
     "row, no job": 8,
     "committed, not told": 5,
-    "mid-STOW": 4,
+    "mid-STOW": 2,
 }
 HOUR_S = 3600
 ORPHAN, FRESH = "ab" * 16, "cd" * 16
