@@ -11,10 +11,11 @@ from __future__ import annotations
 import secrets
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from gateway import wiping
 from gateway.clock import Clock
 from gateway.errors import Conflict, NotFound, TooMany, Unauthorized, Unprocessable
 from gateway.ledger.base import Ledger, Transaction
@@ -53,6 +54,8 @@ class Account:
 
 #: What becomes of an account's row; None: it stays as it is.
 _Change = Callable[[Transaction, AccountRow, float], AccountRow | None]
+#: Shared default of `_change`; nobody writes to it.
+_NOTHING: Mapping[str, object] = {}
 
 
 class Accounts:
@@ -77,7 +80,7 @@ class Accounts:
         self._passwords = Passwords(hashing or Hashing())
         self._guard = LoginGuard(limits or LoginLimits(), clock)
         self.refused: Counter[str] = Counter()
-        self._welcome: dict[tuple[str, str], float] = {}  # bearers that were looked up -> until when that holds
+        self._welcome: dict[tuple[str, str, str], float] = {}  # bearers that were looked up -> until when that holds
         self._ended = 0
 
     async def add(self, name: str, role: str, password: str, *, actor: str = "cli") -> AccountRow:
@@ -114,20 +117,26 @@ class Accounts:
         rows = await self._ledger.read(lambda tx: tx.accounts.all())
         return sorted(map(self._shown, rows), key=lambda account: account.name)
 
-    async def disable(self, name: str, *, actor: str = "cli") -> None:
-        """Refuse it from now on; its refresh tokens end. Doing it twice changes nothing. :raises NotFound: no such."""
+    async def disable(self, name: str, *, actor: str = "cli", wipe: bool = False) -> None:
+        """Refuse it from now on; its refresh tokens end. Doing it twice changes nothing.
+
+        :param wipe: its devices are told to delete what it left there (`gateway/wiping.py`).
+        :raises NotFound: no such account.
+        """
 
         def change(tx: Transaction, row: AccountRow, now: float) -> AccountRow | None:
             tx.tokens.revoke_account(row.account_id)
-            return None if row.disabled_at is not None else replace(row, disabled_at=now)
+            since = now if row.disabled_at is None else row.disabled_at
+            disabled = replace(row, disabled_at=since, wipe=row.wipe or wipe)
+            return None if disabled == row else disabled
 
-        await self._change(name, "account.disabled", actor, change)
+        await self._change(name, "account.disabled", actor, change, {"wipe": True} if wipe else {})
 
     async def enable(self, name: str, *, actor: str = "cli") -> None:
         """Let it in again. Doing it twice changes nothing. :raises NotFound: no such account."""
 
         def change(_tx: Transaction, row: AccountRow, _now: float) -> AccountRow | None:
-            return None if row.disabled_at is None else replace(row, disabled_at=None)
+            return None if row.disabled_at is None else replace(row, disabled_at=None, wipe=False)
 
         await self._change(name, "account.enabled", actor, change)
 
@@ -169,19 +178,24 @@ class Accounts:
             raise Unauthorized("the account is not active")
         return row
 
-    async def check_bearer(self, account_id: str, session_id: str = "") -> None:
+    async def check_bearer(self, account_id: str, session_id: str = "", upload_id: str | None = None) -> None:
         """Is the bearer of a good token still welcome? Asked at each request, and remembered for a second.
 
         :param session_id: of an access token that came with a session; it ends with that.
-        :raises Unauthorized: the account is disabled or gone, or the session was ended.
+        :param upload_id: of an upload token.
+        :raises Unauthorized: the account is disabled or gone, the session was ended, or its device shall delete what
+            it has (`device_wipe`).
         """
-        who, now = (account_id, session_id), self._clock.monotonic()
+        who, now = (account_id, session_id, upload_id or ""), self._clock.monotonic()
         if now < self._welcome.get(who, 0.0):
             return
+
+        def look(tx: Transaction) -> tuple[AccountRow | None, bool]:
+            wiping.check(tx, account_id, upload_id)
+            return tx.accounts.get(account_id), not session_id or tx.tokens.family_lives(session_id)
+
         ended = self._ended
-        row, lives = await self._ledger.read(
-            lambda tx: (tx.accounts.get(account_id), not session_id or tx.tokens.family_lives(session_id))
-        )
+        row, lives = await self._ledger.read(look)
         if row is None or row.disabled_at is not None:
             raise Unauthorized("the account is not active")
         if not lives:
@@ -261,7 +275,9 @@ class Accounts:
 
         return await self._ledger.write(act)
 
-    async def _change(self, name: str, event: str, actor: str, change: _Change) -> None:
+    async def _change(
+        self, name: str, event: str, actor: str, change: _Change, said: Mapping[str, object] = _NOTHING
+    ) -> None:
         mac, now = self._name_mac(unicodedata.normalize("NFC", name)), self._clock.now()
 
         def act(tx: Transaction) -> None:
@@ -271,7 +287,7 @@ class Accounts:
             changed = change(tx, row, now)
             if changed is not None:
                 tx.accounts.save(changed)
-                tx.audit.append(event, at=now, actor=actor, detail={"account_id": row.account_id})
+                tx.audit.append(event, at=now, actor=actor, detail={"account_id": row.account_id, **said})
 
         await self._ledger.write(act)
         self.forget_bearers()

@@ -66,6 +66,8 @@ KINDS: Mapping[str, Kind] = {
     "retention.gap": Kind("110100", "E"),
     "spool.swept": Kind("110100", "E"),
     "refusals.counted": Kind(_ALERT, "E", "110132", 4),
+    "device.wipe_ordered": Kind(_ALERT, "D"),
+    "device.wipe_told": Kind(_ALERT, "D"),
     "endpoint.up": Kind("110100", "E"),
     "endpoint.down": Kind(_ALERT, "E", "", 4),
     "endpoint.misconfigured": Kind(_ALERT, "E", "", 8),

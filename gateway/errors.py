@@ -58,7 +58,7 @@ class Refusal(GatewayError):
 class Unauthorized(Refusal):
     """No token, a bad one or an expired one (RFC 9110 15.5.2)."""
 
-    codes = ("unauthorized", "bad_credentials", "token_expired", "token_reused")
+    codes = ("unauthorized", "bad_credentials", "token_expired", "token_reused", "device_wipe")
     title = "A valid token is needed"
 
 

@@ -45,6 +45,7 @@ from gateway.submissions import Endpoint, Settle, Submissions
 from gateway.tokens import TokenMint
 from gateway.uploads import Uploads
 from gateway.web.services import Services
+from gateway.wiping import Wiping
 from gateway.wiring_upkeep import (
     config_digest,
     last_words,
@@ -323,6 +324,11 @@ def _services(base: Base, rooms: Rooms, delivery: Delivery, accounts: Accounts |
         retry=_admin_act(base, delivery.retry),
         refusals=Refusals(base.ledger, base.clock),
         administration=open_administration(base, delivery),
+        wiping=Wiping(base.ledger, base.clock),
+        app_terms={
+            "local_ttl_seconds": round(config.app.local_ttl_s),
+            "privacy_contact": config.app.privacy_contact,
+        },
         max_file_size=rooms.limits.max_file_size,
         chunk_size=rooms.limits.chunk_size,
         cors_origins=config.server.cors_origins,

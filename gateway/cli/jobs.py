@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from gateway.cli.opening import ACTOR, add_config_option, configured
 from gateway.clock import SystemClock, rfc3339
 from gateway.delivery.end import retry
-from gateway.errors import ConfigError, NotFound
+from gateway.errors import ConfigError, Conflict, Gone, NotFound
 from gateway.ledger.base import JOBS, Transaction
 from gateway.ledger.rows import JobKind, JobRow, UploadRow
 from gateway.principal import ADMIN, Principal
 from gateway.protocol.lifecycle import UploadState
+from gateway.wiping import Wiping
 
 if TYPE_CHECKING:
     from gateway.wiring import Base
@@ -37,6 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         if name != "list":
             one.add_argument("upload_id", metavar="UPLOAD_ID")
             one.add_argument("--reason", required=True, metavar="TEXT", help="for the audit trail; no names")
+        if name == "drop":
+            one.add_argument("--wipe", action="store_true", help="its device deletes what it has of it, too")
         one.set_defaults(run=run, jobs_act=act)
 
 
@@ -108,6 +111,14 @@ async def _drop(base: Base, args: argparse.Namespace) -> None:
     from gateway.wiring import open_submissions
 
     who = Principal(ACTOR, ADMIN, named=ACTOR)
-    with open_submissions(base) as submissions:
-        await submissions.cancel(who, args.upload_id, args.reason)
-    print("it is cancelled; the next purge removes its bytes")
+    if args.wipe:
+        await Wiping(base.ledger, base.clock).order(args.upload_id, actor=ACTOR, reason=args.reason)
+        print("its device is told to delete it")
+    try:
+        with open_submissions(base) as submissions:
+            await submissions.cancel(who, args.upload_id, args.reason)
+    except (Gone, Conflict):
+        if not args.wipe:
+            raise
+    else:
+        print("it is cancelled; the next purge removes its bytes")

@@ -33,6 +33,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             one.add_argument("name", metavar="NAME")
         if name == "add":
             one.add_argument("--role", required=True, metavar="ROLE", help="uploader, issuer or admin")
+        if name == "disable":
+            one.add_argument("--wipe", action="store_true", help="its devices delete what it left there")
         if name in {"add", "password"}:
             one.add_argument("--password-stdin", action="store_true", help="read the password's line from stdin")
         if name == "token":
@@ -87,8 +89,8 @@ async def _list(accounts: Accounts, _args: argparse.Namespace) -> None:
 
 
 async def _disable(accounts: Accounts, args: argparse.Namespace) -> None:
-    await accounts.disable(args.name)
-    print(f"{args.name} is disabled")
+    await accounts.disable(args.name, wipe=args.wipe)
+    print(f"{args.name} is disabled" + ("; its devices are told to delete what it left there" if args.wipe else ""))
 
 
 async def _enable(accounts: Accounts, args: argparse.Namespace) -> None:

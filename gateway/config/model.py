@@ -341,6 +341,9 @@ class App:
 
     notice: str = key(kinds.text, "", "Shown before anything is sent: legal basis, conditions.")
     privacy_contact: str = key(kinds.text, "", "Whom to ask about data protection.")
+    local_ttl_s: float = key(
+        kinds.positive_duration, "72h", "How long copies of images may lie on a device.", name="local_ttl"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

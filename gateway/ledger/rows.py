@@ -60,6 +60,7 @@ class UploadRow:
     completed_at: float | None
     finished_at: float | None  #: entered success, partial, failed, cancelled or expired
     erased_at: float | None  #: its bytes are unreadable since
+    wipe: bool = False  #: devices that hold its tokens are told to delete it
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ class AccountRow:
     password_hash: str  #: Argon2id, PHC string
     disabled_at: float | None
     created_at: float
+    wipe: bool = False  #: its devices are told to delete what it left there
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,19 @@ def read_complete(body: Any) -> Complete:
 
 def read_reason(body: Any) -> str:
     """The `reason` of an act of an admin. :raises Unprocessable: it is missing."""
-    fields = _fields(body, ("reason",))
+    return _reason(_fields(body, ("reason",)))
+
+
+def read_drop(body: Any) -> tuple[str, bool]:
+    """`{reason, wipe?}`. :raises Unprocessable: no reason, or `wipe` is neither true nor false."""
+    fields = _fields(body, ("reason", "wipe"))
+    wipe = fields.get("wipe", False)
+    if not isinstance(wipe, bool):
+        raise _invalid("wipe", "true or false")
+    return _reason(fields), wipe
+
+
+def _reason(fields: dict[str, Any]) -> str:
     reason = _text("reason", _or(fields, "reason", "")).strip()
     if not reason:
         raise Unprocessable("say why, as `reason`", code="reason_required", field="reason")

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from gateway.errors import Forbidden, Unauthorized
 from gateway.principal import Principal
 from gateway.qr import QR_PREFIX
-from gateway.tokens import REFRESH_PREFIX, AccessClaims
+from gateway.tokens import REFRESH_PREFIX, AccessClaims, UploadClaims
 from gateway.web.services import EXPIRES_AT, PRINCIPAL, RAW_TOKEN, SESSION_ID, services
 
 
@@ -48,10 +48,29 @@ async def admitted(request: web.Request, opens: frozenset[Opens]) -> None:
         request[EXPIRES_AT] = claims.expires_at
         request[PRINCIPAL] = _with_access(claims, opens)
     else:
-        admit(request, opens)
+        await _admitted_by_ours(request, opens)
     who = request.get(PRINCIPAL)
-    if who is not None:
-        await services(request).accounts.check_bearer(who.account_id, request.get(SESSION_ID, ""))
+    if who is None:
+        return
+    session_id = request.get(SESSION_ID, "")
+    try:
+        await services(request).accounts.check_bearer(who.account_id, session_id, who.upload_id)
+    except Unauthorized:
+        await services(request).wiping.check(who.account_id, session_id, who.upload_id)
+        raise
+
+
+async def _admitted_by_ours(request: web.Request, opens: frozenset[Opens]) -> None:
+    """As `admit`; whoever comes late with a true token hears of a wipe too: a device may have been off for long."""
+    try:
+        admit(request, opens)
+    except Unauthorized as refusal:
+        token = token_of(request) if refusal.code == "token_expired" else None
+        if token is not None:
+            late = services(request).mint.signed(token)
+            whose = ("", late.upload_id) if isinstance(late, UploadClaims) else (late.session_id, None)
+            await services(request).wiping.check(late.account_id, *whose)
+        raise
 
 
 def admit(request: web.Request, opens: frozenset[Opens]) -> None:

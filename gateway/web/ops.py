@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from aiohttp import web
 
-from gateway.errors import GatewayError
-from gateway.protocol.rest import read_reason
+from gateway.errors import Conflict, GatewayError, Gone
+from gateway.protocol.rest import read_drop, read_reason
 from gateway.web.bearer import principal
 from gateway.web.json_body import read_json
 from gateway.web.services import services
@@ -39,6 +41,11 @@ async def jwks(request: web.Request) -> web.StreamResponse:
     return web.json_response(dict(await services(request).jwks()), headers={"Cache-Control": "public, max-age=300"})
 
 
+async def app_config(request: web.Request) -> web.StreamResponse:
+    """`GET /app/config`: what the app must know before anybody has signed in; nothing about anybody."""
+    return web.json_response(dict(services(request).app_terms))
+
+
 async def release(request: web.Request) -> web.StreamResponse:
     """`POST /admin/uploads/{upload_id}/release`: a held upload goes on."""
     reason = read_reason(await read_json(request))
@@ -54,7 +61,14 @@ async def retry(request: web.Request) -> web.StreamResponse:
 
 
 async def drop(request: web.Request) -> web.StreamResponse:
-    """`POST /admin/uploads/{upload_id}/drop`: it ends; the uploader sees the reason."""
-    reason = read_reason(await read_json(request))
-    await services(request).submissions.cancel(principal(request), request.match_info["upload_id"], reason)
+    """`POST /admin/uploads/{upload_id}/drop`: it ends; the uploader sees the reason.
+
+    With `wipe` its device deletes what it has of it, whatever became of it here.
+    """
+    reason, wipe = read_drop(await read_json(request))
+    who, upload_id = principal(request), request.match_info["upload_id"]
+    if wipe:
+        await services(request).wiping.order(upload_id, actor=who.actor, reason=reason)
+    with suppress(*((Gone, Conflict) if wipe else ())):
+        await services(request).submissions.cancel(who, upload_id, reason)
     return web.Response(status=204)

@@ -42,6 +42,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/auth/refresh", accounts.refresh, REFRESH),
     Route("POST", "/auth/logout", accounts.logout, REFRESH_OR_ACCESS),
     Route("GET", "/endpoints", accounts.endpoints, ACCESS),
+    Route("GET", "/app/config", ops.app_config, NOBODY_NEEDED),
     Route("POST", "/upload/init", rest.init, ACCESS_OR_QR),
     Route("PUT", f"{_UPLOAD}/chunk", rest.chunk, UPLOAD),
     Route("POST", f"{_UPLOAD}/complete", rest.complete, UPLOAD),

@@ -23,6 +23,7 @@ from gateway.records import Records
 from gateway.submissions import Submissions
 from gateway.tokens import TokenMint
 from gateway.uploads import Uploads
+from gateway.wiping import Wiping
 
 AdminAct = Callable[[str, str, str], Awaitable[None]]
 
@@ -52,6 +53,7 @@ class Services:
     :param endpoints: what `GET /endpoints` tells, by endpoint_id.
     :param endpoint_states: endpoint_id -> a short word on how its delivery fares.
     :param probes: name -> a question that raises where the part doesn't work; for `readyz`.
+    :param app_terms: what `GET /app/config` tells.
     :param release, retry: acts of an admin on (upload_id, actor, reason).
     """
 
@@ -73,6 +75,8 @@ class Services:
     retry: AdminAct
     refusals: Refusals
     administration: Administration
+    wiping: Wiping
+    app_terms: Mapping[str, Any]
     max_file_size: int
     chunk_size: int
     oidc: ForeignAccounts | None = None

@@ -64,6 +64,15 @@ async def test_a_dropped_upload_is_gone_and_its_uploader_sees_why(gate, failed, 
     assert (await gate.upload(failed.upload_id)).erased_at is not None
 
 
+async def test_a_drop_with_wipe_is_for_its_device_too_and_may_come_after_the_end(gate, failed, person):
+    for said in ("it is cancelled; the next purge removes its bytes\n", ""):
+        done = await relaypacs(gate, "jobs", "drop", failed.upload_id, "--reason", "stolen", "--wipe")
+        assert (done.status, done.out) == (0, "its device is told to delete it\n" + said)
+    gate.clock.advance(2)  # what was seen of a bearer is remembered for a second
+    told = await gate.ask("GET", f"/upload/{failed.upload_id}/status", failed.token)
+    assert (told.status, told.code, told.json["scope"]) == (401, "device_wipe", "upload")
+
+
 @pytest.mark.parametrize("act", ["retry", "drop"])
 async def test_an_upload_that_is_not_there_is_one_line(gate, act):
     said = await relaypacs(gate, "jobs", act, "f" * 32, "--reason", "x")

@@ -22,6 +22,7 @@ IDENTITY = {
     "gateway.principal",
     "gateway.throttle",
     "gateway.tokens",
+    "gateway.wiping",
 }
 INTAKE = {
     "gateway.uploads",
