@@ -7,12 +7,13 @@ import { Review } from "./screens/review";
 import { Settings } from "./screens/settings";
 import { StudyScreen } from "./screens/study";
 import { GrantProblem, PasteLink, SignIn, Welcome } from "./screens/welcome";
-import { back, go, grant, grantProblem, mine, online, ready, route, session } from "./state";
+import { scanned } from "./picking";
+import { back, go, grant, grantProblem, mine, online, ready, route, session, type Route } from "./state";
 import { updateReady, update } from "./update";
 
 export function Shell(): JSX.Element | null {
   if (!ready.value) return null;
-  const home = route.value.at === "home";
+  const home = here().at === "home";
   const issuer = session.value !== null && session.value.role !== "uploader";
   return (
     <>
@@ -41,8 +42,13 @@ export function Shell(): JSX.Element | null {
   );
 }
 
+/** A review whose files are gone, as after a reload, is no place to be. */
+function here(): Route {
+  return route.value.at === "review" && !scanned.value ? { at: "home" } : route.value;
+}
+
 function Screen(): JSX.Element | null {
-  const now = route.value;
+  const now = here();
   switch (now.at) {
     case "review": return <Review />;
     case "study": return <StudyScreen id={now.id} />;

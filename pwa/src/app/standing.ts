@@ -70,6 +70,7 @@ const PLAIN: Record<string, Key> = {
   upload_expired: "problem.upload_expired",
   upload_gone: "problem.upload_gone",
   spool_full: "problem.spool_full",
+  quota: "problem.quota",
   incomplete: "problem.incomplete",
   upload_too_large: "problem.upload_too_large",
   file_too_large: "problem.upload_too_large",

@@ -1,13 +1,12 @@
 /** What the screens show, as signals; all of it comes from the queue, the gateway or the person. */
 import { batch, computed, signal } from "@preact/signals";
-import type { Left, Patient } from "../ingest/group";
-import type { FromIngest, Order, Picked, ToIngest } from "../ingest/worker";
 import { Queue } from "../queue/db";
-import { READING, type Metadata, type Receipt, type StudyRow } from "../queue/rows";
+import type { Metadata, Receipt, StudyRow } from "../queue/rows";
 import { readLink, type Link } from "../qr/link";
 import { json, Refused } from "../upload/api";
 import { Channel } from "../upload/channel";
 import { accessToken, session as storedSession, type Session } from "../upload/session";
+import { watchForItsPage } from "./abandoned";
 
 export type Route = { at: "home" } | { at: "review" } | { at: "study"; id: string } | { at: "makeqr" } | { at: "settings" } | { at: "signin" };
 
@@ -34,11 +33,6 @@ export interface Shown {
   receipt: Receipt | null;
 }
 
-export interface Scan {
-  patients: Patient[];
-  left: Left[];
-}
-
 export const route = signal<Route>({ at: "home" });
 export const session = signal<Session | null>(null);
 export const endpoints = signal<Endpoint[]>([]);
@@ -46,11 +40,7 @@ export const grant = signal<Grant | null>(null);
 export const grantProblem = signal<"dead" | "bad" | "foreign" | "offline" | null>(null);
 export const shown = signal<ReadonlyMap<string, Shown>>(new Map());
 export const progress = signal<ReadonlyMap<string, { bytes: number; rate: number | null }>>(new Map());
-export const copied = signal<ReadonlyMap<string, number>>(new Map());
 export const online = signal(true);
-export const looking = signal<{ done: number; of: number } | null>(null);
-export const scanned = signal<Scan | null>(null);
-export const ingestProblem = signal<"quota" | "failed_here" | null>(null);
 export const ready = signal(false);
 
 /** Newest first; only the person's own, and what came by codes. */
@@ -63,7 +53,6 @@ export const others = computed(() => shown.value.size - mine.value.length);
 
 let queue: Queue;
 let engine: Worker;
-let ingest: Worker;
 export const channel = new Channel();
 export const theQueue = (): Queue => queue;
 
@@ -83,8 +72,7 @@ export async function begin(): Promise<void> {
   // The token leaves the address bar, the history and every screenshot before anything else happens.
   if (fragment) history.replaceState(null, "", location.pathname);
   window.addEventListener("popstate", (event) => {
-    const to = (event.state as Route | null) ?? { at: "home" };
-    route.value = to.at === "review" && !scanned.value ? { at: "home" } : to;
+    route.value = (event.state as Route | null) ?? { at: "home" };
   });
   window.addEventListener("hashchange", () => {
     const late = location.hash;
@@ -101,12 +89,8 @@ export async function begin(): Promise<void> {
     else progress.value = new Map(progress.value).set(news.study, { bytes: news.bytes, rate: news.rate });
   });
   window.addEventListener("own-change", (event) => void load((event as CustomEvent<string>).detail));
-  // As soon as nobody reads: at once, or when another tab is through, or when the page before this one is gone.
-  void navigator.locks.request(READING, mendInterrupted);
   await Promise.all((await queue.studies()).map((row) => load(row.id)));
   engine = new Worker(new URL("../upload/worker.ts", import.meta.url), { type: "module", name: "upload" });
-  ingest = new Worker(new URL("../ingest/worker.ts", import.meta.url), { type: "module", name: "ingest" });
-  ingest.addEventListener("message", (event: MessageEvent<FromIngest>) => heard(event.data));
   if (fragment.startsWith("#qr=")) await openLink(fragment);
   ready.value = true;
   void loadEndpoints();
@@ -126,24 +110,25 @@ export async function armSync(): Promise<void> {
   await sync?.register("queue").catch(() => undefined);
 }
 
-/** A study whose page went away while it was being copied waits for a person, and says so. */
-async function mendInterrupted(): Promise<void> {
-  for (const row of await queue.studies()) {
-    if (row.status !== "reading") continue;
-    const whole = (await queue.files(row.id)).every((file) => file.state !== "picked");
-    await queue.change(row.id, () => (whole ? { status: "queued" } : { status: "stopped", problem: { code: "pick_again", at: Date.now() } }));
-    channel.tell({ kind: "changed", study: row.id });
-    await load(row.id);
-  }
+/** The Worker that sends reads picked files from the one that holds them. */
+export function connectEngine(port: MessagePort): void {
+  engine.postMessage(port, [port]);
 }
 
 async function load(id: string): Promise<void> {
   const row = await queue.study(id);
+  if (row) watchForItsPage(queue, row, reload);
   const fresh = row && (await unsealed(row));
   const next = new Map(shown.value); // others may have been loaded meanwhile
   if (fresh) next.set(id, fresh);
   else next.delete(id);
   shown.value = next;
+}
+
+/** It was changed here: other tabs are told, this one hears nothing of what it tells. */
+async function reload(id: string): Promise<void> {
+  channel.tell({ kind: "changed", study: id });
+  await load(id);
 }
 
 async function unsealed(row: StudyRow): Promise<Shown> {
@@ -194,69 +179,4 @@ export async function leaveGrant(): Promise<void> {
     grant.value = null;
     grantProblem.value = null;
   });
-}
-
-// Picking and sending
-
-/** The study whose missing files are being picked again. */
-let again: string | null = null;
-
-export function pickAgain(id: string | null): void {
-  again = id;
-}
-
-export function add(files: Picked[]): void {
-  if (files.length === 0) return;
-  ingestProblem.value = null;
-  if (again) {
-    const study = again;
-    again = null;
-    void queue.change(study, () => ({ status: "reading", problem: null })).then(() => tell({ kind: "again", study, files }));
-    return;
-  }
-  scanned.value = null;
-  looking.value = { done: 0, of: files.length };
-  tell({ kind: "scan", files });
-}
-
-export async function send(orders: Order[]): Promise<void> {
-  void navigator.storage?.persist?.().catch(() => false);
-  tell({ kind: "store", orders });
-  if (orders.some((order) => order.qr)) await leaveGrant();
-  scanned.value = null;
-  route.value = { at: "home" };
-  history.replaceState(null, "");
-}
-
-function tell(order: ToIngest): void {
-  ingest.postMessage(order);
-}
-
-function heard(news: FromIngest): void {
-  switch (news.kind) {
-    case "looked":
-      looking.value = { done: news.done, of: news.of };
-      break;
-    case "scanned":
-      batch(() => {
-        looking.value = null;
-        scanned.value = news;
-        if (news.patients.length > 0) go({ at: "review" });
-      });
-      break;
-    case "queued":
-      nudge();
-      break;
-    case "copied":
-      copied.value = new Map(copied.value).set(news.study, news.done);
-      break;
-    case "failed":
-      batch(() => {
-        looking.value = null;
-        ingestProblem.value = news.code;
-      });
-      break;
-    case "matched":
-      break;
-  }
 }

@@ -1,5 +1,5 @@
 /** Files out of inputs and drops, folders walked. */
-import type { Picked } from "./worker";
+import type { Picked } from "./look";
 
 export function fromInput(input: HTMLInputElement): Picked[] {
   const files = [...(input.files ?? [])].map((file) => ({ file, path: file.webkitRelativePath || file.name }));

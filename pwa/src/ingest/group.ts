@@ -9,9 +9,12 @@ export interface Looked {
   header: Header;
 }
 
+/** Why a file is left out: what it is, what is wrong with the ZIP it lies in, or that it is there twice. */
+export type Why = Unfit | "unreadable" | "duplicate" | `zip_${"encrypted" | "method" | "broken" | "many" | "inside"}`;
+
 export interface Left {
   name: string;
-  why: Unfit | "unreadable";
+  why: Why;
 }
 
 export interface Study {

@@ -150,10 +150,11 @@ export class Queue {
     await tx.done;
   }
 
-  /** @returns null: the browser has lost it */
-  async segment(fileId: string, index: number): Promise<ArrayBuffer | null> {
-    const found = await this.db.get("SegmentStore", [fileId, index]);
-    return found ? open(this.key, found, `SegmentStore|${fileId}|${index}`) : null;
+  /** Those from `first` to `last`. @returns null: the browser has lost one */
+  async segments(fileId: string, first: number, last: number): Promise<ArrayBuffer[] | null> {
+    const found = await this.db.getAll("SegmentStore", IDBKeyRange.bound([fileId, first], [fileId, last]));
+    if (found.length !== last - first + 1) return null;
+    return Promise.all(found.map((sealed, number) => open(this.key, sealed, `SegmentStore|${fileId}|${first + number}`)));
   }
 
   async acknowledged(file: FileRow, index: number, offset: number): Promise<void> {
@@ -169,7 +170,7 @@ export class Queue {
     await this.dropBytes(await this.fileIds(studyId));
   }
 
-  private async dropBytes(fileIds: readonly string[]): Promise<void> {
+  async dropBytes(fileIds: readonly string[]): Promise<void> {
     for (let at = 0; at < fileIds.length; at += BATCH) {
       const tx = this.db.transaction(["SegmentStore", "ChunkStore"], "readwrite");
       for (const id of fileIds.slice(at, at + BATCH)) {

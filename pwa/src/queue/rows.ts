@@ -1,8 +1,8 @@
 /** What is stored. Ids are random; whatever a person could be known by is sealed. Times are unix milliseconds. */
 import type { Sealed } from "./seal";
 
-/** The Web Lock that whoever copies bytes in shares: while it is held, a study in `reading` is being read. */
-export const READING = "reading";
+/** The Web Lock of whoever has files of a study whose bytes are not in the queue: it is free when its page has gone. */
+export const holds = (study: string): string => `holds:${study}`;
 
 /** Bytes of a file per row of SegmentStore. */
 export const SEGMENT_BYTES = 1 << 20;
@@ -32,6 +32,8 @@ export interface StudyRow {
   priority: Priority;
   status: Status;
   paused: boolean;
+  /** Its bytes are read from the files that were picked, while their page is open; files in `picked` are sent too. */
+  direct: boolean;
   retry_count: number;
   next_try_at: number;
   total_files: number;
@@ -77,7 +79,7 @@ export interface Receipt {
   verification: string;
 }
 
-/** `picked`: named, bytes not copied yet. `stored`: bytes are here. `sent`: the gateway has them all. `skipped`: left out by a person. */
+/** `picked`: named, bytes not copied. `stored`: bytes are here. `sent`: the gateway has them all. `skipped`: left out by a person. */
 export type FileState = "picked" | "stored" | "sent" | "skipped";
 
 /** FileStore: metadata only; the handle to the bytes is (id, 0..segments-1) in SegmentStore. */

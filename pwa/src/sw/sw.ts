@@ -3,9 +3,10 @@
  * A browser gives a sync event a few minutes: the slice ends by itself before it is cut.
  */
 import { Queue } from "../queue/db";
+import { SealedSegments } from "../upload/bytes";
 import { Channel } from "../upload/channel";
 import { Engine } from "../upload/engine";
-import { nextDue, toFollow } from "../upload/rules";
+import { nextDue, onDevice, toFollow } from "../upload/rules";
 
 const scope = self as unknown as ServiceWorkerGlobalScope;
 const shell = JSON.parse("__SHELL__") as { version: string; files: string[] };
@@ -68,11 +69,11 @@ async function alone(stop: AbortController): Promise<void> {
     void scope.clients.matchAll({ includeUncontrolled: true }).then((pages) => pages.length > 0 && stop.abort());
   }, YIELD_MS);
   try {
-    await new Engine(queue, channel).run(stop.signal, true);
+    await new Engine(queue, channel, { studies: onDevice, bytes: new SealedSegments(queue) }).run(stop.signal, true);
   } finally {
     clearInterval(yielding);
     channel.close();
   }
-  const rows = await queue.studies();
+  const rows = onDevice(await queue.studies());
   if (nextDue(rows) !== Infinity || toFollow(rows).length > 0) throw new Error("there is more to send");
 }

@@ -4,13 +4,14 @@
  * and where each file goes on the gateway says.
  */
 import type { Queue } from "../queue/db";
-import type { FileRow, Receipt, StudyRow } from "../queue/rows";
+import { ENDED, type FileRow, type Receipt, type StudyRow } from "../queue/rows";
 import { json, reachable, Refused } from "./api";
 import type { Channel } from "./channel";
 import { type GatewayStatus, receipt, sleep, statuses } from "./follow";
 import * as rules from "./rules";
 import { openUpload, uploadToken } from "./tokens";
-import { Missing, sendFile } from "./tus";
+import { Missing, type ByteSource } from "./bytes";
+import { sendFile } from "./tus";
 
 const AT_ONCE = 4;
 const PROBE_MS = 5_000;
@@ -18,6 +19,12 @@ const IDLE_MS = 60_000;
 const PROGRESS_MS = 200;
 const RATE_OVER_MS = 12_000;
 const TRIES_PER_FILE = 4;
+
+/** What an engine takes care of: its studies among all, and where their bytes are. */
+export interface Share {
+  studies(rows: readonly StudyRow[]): StudyRow[];
+  bytes: ByteSource;
+}
 
 export class Engine {
   private readonly following = new Set<string>();
@@ -30,6 +37,7 @@ export class Engine {
   constructor(
     private readonly queue: Queue,
     private readonly channel: Channel,
+    private readonly share: Share,
   ) {}
 
   /** Send whatever is due until told to stop. @param once return when nothing is left to send */
@@ -40,7 +48,7 @@ export class Engine {
     });
     try {
       while (!signal.aborted) {
-        const rows = await this.queue.studies();
+        const rows = this.share.studies(await this.queue.studies());
         for (const row of rules.toFollow(rows)) void this.follow(row, signal);
         const row = rules.pick(rows, Date.now());
         if (row) await this.send(row, signal);
@@ -101,10 +109,11 @@ export class Engine {
     for (;;) {
       const files = await this.queue.files(row.id);
       meter.start(files);
-      const due = files.filter((file) => file.state === "stored");
+      const due = files.filter((file) => rules.sendable(row, file));
       if (due.length === 0) {
         const picked = files.filter((file) => file.state === "picked").length;
         if (picked === 0) return true;
+        if (row.direct) return this.pickAgain(row.id);
         const now = await this.queue.study(row.id);
         if (now?.status !== "reading") return false;
         await this.idle(500, signal); // its bytes are still being copied in
@@ -113,6 +122,12 @@ export class Engine {
       await this.pool(due, (file) => this.sendOne(row, file, signal, meter, tried));
       signal.throwIfAborted();
     }
+  }
+
+  /** Some of the picked files can't be read any more; what could be is at the gateway. */
+  private async pickAgain(id: string): Promise<false> {
+    await this.change(id, () => ({ status: "stopped", problem: { code: "pick_again", at: Date.now() } }));
+    return false;
   }
 
   private async pool(files: FileRow[], work: (file: FileRow) => Promise<void>): Promise<void> {
@@ -130,6 +145,7 @@ export class Engine {
     try {
       await sendFile(file, {
         queue: this.queue,
+        bytes: this.share.bytes,
         creation: row.tus_url ?? "/files/",
         token: async () => (used = await uploadToken(this.queue, row.id)),
         pace: this.pace,
@@ -143,7 +159,7 @@ export class Engine {
         await this.change(row.id, () => ({ retry_count: 0, next_try_at: 0, problem: null }));
       }
     } catch (error) {
-      if (error instanceof Missing) return this.lost(row, file);
+      if (error instanceof Missing) return this.missing(row, file, error.problem);
       if (!(error instanceof Refused)) throw error;
       const tries = (tried.get(file.id) ?? 0) + 1;
       tried.set(file.id, tries);
@@ -155,8 +171,9 @@ export class Engine {
     }
   }
 
-  private async lost(row: StudyRow, file: FileRow): Promise<void> {
-    await this.queue.changeFiles([file.id], { state: "picked", problem: "lost_here" });
+  private async missing(row: StudyRow, file: FileRow, problem: Missing["problem"]): Promise<void> {
+    await this.queue.changeFiles([file.id], { state: "picked", problem });
+    if (problem === "unreadable") return; // the others are sent first
     await this.change(row.id, () => ({ status: "stopped", problem: { code: "lost_here", at: Date.now() } }));
     throw new DOMException("stopped", "AbortError");
   }
@@ -179,20 +196,22 @@ export class Engine {
     const refused = error instanceof Refused ? error : new Refused(0, "failed_here");
     const problem = { code: refused.code, at: Date.now() };
     const verdict = rules.judge(refused.status, refused.code);
+    // What is over stays as it is: the person who cancelled was quicker than the gateway's answer.
+    const change = (act: (row: StudyRow) => Partial<StudyRow>): Promise<unknown> => this.change(id, (row) => (ENDED.has(row.status) ? {} : act(row)));
     if (refused.code === "upload_completed") {
       // The gateway had all of it before we knew: it completes by itself what nobody speaks of any more.
-      await this.change(id, () => ({ status: "delivering", problem: null, retry_count: 0 }));
+      await change(() => ({ status: "delivering", problem: null, retry_count: 0 }));
     } else if (verdict === "gone") {
       const state = refused.body["state"] === "cancelled" ? "cancelled" : "stopped";
-      await this.change(id, () => ({ status: state, problem: { ...problem, code: `upload_${String(refused.body["state"] ?? "gone")}` } }));
+      await change(() => ({ status: state, problem: { ...problem, code: `upload_${String(refused.body["state"] ?? "gone")}` } }));
     } else if (verdict === "again") {
-      await this.change(id, (row) => {
+      await change((row) => {
         const retries = row.retry_count + 1;
         return { retry_count: retries, problem, next_try_at: Date.now() + (refused.retryAfterMs || rules.backoff(retries, Math.random())) };
       });
       if (refused.status === 0) await this.untilReachable(id);
     } else {
-      await this.change(id, () => ({ status: "stopped", problem }));
+      await change(() => ({ status: "stopped", problem }));
     }
   }
 

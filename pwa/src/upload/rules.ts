@@ -1,5 +1,5 @@
 /** What the engine decides. Pure: facts in, a decision out; clocks and stores stay outside. */
-import { ENDED, type Priority, type StudyRow } from "../queue/rows";
+import { ENDED, type FileRow, type Priority, type StudyRow } from "../queue/rows";
 
 const RANK: Record<Priority, number> = { stat: 0, urgent: 1, routine: 2 };
 const SENDABLE = new Set(["reading", "queued", "sending"]);
@@ -17,6 +17,29 @@ export function pick(rows: readonly StudyRow[], now: number): StudyRow | undefin
   return rows
     .filter((row) => SENDABLE.has(row.status) && !row.paused && row.next_try_at <= now)
     .sort((a, b) => RANK[a.priority] - RANK[b.priority] || a.created_at - b.created_at)[0];
+}
+
+/**
+ * What the device's one engine takes care of: everything, but sending a direct study, which only the page can that has
+ * its files.
+ */
+export function onDevice(rows: readonly StudyRow[]): StudyRow[] {
+  return rows.filter((row) => !row.direct || !SENDABLE.has(row.status));
+}
+
+/** What a page sends by itself: the direct studies whose files it holds. */
+export function onPage(rows: readonly StudyRow[], held: ReadonlySet<string>): StudyRow[] {
+  return rows.filter((row) => row.direct && SENDABLE.has(row.status) && held.has(row.id));
+}
+
+/** Its page has to be there: it is being copied, or sent from the picked files. */
+export function needsItsPage(row: StudyRow): boolean {
+  return row.status === "reading" || (row.direct && SENDABLE.has(row.status));
+}
+
+/** Bytes of the file can be had. */
+export function sendable(row: StudyRow, file: FileRow): boolean {
+  return file.state === "stored" || (row.direct && file.state === "picked" && !file.problem);
 }
 
 /** When something is due that isn't yet; Infinity: nothing waits. */

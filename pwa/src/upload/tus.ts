@@ -1,15 +1,14 @@
 /** One file over tus 1.0.0: tus-js-client with a stack of `fetch` (it ships none that works in a worker). */
 import { Upload, type FileSource, type HttpRequest, type HttpResponse, type HttpStack } from "tus-js-client";
 import type { Queue } from "../queue/db";
-import { SEGMENT_BYTES, type FileRow } from "../queue/rows";
+import type { FileRow } from "../queue/rows";
 import { Refused } from "./api";
+import { Missing, type ByteSource } from "./bytes";
 import { nextChunk } from "./rules";
-
-/** Bytes that aren't on the device any more. */
-export class Missing extends Error {}
 
 export interface Sending {
   queue: Queue;
+  bytes: ByteSource;
   creation: string;
   token: () => Promise<string>;
   /** Bytes per request; the line's speed changes it. */
@@ -27,7 +26,7 @@ export async function sendFile(file: FileRow, to: Sending): Promise<void> {
       endpoint: to.creation,
       uploadUrl: file.url,
       httpStack: new FetchStack(to.signal),
-      fileReader: { openFile: async () => new SegmentSource(to.queue, file) },
+      fileReader: { openFile: async () => new PartSource(to.bytes, file) },
       metadata: { file_id: file.id, filetype: "application/dicom" },
       chunkSize: to.pace.chunk,
       uploadDataDuringCreation: true,
@@ -75,10 +74,10 @@ function reason(error: Error): Error {
   return new Refused(response.getStatus(), code, {}, Number(response.getHeader("Retry-After") ?? 0) * 1000);
 }
 
-/** A file's bytes, out of its sealed segments. */
-class SegmentSource implements FileSource {
+/** The parts of a file that tus-js-client asks for. */
+class PartSource implements FileSource {
   constructor(
-    private readonly queue: Queue,
+    private readonly bytes: ByteSource,
     private readonly file: FileRow,
   ) {}
 
@@ -88,17 +87,7 @@ class SegmentSource implements FileSource {
 
   async slice(start: number, end: number): Promise<{ value: Blob; done: boolean }> {
     const until = Math.min(end, this.file.size);
-    const pieces: BlobPart[] = [];
-    for (let at = start; at < until; ) {
-      const index = Math.floor(at / SEGMENT_BYTES);
-      const base = index * SEGMENT_BYTES;
-      const bytes = await this.queue.segment(this.file.id, index);
-      if (!bytes) throw new Missing();
-      const stop = Math.min(until - base, bytes.byteLength);
-      pieces.push(new Uint8Array(bytes, at - base, stop - (at - base)));
-      at = base + stop;
-    }
-    return { value: new Blob(pieces), done: until >= this.file.size };
+    return { value: new Blob(await this.bytes.read(this.file, start, until)), done: until >= this.file.size };
   }
 
   close(): void {

@@ -1,12 +1,14 @@
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { fromDrop, fromInput } from "../../ingest/files";
+import { ENDED } from "../../queue/rows";
 import { actions } from "../../upload/rules";
 import { pause, resume, retry } from "../acts";
 import { bytes, count, dicomDate, moment, t } from "../i18n";
 import { Button, Contact, Icon, Notice } from "../parts";
 import { standing } from "../standing";
-import { add, copied, go, grant, ingestProblem, leaveGrant, looking, mine, online, others, progress, scanned, type Shown } from "../state";
+import { add, copied, held, looking, pickProblem, scanned, sendDirect } from "../picking";
+import { go, grant, leaveGrant, mine, online, others, progress, type Shown } from "../state";
 
 export function Home(): JSX.Element {
   const rows = mine.value;
@@ -15,6 +17,7 @@ export function Home(): JSX.Element {
     <main>
       {grant.value && <GrantCard />}
       <Picker />
+      {held.value.size > 0 && <NoRoom />}
       {rows.length > 0 && (
         <section aria-labelledby="list">
           <div class="heading">
@@ -76,19 +79,30 @@ export function Picker(): JSX.Element {
           </div>
         </>
       )}
-      <input ref={files} hidden type="file" multiple onChange={(event) => add(fromInput(event.currentTarget))} />
+      <input ref={files} hidden type="file" multiple onChange={(event) => void add(fromInput(event.currentTarget))} />
       {folders && (
-        <input ref={folder} hidden type="file" multiple {...{ webkitdirectory: true }} onChange={(event) => add(fromInput(event.currentTarget))} />
+        <input ref={folder} hidden type="file" multiple {...{ webkitdirectory: true }} onChange={(event) => void add(fromInput(event.currentTarget))} />
       )}
       {scanned.value?.patients.length === 0 && (
         <Notice kind="warn">{t("pick.none")} {count("review.left", scanned.value.left.length)}.</Notice>
       )}
-      {ingestProblem.value && <Notice kind="bad">{t(ingestProblem.value === "quota" ? "problem.quota" : "problem.failed_here")}</Notice>}
+      {pickProblem.value === "nothing" && <Notice kind="warn">{t("pick.nothing")}</Notice>}
+      {pickProblem.value === "failed_here" && <Notice kind="bad">{t("problem.failed_here")}</Notice>}
     </section>
   );
 }
 
-function Looking(): JSX.Element | null {
+/** Uploads that found no room while they were copied; this page still has their files. */
+function NoRoom(): JSX.Element {
+  return (
+    <Notice kind="bad">
+      <p>{count("held", held.value.size)} {t("held.text")}</p>
+      <Button kind="quiet" onClick={() => sendDirect([...held.value])}>{t("act.direct")}</Button>
+    </Notice>
+  );
+}
+
+export function Looking(): JSX.Element | null {
   const now = looking.value;
   if (!now) return null;
   return (
@@ -123,6 +137,7 @@ function Row({ one }: { one: Shown }): JSX.Element {
           <strong>
             {who(one)}
             {row.priority !== "routine" && <span class={`tag ${row.priority}`}>{t(`priority.${row.priority}`)}</span>}
+            {row.direct && !ENDED.has(row.status) && <span class="tag">{t("tag.direct")}</span>}
           </strong>
           <span class="what">{what(one)}</span>
           <span class="how" role="status">{how.text}</span>

@@ -4,7 +4,8 @@ import type { Patient } from "../../ingest/group";
 import type { Priority } from "../../queue/rows";
 import { bytes, count, dicomDate, t } from "../i18n";
 import { Button, Choice, Field, Notice } from "../parts";
-import { back, endpoints, grant, scanned, send, session, theQueue } from "../state";
+import { pickProblem, scanned, send } from "../picking";
+import { back, endpoints, grant, session, theQueue } from "../state";
 
 const PRIORITIES: readonly Priority[] = ["routine", "urgent", "stat"];
 const MARGIN_BYTES = 100e6;
@@ -37,10 +38,10 @@ export function Review(): JSX.Element | null {
     else next.add(key);
     setChosen(next);
   };
-  const confirm = async (): Promise<void> => {
+  const confirm = async (direct = false): Promise<void> => {
     if (!to) return;
     setBusy(true);
-    const missing = await missingRoom(size);
+    const missing = direct ? 0 : await missingRoom(size);
     setRoom(missing);
     if (missing > 0) return setBusy(false);
     if (sender.name || sender.phone) await theQueue().remember("sender", sender);
@@ -52,7 +53,9 @@ export function Review(): JSX.Element | null {
       priority,
       uploader: sender,
       qr: code?.upload_token ?? null,
+      direct,
     })));
+    setBusy(false);
   };
 
   return (
@@ -91,7 +94,13 @@ export function Review(): JSX.Element | null {
           </div>
         </details>
       </section>
-      {room !== null && room > 0 && <Notice kind="bad">{t("review.room", { size: bytes(room) })}</Notice>}
+      {room !== null && room > 0 && (
+        <Notice kind="bad">
+          <p>{t("review.room", { size: bytes(room) })}</p>
+          <Button kind="quiet" disabled={busy} onClick={() => void confirm(true)}>{t("act.direct")}</Button>
+        </Notice>
+      )}
+      {pickProblem.value && <Notice kind="bad">{t(pickProblem.value === "quota" ? "problem.quota.queue" : "problem.failed_here")}</Notice>}
       <div class="bottom">
         <Button onClick={back}>{t("review.cancel")}</Button>
         <Button kind="main" icon="up" disabled={patients.length === 0 || !to || busy} onClick={() => void confirm()}>

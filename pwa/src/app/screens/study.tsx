@@ -2,14 +2,15 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { fromInput } from "../../ingest/files";
 import type { FileRow } from "../../queue/rows";
-import { actions } from "../../upload/rules";
+import { actions, needsItsPage } from "../../upload/rules";
 import { cancel, pause, remove, resume, retry, sendWithout } from "../acts";
 import type { Key } from "../en";
 import { bytes, moment, percent, t } from "../i18n";
 import { Ask, Button, Contact, Icon, Notice, Slot } from "../parts";
 import { inPacs, standing } from "../standing";
-import { add, back, copied, mine, online, pickAgain, progress, theQueue, type Shown } from "../state";
-import { what, who } from "./home";
+import { addAgain, copied, held, looking, sendDirect } from "../picking";
+import { back, mine, online, progress, theQueue, type Shown } from "../state";
+import { Looking, what, who } from "./home";
 
 export function StudyScreen({ id }: { id: string }): JSX.Element | null {
   const one = mine.value.find(({ row }) => row.id === id);
@@ -32,6 +33,8 @@ export function StudyScreen({ id }: { id: string }): JSX.Element | null {
           {(row.status === "partial" || row.status === "failed") && <Outcomes one={one} />}
         </section>
       )}
+      {row.direct && needsItsPage(row) && <Notice kind="info">{t("study.direct")}</Notice>}
+      {looking.value && <Looking />}
       <Acts one={one} />
       <dl class="details">
         <div><dt>{t("details.to")}</dt><dd>{meta.to.display_name}{meta.to.contact && <>, <Contact text={meta.to.contact} /></>}</dd></div>
@@ -86,16 +89,19 @@ function Outcomes({ one: { row } }: { one: Shown }): JSX.Element {
   );
 }
 
+const LACKS_BYTES = new Set(["pick_again", "lost_here", "quota"]);
+
 function Acts({ one: { row, meta } }: { one: Shown }): JSX.Element {
   const [asking, setAsking] = useState<"cancel" | "remove" | null>(null);
   const [problem, setProblem] = useState(false);
   const input = useRef<HTMLInputElement>(null);
   const can = actions(row);
-  const incomplete = row.status === "stopped" && (row.problem?.code === "pick_again" || row.problem?.code === "lost_here");
+  const incomplete = row.status === "stopped" && LACKS_BYTES.has(row.problem?.code ?? "");
   return (
     <>
       <div class="row acts">
-        {incomplete && <Button kind="main" onClick={() => input.current?.click()}>{t("act.pick")}</Button>}
+        {incomplete && held.value.has(row.id) && <Button kind="main" icon="up" onClick={() => sendDirect([row.id])}>{t("act.direct")}</Button>}
+        {incomplete && <Button kind={held.value.has(row.id) ? "plain" : "main"} onClick={() => input.current?.click()}>{t("act.pick")}</Button>}
         {incomplete && <Button onClick={() => void sendWithout(row.id)}>{t("act.without")}</Button>}
         {can.pause && <Button icon="pause" onClick={() => void pause(row.id)}>{t("act.pause")}</Button>}
         {can.resume && <Button kind="main" icon="up" onClick={() => void resume(row.id)}>{t("act.resume")}</Button>}
@@ -103,10 +109,7 @@ function Acts({ one: { row, meta } }: { one: Shown }): JSX.Element {
         {can.cancel && <Button kind="quiet" onClick={() => setAsking("cancel")}>{t("act.cancel")}</Button>}
         {can.remove && <Button kind="quiet" onClick={() => setAsking("remove")}>{t("act.remove")}</Button>}
       </div>
-      <input ref={input} hidden type="file" multiple onChange={(event) => {
-        pickAgain(row.id);
-        add(fromInput(event.currentTarget));
-      }} />
+      <input ref={input} hidden type="file" multiple onChange={(event) => void addAgain(row.id, fromInput(event.currentTarget))} />
       {problem && <Notice kind="bad">{t("error.offline")}</Notice>}
       {asking === "cancel" && (
         <Ask title={t("cancel.sure")} text={t("cancel.text")} yes={t("cancel.yes")} no={t("cancel.no")} onNo={() => setAsking(null)}

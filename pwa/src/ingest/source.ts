@@ -1,0 +1,74 @@
+/** Bytes that were picked, wherever they lie: a file on the disk, or an entry of a ZIP. */
+export interface Source {
+  /** As it is shown to a person; a path to nothing. */
+  readonly name: string;
+  readonly size: number;
+  /** Its first bytes. @throws when it can't be read */
+  head(bytes: number): Promise<Uint8Array>;
+  /**
+   * All of it from `start` on, in pieces of `bytes`; only the last is shorter. Never more of it in memory than a piece.
+   * @throws when it can't be read any more, or isn't as long as it said
+   */
+  pieces(bytes: number, start?: number): AsyncGenerator<ArrayBuffer, void, undefined>;
+}
+
+export class FileSource implements Source {
+  constructor(
+    private readonly file: File,
+    readonly name: string,
+  ) {}
+
+  get size(): number {
+    return this.file.size;
+  }
+
+  async head(bytes: number): Promise<Uint8Array> {
+    return new Uint8Array(await this.file.slice(0, bytes).arrayBuffer());
+  }
+
+  async *pieces(bytes: number, start = 0): AsyncGenerator<ArrayBuffer, void, undefined> {
+    for (let at = start; at < this.size; at += bytes) yield await this.file.slice(at, at + bytes).arrayBuffer();
+  }
+}
+
+/** Bytes from anywhere of a source, cheap where each reading goes on where the one before it ended. */
+export class Cursor {
+  private at = 0;
+  private pieces: AsyncGenerator<ArrayBuffer, void, undefined> | null = null;
+  private rest = new Uint8Array();
+
+  constructor(
+    private readonly source: Source,
+    private readonly pieceBytes: number,
+  ) {}
+
+  async read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+    if (!this.pieces || this.at !== start) {
+      await this.close();
+      this.pieces = this.source.pieces(this.pieceBytes, start);
+      this.at = start;
+    }
+    const out = new Uint8Array(end - start);
+    let filled = 0;
+    while (filled < out.length) {
+      if (this.rest.length === 0) {
+        const next = await this.pieces.next();
+        if (next.done) throw new Error("shorter than it was");
+        this.rest = new Uint8Array(next.value);
+      }
+      const some = this.rest.subarray(0, out.length - filled);
+      out.set(some, filled);
+      filled += some.length;
+      this.rest = this.rest.subarray(some.length);
+    }
+    this.at = end;
+    return out;
+  }
+
+  async close(): Promise<void> {
+    const pieces = this.pieces;
+    this.pieces = null;
+    this.rest = new Uint8Array();
+    await pieces?.return();
+  }
+}

@@ -1,0 +1,82 @@
+/** Where the engine has a file's bytes from: sealed segments on the device, or the files that a person picked. */
+import type { Queue } from "../queue/db";
+import { SEGMENT_BYTES, type FileRow } from "../queue/rows";
+
+/** Bytes that aren't to be had any more. */
+export class Missing extends Error {
+  constructor(readonly problem: "lost_here" | "unreadable") {
+    super(problem);
+  }
+}
+
+export interface ByteSource {
+  /** @throws Missing */
+  read(file: FileRow, start: number, end: number): Promise<BlobPart[]>;
+}
+
+export class SealedSegments implements ByteSource {
+  constructor(private readonly queue: Queue) {}
+
+  async read(file: FileRow, start: number, end: number): Promise<BlobPart[]> {
+    const first = Math.floor(start / SEGMENT_BYTES);
+    const last = Math.floor((end - 1) / SEGMENT_BYTES);
+    const segments = await this.queue.segments(file.id, first, last);
+    if (!segments) throw new Missing("lost_here");
+    return segments.map((bytes, number) => {
+      const base = (first + number) * SEGMENT_BYTES;
+      return new Uint8Array(bytes).subarray(Math.max(0, start - base), end - base);
+    });
+  }
+}
+
+/** What the Worker that holds picked files is asked, and what it says. */
+export interface FromSending {
+  n: number;
+  study: string;
+  file: string;
+  start: number;
+  end: number;
+}
+export type ToSending =
+  | { kind: "holds"; study: string }
+  | { kind: "released"; study: string }
+  | { kind: "bytes"; n: number; bytes: ArrayBuffer | null };
+
+/** Files that this page's ingest Worker holds; what was copied before there was no more room is read from the copy. */
+export class PickedFiles implements ByteSource {
+  /** Studies whose files can be read now. */
+  readonly studies = new Set<string>();
+  private readonly asked = new Map<number, (bytes: ArrayBuffer | null) => void>();
+  private count = 0;
+
+  constructor(
+    private readonly port: MessagePort,
+    private readonly copied: ByteSource,
+    changed: () => void,
+  ) {
+    port.addEventListener("message", ({ data }: MessageEvent<ToSending>) => {
+      if (data.kind === "holds") this.studies.add(data.study);
+      else if (data.kind === "released") this.studies.delete(data.study);
+      else return this.answered(data.n, data.bytes);
+      changed();
+    });
+    port.start();
+  }
+
+  async read(file: FileRow, start: number, end: number): Promise<BlobPart[]> {
+    if (file.state === "stored") return this.copied.read(file, start, end);
+    const n = (this.count += 1);
+    const question: FromSending = { n, study: file.study_id, file: file.id, start, end };
+    const bytes = await new Promise<ArrayBuffer | null>((done) => {
+      this.asked.set(n, done);
+      this.port.postMessage(question);
+    });
+    if (!bytes) throw new Missing("unreadable");
+    return [bytes];
+  }
+
+  private answered(n: number, bytes: ArrayBuffer | null): void {
+    this.asked.get(n)?.(bytes);
+    this.asked.delete(n);
+  }
+}
