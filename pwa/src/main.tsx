@@ -6,6 +6,7 @@ import { register } from "./app/update";
 
 const root = document.getElementById("app");
 if (!root) throw new Error("the page has no place for the app");
-speak(language.value);
-render(<Shell />, root);
-void begin().then(register);
+void Promise.all([speak(language.value), begin()]).then(() => {
+  render(<Shell />, root);
+  return register();
+});

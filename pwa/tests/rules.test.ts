@@ -6,7 +6,7 @@ function row(change: Partial<StudyRow>): StudyRow {
   return {
     id: "a", subject: "account:1", endpoint_id: "main", priority: "routine", status: "queued", paused: false, direct: false, retry_count: 0, next_try_at: 0,
     total_files: 1, total_bytes: 1, created_at: 0, changed_at: 0, upload_id: null, tus_url: null,
-    metadata: { iv: new Uint8Array(), data: new ArrayBuffer() }, clinical_notes: null, tokens: null, receipt: null, outcome: {}, problem: null,
+    metadata: { iv: new Uint8Array(), data: new ArrayBuffer() }, clinical_notes: null, tokens: null, receipt: null, outcome: {}, told: null, problem: null,
     ...change,
   };
 }

@@ -1,26 +1,54 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { de as codesDe } from "../src/app/codes/de";
+import { en as codesEn } from "../src/app/codes/en";
 import { de } from "../src/app/de";
+import { de as deskDe } from "../src/app/desk/de";
+import { en as deskEn } from "../src/app/desk/en";
 import { en } from "../src/app/en";
 
+type Table = Record<string, string>;
 const slots = (text: string): string[] => (text.match(/\{\w+\}/g) ?? []).sort();
-
-test("German says everything that English says, and nothing else", () => {
-  expect(Object.keys(de).sort()).toEqual(Object.keys(en).sort());
-});
-test("both languages have the same places for values, and no empty text", () => {
-  for (const key of Object.keys(en) as (keyof typeof en)[]) {
-    expect(slots(de[key]), key).toEqual(slots(en[key]));
-    expect(de[key].trim(), key).not.toBe("");
-  }
-});
-
 const sources = import.meta.glob("../src/**/*.{ts,tsx}", { query: "?raw", import: "default", eager: true }) as Record<string, string>;
-test("no word is kept that no screen says", () => {
-  const code = Object.entries(sources).filter(([path]) => !/\/(en|de)\.ts$/.test(path)).map(([, text]) => text).join("\n");
-  const prefixes = [...code.matchAll(/`([\w.]+\.)\$\{/g)].map((found) => found[1] ?? "");
-  const counted = [...code.matchAll(/count\("([\w.]+)"/g)].map((found) => found[1] ?? "");
-  const unsaid = Object.keys(en).filter(
-    (key) => !code.includes(`"${key}"`) && !prefixes.some((prefix) => key.startsWith(prefix)) && !counted.some((base) => key === `${base}.one` || key === `${base}.other`),
+const code = (below: string): string =>
+  Object.entries(sources).filter(([path]) => path.startsWith(`../src/${below}`) && !/\/(en|de)\.ts$/.test(path)).map(([, text]) => text).join("\n");
+const desk = code("app/desk/");
+
+/** The app's own words, and those of the desk, each with the code that may say them. */
+const BOOKS: [string, Table, Table, string][] = [
+  ["the app", en, de, code("").replace(desk, "")],
+  ["the desk", deskEn, deskDe, desk],
+  ["the codes", codesEn, codesDe, code("app/codes/")],
+];
+
+describe.each(BOOKS)("%s", (_name, english, german, said) => {
+  test("German says everything that English says, and nothing else", () => {
+    expect(Object.keys(german).sort()).toEqual(Object.keys(english).sort());
+  });
+  test("both languages have the same places for values, and no empty text", () => {
+    for (const key of Object.keys(english)) {
+      expect(slots(german[key] ?? ""), key).toEqual(slots(english[key] ?? ""));
+      expect(german[key]?.trim(), key).not.toBe("");
+    }
+  });
+  test("nothing is left in English by oversight", () => {
+    const alike = Object.keys(english).filter((key) => english[key] === german[key] && /[a-z]{3,} [a-z]{3,}/.test(english[key] ?? ""));
+    expect(alike).toEqual([]);
+  });
+  test("every value that is put in has its place", () => {
+    for (const [, key, values] of said.matchAll(/\bt\("([\w.]+)", \{([^{}]*)\}/g)) {
+      const text = english[key ?? ""];
+      if (text === undefined) continue;
+      const given = [...(values ?? "").matchAll(/(?:^|,)\s*(\w+)/g)].map((found) => `{${found[1]}}`);
+      expect(given.sort(), key).toEqual([...new Set(slots(text))]);
+    }
+  });
+});
+
+test.each(BOOKS.slice(0, 2))("no word of %s is kept that no screen says", (_name, english, _german, said) => {
+  const prefixes = [...said.matchAll(/`([\w.]+\.)\$\{/g)].map((found) => found[1] ?? "");
+  const counted = [...said.matchAll(/count\("([\w.]+)"/g)].map((found) => found[1] ?? "");
+  const unsaid = Object.keys(english).filter(
+    (key) => !said.includes(`"${key}"`) && !prefixes.some((prefix) => key.startsWith(prefix)) && !counted.some((base) => key === `${base}.one` || key === `${base}.other`),
   );
   expect(unsaid).toEqual([]);
 });

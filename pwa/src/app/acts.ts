@@ -31,6 +31,9 @@ export async function retry(id: string): Promise<void> {
   }));
 }
 
+/** The hospital may have tried again with what it has: the gateway is asked how it stands now. */
+export const askAgain = (id: string): Promise<void> => change(id, () => ({ status: "delivering", paused: false, next_try_at: 0 }));
+
 /** Files whose bytes aren't here are left out, and the gateway is told so. */
 export async function sendWithout(id: string): Promise<void> {
   const missing = (await theQueue().files(id)).filter((file) => file.state === "picked").map((file) => file.id);

@@ -1,10 +1,11 @@
-/** Words and numbers in the reader's language. A signal: switching redraws. */
+/**
+ * Words and numbers in the reader's language. A signal: switching redraws. A table of words is fetched in one language
+ * at a time, so that nobody waits for words that nobody reads.
+ */
 import { signal } from "@preact/signals";
-import { de } from "./de";
-import { en, type Key } from "./en";
+import type { Key } from "./en";
 
-const TABLES = { en, de };
-export type Language = keyof typeof TABLES;
+export type Language = "en" | "de";
 export const LANGUAGES: readonly { code: Language; name: string }[] = [
   { code: "en", name: "English" },
   { code: "de", name: "Deutsch" },
@@ -16,7 +17,7 @@ export const language = signal<Language>(preferred());
 
 function preferred(): Language {
   const asked = [localStorage.getItem(STORED), ...navigator.languages].map((one) => one?.slice(0, 2));
-  return (asked.find((one) => one !== undefined && one in TABLES) as Language | undefined) ?? "en";
+  return asked.find((one): one is Language => LANGUAGES.some(({ code }) => code === one)) ?? "en";
 }
 
 /** The reader's own way to write numbers and dates, as far as it belongs to the language shown. */
@@ -24,25 +25,49 @@ function locale(): string {
   return navigator.languages.find((one) => one.startsWith(language.value)) ?? language.value;
 }
 
-export function speak(code: Language): void {
-  language.value = code;
+/** Every table that was opened has the language's words before any screen speaks it. */
+export async function speak(code: Language): Promise<void> {
+  await Promise.all(loaders.map((load) => load(code)));
   if (code !== preferred()) localStorage.setItem(STORED, code);
   document.documentElement.lang = code;
+  language.value = code;
 }
+
+const loaders: ((code: Language) => Promise<void>)[] = [];
 
 type Values = Record<string, string | number>;
-
-export function t(key: Key, values: Values = {}): string {
-  return TABLES[language.value][key].replace(/\{(\w+)\}/g, (all, name: string) => String(values[name] ?? all));
-}
-
 type Counted<K> = K extends `${infer Base}.one` ? Base : never;
 
-/** With `n`: the form of the language's plural rules. */
-export function count(key: Counted<Key>, n: number, values: Values = {}): string {
-  const form = new Intl.PluralRules(locale()).select(n) === "one" ? "one" : "other";
-  return t(`${key}.${form}` as Key, { n: new Intl.NumberFormat(locale()).format(n), ...values });
+export interface Words<K extends string> {
+  t(key: K, values?: Values): string;
+  /** With `n`: the form of the language's plural rules. */
+  count(key: Counted<K>, n: number, values?: Values): string;
+  /** A key from outside; null: the table doesn't have it. */
+  find(key: string): string | null;
+  load(code: Language): Promise<void>;
 }
+
+/** A table of words, one module for each language. */
+export function book<K extends string>(tables: Record<Language, () => Promise<Record<K, string>>>): Words<K> {
+  const loaded = new Map<Language, Readonly<Record<string, string>>>();
+  const load = async (code: Language): Promise<void> => {
+    if (!loaded.has(code)) loaded.set(code, await tables[code]());
+  };
+  const find = (key: string): string | null => loaded.get(language.value)?.[key] ?? null;
+  const t = (key: string, values: Values = {}): string =>
+    (find(key) ?? key).replace(/\{(\w+)\}/g, (all, name: string) => String(values[name] ?? all));
+  const count = (key: string, n: number, values: Values = {}): string => {
+    const form = new Intl.PluralRules(locale()).select(n) === "one" ? "one" : "other";
+    return t(`${key}.${form}`, { n: new Intl.NumberFormat(locale()).format(n), ...values });
+  };
+  loaders.push(load);
+  return { t, count, find, load };
+}
+
+export const { t, count } = book<Key>({
+  en: async () => (await import("./en")).en,
+  de: async () => (await import("./de")).de,
+});
 
 export function bytes(size: number): string {
   const [unit, by] = size >= 1e9 ? (["gigabyte", 1e9] as const) : size >= 1e6 ? (["megabyte", 1e6] as const) : (["kilobyte", 1e3] as const);

@@ -15,6 +15,9 @@ const PATHS = {
   file: "M6 3.5h8l4 4v13H6zM14 3.5v4h4",
   inbox: "M4 13.5h4l1.5 2.5h5l1.5-2.5h4M4 13.5v5h16v-5M4 13.5 6.5 6h11L20 13.5",
   qr: "M4 4h6v6H4zM14 4h6v6h-6zM4 14h6v6H4zM14 14h2v2M20 14v2M14 20h2M18.5 18.5H20V20",
+  save: "M12 4v11M7 10.5l5 5 5-5M5 20h14",
+  again: "M19.5 12a7.5 7.5 0 1 1-2.3-5.4M19.5 4v4h-4",
+  link: "M10 14a4 4 0 0 0 6 .4l3-3a4 4 0 0 0-5.6-5.7l-1 1M14 10a4 4 0 0 0-6-.4l-3 3a4 4 0 0 0 5.6 5.7l1-1",
   hand: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18M12 7.5v5.5M12 16.3v.1",
 } as const;
 export type IconName = keyof typeof PATHS;
@@ -42,13 +45,15 @@ interface ButtonProps {
   icon?: IconName;
   type?: "button" | "submit";
   disabled?: boolean;
+  /** Where the text alone doesn't say of what. */
+  label?: string;
   onClick?: () => void;
   children: ComponentChildren;
 }
 
-export function Button({ kind = "plain", icon, type = "button", disabled = false, onClick, children }: ButtonProps): JSX.Element {
+export function Button({ kind = "plain", icon, type = "button", disabled = false, label, onClick, children }: ButtonProps): JSX.Element {
   return (
-    <button type={type} disabled={disabled} class={`button ${kind}`} {...(onClick && { onClick })}>
+    <button type={type} disabled={disabled} class={`button ${kind}`} {...(label && { "aria-label": label })} {...(onClick && { onClick })}>
       {icon && <Icon name={icon} />}
       {children}
     </button>

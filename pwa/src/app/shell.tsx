@@ -1,18 +1,22 @@
 import type { JSX } from "preact";
 import { t } from "./i18n";
+import { Herald } from "./herald";
+import { later } from "./later";
 import { Button, Icon, Mark, Notice } from "./parts";
 import { Home } from "./screens/home";
-import { MakeQr } from "./screens/makeqr";
 import { Review } from "./screens/review";
 import { Settings } from "./screens/settings";
 import { StudyScreen } from "./screens/study";
 import { GrantProblem, PasteLink, SignIn, Welcome } from "./screens/welcome";
 import { scanned } from "./picking";
-import { back, go, grant, grantProblem, mine, online, ready, route, session, type Route } from "./state";
+import { back, go, grant, grantProblem, mine, online, route, session, type Route } from "./state";
 import { updateReady, update } from "./update";
 
-export function Shell(): JSX.Element | null {
-  if (!ready.value) return null;
+const Codes = later(async () => (await import("./desk")).Codes);
+const Incoming = later(async () => (await import("./desk")).Incoming);
+const Pacs = later(async () => (await import("./desk")).Pacs);
+
+export function Shell(): JSX.Element {
   const home = here().at === "home";
   const issuer = session.value !== null && session.value.role !== "uploader";
   return (
@@ -25,7 +29,10 @@ export function Shell(): JSX.Element | null {
         )}
         <nav>
           {home && issuer && (
-            <button type="button" class="nav" onClick={() => go({ at: "makeqr" })} aria-label={t("nav.qr")}><Icon name="qr" /><span>{t("nav.qr")}</span></button>
+            <button type="button" class="nav" onClick={() => go({ at: "codes" })} aria-label={t("nav.qr")}><Icon name="qr" /><span>{t("nav.qr")}</span></button>
+          )}
+          {home && session.value?.role === "admin" && (
+            <button type="button" class="nav" onClick={() => go({ at: "incoming" })} aria-label={t("nav.incoming")}><Icon name="inbox" /><span>{t("nav.incoming")}</span></button>
           )}
           {route.value.at !== "settings" && (
             <button type="button" class="nav" onClick={() => go({ at: "settings" })} aria-label={t("nav.settings")}><Icon name="gear" /></button>
@@ -38,6 +45,7 @@ export function Shell(): JSX.Element | null {
       )}
       {grantProblem.value && session.value && <div class="strip"><GrantProblem /></div>}
       <Screen />
+      <Herald />
     </>
   );
 }
@@ -52,11 +60,13 @@ function Screen(): JSX.Element | null {
   switch (now.at) {
     case "review": return <Review />;
     case "study": return <StudyScreen id={now.id} />;
-    case "makeqr": return <MakeQr />;
+    case "codes": return <Codes />;
+    case "incoming": return <Incoming id={now.id} />;
+    case "pacs": return <Pacs />;
     case "settings": return <Settings />;
     case "signin": return <main class="narrow"><SignIn /></main>;
     case "home":
       if (session.value || grant.value) return <Home />;
-      return mine.value.length > 0 ? <><Home /><main class="narrow"><PasteLink /></main></> : <Welcome />;
+      return mine.value.length > 0 ? <Home><PasteLink /></Home> : <Welcome />;
   }
 }

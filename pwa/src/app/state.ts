@@ -1,14 +1,14 @@
 /** What the screens show, as signals; all of it comes from the queue, the gateway or the person. */
 import { batch, computed, signal } from "@preact/signals";
 import { Queue } from "../queue/db";
-import type { Metadata, Receipt, StudyRow } from "../queue/rows";
+import type { Metadata, Receipt, StudyRow, Told } from "../queue/rows";
 import { readLink, type Link } from "../qr/link";
 import { json, Refused } from "../upload/api";
 import { Channel } from "../upload/channel";
 import { accessToken, session as storedSession, type Session } from "../upload/session";
 import { watchForItsPage } from "./abandoned";
 
-export type Route = { at: "home" } | { at: "review" } | { at: "study"; id: string } | { at: "makeqr" } | { at: "settings" } | { at: "signin" };
+export type Route = { at: "home" } | { at: "review" } | { at: "study"; id: string } | { at: "codes" } | { at: "incoming"; id?: string } | { at: "pacs" } | { at: "settings" } | { at: "signin" };
 
 export interface Endpoint {
   endpoint_id: string;
@@ -31,6 +31,7 @@ export interface Shown {
   row: StudyRow;
   meta: Metadata;
   receipt: Receipt | null;
+  told: Told | null;
 }
 
 export const route = signal<Route>({ at: "home" });
@@ -41,7 +42,6 @@ export const grantProblem = signal<"dead" | "bad" | "foreign" | "offline" | null
 export const shown = signal<ReadonlyMap<string, Shown>>(new Map());
 export const progress = signal<ReadonlyMap<string, { bytes: number; rate: number | null }>>(new Map());
 export const online = signal(true);
-export const ready = signal(false);
 
 /** Newest first; only the person's own, and what came by codes. */
 export const mine = computed(() =>
@@ -57,7 +57,7 @@ export const channel = new Channel();
 export const theQueue = (): Queue => queue;
 
 export function go(to: Route): void {
-  if (to.at !== route.value.at || to.at === "study") history.pushState(to, "");
+  if (to.at !== route.value.at || "id" in to) history.pushState(to, "");
   route.value = to;
   window.scrollTo(0, 0);
 }
@@ -92,7 +92,6 @@ export async function begin(): Promise<void> {
   await Promise.all((await queue.studies()).map((row) => load(row.id)));
   engine = new Worker(new URL("../upload/worker.ts", import.meta.url), { type: "module", name: "upload" });
   if (fragment.startsWith("#qr=")) await openLink(fragment);
-  ready.value = true;
   void loadEndpoints();
   for (const name of ["online", "pageshow", "visibilitychange"]) window.addEventListener(name, nudge);
   document.addEventListener("visibilitychange", nudge);
@@ -135,7 +134,8 @@ async function unsealed(row: StudyRow): Promise<Shown> {
   const known = shown.value.get(row.id);
   const meta = known?.meta ?? (await queue.openFor<Metadata>(row.id, "metadata", row.metadata));
   const receipt = row.receipt ? (known?.receipt ?? (await queue.openFor<Receipt>(row.id, "receipt", row.receipt))) : null;
-  return { row, meta, receipt };
+  const told = row.told ? await queue.openFor<Told>(row.id, "told", row.told) : null;
+  return { row, meta, receipt, told };
 }
 
 export async function loadEndpoints(): Promise<void> {

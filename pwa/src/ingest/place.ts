@@ -26,7 +26,7 @@ async function fileRow(queue: Queue, study: string, { index, header }: Looked, s
   const id = crypto.randomUUID();
   const named = await queue.nameFile(id, { name: source.name, sopUid: header.sopUid ?? "" });
   const segments = Math.ceil(source.size / SEGMENT_BYTES);
-  return { source, row: { id, study_id: study, size: source.size, segments, state: "picked", offset: 0, url: null, named, problem: null } };
+  return { source, row: { id, study_id: study, size: source.size, segments, state: "picked", offset: 0, url: null, named, problem: null, outcome: null } };
 }
 
 async function studyRow(queue: Queue, id: string, order: Order, files: readonly FileRow[]): Promise<StudyRow> {
@@ -59,6 +59,7 @@ async function studyRow(queue: Queue, id: string, order: Order, files: readonly 
     tokens: order.qr ? await queue.sealFor(id, "tokens", { qr: order.qr }) : null,
     receipt: null,
     outcome: {},
+    told: null,
     problem: null,
   };
 }

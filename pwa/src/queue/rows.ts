@@ -51,6 +51,8 @@ export interface StudyRow {
   receipt: Sealed | null;
   /** Instances by outcome, as the gateway tells them. */
   outcome: Record<string, number>;
+  /** `Told` */
+  told: Sealed | null;
   problem: Problem | null;
 }
 
@@ -69,6 +71,12 @@ export interface Tokens {
   upload?: string;
   expires_at?: number;
   refresh?: string;
+}
+
+/** Sealed in StudyRow.told: what the gateway says of the upload as a whole. An administrator's words may name somebody. */
+export interface Told {
+  held: string[];
+  warnings: { code: string; message: string; file_id?: string; reason?: string }[];
 }
 
 /** Sealed in StudyRow.receipt: the signed proof and what it says in short. */
@@ -95,6 +103,15 @@ export interface FileRow {
   /** `{ name, sopUid }` */
   named: Sealed;
   problem: string | null;
+  /** What became of it, where it isn't just stored. */
+  outcome: FileOutcome | null;
+}
+
+/** The gateway's words: a state of its own, its code, and the PACS's reason. */
+export interface FileOutcome {
+  state: string;
+  code: string;
+  reason: string;
 }
 
 export interface FileName {

@@ -4,10 +4,11 @@
  * and where each file goes on the gateway says.
  */
 import type { Queue } from "../queue/db";
-import { ENDED, type FileRow, type Receipt, type StudyRow } from "../queue/rows";
+import { ENDED, type FileRow, type Receipt, type StudyRow, type Told } from "../queue/rows";
+import type { Sealed } from "../queue/seal";
 import { json, reachable, Refused } from "./api";
 import type { Channel } from "./channel";
-import { type GatewayStatus, receipt, sleep, statuses } from "./follow";
+import { type GatewayStatus, outcomes, receipt, sleep, statuses } from "./follow";
 import * as rules from "./rules";
 import { openUpload, uploadToken } from "./tokens";
 import { Missing, type ByteSource } from "./bytes";
@@ -203,7 +204,8 @@ export class Engine {
       await change(() => ({ status: "delivering", problem: null, retry_count: 0 }));
     } else if (verdict === "gone") {
       const state = refused.body["state"] === "cancelled" ? "cancelled" : "stopped";
-      await change(() => ({ status: state, problem: { ...problem, code: `upload_${String(refused.body["state"] ?? "gone")}` } }));
+      const told = await this.sealTold(id, refused.body);
+      await change(() => ({ status: state, told, problem: { ...problem, code: `upload_${String(refused.body["state"] ?? "gone")}` } }));
     } else if (verdict === "again") {
       await change((row) => {
         const retries = row.retry_count + 1;
@@ -233,7 +235,10 @@ export class Engine {
       for await (const told of statuses(this.queue, row.id, row.upload_id, signal)) {
         const status = rules.statusOf(told.state) ?? "delivering";
         if (status === "success" || status === "partial" || status === "failed") await this.finish(row, told, status);
-        else await this.change(row.id, () => ({ status, outcome: told.files }));
+        else {
+          const sealed = told.held_reasons && (await this.sealTold(row.id, told));
+          await this.change(row.id, () => ({ status, outcome: told.files, ...(sealed && { told: sealed }) }));
+        }
       }
     } catch (error) {
       if (!signal.aborted) await this.notFollowed(row.id, error);
@@ -246,9 +251,17 @@ export class Engine {
   private async finish(row: StudyRow, told: GatewayStatus, status: "success" | "partial" | "failed"): Promise<void> {
     const jws = await receipt(this.queue, row.id, told.upload_id);
     const sealed = jws && (await this.queue.sealFor(row.id, "receipt", read(jws)));
-    await this.change(row.id, () => ({ status, outcome: told.files, ...(sealed && { receipt: sealed }), problem: null, retry_count: 0 }));
+    const saying = await this.sealTold(row.id, told);
+    const plain = Object.entries(told.files).every(([state, n]) => state === "stored" || n === 0);
+    for (const { outcome, ids } of plain ? [] : await outcomes(this.queue, row.id, told.upload_id)) await this.queue.changeFiles(ids, { outcome });
+    await this.change(row.id, () => ({ status, outcome: told.files, told: saying, ...(sealed && { receipt: sealed }), problem: null, retry_count: 0 }));
     if (status === "success") await this.queue.dropStudyBytes(row.id);
     this.channel.tell({ kind: "changed", study: row.id });
+  }
+
+  private sealTold(id: string, told: Partial<GatewayStatus>): Promise<Sealed> {
+    const said: Told = { held: told.held_reasons ?? [], warnings: told.warnings ?? [] };
+    return this.queue.sealFor(id, "told", said);
   }
 
   private async notFollowed(id: string, error: unknown): Promise<void> {

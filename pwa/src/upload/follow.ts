@@ -1,5 +1,6 @@
 /** What becomes of an upload at the gateway: told by its event stream, else asked for. */
 import type { Queue } from "../queue/db";
+import type { FileOutcome, Told } from "../queue/rows";
 import { json, Refused, request } from "./api";
 import { uploadToken } from "./tokens";
 
@@ -10,7 +11,13 @@ export interface GatewayStatus {
   total_bytes: number;
   files: Record<string, number>;
   pacs_receipt_id: string | null;
-  warnings: { code: string; file_id?: string; message: string }[];
+  warnings: Told["warnings"];
+  held_reasons?: string[];
+}
+
+interface FilesPage {
+  files: { file_id: string; state: string; code?: string; reason?: string }[];
+  cursor: string | null;
 }
 
 const SLOWEST_MS = 15_000;
@@ -56,6 +63,24 @@ async function* stream(uploadId: string, bearer: string, signal: AbortSignal): A
       if (event.startsWith("event: status") && data) yield JSON.parse(data.slice(6)) as GatewayStatus;
     }
   }
+}
+
+/** What became of each file, by outcome; null: it is stored, and there is nothing to say. */
+export async function outcomes(queue: Queue, id: string, uploadId: string): Promise<{ outcome: FileOutcome | null; ids: string[] }[]> {
+  const found = new Map<string, { outcome: FileOutcome | null; ids: string[] }>();
+  let cursor: string | null = "";
+  while (cursor !== null) {
+    const page: FilesPage = await json(`/upload/${uploadId}/files?limit=1000&cursor=${cursor}`, { bearer: await uploadToken(queue, id) });
+    for (const { file_id, state, code = "", reason = "" } of page.files) {
+      const outcome = state === "stored" ? null : { state, code, reason };
+      const key = JSON.stringify(outcome);
+      const alike = found.get(key) ?? { outcome, ids: [] };
+      found.set(key, alike);
+      alike.ids.push(file_id);
+    }
+    cursor = page.cursor;
+  }
+  return [...found.values()];
 }
 
 /** The signed receipt; null: there is none. */

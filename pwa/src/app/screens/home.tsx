@@ -1,4 +1,4 @@
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { fromDrop, fromInput } from "../../ingest/files";
 import { ENDED } from "../../queue/rows";
@@ -10,25 +10,51 @@ import { standing } from "../standing";
 import { add, copied, held, looking, pickProblem, scanned, sendDirect } from "../picking";
 import { go, grant, leaveGrant, mine, online, others, progress, type Shown } from "../state";
 
-export function Home(): JSX.Element {
+/** From so many on, the list can be looked at in parts. */
+const MANY = 8;
+
+const PARTS = {
+  all: () => true,
+  moving: ({ row }: Shown) => ["reading", "queued", "sending", "delivering"].includes(row.status),
+  attention: ({ row }: Shown) => ["stopped", "held", "partial", "failed"].includes(row.status),
+  done: ({ row }: Shown) => row.status === "success",
+} as const satisfies Record<string, (one: Shown) => boolean>;
+type Part = keyof typeof PARTS;
+
+export function Home({ children }: { children?: ComponentChildren }): JSX.Element {
   const rows = mine.value;
   const busy = rows.some(({ row }) => ["reading", "queued", "sending"].includes(row.status));
+  const [chosen, setChosen] = useState<Part>("all");
+  const parts = (Object.keys(PARTS) as Part[]).map((part) => ({ part, n: rows.filter(PARTS[part]).length }));
+  const part = parts.some((one) => one.part === chosen && one.n > 0) ? chosen : "all";
   return (
-    <main>
-      {grant.value && <GrantCard />}
-      <Picker />
-      {held.value.size > 0 && <NoRoom />}
+    <main class={rows.length > 0 ? "wide home" : "home"}>
+      <div class="add">
+        {grant.value && <GrantCard />}
+        <Picker />
+        {held.value.size > 0 && <NoRoom />}
+      </div>
       {rows.length > 0 && (
         <section aria-labelledby="list">
           <div class="heading">
             <h2 id="list">{t("list.title")}</h2>
             {busy && <p class="hint">{t("list.keep")}</p>}
           </div>
+          {rows.length >= MANY && (
+            <div class="parts" role="group" aria-label={t("list.parts")}>
+              {parts.filter(({ n }) => n > 0).map((one) => (
+                <button key={one.part} type="button" aria-pressed={one.part === part} onClick={() => setChosen(one.part)}>
+                  {t(`list.part.${one.part}`)} <b>{one.n}</b>
+                </button>
+              ))}
+            </div>
+          )}
           <ul class="list">
-            {rows.map((one) => <Row key={one.row.id} one={one} />)}
+            {rows.filter(PARTS[part]).map((one) => <Row key={one.row.id} one={one} />)}
           </ul>
         </section>
       )}
+      {children}
       {others.value > 0 && <p class="hint">{count("other.rows", others.value)}</p>}
     </main>
   );
@@ -131,7 +157,7 @@ function Row({ one }: { one: Shown }): JSX.Element {
   const can = actions(row);
   return (
     <li class={`entry ${how.tone}`}>
-      <button type="button" class="entry-open" aria-label={t("study.open", { name: who(one) })} onClick={() => go({ at: "study", id: row.id })}>
+      <button type="button" class="entry-open" aria-label={t("study.open", { name: who(one) })} aria-describedby={`how-${row.id}`} onClick={() => go({ at: "study", id: row.id })}>
         <span class="badge"><Icon name={how.icon} /></span>
         <span class="entry-text">
           <strong>
@@ -140,7 +166,7 @@ function Row({ one }: { one: Shown }): JSX.Element {
             {row.direct && !ENDED.has(row.status) && <span class="tag">{t("tag.direct")}</span>}
           </strong>
           <span class="what">{what(one)}</span>
-          <span class="how" role="status">{how.text}</span>
+          <span class="how" id={`how-${row.id}`}>{how.text}</span>
         </span>
       </button>
       {how.part !== null && <progress max={1} value={how.part} aria-label={how.text} />}

@@ -40,7 +40,7 @@ export function Settings(): JSX.Element {
         ) : <div><Button onClick={() => go({ at: "signin" })}>{t("settings.in")}</Button></div>}
       </section>
       <section class="card">
-        <Choice legend={t("settings.language")} name="language" value={language.value} onPick={speak} options={LANGUAGES.map(({ code, name }) => ({ value: code, label: name }))} />
+        <Choice legend={t("settings.language")} name="language" value={language.value} onPick={(code) => void speak(code)} options={LANGUAGES.map(({ code, name }) => ({ value: code, label: name }))} />
       </section>
       <section class="card stack">
         <h2>{t("settings.device")}</h2>

@@ -1,0 +1,4 @@
+/** The screens of issuers and admins. Fetched when one of them is opened. */
+export { Codes } from "./codes";
+export { Incoming } from "./incoming";
+export { Pacs } from "./pacs";

@@ -1,0 +1,30 @@
+import type { JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { Button, Field } from "../parts";
+import { t } from "./words";
+
+const MOST = 500;
+
+/** An act that needs a reason. */
+export function AskReason({ act, onYes, onNo }: { act: "release" | "retry" | "drop" | "reveal"; onYes: (reason: string) => void; onNo: () => void }): JSX.Element {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  const submit = (event: SubmitEvent): void => {
+    event.preventDefault();
+    const reason = String(new FormData(event.currentTarget as HTMLFormElement).get("reason")).trim();
+    if (reason) onYes(reason);
+  };
+  return (
+    <dialog ref={dialog} aria-labelledby="ask" onClose={onNo}>
+      <form class="stack" onSubmit={submit}>
+        <h2 id="ask">{t(`act.${act}.sure`)}</h2>
+        <p>{t(`act.${act}.text`)}</p>
+        <Field label={t("act.reason")}><textarea name="reason" rows={2} maxLength={MOST} required autofocus /></Field>
+        <div class="row end">
+          <Button onClick={onNo}>{t("act.no")}</Button>
+          <Button kind={act === "drop" ? "danger" : "main"} type="submit">{t(act === "reveal" ? "act.reveal.yes" : `act.${act}`)}</Button>
+        </div>
+      </form>
+    </dialog>
+  );
+}

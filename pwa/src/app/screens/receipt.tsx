@@ -1,0 +1,36 @@
+import type { JSX } from "preact";
+import type { Key } from "../en";
+import { count, moment, t } from "../i18n";
+import { Button, Contact, Icon, Slot } from "../parts";
+import { inPacs } from "../standing";
+import type { Shown } from "../state";
+
+/** That it arrived, where and when, whom nobody told yet, and the proof to keep. */
+export function ReceiptCard({ one: { row, meta, receipt } }: { one: Shown }): JSX.Element {
+  const { display_name: to, contact } = meta.to;
+  const save = (): void => {
+    if (!receipt) return;
+    const url = URL.createObjectURL(new Blob([receipt.jws], { type: "application/jose" }));
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = `receipt-${receipt.id}.jws`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  };
+  const proof = receipt && ["compared", "queried", "acknowledged"].includes(receipt.verification) ? t(`proof.${receipt.verification}` as Key) : "";
+  const left = row.outcome["skipped"] ?? 0;
+  return (
+    <section class="card receipt" aria-labelledby="receipt">
+      <span class="badge big"><Icon name="check" /></span>
+      <h2 id="receipt">{t("receipt.in", { to, time: moment(receipt?.at || row.changed_at) })}</h2>
+      <p class="told">{contact ? <Slot text={t("receipt.told")} slot="contact"><Contact text={contact} /></Slot> : t("receipt.told.nobody")}</p>
+      <dl class="details">
+        <div><dt>{t("receipt.images")}</dt><dd>{inPacs(row)}</dd></div>
+        {left > 0 && <div><dt>{t("outcome.skipped")}</dt><dd>{count("receipt.files", left)}</dd></div>}
+        {proof && <div><dt>{t("receipt.proof")}</dt><dd>{proof}</dd></div>}
+        {receipt && <div><dt>{t("receipt.number")}</dt><dd class="code">{receipt.id}</dd></div>}
+      </dl>
+      {receipt && <Button icon="save" onClick={save}>{t("receipt.save")}</Button>}
+    </section>
+  );
+}
