@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { StudyRow } from "../src/queue/rows";
-import { actions, backoff, judge, nextChunk, nextDue, pick, rate, statusOf } from "../src/upload/rules";
+import { actions, backoff, givesWay, goesBy, goneBecause, judge, lessChunk, nextChunk, nextDue, pick, rate, statusOf } from "../src/upload/rules";
 
 function row(change: Partial<StudyRow>): StudyRow {
   return {
@@ -38,6 +38,18 @@ describe("which study goes next", () => {
   });
 });
 
+describe("a study that is being sent", () => {
+  test("gives way to a more urgent one", () => {
+    expect(givesWay(row({}), [row({ id: "b", priority: "stat" })], 10)).toBe(true);
+    expect(givesWay(row({ priority: "urgent" }), [row({ id: "b", priority: "stat" })], 10)).toBe(true);
+  });
+  test("goes on before one of its own kind, or one that isn't due", () => {
+    expect(givesWay(row({ created_at: 5 }), [row({ id: "b", created_at: 1 })], 10)).toBe(false);
+    expect(givesWay(row({}), [row({ id: "b", priority: "stat", next_try_at: 11 })], 10)).toBe(false);
+    expect(givesWay(row({}), [row({ id: "b", priority: "stat", paused: true })], 10)).toBe(false);
+  });
+});
+
 describe("waiting and pacing", () => {
   test("waits grow, never beyond a minute, and differ between devices", () => {
     expect(backoff(0, 1)).toBe(1000);
@@ -51,6 +63,10 @@ describe("waiting and pacing", () => {
     expect(nextChunk(4 << 20, 10)).toBe(16 << 20);
     expect(nextChunk(4 << 20, 0)).toBe(16 << 20);
   });
+  test("after a request that nobody answered in time the next is a quarter of it, down to 64 KiB", () => {
+    expect(lessChunk(4 << 20)).toBe(1 << 20);
+    expect(lessChunk(100 << 10)).toBe(64 << 10);
+  });
   test("no rate is told from less than two seconds", () => {
     expect(rate([])).toBeNull();
     expect(rate([{ at: 0, bytes: 0 }, { at: 1999, bytes: 10 }])).toBeNull();
@@ -63,7 +79,7 @@ describe("what an answer means", () => {
     [0, "offline", "again"], [401, "token_expired", "renew"], [403, "forbidden", "stop"], [404, "not_found", "stop"],
     [409, "offset_mismatch", "again"], [409, "incomplete", "stop"], [409, "upload_completed", "stop"], [410, "upload_gone", "gone"], [413, "file_too_large", "stop"],
     [422, "invalid_field", "stop"], [423, "locked", "again"], [429, "too_many_requests", "again"], [460, "checksum_mismatch", "again"],
-    [500, "internal_error", "again"], [501, "not_built", "stop"], [503, "draining", "again"], [507, "spool_full", "stop"],
+    [500, "internal_error", "again"], [501, "not_built", "stop"], [503, "draining", "again"], [507, "spool_full", "again"],
   ] as const)("%i %s: %s", (status, code, verdict) => {
     expect(judge(status, code)).toBe(verdict);
   });
@@ -75,8 +91,34 @@ describe("what an answer means", () => {
 });
 
 test("what ended can only be removed, what runs can only be paused or cancelled", () => {
-  expect(actions(row({ status: "success" }))).toEqual({ pause: false, resume: false, retry: false, cancel: false, remove: true });
-  expect(actions(row({ status: "sending" }))).toEqual({ pause: true, resume: false, retry: false, cancel: true, remove: false });
+  expect(actions(row({ status: "success" }))).toEqual({ pause: false, resume: false, retry: false, again: false, cancel: false, remove: true });
+  expect(actions(row({ status: "sending" }))).toEqual({ pause: true, resume: false, retry: false, again: false, cancel: true, remove: false });
   expect(actions(row({ paused: true }))).toMatchObject({ pause: false, resume: true });
   expect(actions(row({ status: "stopped" }))).toMatchObject({ retry: true, cancel: true });
+  expect(actions(row({ status: "held" }))).toMatchObject({ retry: false, cancel: true, remove: false });
+});
+
+describe("what the gateway gave up", () => {
+  const over = (code: string, subject = "account:1"): StudyRow => row({ status: "stopped", subject, problem: { code, at: 0 } });
+  test.each(["upload_cancelled", "upload_expired", "upload_gone"])("%s: it can be sent again as a new upload, or removed", (code) => {
+    expect(actions(over(code))).toMatchObject({ again: true, retry: false, cancel: false, remove: true });
+  });
+  test("any other problem is tried again with the same upload", () => {
+    expect(actions(over("upload_too_large"))).toMatchObject({ again: false, retry: true, cancel: true, remove: false });
+  });
+  test("what came by a code needs another code, for the same hospital", () => {
+    const gone = over("upload_expired", "qr:1");
+    expect(actions(gone)).toMatchObject({ again: false, retry: false });
+    expect(goesBy(gone, null)).toBe(false);
+    expect(goesBy(gone, { endpoint_id: "main" })).toBe(true);
+    expect(goesBy(gone, { endpoint_id: "elsewhere" })).toBe(false);
+    expect(goesBy(over("unauthorized", "qr:1"), { endpoint_id: "main" })).toBe(true);
+    expect(goesBy(over("spool_full", "qr:1"), { endpoint_id: "main" })).toBe(false);
+  });
+  test("only what the gateway says is gone is called so", () => {
+    expect(goneBecause("cancelled")).toBe("upload_cancelled");
+    expect(goneBecause("expired")).toBe("upload_expired");
+    expect(goneBecause(undefined)).toBe("upload_gone");
+    expect(goneBecause("lost")).toBe("upload_gone");
+  });
 });

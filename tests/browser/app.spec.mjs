@@ -162,7 +162,7 @@ test("a code is read from a picture, by the bundled decoder where the browser ha
   await page.getByRole("button", { name: "Not now" }).click();
   await page.getByLabel("Link").fill(link.replace(gateway.url, "https://elsewhere.example"));
   await page.getByRole("button", { name: "Open" }).click();
-  await page.getByText("This link belongs to another server").waitFor();
+  await page.getByText("This code is for another server, https://elsewhere.example.").waitFor();
   assert.deepEqual(page.faults, []);
 });
 

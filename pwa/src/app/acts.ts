@@ -1,8 +1,9 @@
 /** What a person does to an upload. Written to the queue first; whoever runs the engine hears of it. */
 import type { StudyRow } from "../queue/rows";
 import { Refused, request } from "../upload/api";
+import { isOver, isSignedOut } from "../upload/rules";
 import { uploadToken } from "../upload/tokens";
-import { channel, nudge, theQueue } from "./state";
+import { channel, type Grant, leaveGrant, nudge, theQueue } from "./state";
 
 async function change(id: string, act: (row: StudyRow) => Partial<StudyRow>): Promise<void> {
   await theQueue().change(id, act);
@@ -20,6 +21,7 @@ export const pause = (id: string): Promise<void> => change(id, () => ({ paused: 
 export const resume = (id: string): Promise<void> => change(id, () => ({ paused: false, next_try_at: 0 }));
 
 export async function retry(id: string): Promise<void> {
+  if (isOver((await theQueue().study(id))?.problem ?? null)) return sendAgain(id);
   const files = await theQueue().files(id);
   const whole = files.every((file) => file.state !== "picked");
   await change(id, (row) => ({
@@ -33,6 +35,23 @@ export async function retry(id: string): Promise<void> {
 
 /** The hospital may have tried again with what it has: the gateway is asked how it stands now. */
 export const askAgain = (id: string): Promise<void> => change(id, () => ({ status: "delivering", paused: false, next_try_at: 0 }));
+
+/**
+ * What the gateway gave up goes once more, as a new upload, from the copy on this device.
+ * @param code a new one, for what came by a code that is spent
+ */
+export async function sendAgain(id: string, code?: Grant): Promise<void> {
+  const files = await theQueue().files(id);
+  const here = files.filter((file) => file.state === "sent" || file.state === "stored").map((file) => file.id);
+  const direct = (await theQueue().study(id))?.direct;
+  await theQueue().changeFiles(here, { state: direct ? "picked" : "stored", url: null, offset: 0, problem: null });
+  const by = code && { subject: code.subject, endpoint_id: code.endpoint_id, tokens: await theQueue().sealFor(id, "tokens", { qr: code.upload_token }) };
+  await change(id, (row) => ({
+    status: "queued", problem: null, told: null, outcome: {}, upload_id: null, tus_url: null, tokens: null, openings: (row.openings ?? 0) + 1,
+    paused: false, retry_count: 0, next_try_at: 0, ...by,
+  }));
+  if (code) await leaveGrant();
+}
 
 /** Files whose bytes aren't here are left out, and the gateway is told so. */
 export async function sendWithout(id: string): Promise<void> {
@@ -66,7 +85,6 @@ export async function remove(id: string): Promise<void> {
 /** What stopped for want of a sign-in goes on. */
 export async function retryAfterSignIn(subject: string): Promise<void> {
   for (const row of await theQueue().studies()) {
-    const asked = ["unauthorized", "signed_out", "token_expired", "token_reused"].includes(row.problem?.code ?? "");
-    if (row.subject === subject && row.status === "stopped" && asked) await retry(row.id);
+    if (row.subject === subject && row.status === "stopped" && isSignedOut(row.problem)) await retry(row.id);
   }
 }

@@ -1,5 +1,6 @@
 /** How an upload stands, in words. Pure but for the language. */
 import { ENDED, type StudyRow } from "../queue/rows";
+import { isOver, isSignedOut, needsCode } from "../upload/rules";
 import type { Key } from "./en";
 import { bytes, duration, moment, percent, t } from "./i18n";
 import type { IconName } from "./parts";
@@ -18,19 +19,21 @@ export interface Live {
   rate: number | null;
 }
 
-export function standing({ row, meta, receipt }: Shown, live: Live | undefined, copied: number | undefined, online: boolean): Standing {
+export function standing(shown: Shown, live: Live | undefined, copied: number | undefined, online: boolean): Standing {
+  const { row, meta, receipt } = shown;
   const to = meta.to.display_name;
   const part = row.total_bytes ? (live?.bytes ?? 0) / row.total_bytes : 0;
   if (row.paused && !ENDED.has(row.status)) return { tone: "calm", icon: "pause", text: t("study.paused"), part };
   switch (row.status) {
     case "reading":
       if (!live) return { tone: "busy", icon: "file", text: t("study.reading", { done: copied ?? 0, of: row.total_files }), part: (copied ?? 0) / row.total_files };
-      return sending(row, live, part, online);
+      return sending(shown, live, part, online);
     case "queued":
     case "sending":
-      if (live || row.retry_count || !online) return sending(row, live, part, online);
+      if (live || row.retry_count || !online) return sending(shown, live, part, online);
       return { tone: "calm", icon: "clock", text: row.status === "sending" ? t("study.sending") : t("study.waiting"), part: null };
     case "delivering":
+      if (isSignedOut(row.problem)) return { tone: "warn", icon: "inbox", text: t("study.unfollowed", { to }), part: null };
       return { tone: "busy", icon: "inbox", text: t("study.delivering", { to }), part: null };
     case "held":
       return { tone: "warn", icon: "hand", text: t("study.held", { to, contact: meta.to.contact || to }), part: null };
@@ -41,15 +44,18 @@ export function standing({ row, meta, receipt }: Shown, live: Live | undefined, 
     case "failed":
       return { tone: "bad", icon: "warn", text: t("study.failed", { to }), part: null };
     case "cancelled":
-      return { tone: "calm", icon: "stop", text: row.problem ? problemText(row.problem.code, row) : t("study.cancelled"), part: null };
+      return { tone: "calm", icon: "stop", text: row.problem ? problemText(row.problem.code, shown) : t("study.cancelled"), part: null };
     case "stopped":
-      return { tone: "bad", icon: "warn", text: problemText(row.problem?.code ?? "failed_here", row), part: null };
+      return { tone: "bad", icon: "warn", text: problemText(row.problem?.code ?? "failed_here", shown), part: null };
   }
 }
 
-function sending(row: StudyRow, live: Live | undefined, part: number, online: boolean): Standing {
+function sending(shown: Shown, live: Live | undefined, part: number, online: boolean): Standing {
+  const { row } = shown;
   if (!online || (row.retry_count > 0 && row.problem?.code === "offline")) return { tone: "warn", icon: "clock", text: t("study.offline"), part };
-  if (row.retry_count > 0) return { tone: "warn", icon: "clock", text: t("study.retry"), part };
+  if (row.retry_count > 0) {
+    return { tone: "warn", icon: "clock", text: row.problem?.code === "spool_full" ? problemText("spool_full", shown) : t("study.retry"), part };
+  }
   const words = [t("study.sending"), percent(part)];
   if (live?.rate && live.bytes < row.total_bytes) {
     words.push(`${bytes(live.rate)}/s`, t("study.left", { time: duration((row.total_bytes - live.bytes) / live.rate) }));
@@ -77,11 +83,13 @@ const PLAIN: Record<string, Key> = {
   too_many_files: "problem.too_many_files",
   endpoint_not_allowed: "problem.endpoint_not_allowed",
 };
-const SIGNED_OUT = new Set(["unauthorized", "signed_out", "token_expired", "token_reused"]);
-
 /** What went wrong and what to do, for a code of the gateway or of ours. */
-export function problemText(code: string, row: Pick<StudyRow, "subject">): string {
-  if (SIGNED_OUT.has(code)) return t(row.subject.startsWith("qr:") ? "problem.unauthorized" : "problem.signed_out");
-  const key = PLAIN[code];
-  return key ? t(key) : t("problem.other", { code });
+export function problemText(code: string, { row, meta }: Shown): string {
+  const contact = meta.to.contact || meta.to.display_name;
+  const words: string[] = [];
+  if (isSignedOut({ code, at: 0 })) words.push(t(row.subject.startsWith("qr:") ? "problem.unauthorized" : "problem.signed_out"));
+  else words.push(t(PLAIN[code] ?? "problem.other", { code, contact }));
+  if (isOver(row.problem) && needsCode(row)) words.push(t("problem.newcode"));
+  if ((isOver(row.problem) || needsCode(row)) && !row.direct) words.push(t("problem.kept"));
+  return words.join(" ");
 }

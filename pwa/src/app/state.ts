@@ -38,7 +38,7 @@ export const route = signal<Route>({ at: "home" });
 export const session = signal<Session | null>(null);
 export const endpoints = signal<Endpoint[]>([]);
 export const grant = signal<Grant | null>(null);
-export const grantProblem = signal<"dead" | "bad" | "foreign" | "offline" | null>(null);
+export const grantProblem = signal<{ why: "dead" | "bad" | "offline" | "busy" } | { why: "foreign"; server: string } | null>(null);
 export const shown = signal<ReadonlyMap<string, Shown>>(new Map());
 export const progress = signal<ReadonlyMap<string, { bytes: number; rate: number | null }>>(new Map());
 export const online = signal(true);
@@ -150,7 +150,7 @@ export async function loadEndpoints(): Promise<void> {
 export async function openLink(text: string): Promise<boolean> {
   const read = readLink(text, location.origin);
   if ("refused" in read) {
-    grantProblem.value = read.refused;
+    grantProblem.value = read.refused === "foreign" ? { why: "foreign", server: read.server } : { why: "bad" };
     return false;
   }
   try {
@@ -168,7 +168,8 @@ export async function openLink(text: string): Promise<boolean> {
     });
     return true;
   } catch (error) {
-    grantProblem.value = error instanceof Refused && error.status === 0 ? "offline" : "dead";
+    const status = error instanceof Refused ? error.status : 0;
+    grantProblem.value = { why: status === 0 ? "offline" : status === 429 || status >= 500 ? "busy" : "dead" };
     return false;
   }
 }

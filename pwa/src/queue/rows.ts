@@ -36,6 +36,8 @@ export interface StudyRow {
   direct: boolean;
   retry_count: number;
   next_try_at: number;
+  /** Uploads that were opened for it and are over: each has an `Idempotency-Key` of its own. */
+  openings?: number;
   total_files: number;
   total_bytes: number;
   created_at: number;
@@ -69,7 +71,7 @@ export interface Metadata {
 export interface Tokens {
   qr?: string;
   upload?: string;
-  expires_at?: number;
+  renew_at?: number;
   refresh?: string;
 }
 

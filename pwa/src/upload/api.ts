@@ -41,7 +41,7 @@ export async function request(path: string, call: Call = {}): Promise<Response> 
     throw new Refused(0, "offline");
   }
   if (response.ok) return response;
-  throw await refusal(response);
+  throw refusal(response.status, await response.text().catch(() => ""), response.headers.get("Retry-After"));
 }
 
 export async function json<T>(path: string, call: Call = {}): Promise<T> {
@@ -53,10 +53,16 @@ export async function json<T>(path: string, call: Call = {}): Promise<T> {
   }
 }
 
-async function refusal(response: Response): Promise<Refused> {
-  const body = (await response.json().catch(() => ({}))) as Record<string, unknown>;
-  const code = typeof body["code"] === "string" ? body["code"] : `http_${response.status}`;
-  return new Refused(response.status, code, body, Number(response.headers.get("Retry-After") ?? 0) * 1000);
+/** What an answer says that isn't a good one: the gateway's problem document, or whatever stands in front of it. */
+export function refusal(status: number, text: string, retryAfter: string | null | undefined): Refused {
+  let body: Record<string, unknown> = {};
+  try {
+    body = Object(JSON.parse(text)) as Record<string, unknown>;
+  } catch {
+    // A proxy's page: the status has to do.
+  }
+  const code = typeof body["code"] === "string" ? body["code"] : `http_${status}`;
+  return new Refused(status, code, body, (Number(retryAfter) || 0) * 1000);
 }
 
 /** The gateway itself answers; `navigator.onLine` says yes behind a hotel's login page. */

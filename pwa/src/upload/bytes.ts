@@ -11,21 +11,23 @@ export class Missing extends Error {
 
 export interface ByteSource {
   /** @throws Missing */
-  read(file: FileRow, start: number, end: number): Promise<BlobPart[]>;
+  read(file: FileRow, start: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 export class SealedSegments implements ByteSource {
   constructor(private readonly queue: Queue) {}
 
-  async read(file: FileRow, start: number, end: number): Promise<BlobPart[]> {
+  async read(file: FileRow, start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
     const first = Math.floor(start / SEGMENT_BYTES);
     const last = Math.floor((end - 1) / SEGMENT_BYTES);
     const segments = await this.queue.segments(file.id, first, last);
     if (!segments) throw new Missing("lost_here");
-    return segments.map((bytes, number) => {
+    const piece = new Uint8Array(end - start);
+    segments.forEach((bytes, number) => {
       const base = (first + number) * SEGMENT_BYTES;
-      return new Uint8Array(bytes).subarray(Math.max(0, start - base), end - base);
+      piece.set(new Uint8Array(bytes).subarray(Math.max(0, start - base), end - base), Math.max(0, base - start));
     });
+    return piece;
   }
 }
 
@@ -63,7 +65,7 @@ export class PickedFiles implements ByteSource {
     port.start();
   }
 
-  async read(file: FileRow, start: number, end: number): Promise<BlobPart[]> {
+  async read(file: FileRow, start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
     if (file.state === "stored") return this.copied.read(file, start, end);
     const n = (this.count += 1);
     const question: FromSending = { n, study: file.study_id, file: file.id, start, end };
@@ -72,7 +74,7 @@ export class PickedFiles implements ByteSource {
       this.port.postMessage(question);
     });
     if (!bytes) throw new Missing("unreadable");
-    return [bytes];
+    return new Uint8Array(bytes);
   }
 
   private answered(n: number, bytes: ArrayBuffer | null): void {

@@ -30,9 +30,11 @@ export interface Share {
 export class Engine {
   private readonly following = new Set<string>();
   private readonly pace = { chunk: rules.FIRST_CHUNK };
-  private wake: () => void = () => undefined;
+  /** Files whose creation was asked for, and no answer came. */
+  private readonly asked = new Set<string>();
+  private woken = new AbortController();
   /** The study that is being sent, and how to stop it. */
-  private current: { id: string; stop: AbortController } | null = null;
+  private current: { row: StudyRow; stop: AbortController } | null = null;
   private ends = new AbortController().signal;
 
   constructor(
@@ -63,20 +65,23 @@ export class Engine {
 
   /** Something may have become due: a new study, a line that came back. */
   nudge(): void {
-    this.wake();
+    const sleepers = this.woken;
+    this.woken = new AbortController();
+    sleepers.abort();
   }
 
+  /** Somebody changed a study: the one that is being sent may have to stop, or to wait for a more urgent one. */
   private async look(id: string): Promise<void> {
-    this.wake();
-    if (this.current?.id !== id) return;
+    this.nudge();
+    const { current } = this;
+    if (!current) return;
     const row = await this.queue.study(id);
-    if (!row || row.paused || row.status === "cancelled" || row.status === "stopped") this.current?.stop.abort();
+    const over = current.row.id === id && (!row || row.paused || row.status === "cancelled" || row.status === "stopped");
+    if (over || (row && rules.givesWay(current.row, [row], Date.now()))) current.stop.abort();
   }
 
   private async idle(ms: number, signal: AbortSignal): Promise<void> {
-    const woken = new AbortController();
-    this.wake = () => woken.abort();
-    await sleep(Math.max(50, ms), AbortSignal.any([signal, woken.signal])).catch(() => undefined);
+    await sleep(Math.max(50, ms), AbortSignal.any([signal, this.woken.signal])).catch(() => undefined);
   }
 
   private async change(id: string, act: (row: StudyRow) => Partial<StudyRow>): Promise<StudyRow | undefined> {
@@ -90,7 +95,7 @@ export class Engine {
   private async send(found: StudyRow, outer: AbortSignal): Promise<void> {
     const stop = new AbortController();
     const signal = AbortSignal.any([outer, stop.signal]);
-    this.current = { id: found.id, stop };
+    this.current = { row: found, stop };
     try {
       const row = await openUpload(this.queue, found);
       await this.change(row.id, (now) => (now.status === "queued" ? { status: "sending" } : {}));
@@ -150,10 +155,12 @@ export class Engine {
         creation: row.tus_url ?? "/files/",
         token: async () => (used = await uploadToken(this.queue, row.id)),
         pace: this.pace,
+        asked: this.asked.has(file.id),
         signal,
         onOffset: (offset) => meter.at(file.id, offset),
       });
       await this.queue.changeFiles([file.id], { state: "sent", offset: file.size, problem: null });
+      this.asked.delete(file.id);
       meter.at(file.id, file.size);
       if (row.retry_count > 0) {
         row.retry_count = 0; // once per trouble, not once per file
@@ -162,6 +169,7 @@ export class Engine {
     } catch (error) {
       if (error instanceof Missing) return this.missing(row, file, error.problem);
       if (!(error instanceof Refused)) throw error;
+      this.asked.add(file.id);
       const tries = (tried.get(file.id) ?? 0) + 1;
       tried.set(file.id, tries);
       if (error.status === 0 || tries >= TRIES_PER_FILE) throw error;
@@ -203,9 +211,9 @@ export class Engine {
       // The gateway had all of it before we knew: it completes by itself what nobody speaks of any more.
       await change(() => ({ status: "delivering", problem: null, retry_count: 0 }));
     } else if (verdict === "gone") {
-      const state = refused.body["state"] === "cancelled" ? "cancelled" : "stopped";
+      const code = rules.goneBecause(refused.body["state"]);
       const told = await this.sealTold(id, refused.body);
-      await change(() => ({ status: state, told, problem: { ...problem, code: `upload_${String(refused.body["state"] ?? "gone")}` } }));
+      await change(() => ({ status: code === "upload_cancelled" ? "cancelled" : "stopped", told, problem: { ...problem, code } }));
     } else if (verdict === "again") {
       await change((row) => {
         const retries = row.retry_count + 1;
@@ -237,7 +245,7 @@ export class Engine {
         if (status === "success" || status === "partial" || status === "failed") await this.finish(row, told, status);
         else {
           const sealed = told.held_reasons && (await this.sealTold(row.id, told));
-          await this.change(row.id, () => ({ status, outcome: told.files, ...(sealed && { told: sealed }) }));
+          await this.change(row.id, () => ({ status, outcome: told.files, problem: null, ...(sealed && { told: sealed }) }));
         }
       }
     } catch (error) {
@@ -247,16 +255,16 @@ export class Engine {
     }
   }
 
-  /** The receipt first, then the end, then the bytes: a crash between them repeats, and loses nothing. */
+  /** The receipt first, then the bytes, then the end: a crash between them repeats, and neither loses nor leaves anything. */
   private async finish(row: StudyRow, told: GatewayStatus, status: "success" | "partial" | "failed"): Promise<void> {
     const jws = await receipt(this.queue, row.id, told.upload_id);
     const sealed = jws && (await this.queue.sealFor(row.id, "receipt", read(jws)));
     const saying = await this.sealTold(row.id, told);
     const plain = Object.entries(told.files).every(([state, n]) => state === "stored" || n === 0);
     for (const { outcome, ids } of plain ? [] : await outcomes(this.queue, row.id, told.upload_id)) await this.queue.changeFiles(ids, { outcome });
-    await this.change(row.id, () => ({ status, outcome: told.files, told: saying, ...(sealed && { receipt: sealed }), problem: null, retry_count: 0 }));
+    if (sealed) await this.queue.change(row.id, () => ({ receipt: sealed }));
     if (status === "success") await this.queue.dropStudyBytes(row.id);
-    this.channel.tell({ kind: "changed", study: row.id });
+    await this.change(row.id, () => ({ status, outcome: told.files, told: saying, problem: null, retry_count: 0 }));
   }
 
   private sealTold(id: string, told: Partial<GatewayStatus>): Promise<Sealed> {
@@ -267,9 +275,11 @@ export class Engine {
   private async notFollowed(id: string, error: unknown): Promise<void> {
     const refused = error instanceof Refused ? error : new Refused(0, "failed_here");
     if (rules.judge(refused.status, refused.code) === "gone") return this.failed(id, refused);
+    const signedOut = rules.isSignedOut({ code: refused.code, at: 0 });
+    if (signedOut) await this.change(id, () => ({ problem: { code: refused.code, at: Date.now() } }));
     if (refused.status === 0) await this.untilReachable(id);
-    else await sleep(PROBE_MS);
-    this.wake();
+    else await this.idle(signedOut ? IDLE_MS : PROBE_MS, this.ends);
+    this.nudge();
   }
 }
 

@@ -1,22 +1,32 @@
 /** What the engine decides. Pure: facts in, a decision out; clocks and stores stay outside. */
-import { ENDED, type FileRow, type Priority, type StudyRow } from "../queue/rows";
+import { ENDED, type FileRow, type Priority, type Problem, type StudyRow } from "../queue/rows";
 
 const RANK: Record<Priority, number> = { stat: 0, urgent: 1, routine: 2 };
 const SENDABLE = new Set(["reading", "queued", "sending"]);
+const SIGNED_OUT = new Set(["unauthorized", "signed_out", "token_expired", "token_reused"]);
+const OVER = new Set(["upload_cancelled", "upload_expired", "upload_gone"]);
 
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 60_000;
 
 const CHUNK_TAKES_MS = 6_000;
 const LEAST_CHUNK = 256 << 10;
+const LEAST_AFTER_SILENCE = 64 << 10;
 const MOST_CHUNK = 16 << 20;
-export const FIRST_CHUNK = 4 << 20;
+/** Little enough for a line of which nothing is known yet. */
+export const FIRST_CHUNK = 1 << 20;
 
 /** The study to send now: STAT first, then the oldest; undefined: none is due. */
 export function pick(rows: readonly StudyRow[], now: number): StudyRow | undefined {
   return rows
     .filter((row) => SENDABLE.has(row.status) && !row.paused && row.next_try_at <= now)
     .sort((a, b) => RANK[a.priority] - RANK[b.priority] || a.created_at - b.created_at)[0];
+}
+
+/** The study that is being sent makes room for one that is more urgent; it goes on afterwards where it was. */
+export function givesWay(current: StudyRow, rows: readonly StudyRow[], now: number): boolean {
+  const next = pick(rows, now);
+  return next !== undefined && RANK[next.priority] < RANK[current.priority];
 }
 
 /**
@@ -65,6 +75,11 @@ export function nextChunk(bytes: number, took_ms: number): number {
   return Math.min(MOST_CHUNK, steps * LEAST_CHUNK);
 }
 
+/** Bytes of the next request, after one that took too long to be heard of. */
+export function lessChunk(bytes: number): number {
+  return Math.max(LEAST_AFTER_SILENCE, bytes >> 2);
+}
+
 /** Rate over the last seconds, bytes per second; null: too little is known to say a number. */
 export function rate(samples: readonly { at: number; bytes: number }[]): number | null {
   const first = samples[0];
@@ -84,8 +99,8 @@ export function judge(status: number, code: string): Verdict {
   if (status === 401) return "renew";
   if (status === 410) return "gone";
   if (status === 409) return code === "incomplete" || code === "length_mismatch" || code === "upload_completed" ? "stop" : "again";
-  if (status === 507 || status === 501) return "stop";
-  return status >= 500 ? "again" : "stop";
+  if (status === 501) return "stop";
+  return status >= 500 ? "again" : "stop"; // 507 too: a full gateway gets empty again
 }
 
 /** The row's status for a state that the gateway tells. */
@@ -100,19 +115,53 @@ export function statusOf(state: string): StudyRow["status"] | null {
   }
 }
 
-/** Bytes may leave the device: they are in the PACS, or nobody wants them any more. */
-export function mayDrop(row: StudyRow): boolean {
-  return row.status === "success" || row.status === "cancelled";
+/** The gateway won't take this upload up again: what is on the device goes as a new one, if it goes. */
+export function isOver(problem: Problem | null): boolean {
+  return problem !== null && OVER.has(problem.code);
+}
+
+/** Why an upload is gone, as `problem.code`. @param state of the upload or of one of its files, as the gateway tells it */
+export function goneBecause(state: unknown): string {
+  return state === "cancelled" || state === "expired" ? `upload_${state}` : "upload_gone";
+}
+
+/** Only signing in, or a new code, lets it go on. */
+export function isSignedOut(problem: Problem | null): boolean {
+  return problem !== null && SIGNED_OUT.has(problem.code);
+}
+
+/** It came by a code that is spent: another one lets it go on, from the copy on this device. */
+export function needsCode(row: StudyRow): boolean {
+  return row.subject.startsWith("qr:") && (isOver(row.problem) || (row.status === "stopped" && isSignedOut(row.problem)));
+}
+
+/** The code that was opened just now is one for it. */
+export function goesBy(row: StudyRow, code: { endpoint_id: string } | null): boolean {
+  return code !== null && code.endpoint_id === row.endpoint_id && needsCode(row);
+}
+
+export interface Actions {
+  pause: boolean;
+  resume: boolean;
+  /** Go on with the same upload. */
+  retry: boolean;
+  /** Send what the gateway gave up as a new upload. */
+  again: boolean;
+  cancel: boolean;
+  remove: boolean;
 }
 
 /** What a person may do with it. */
-export function actions(row: StudyRow): { pause: boolean; resume: boolean; retry: boolean; cancel: boolean; remove: boolean } {
+export function actions(row: StudyRow): Actions {
   const sendable = SENDABLE.has(row.status);
+  const over = isOver(row.problem);
+  const stopped = row.status === "stopped" && !over;
   return {
     pause: sendable && !row.paused,
     resume: sendable && row.paused,
-    retry: row.status === "stopped" || (sendable && !row.paused && row.retry_count > 0),
-    cancel: sendable || row.status === "stopped",
-    remove: ENDED.has(row.status),
+    retry: (stopped && !needsCode(row)) || (sendable && !row.paused && row.retry_count > 0),
+    again: over && !needsCode(row),
+    cancel: sendable || stopped || row.status === "delivering" || row.status === "held",
+    remove: ENDED.has(row.status) || over,
   };
 }

@@ -35,11 +35,15 @@ export async function signOut(queue: Queue): Promise<void> {
   if (known) await request("/auth/logout", { method: "POST", bearer: known.refresh }).catch(() => undefined);
 }
 
-/** An access token that lives a while yet. @throws Refused 401: sign in again */
-export async function accessToken(queue: Queue): Promise<string> {
+/**
+ * An access token that lives a while yet.
+ * @param subject whose: what one person queued isn't sent in the name of another who signed in later
+ * @throws Refused 401: sign in again
+ */
+export async function accessToken(queue: Queue, subject?: string): Promise<string> {
   return navigator.locks.request("session", async () => {
     const known = await session(queue);
-    if (!known) throw new Refused(401, "signed_out");
+    if (!known || (subject !== undefined && known.subject !== subject)) throw new Refused(401, "signed_out");
     if (known.expires_at - EARLY_MS > Date.now()) return known.access;
     try {
       const issued = await json<Issued>("/auth/refresh", { method: "POST", bearer: known.refresh });

@@ -14,6 +14,7 @@ interface Opened {
 }
 
 const EARLY_MS = 60_000;
+const EARLY_SHARE = 0.2;
 
 /**
  * Open the study's upload. Its id is the Idempotency-Key: an answer that got lost is asked for again and gives the same
@@ -27,8 +28,8 @@ export async function openUpload(queue: Queue, row: StudyRow): Promise<StudyRow>
     const tokens = await read(queue, present);
     const opened = await json<Opened>("/upload/init", {
       method: "POST",
-      bearer: tokens.qr ?? (await accessToken(queue)),
-      headers: { "Idempotency-Key": row.id },
+      bearer: tokens.qr ?? (await accessToken(queue, present.subject)),
+      headers: { "Idempotency-Key": present.openings ? `${row.id}.${present.openings}` : row.id },
       body: {
         study_metadata: metadata.declared,
         total_files: row.total_files,
@@ -51,7 +52,7 @@ export async function uploadToken(queue: Queue, id: string, bad?: string): Promi
     const row = await queue.study(id);
     if (!row?.upload_id) throw new Refused(410, "removed");
     const tokens = await read(queue, row);
-    const fresh = (tokens.expires_at ?? 0) - EARLY_MS > Date.now() && tokens.upload !== bad;
+    const fresh = (tokens.renew_at ?? 0) > Date.now() && tokens.upload !== bad;
     if (fresh && tokens.upload) return tokens.upload;
     const opened = await renewed(queue, row, tokens);
     const sealed = await queue.sealFor(id, "tokens", kept(opened));
@@ -67,7 +68,7 @@ async function renewed(queue: Queue, row: StudyRow, tokens: Tokens): Promise<Ope
     return await json<Opened>(path, { method: "POST", bearer: tokens.refresh ?? "-" });
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 401 || row.subject.startsWith("qr:")) throw error;
-    return json<Opened>(path, { method: "POST", bearer: await accessToken(queue) });
+    return json<Opened>(path, { method: "POST", bearer: await accessToken(queue, row.subject) });
   }
 }
 
@@ -78,7 +79,7 @@ async function read(queue: Queue, row: StudyRow): Promise<Tokens> {
 function kept(opened: Opened): Tokens {
   return {
     upload: opened.upload_token,
-    expires_at: Date.now() + opened.expires_in * 1000,
+    renew_at: Date.now() + opened.expires_in * 1000 - Math.min(EARLY_MS, opened.expires_in * 1000 * EARLY_SHARE),
     refresh: opened.refresh_token,
   };
 }

@@ -2,9 +2,11 @@
 import { Upload, type FileSource, type HttpRequest, type HttpResponse, type HttpStack } from "tus-js-client";
 import type { Queue } from "../queue/db";
 import type { FileRow } from "../queue/rows";
-import { Refused } from "./api";
+import { Refused, refusal, request } from "./api";
 import { Missing, type ByteSource } from "./bytes";
-import { nextChunk } from "./rules";
+import { lessChunk, nextChunk } from "./rules";
+
+const FILE_TYPE = "application/dicom";
 
 export interface Sending {
   queue: Queue;
@@ -13,6 +15,8 @@ export interface Sending {
   token: () => Promise<string>;
   /** Bytes per request; the line's speed changes it. */
   pace: { chunk: number };
+  /** Its creation was asked for before, and no answer came: the gateway may have it, with bytes. */
+  asked: boolean;
   signal: AbortSignal;
   onOffset: (offset: number) => void;
 }
@@ -21,13 +25,15 @@ export interface Sending {
 export async function sendFile(file: FileRow, to: Sending): Promise<void> {
   let began = 0;
   let index = 0;
+  const over = new AbortController();
+  const uploadUrl = file.url ?? (to.asked ? await found(file, to) : null);
   await new Promise<void>((done, failed) => {
     const upload = new Upload(file as unknown as Blob, {
       endpoint: to.creation,
-      uploadUrl: file.url,
+      uploadUrl,
       httpStack: new FetchStack(to.signal),
       fileReader: { openFile: async () => new PartSource(to.bytes, file) },
-      metadata: { file_id: file.id, filetype: "application/dicom" },
+      metadata: { file_id: file.id, filetype: FILE_TYPE },
       chunkSize: to.pace.chunk,
       uploadDataDuringCreation: true,
       storeFingerprintForResuming: false,
@@ -48,16 +54,41 @@ export async function sendFile(file: FileRow, to: Sending): Promise<void> {
         to.onOffset(accepted);
       },
       onSuccess: () => done(),
-      onError: (error) => failed(reason(error)),
+      onError: (error) => {
+        if (timedOut(error)) to.pace.chunk = lessChunk(to.pace.chunk);
+        failed(reason(error));
+      },
     });
     const stop = (): void => {
       void upload.abort(false);
       failed(new DOMException("stopped", "AbortError"));
     };
     if (to.signal.aborted) return stop();
-    to.signal.addEventListener("abort", stop, { once: true });
+    to.signal.addEventListener("abort", stop, { signal: over.signal });
     upload.start();
+  }).finally(() => over.abort());
+}
+
+/** Asks for the creation once more, without bytes: the same `file_id` gives the same file, and HEAD says what it has. */
+async function found(file: FileRow, to: Sending): Promise<string> {
+  const answer = await request(to.creation, {
+    method: "POST",
+    bearer: await to.token(),
+    headers: {
+      "Tus-Resumable": "1.0.0",
+      "Upload-Length": String(file.size),
+      "Upload-Metadata": `file_id ${btoa(file.id)},filetype ${btoa(FILE_TYPE)}`,
+    },
+    signal: to.signal,
   });
+  const url = new URL(answer.headers.get("Location") ?? to.creation, self.location.origin).href;
+  await to.queue.changeFiles([file.id], { url });
+  return url;
+}
+
+/** The line is too slow for requests of this size, or dead. */
+function timedOut(error: Error): boolean {
+  return (error as { causingError?: Error }).causingError?.name === "TimeoutError";
 }
 
 function reason(error: Error): Error {
@@ -65,13 +96,19 @@ function reason(error: Error): Error {
   if (cause instanceof Missing || cause instanceof Refused) return cause;
   const response = (error as { originalResponse?: HttpResponse | null }).originalResponse;
   if (!response) return error instanceof Missing ? error : new Refused(0, "offline");
-  let code = `http_${response.getStatus()}`;
-  try {
-    code = (JSON.parse(response.getBody()) as { code?: string }).code ?? code;
-  } catch {
-    // A proxy's page: the status has to do.
+  return refusal(response.getStatus(), response.getBody(), response.getHeader("Retry-After"));
+}
+
+/**
+ * Bytes of a request. Not a Blob: a browser may put those on the disk as they are, and what is in them is readable.
+ */
+class Piece {
+  constructor(readonly bytes: Uint8Array<ArrayBuffer>) {}
+
+  /** What tus-js-client asks of a body. */
+  get size(): number {
+    return this.bytes.byteLength;
   }
-  return new Refused(response.getStatus(), code, {}, Number(response.getHeader("Retry-After") ?? 0) * 1000);
 }
 
 /** The parts of a file that tus-js-client asks for. */
@@ -85,9 +122,9 @@ class PartSource implements FileSource {
     return this.file.size;
   }
 
-  async slice(start: number, end: number): Promise<{ value: Blob; done: boolean }> {
+  async slice(start: number, end: number): Promise<{ value: Piece; done: boolean }> {
     const until = Math.min(end, this.file.size);
-    return { value: new Blob(await this.bytes.read(this.file, start, until)), done: until >= this.file.size };
+    return { value: new Piece(await this.bytes.read(this.file, start, until)), done: until >= this.file.size };
   }
 
   close(): void {
@@ -126,10 +163,10 @@ class FetchRequest implements HttpRequest {
   setProgressHandler = (): void => undefined; // fetch tells no progress of what it sends
   getUnderlyingObject = (): undefined => undefined;
 
-  async send(body: Blob | null = null): Promise<HttpResponse> {
+  async send(body: Piece | null = null): Promise<HttpResponse> {
     const signal = AbortSignal.any([this.outer, this.own.signal, AbortSignal.timeout(SILENT_FOR_MS)]);
     const response = await fetch(this.url, {
-      method: this.method, headers: this.headers, body, signal, cache: "no-store", credentials: "omit", redirect: "error",
+      method: this.method, headers: this.headers, body: body?.bytes ?? null, signal, cache: "no-store", credentials: "omit", redirect: "error",
     });
     const text = await response.text();
     return {

@@ -2,8 +2,8 @@ import type { ComponentChildren, JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { fromDrop, fromInput } from "../../ingest/files";
 import { ENDED } from "../../queue/rows";
-import { actions } from "../../upload/rules";
-import { pause, resume, retry } from "../acts";
+import { actions, goesBy } from "../../upload/rules";
+import { pause, resume, retry, sendAgain } from "../acts";
 import { bytes, count, dicomDate, moment, t } from "../i18n";
 import { Button, Contact, Icon, Notice } from "../parts";
 import { standing } from "../standing";
@@ -155,6 +155,7 @@ function Row({ one }: { one: Shown }): JSX.Element {
   const { row } = one;
   const how = standing(one, progress.value.get(row.id), copied.value.get(row.id), online.value);
   const can = actions(row);
+  const code = grant.value;
   return (
     <li class={`entry ${how.tone}`}>
       <button type="button" class="entry-open" aria-label={t("study.open", { name: who(one) })} aria-describedby={`how-${row.id}`} onClick={() => go({ at: "study", id: row.id })}>
@@ -170,10 +171,12 @@ function Row({ one }: { one: Shown }): JSX.Element {
         </span>
       </button>
       {how.part !== null && <progress max={1} value={how.part} aria-label={how.text} />}
-      {(can.pause || can.resume || can.retry) && (
+      {(can.pause || can.resume || can.retry || can.again || goesBy(row, code)) && (
         <div class="entry-acts">
           {can.pause && <Button kind="quiet" onClick={() => void pause(row.id)}>{t("act.pause")}</Button>}
           {can.resume && <Button kind="quiet" onClick={() => void resume(row.id)}>{t("act.resume")}</Button>}
+          {can.again && <Button kind="quiet" onClick={() => void sendAgain(row.id)}>{t("act.again")}</Button>}
+          {code && goesBy(row, code) && <Button kind="quiet" onClick={() => void sendAgain(row.id, code)}>{t("act.newcode")}</Button>}
           {can.retry && <Button kind="quiet" onClick={() => void retry(row.id)}>{t("act.retry")}</Button>}
         </div>
       )}

@@ -1,14 +1,14 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { fromInput } from "../../ingest/files";
-import { actions, needsItsPage } from "../../upload/rules";
-import { askAgain, cancel, pause, remove, resume, retry, sendWithout } from "../acts";
+import { actions, goesBy, needsItsPage } from "../../upload/rules";
+import { askAgain, cancel, pause, remove, resume, retry, sendAgain, sendWithout } from "../acts";
 import { bytes, moment, t } from "../i18n";
 import { useLater } from "../later";
 import { Ask, Button, Contact, Icon, Notice } from "../parts";
 import { addAgain, copied, held, looking, sendDirect } from "../picking";
 import { standing } from "../standing";
-import { back, mine, online, progress, type Shown } from "../state";
+import { back, grant, mine, online, progress, type Shown } from "../state";
 import { Apart, Files, outcomeText } from "./files";
 import { Looking, what, who } from "./home";
 import { ReceiptCard } from "./receipt";
@@ -100,6 +100,7 @@ function Acts({ one: { row, meta } }: { one: Shown }): JSX.Element {
   const can = actions(row);
   const incomplete = row.status === "stopped" && LACKS_BYTES.has(row.problem?.code ?? "");
   const short = row.status === "partial" || row.status === "failed";
+  const code = grant.value;
   return (
     <>
       <div class="row acts">
@@ -108,6 +109,8 @@ function Acts({ one: { row, meta } }: { one: Shown }): JSX.Element {
         {incomplete && <Button onClick={() => void sendWithout(row.id)}>{t("act.without")}</Button>}
         {can.pause && <Button icon="pause" onClick={() => void pause(row.id)}>{t("act.pause")}</Button>}
         {can.resume && <Button kind="main" icon="up" onClick={() => void resume(row.id)}>{t("act.resume")}</Button>}
+        {can.again && <Button kind="main" icon="up" onClick={() => void sendAgain(row.id)}>{t("act.again")}</Button>}
+        {code && goesBy(row, code) && <Button kind="main" icon="up" onClick={() => void sendAgain(row.id, code)}>{t("act.newcode")}</Button>}
         {can.retry && !incomplete && <Button onClick={() => void retry(row.id)}>{t("act.retry")}</Button>}
         {short && <Button icon="again" onClick={() => void askAgain(row.id)}>{t("act.ask")}</Button>}
         {can.cancel && <Button kind="quiet" onClick={() => setAsking("cancel")}>{t("act.cancel")}</Button>}
@@ -120,7 +123,7 @@ function Acts({ one: { row, meta } }: { one: Shown }): JSX.Element {
           onYes={() => { setAsking(null); cancel(row.id).then(() => setProblem(false), () => setProblem(true)); }} />
       )}
       {asking === "remove" && (
-        <Ask title={t("remove.sure")} text={`${t("remove.text")} ${short ? t("remove.unsent") : ""}`} yes={t("remove.yes")} no={t("settings.keep")} onNo={() => setAsking(null)}
+        <Ask title={t("remove.sure")} text={`${t("remove.text")} ${row.status === "success" || (row.status === "cancelled" && !row.problem) ? "" : t("remove.unsent")}`} yes={t("remove.yes")} no={t("settings.keep")} onNo={() => setAsking(null)}
           onYes={() => { setAsking(null); void remove(row.id); }} />
       )}
       {row.status === "failed" && meta.to.contact && <p class="hint">{t("grant.contact")}: <Contact text={meta.to.contact} /></p>}

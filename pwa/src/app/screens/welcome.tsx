@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { JSX } from "preact";
 import { Refused } from "../../upload/api";
 import { signIn } from "../../upload/session";
@@ -85,12 +85,20 @@ export function PasteLink(): JSX.Element {
   );
 }
 
+/** What is wrong with a link, brought into sight: whoever came by it has nothing else to read here. */
 export function GrantProblem(): JSX.Element | null {
-  switch (grantProblem.value) {
-    case "bad": return <Notice kind="bad">{t("link.bad")}</Notice>;
-    case "foreign": return <Notice kind="bad">{t("link.foreign")}</Notice>;
-    case "dead": return <Notice kind="bad">{t("grant.dead")}</Notice>;
-    case "offline": return <Notice kind="bad">{t("error.offline")}</Notice>;
-    default: return null;
+  const problem = grantProblem.value;
+  const place = useRef<HTMLDivElement>(null);
+  useEffect(() => place.current?.scrollIntoView({ block: "nearest" }), [problem]);
+  return problem && <div ref={place}><Notice kind="bad">{linkProblem(problem)}</Notice></div>;
+}
+
+function linkProblem(problem: NonNullable<typeof grantProblem.value>): string {
+  switch (problem.why) {
+    case "bad": return t("link.bad");
+    case "foreign": return t("link.foreign", { server: problem.server });
+    case "dead": return t("grant.dead");
+    case "busy": return t("grant.busy");
+    case "offline": return t("error.offline");
   }
 }
