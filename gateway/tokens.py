@@ -35,6 +35,8 @@ KINDS = (ACCESS_TYPE, UPLOAD_TYPE, SERVICE_TYPE)
 MAX_TOKEN_CHARS = 4096
 #: Refresh tokens begin with it, so that one in the wrong place is told from rubbish without a look-up.
 REFRESH_PREFIX = "rpr_"
+#: Tokens whose signatures were checked: a client sends the same one with each of its requests.
+REMEMBERED = 4096
 #: A shorter secret could be guessed offline from one token.
 MIN_SECRET_BYTES = 16
 #: How long a refresh token of an account may lie unused; each rotation starts it anew.
@@ -100,6 +102,9 @@ class TokenMint:
         self._clock = clock
         self._ttl_s = {ACCESS_TYPE: int(access_ttl_s), UPLOAD_TYPE: int(upload_ttl_s)}
         self._keys = {kind: _derive(secret, kind) for kind in KINDS}
+        self._known: dict[
+            str, AccessClaims | UploadClaims
+        ] = {}  #: by the whole token: nothing is found by a part of it
         secrets_read = [secret] if former_secret is None else [former_secret, secret]
         self._readable = {
             kind: {_kid(key): key for key in (_derive(one, kind) for one in secrets_read)} for kind in KINDS
@@ -130,6 +135,16 @@ class TokenMint:
 
     def signed(self, token: str) -> AccessClaims | UploadClaims:
         """What a token of ours says, in its time or past it. :raises Unauthorized: it isn't ours."""
+        claims = self._known.get(token)
+        if claims is None:
+            claims = self._read(token)
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[token] = claims
+        return claims
+
+    def _read(self, token: str) -> AccessClaims | UploadClaims:
+        """Checked in full, its end excepted."""
         kind, kid = _header(token)
         claims = self._verified(token, kind, kid)
         expires_at = claims["exp"]

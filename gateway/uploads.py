@@ -129,18 +129,18 @@ class Uploads:
         await self.touch(seen.upload)
         return seen
 
-    async def append(self, who: Principal, file_id: str, wish: Append, body: Body) -> Seen:
+    async def append(self, seen: Seen, wish: Append, body: Body) -> Seen:
         """Add a body at the tail; what a broken line brought is kept.
 
+        :param seen: the caller's own file, from `find`.
         :raises Conflict: wrong offset; nobody is disturbed.
         :raises Locked: a live request is writing.
         :raises Unauthorized: the file is whole, and its account may not complete it.
         :raises BodyBroken, BodyStopped: after everything that came is stored.
         """
-        seen = await self.find(who, file_id)
         if wish.at != seen.file.offset:
             raise Conflict("Upload-Offset is not the end of the file", code="offset_mismatch", offset=seen.file.offset)
-        return await self._append(file_id, wish, body, Claim.POLITE)
+        return await self._append(seen.file.file_id, wish, body, Claim.POLITE)
 
     async def append_first(self, created: Seen, body: Body) -> Seen:
         """The body of a creation, from wherever the file is."""

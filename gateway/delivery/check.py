@@ -139,25 +139,31 @@ class Checks:
     async def _judge(self, turn: Turn[_Wanted]) -> Sequence[_Wanted]:
         """One after the other while the turn lasts; those that are left."""
         found = await self._ledger.read(lambda tx: [_look(tx, wanted.file_id) for wanted in turn.things])
-        news: list[_News] = []
-        size_bytes = number = 0
-        for wanted, one in zip(turn.things, found, strict=True):
-            number += 1
-            if one is None:
-                news.append(_News(wanted, None, None))
-                continue
-            news.append(_News(wanted, one, await in_thread(partial(self._judgement, one))))
-            size_bytes += one.place.length
-            if self._clock.monotonic() - turn.began > TURN_S:
+        ends_at = turn.began + TURN_S
+        done = 0
+        while done < len(found) and (done == 0 or self._clock.monotonic() <= ends_at):
+            judged = await in_thread(partial(self._stretch, found[done:], ends_at))
+            of = zip(turn.things[done:], found[done:], judged, strict=False)
+            await self._write([_News(wanted, one, judgement) for wanted, one, judgement in of])
+            done += len(judged)
+        return turn.things[done:]
+
+    def _stretch(self, found: Sequence[_Found | None], ends_at: float) -> list[Judgement | None]:
+        """In a thread: what comes of the first of `found`, as many as share a transaction. Never of none.
+
+        :raises Unavailable: the spool's storage failed.
+        """
+        judged: list[Judgement | None] = []
+        size_bytes = 0
+        for one in found:
+            judged.append(None if one is None else self._judgement(one))
+            size_bytes += 0 if one is None else one.place.length
+            if size_bytes >= WRITE_EVERY_BYTES or self._clock.monotonic() > ends_at:
                 break
-            if size_bytes >= WRITE_EVERY_BYTES:
-                await self._write(news)
-                news, size_bytes = [], 0
-        await self._write(news)
-        return turn.things[number:]
+        return judged
 
     def _judgement(self, found: _Found) -> Judgement | None:
-        """In a thread. None: the bytes are damaged. :raises Unavailable: the spool's storage failed."""
+        """None: the bytes are damaged. :raises Unavailable: the spool's storage failed."""
         try:
             key = upload_key_of(found.upload, self._ring, found.wrapped)
             return None if key is None else _judged(opener(self._spool, key, found.place), self._check)

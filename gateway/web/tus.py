@@ -83,7 +83,7 @@ async def patch(request: web.Request) -> web.StreamResponse:
     body = StreamBody(request)
     append = Append(wish.at, body.size, Completes.WHEN_FULL)
     async with obituary(request, living.upload.upload_id):
-        seen = await services(request).uploads.append(who, file_id, append, body)
+        seen = await services(request).uploads.append(living, append, body)
     return web.Response(status=204, headers=_offset_headers(seen))
 
 

@@ -55,6 +55,27 @@ def forge(mint, header, claims, kind=ACCESS_TYPE):
     return f"{signed}.{b64(hmac.digest(mint._keys[kind], signed.encode(), 'sha256'))}"
 
 
+def test_a_token_that_was_read_before_ends_in_its_time_and_is_found_by_the_whole_of_it_only(mint, clock):
+    token = mint.upload(UPLOAD, ACCOUNT).token
+    for _ in range(2):
+        assert mint.read(token).upload_id == UPLOAD
+    changed = token[:-2] + ("AA" if not token.endswith("AA") else "BB")
+    with pytest.raises(Unauthorized, match="valid token"):
+        mint.read(changed)
+    clock.advance(901)
+    for _ in range(2):
+        with pytest.raises(Unauthorized) as refused:
+            mint.read(token)
+        assert refused.value.code == "token_expired"
+
+
+def test_more_tokens_than_are_remembered_are_read_like_the_first(mint, monkeypatch):
+    monkeypatch.setattr("gateway.tokens.REMEMBERED", 3)
+    tokens = [mint.upload(UPLOAD, ACCOUNT).token for _ in range(5)]
+    assert [mint.read(token).upload_id for token in tokens * 2] == [UPLOAD] * 10
+    assert len(mint._known) <= 3
+
+
 def test_a_service_token_is_an_access_token_with_a_session_and_a_long_life(mint, clock):
     minted = mint.service(ACCOUNT, "uploader", "s" * 32, 90 * 86400)
     claims = mint.read(minted.token)
