@@ -222,7 +222,7 @@ def _delete_keys(tx: Transaction, files: Iterable[FileRow], upload_key_id: int |
 
 def _cleared(file: FileRow) -> FileRow:
     """The row without what was sealed under keys that are gone."""
-    return replace(file, key_id=None, client_mac=None, meta_sealed=None, facts_sealed=None)
+    return replace(file, key_id=None, client_mac=None, meta_sealed=None, facts_sealed=None, bytes_sealed=None)
 
 
 def _note(tx: Transaction, event: str, upload_id: str, reason: Reason, erased: Erased, now: float) -> None:

@@ -60,6 +60,7 @@ class InstanceProof:
     sha256: str  #: lower hex, of the bytes as received
     outcome: ProofOutcome
     reason: str | None = None  #: a code: the PACS's (0008,1197) in hex, or one of ours
+    made_by: str = ""  #: `gateway`: nobody sent it; empty: the client did
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,12 @@ def receipt_payload(
     instances: Iterable[InstanceProof],
     skipped: Iterable[Skipped] = (),
 ) -> dict[str, Any]:
-    """What a receipt says; the order of `instances` and `skipped` doesn't matter. Times are unix seconds."""
+    """What a receipt says; the order of `instances` and `skipped` doesn't matter. Times are unix seconds.
+
+    `studies` count what was sent; what the gateway made itself is among `instances`, marked `made_by`.
+    """
     ordered = sorted(instances, key=lambda one: (one.study_instance_uid, one.sop_instance_uid, one.sha256, one.outcome))
-    per_study = Counter(one.study_instance_uid for one in ordered if one.study_instance_uid)
+    per_study = Counter(one.study_instance_uid for one in ordered if one.study_instance_uid and not one.made_by)
     payload: dict[str, Any] = {
         "pacs_receipt_id": receipt_id,
         "upload_id": upload_id,
@@ -108,6 +112,8 @@ def _instance(one: InstanceProof) -> dict[str, str]:
         "sha256": one.sha256,
         "outcome": str(one.outcome),
     }
+    if one.made_by:
+        shown["made_by"] = one.made_by
     return shown if one.reason is None else {**shown, "reason": _code(one.reason)}
 
 

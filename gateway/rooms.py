@@ -90,6 +90,7 @@ def new_file(
         outcome_sealed=None,
         created_at=rooms.clock.now(),
         whole_at=None,
+        bytes_sealed=None,
     )
     tx.files.insert(row)
     return row

@@ -26,7 +26,7 @@ from gateway.completion import (
     may_complete,
     touched,
 )
-from gateway.errors import NotBuilt, NotFound, Unauthorized, Unprocessable
+from gateway.errors import NotFound, Unauthorized, Unprocessable
 from gateway.ledger.base import PURGE, Transaction
 from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, UploadRow
 from gateway.principal import Principal, visible
@@ -56,7 +56,6 @@ class Endpoint:
 
     endpoint_id: str
     takes_notes: bool
-    notes_built: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +114,12 @@ class Submissions:
         """Open an upload and set its room aside; the same key and body give the same upload again.
 
         :param ticket: a right that is used up by it; None: the principal's own.
-        :raises Unprocessable, TooLarge, SpoolFull, NotBuilt: nothing is used up.
+        :raises Unprocessable, TooLarge, SpoolFull: nothing is used up.
         """
         rooms = self._rooms
         endpoint = self.endpoint(wish.endpoint_id)
-        if wish.clinical_notes and not endpoint.takes_notes:
+        if wish.clinical_notes.strip() and not endpoint.takes_notes:
             raise Unprocessable("this endpoint takes no clinical notes", code="notes_not_delivered")
-        if wish.clinical_notes and not endpoint.notes_built:
-            raise NotBuilt("clinical_notes: the delivery of notes isn't built yet; send the upload without them")
         asked = Wish(
             owner_id=who.account_id,
             actor=who.actor,
@@ -367,7 +364,7 @@ class Submissions:
         shown = [
             self._records.file(row) | ({"received_chunks": ranges(indexes)} if row.dialect is Dialect.REST else {})
             for row, indexes in rows
-            if row.state is not FileState.REMOVED
+            if row.state is not FileState.REMOVED and row.dialect is not Dialect.GATEWAY
         ]
         return {"files": shown, "cursor": rows[-1][0].file_id if len(rows) == limit else None}
 

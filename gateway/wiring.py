@@ -198,6 +198,10 @@ def make_target(endpoint: model.Endpoint, connections: int) -> DicomWebTarget:
     )
 
 
+def _takes_notes(endpoint: model.Endpoint) -> bool:
+    return endpoint.notes == "sr"
+
+
 def _auth(auth: model.Auth) -> tuple[str, str, str] | tuple[str, str] | None:
     if auth.kind == "basic" and auth.password is not None:
         return ("basic", auth.username, auth.password.reveal())
@@ -224,6 +228,7 @@ def _delivery(base: Base, stack: AsyncExitStack) -> Delivery:
             identity=endpoint.identity,
             verify=endpoint.verify,
             verify_for_s=endpoint.verify_for_s,
+            takes_notes=_takes_notes(endpoint),
             connections=config.delivery.connections,
             batch_instances=config.delivery.batch_instances,
             batch_bytes=config.delivery.batch_bytes,
@@ -264,10 +269,7 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 def _submissions(base: Base, rooms: Rooms, settle_cancelled: Settle) -> Submissions:
-    endpoints = {
-        name: Endpoint(name, takes_notes=one.notes != "none", notes_built=False)
-        for name, one in base.config.endpoints.items()
-    }
+    endpoints = {name: Endpoint(name, _takes_notes(one)) for name, one in base.config.endpoints.items()}
     default = base.config.default_endpoint
     default_id = default.endpoint_id if default is not None else None
     return Submissions(rooms, Records(base.keys.records), endpoints, default_id, settle_cancelled)
@@ -343,6 +345,7 @@ def _shown(endpoint: model.Endpoint, config: Config) -> Mapping[str, object]:
         "display_name": endpoint.display_name or endpoint.endpoint_id,
         "contact": endpoint.contact,
         "default": endpoint.default,
+        "takes_notes": _takes_notes(endpoint),
         "limits": {
             "max_file_size": config.uploads.max_file_size_bytes,
             "max_upload_size": config.uploads.max_upload_size_bytes,

@@ -44,6 +44,12 @@ class Facts:
     patient_birth_date: str = ""
     accession_number: str = ""
     study_date: str = ""
+    # What isn't judged, only copied into what the gateway makes for the study:
+    study_time: str = ""
+    study_id: str = ""
+    study_description: str = ""
+    referring_physician_name: str = ""
+    patient_sex: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,14 +57,19 @@ SPECIFIC_CHARACTER_SET = 0x00080005
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
 STUDY_DATE = 0x00080020
+STUDY_TIME = 0x00080030
 ACCESSION_NUMBER = 0x00080050
 MODALITY = 0x00080060
+REFERRING_PHYSICIAN_NAME = 0x00080090
+STUDY_DESCRIPTION = 0x00081030
 PATIENT_NAME = 0x00100010
 PATIENT_ID = 0x00100020
 ISSUER_OF_PATIENT_ID = 0x00100021
 PATIENT_BIRTH_DATE = 0x00100030
+PATIENT_SEX = 0x00100040
 STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
+STUDY_ID = 0x00200010
 SAMPLES_PER_PIXEL = 0x00280002
 PHOTOMETRIC_INTERPRETATION = 0x00280004
 NUMBER_OF_FRAMES = 0x00280008
@@ -88,6 +93,8 @@ WANTED = frozenset({
     ISSUER_OF_PATIENT_ID, PATIENT_BIRTH_DATE, SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION, NUMBER_OF_FRAMES, ROWS,
     COLUMNS, BITS_ALLOCATED,
 })  # fmt: skip
+#: Told of a study in what the gateway adds to it. Odd ones are left empty: nothing is judged by them.
+COPIED = frozenset({STUDY_TIME, REFERRING_PHYSICIAN_NAME, STUDY_DESCRIPTION, PATIENT_SEX, STUDY_ID})
 
 
 @dataclass(slots=True)
@@ -196,6 +203,9 @@ def _data_set(source: ReadAt, window: Window, start: int, transfer_syntax: bytes
             if element.length > MAX_VALUE_BYTES:
                 raise Broken("value_too_long")
             found.values[element.tag] = walk.value(element, MAX_VALUE_BYTES)
+        elif element.tag in COPIED:
+            odd = element.tag in found.values or element.length > MAX_VALUE_BYTES
+            found.values[element.tag] = b"" if odd else walk.value(element, MAX_VALUE_BYTES)
         elif element.tag in PIXEL_DATA_TAGS:
             if found.pixels is not None:
                 raise Broken("duplicate_attribute")
@@ -281,6 +291,11 @@ def _facts(data_set: _DataSet, transfer_syntax: bytes) -> Facts:
         patient_birth_date=data_set.text(PATIENT_BIRTH_DATE),
         accession_number=data_set.text(ACCESSION_NUMBER),
         study_date=data_set.text(STUDY_DATE),
+        study_time=data_set.text(STUDY_TIME),
+        study_id=data_set.text(STUDY_ID),
+        study_description=data_set.text(STUDY_DESCRIPTION),
+        referring_physician_name=data_set.text(REFERRING_PHYSICIAN_NAME),
+        patient_sex=data_set.text(PATIENT_SEX),
     )
 
 

@@ -82,6 +82,7 @@ def file_row(file_id: str, upload_id: str, **known: Any) -> FileRow:
             outcome_sealed=None,
             created_at=0.0,
             whole_at=None,
+            bytes_sealed=None,
         ),
         **known,
     )

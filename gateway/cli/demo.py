@@ -121,6 +121,7 @@ kind = "dicomweb"
 url = "{archive_url}/dicom-web"
 display_name = "Demo archive"
 contact = "nobody: this is a demo"
+notes = "sr"
 [audit]
 file = "{place.root}/audit.jsonl"
 """

@@ -284,7 +284,7 @@ class Endpoint:
     notes: str = key(
         kinds.one_of("sr", "none", not_built=("webhook",)),
         "sr",
-        "Clinical notes go as a Basic Text SR into the study, or aren't taken. `webhook`: not built yet.",
+        "`sr`: clinical notes go into each study as a Basic Text SR. `none`: they aren't taken. `webhook`: not built yet.",
     )
     ca_bundle: Path | None = key(
         kinds.existing_path, "", "Certificates (PEM) that the PACS's is checked with. Empty: the system's."

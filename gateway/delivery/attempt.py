@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from gateway.clock import Clock
 from gateway.delivery.backoff import Backoff
@@ -123,6 +123,14 @@ class Attempt:
     items: list[Item]
     stop: Stop
     began: float  #: monotonic seconds
+
+    def declared(self) -> dict[str, Any]:
+        """What the client said of the upload: `study_metadata`, `clinical_notes`, `uploader`; what was `expected`."""
+        upload = self.upload
+        if upload.meta_sealed is None:
+            return {}
+        found: dict[str, Any] = self.key.meta.open_json(upload.meta_sealed, context=f"uploads|meta|{upload.upload_id}")
+        return found
 
     def mine(self, tx: Transaction) -> UploadRow | None:
         """The upload's row, if this attempt may still write about it."""

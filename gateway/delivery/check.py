@@ -17,7 +17,7 @@ from functools import partial
 from gateway.clock import Clock
 from gateway.delivery.claim import Again, Done
 from gateway.delivery.endpoint import ACTOR
-from gateway.delivery.records import FileOutcome, Judgement, seal_judgement, seal_outcome, upload_key_of
+from gateway.delivery.records import FileOutcome, Judgement, maker_of, seal_judgement, seal_outcome, upload_key_of
 from gateway.delivery.spooled import Place, opener, place_of
 from gateway.delivery.threads import in_thread
 from gateway.delivery.turns import Turn, Turns
@@ -251,7 +251,7 @@ def mark_lost(tx: Transaction, file_id: str, keys: ServiceKeys, now: float) -> N
     file = tx.files.get(file_id)
     if file is None or file.state not in WHOLE_STATES:
         return
-    outcome = FileOutcome("failed", code="data_lost")
+    outcome = FileOutcome("failed", code="data_lost", made_by=maker_of(file))
     tx.files.save(replace(file, state=FileState.LOST, outcome_sealed=seal_outcome(keys, file_id, outcome)))
     tx.audit.append("file.lost", at=now, actor=ACTOR, upload_id=file.upload_id, detail={"file": file_id})
     tx.wake(file.upload_id)

@@ -1,6 +1,6 @@
 """The delivery of one upload, step by step, each of them repeatable.
 
-check -> hold? -> look, send, write down -> look again -> receipt. The state of the upload and of its files in the
+check -> hold? -> look, send, write down -> the notes likewise -> look again -> receipt. The state of the upload and of its files in the
 ledger is all that a step goes by; a crash at any line re-runs a step at most.
 """
 
@@ -19,6 +19,7 @@ from gateway.delivery.claim import Again, Done
 from gateway.delivery.end import fail_pending, finish
 from gateway.delivery.endpoint import WAITS_FOR_ENDPOINT, Endpoint
 from gateway.delivery.hold import Held, Mismatch, identify
+from gateway.delivery.notes import add_notes, withdraw_notes
 from gateway.delivery.records import Item, Memory, item_of, upload_key_of
 from gateway.delivery.send import send
 from gateway.delivery.threads import in_thread
@@ -175,7 +176,11 @@ class Deliver:
             fail_pending(attempt, "study_mismatch")
             await finish(attempt)
             return None
-        if not await send(attempt):
+        await withdraw_notes(attempt)
+        all_sent = await send(attempt)
+        if all_sent and await add_notes(attempt):
+            all_sent = await send(attempt)
+        if not all_sent:
             wait_s = self._tools.settings.backoff.wait_s(attempt.job.attempts + 1)
             return self._pause(attempt, wait_s, "pacs_busy", failed=True)
         pause_s = await verify(attempt)

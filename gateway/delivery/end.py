@@ -14,6 +14,7 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.delivery.attempt import Attempt, Superseded
 from gateway.delivery.endpoint import ACTOR
+from gateway.delivery.notes import undelivered
 from gateway.delivery.receipt import IN_PACS, End, end_of, receipt_of, warning
 from gateway.delivery.records import FileOutcome, Item, Memory, client_id, open_list, seal_list
 from gateway.delivery.threads import in_thread
@@ -148,7 +149,8 @@ def _made(attempt: Attempt, names: Mapping[str, str]) -> tuple[End, ReceiptRow, 
     """How it ended, the receipt, and what changes in the upload's row. In a thread: 20,000 instances take their time."""
     keys, now, upload = attempt.tools.keys, attempt.tools.clock.now(), attempt.upload
     kept = open_list(keys.records, upload.warnings_sealed, "warnings", upload.upload_id)
-    end = end_of(_outcomes(attempt), lambda file_id: names.get(file_id, ""), kept + _of_upload(attempt.memory))
+    extra = kept + _of_upload(attempt.memory) + undelivered(attempt)
+    end = end_of(_outcomes(attempt), lambda file_id: names.get(file_id, ""), extra)
     receipt = receipt_of(
         upload,
         _outcomes(attempt),

@@ -31,6 +31,7 @@ class EndpointTarget:
     """What the configuration says of an endpoint (CONTRACT 4).
 
     :param identity: `check` or `as-is`.
+    :param takes_notes: clinical notes go into the study.
     :param connections: requests at once, over all uploads.
     """
 
@@ -38,6 +39,7 @@ class EndpointTarget:
     identity: str = "check"
     verify: bool = True
     verify_for_s: float = 600.0
+    takes_notes: bool = True
     connections: int = 4
     batch_instances: int = 10
     batch_bytes: int = 16 << 20

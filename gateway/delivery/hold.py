@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 
 from gateway.delivery.attempt import Attempt, Superseded
 from gateway.delivery.end import hold
-from gateway.delivery.records import Item
+from gateway.delivery.records import Item, without_instance
 from gateway.ledger.base import Transaction
 from hooks.contract import Facts, LookupRefused, PatientRecord
 from hooks.identity import declared_mismatches, hold_reasons
@@ -59,12 +58,7 @@ async def identify(attempt: Attempt) -> None:
 
 def _distinct(items: Iterable[Item]) -> list[Facts]:
     """One for each patient and study as written: what identifies, without the instances' own UIDs."""
-    facts = (
-        replace(item.facts, sop_class_uid="", sop_instance_uid="", series_instance_uid="", transfer_syntax_uid="")
-        for item in items
-        if item.pending
-    )
-    return list(dict.fromkeys(facts))
+    return list(dict.fromkeys(without_instance(item.facts) for item in items if item.pending))
 
 
 def _declared(attempt: Attempt) -> dict[str, str]:
@@ -73,11 +67,7 @@ def _declared(attempt: Attempt) -> dict[str, str]:
 
 def _texts(attempt: Attempt, part: str) -> dict[str, str]:
     """`study_metadata` as declared, or what the QR code `expected`."""
-    upload = attempt.upload
-    if upload.meta_sealed is None:
-        return {}
-    meta = attempt.key.meta.open_json(upload.meta_sealed, context=f"uploads|meta|{upload.upload_id}")
-    found = meta.get(part) or {}
+    found = attempt.declared().get(part) or {}
     return {name: value for name, value in found.items() if isinstance(value, str)}
 
 

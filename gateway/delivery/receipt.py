@@ -46,6 +46,7 @@ MESSAGES: Mapping[str, str] = {
     "not_acknowledged": "the PACS did not say that it took this instance",
     "not_checked": "the file could not be checked",
     "not_yet_visible": "the PACS said that it took this instance, and doesn't show it yet",
+    "notes_not_stored": "the clinical notes did not get into the PACS: tell the radiologist in another way",
     "partial_left_in_pacs": "some instances had reached the PACS before the upload was cancelled",
     "pacs_warning": "the PACS took this instance with a warning",
     "refused_by_pacs": "the PACS refused this instance",
@@ -81,7 +82,7 @@ def warning(code: str, *, file_id: str = "", sop_instance_uid: str = "", reason:
 def end_of(
     outcomes: Iterable[tuple[str, FileOutcome]], name_of: Callable[[str], str], extra: Sequence[dict[str, str]] = ()
 ) -> End:
-    """The end that these outcomes make.
+    """The end that these outcomes make. What the gateway made itself is told apart and decides nothing.
 
     :param outcomes: file_id and outcome of every file.
     :param name_of: file_id -> what its client calls it.
@@ -89,20 +90,26 @@ def end_of(
     """
     counts: Counter[str] = Counter()
     per_study: dict[str, Counter[str]] = {}
+    notes: dict[str, str] = {}
     weakest = len(_WEAKEST) - 1
     listed: Counter[str] = Counter()
     warnings = list(extra)
     for file_id, outcome in outcomes:
         kind = "stored" if outcome.outcome == "warning" else outcome.outcome
-        counts[kind] += 1
-        if outcome.study_instance_uid:
-            per_study.setdefault(outcome.study_instance_uid, Counter())[kind] += 1
         if kind in IN_PACS:
             weakest = min(weakest, _WEAKEST.index(Verification(outcome.verification or Verification.ACKNOWLEDGED)))
+        if outcome.made_by:
+            notes[outcome.study_instance_uid] = kind
+            if kind not in IN_PACS:
+                continue  # `notes_not_stored` says so
+        else:
+            counts[kind] += 1
+            if outcome.study_instance_uid:
+                per_study.setdefault(outcome.study_instance_uid, Counter())[kind] += 1
         for code in _codes(outcome):
             listed[code] += 1
             if listed[code] <= LISTED_PER_CODE:
-                name, uid = name_of(file_id), outcome.sop_instance_uid
+                name, uid = "" if outcome.made_by else name_of(file_id), outcome.sop_instance_uid
                 warnings.append(warning(code, file_id=name, sop_instance_uid=uid, reason=outcome.reason))
     for code, number in listed.items():
         if number > LISTED_PER_CODE:
@@ -117,9 +124,11 @@ def end_of(
     studies = [
         {"study_instance_uid": uid}
         | {kind: per_study[uid][kind] for kind in ("stored", "already_there", "rejected", "failed")}
+        | ({"notes": notes[uid]} if uid in notes else {})
         for uid in sorted(per_study)
     ]
-    return End(event, _WEAKEST[weakest], studies, warnings, dict(counts))
+    told = {"notes": sum(kind in IN_PACS for kind in notes.values())} if notes else {}
+    return End(event, _WEAKEST[weakest], studies, warnings, dict(counts) | told)
 
 
 def _codes(outcome: FileOutcome) -> list[str]:
@@ -160,6 +169,7 @@ def receipt_of(
                 outcome.sha256,
                 ProofOutcome(outcome.outcome),
                 outcome.reason or outcome.code or None,
+                outcome.made_by,
             )
         )
     declared = open_list(keys.records, upload.skipped_sealed, "skipped", upload.upload_id)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from gateway.ledger.rows import FileRow, JobRow, UploadRow
+from gateway.ledger.rows import Dialect, FileRow, JobRow, UploadRow
 from gateway.protocol.lifecycle import WHOLE_STATES, FileState
 from gateway.spool import Sealer, ServiceKeys, UploadKey
 from hooks.contract import Facts
@@ -50,6 +50,7 @@ class FileOutcome:
     :param code: ours; empty: none.
     :param warnings: codes that the upload's warnings name with this file.
     :param verification: how far the gateway looked (CONTRACT 5); empty: not in the PACS.
+    :param made_by: `gateway`: nobody sent it, the gateway made it from notes; empty: the client.
     """
 
     outcome: str
@@ -61,6 +62,7 @@ class FileOutcome:
     code: str = ""
     warnings: tuple[str, ...] = ()
     verification: str = ""
+    made_by: str = ""
 
 
 _OUTCOME = tuple(field.name for field in fields(FileOutcome))
@@ -77,6 +79,7 @@ class Item:
     judgement: Judgement | None
     outcome: FileOutcome | None
     saved: FileOutcome | None
+    made_by: str = ""  #: see `FileOutcome`
 
     @property
     def facts(self) -> Facts:
@@ -132,7 +135,13 @@ class Item:
             code=code,
             warnings=(() if self.judgement is None else self.judgement.warnings) + warnings,
             verification=verification,
+            made_by=self.made_by,
         )
+
+
+def without_instance(facts: Facts) -> Facts:
+    """What a file says of its patient and study, without what is its own: the same for most files of a study."""
+    return replace(facts, sop_class_uid="", sop_instance_uid="", series_instance_uid="", transfer_syntax_uid="")
 
 
 #: State of a file by its final outcome.
@@ -151,7 +160,13 @@ def item_of(row: FileRow, key: UploadKey, keys: ServiceKeys) -> Item:
     """The item of a row. :raises Damaged: a sealed value can't be opened."""
     judgement = None if row.facts_sealed is None else open_judgement(key, row.file_id, row.facts_sealed)
     outcome = None if row.outcome_sealed is None else open_outcome(keys, row.file_id, row.outcome_sealed)
-    return Item(row.file_id, row.state, row.length or 0, row.whole_at or 0.0, judgement, outcome, outcome)
+    made_by = maker_of(row)
+    return Item(row.file_id, row.state, row.length or 0, row.whole_at or 0.0, judgement, outcome, outcome, made_by)
+
+
+def maker_of(row: FileRow) -> str:
+    """See `FileOutcome.made_by`."""
+    return "gateway" if row.dialect is Dialect.GATEWAY else ""
 
 
 def seal_judgement(key: UploadKey, file_id: str, judgement: Judgement) -> bytes:

@@ -269,7 +269,8 @@ class Sending:
         await tools.ledger.write(act)
         for item in self._attempt.items:
             if item.file_id in file_ids:
-                item.state, item.outcome = FileState.LOST, FileOutcome("failed", code="data_lost")
+                item.state = FileState.LOST
+                item.outcome = FileOutcome("failed", code="data_lost", made_by=item.made_by)
 
     async def _note(self, batch: Sequence[Item], outcomes: dict[str, Outcome]) -> None:
         """Write down what the PACS said for good."""

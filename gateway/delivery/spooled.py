@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gateway.errors import Damaged, GatewayError, Unavailable
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import FileRow, RunRow
-from gateway.spool import Run, Spool, SpooledFile, UploadKey
+from gateway.spool import Run, Spool, UploadKey
 from hooks.contract import Source
 
 
@@ -20,25 +20,52 @@ class Place:
     length: int
     runs: tuple[RunRow, ...]
     wrapped: bytes | None
+    bytes_sealed: bytes | None = None  #: they are here, and not in the spool
 
 
 def place_of(tx: Transaction, row: FileRow) -> Place:
     """As the ledger has it now."""
     wrapped = None if row.key_id is None else tx.keys.get(row.key_id)
-    return Place(row.file_id, row.length or 0, tuple(tx.runs.of_file(row.file_id)), wrapped)
+    return Place(row.file_id, row.length or 0, tuple(tx.runs.of_file(row.file_id)), wrapped, row.bytes_sealed)
 
 
-def opener(spool: Spool, key: UploadKey, place: Place) -> Callable[[], SpooledFile]:
+def opener(spool: Spool, key: UploadKey, place: Place) -> Callable[[], Source]:
     """Opens the file afresh. What it returns raises `Damaged` if the bytes aren't what was acknowledged."""
     runs = [Run(run.segment_id, run.start, run.length, run.position, run.first_frame) for run in place.runs]
 
-    def open_file() -> SpooledFile:
+    def open_file() -> Source:
         if place.wrapped is None:
             raise Damaged("a file's key is gone")
         file_key = key.file_key(place.file_id, place.wrapped)
+        if place.bytes_sealed is not None:
+            return Held(file_key.whole().open(place.bytes_sealed, context=held_context(place.file_id)))
         return spool.reader(runs, upload_id=key.upload_id, file_id=place.file_id, key=file_key, size_bytes=place.length)
 
     return open_file
+
+
+def held_context(file_id: str) -> str:
+    """What `FileRow.bytes_sealed` is sealed for."""
+    return f"files|bytes|{file_id}"
+
+
+class Held:
+    """A source that is held whole: of a file that the gateway made."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the whole."""
+        return len(self._content)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """See `Source`."""
+        return self._content[offset : offset + size]
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 class Watched:

@@ -17,6 +17,7 @@ class Dialect(StrEnum):
 
     TUS = "tus"
     REST = "rest"
+    GATEWAY = "gateway"  #: none: the gateway made it, from notes; no client's list or count has it
 
 
 class JobKind(StrEnum):
@@ -85,6 +86,7 @@ class FileRow:
     outcome_sealed: bytes | None  #: UIDs, sha256, outcome, the PACS's reason code (records key)
     created_at: float
     whole_at: float | None
+    bytes_sealed: bytes | None  #: all of a file that the gateway made, instead of runs in the spool (file's key)
 
 
 @dataclass(frozen=True, slots=True)

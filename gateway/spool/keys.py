@@ -138,11 +138,16 @@ class FileKey:
     :ivar commitment: 32 bytes for segment headers that only this key gives (AES-GCM alone commits to no key).
     """
 
-    __slots__ = ("commitment", "frames")
+    __slots__ = ("_key", "commitment", "frames")
 
     def __init__(self, key: bytes) -> None:
+        self._key = key
         self.frames = AESGCM(derive(_checked(key), "frames"))
         self.commitment = derive(key, "commitment")
+
+    def whole(self) -> Sealer:
+        """Seals all bytes of a small file at once, for its row."""
+        return Sealer(derive(self._key, "whole"))
 
 
 class UploadKey:

@@ -70,6 +70,7 @@ async def inspect(request: web.Request) -> web.StreamResponse:
             "contact": endpoint["contact"],
             "limits": limits,
             "notice": endpoint["notice"],
+            "takes_notes": endpoint["takes_notes"],
             "expires_at": rfc3339(row.expires_at),
         }
     )

@@ -79,6 +79,7 @@ async def test_inspect_tells_what_the_holder_is_about_to_do_and_uses_up_nothing(
         assert answer.status == 200
         assert answer.json["display_name"] == "St. Elsewhere"
         assert answer.json["contact"] == "+00 000 0000"
+        assert answer.json["takes_notes"] is True
         assert (answer.json["limits"]["max_files"], answer.json["limits"]["max_upload_size"]) == (3, 1000)
         assert answer.json["expires_at"] == code["expires_at"]
     assert (await _init(gate, code["upload_token"])).status == 201

@@ -54,21 +54,27 @@ async def test_init_refuses(gate, person, case):
     assert await gate.count("uploads") == 0, "a request that fails uses up nothing"
 
 
-async def test_notes_that_cant_be_delivered_yet_are_refused_by_name(gate, person):
+async def test_notes_are_taken_where_they_are_delivered(gate, person):
     answer = await gate.ask("POST", "/upload/init", person.token, json=init_body(clinical_notes="pain"))
-    assert (answer.status, answer.code) == (501, "not_built")
-    assert "clinical_notes" in answer.json["detail"]
+    assert (answer.status, answer.json["endpoint_id"]) == (201, "main")
+
+
+async def test_empty_notes_are_none_and_refused_nowhere(gate, person):
+    wish = init_body(endpoint_id="deaf", clinical_notes=" \n")
+    assert (await gate.ask("POST", "/upload/init", person.token, json=wish)).status == 201
 
 
 async def test_nothing_that_was_declared_of_a_patient_lies_open(gate, person):
     opened = await gate.init(person.token, wish={"study_metadata": {"patient_name": "DOE^JANE"},
-                                                 "uploader": {"name": "Dr. Roe"}})  # fmt: skip
+                                                 "uploader": {"name": "Dr. Roe"},
+                                                 "clinical_notes": "pain in the knee"})  # fmt: skip
     status = await gate.status(opened)
     assert "DOE" not in str(status)
     for path in gate.folder.rglob("*"):
         if path.is_file():
             assert b"DOE^JANE" not in path.read_bytes(), path.name
             assert b"Dr. Roe" not in path.read_bytes(), path.name
+            assert b"in the knee" not in path.read_bytes(), path.name
 
 
 # --- Idempotency-Key --------------------------------------------------------------------------------------------------

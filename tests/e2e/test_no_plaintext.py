@@ -118,7 +118,10 @@ def scan(lab: Lab) -> None:
 
 
 def open_marked(lab: Lab, files: list[bytes], **metadata: str) -> tuple[str, Http]:
-    return lab.open_upload(lab.login(), files, study_metadata=METADATA | metadata, uploader=UPLOADER_FIELDS)
+    return lab.open_upload(
+        lab.login(), files, study_metadata=METADATA | metadata, uploader=UPLOADER_FIELDS,
+        clinical_notes=f"{M['clinical notes']} " * 100,
+    )  # fmt: skip
 
 
 def multipart(file_id: str, index: int, total: int, payload: bytes) -> tuple[bytes, dict[str, str]]:
@@ -171,7 +174,7 @@ def test_nothing_readable_lies_on_the_disk_from_the_first_byte_to_the_purge(lab:
         body, headers = multipart(M["file_id"] + "_3", index, len(chunks), files[3][index * 65536 :][:65536])
         client.call("PUT", f"/upload/{upload_id}/chunk", body, headers).expect(200)
     assert client.complete(upload_id).expect(200).json["status"] == "success"
-    assert len(orthanc.instances()) == 4
+    assert len(orthanc.instances()) == 5, "and the notes"
     receipt = client.call("GET", f"/upload/{upload_id}/receipt").expect(200).body.decode().split(".")[1]
     assert SOP_UIDS[0] in base64.urlsafe_b64decode(receipt + "==").decode()  # an issued receipt may have them
     lab.spool_empties()
@@ -240,7 +243,7 @@ def refusals(lab: Lab, client: Http, upload_id: str, data: bytes) -> dict[str, C
         "422 an endpoint": init_with(endpoint_id=M["other field"]),
         "422 a file_id": lambda: client.call("PUT", chunk.replace("=ZQ", "=%20ZQ"), data[:65536], octets).status,
         "460 a digest": lambda: client.call("PUT", chunk + "&total_chunks=1", data[:65536], octets | wrong).status,
-        "501 notes": init_with(clinical_notes=M["clinical notes"]),
+        "422 notes": init_with(clinical_notes=M["clinical notes"] * 2000),
         "501 another protocol": lambda: client.call(
             "POST", "/files/", data, {"Upload-Complete": "?1", "Content-Disposition": f'x; filename="{M["file name"]}"'}
         ).status,

@@ -127,7 +127,7 @@ HOMES = {
     "cryptography": {"gateway.spool", "gateway.receipts", "gateway.tokens"},
     "dicomweb_client": {"hooks"},
     "jwt": {"gateway.oidc", "gateway.receipts", "gateway.tokens"},
-    "pydicom": {"gateway.demo", "gateway.sending"},
+    "pydicom": {"gateway.demo", "gateway.sending", "hooks"},
     "qrcode": {"gateway.qr_picture"},
     "requests": {"gateway.sending", "hooks"},
     "sqlite3": {"gateway.ledger"},

@@ -18,7 +18,7 @@ from gateway.delivery.endpoint import EndpointTarget
 from gateway.delivery.records import open_outcome
 from gateway.delivery.service import Delivery
 from gateway.ledger.base import Ledger, Transaction
-from gateway.ledger.rows import AuditRow, FileRow, JobKind, JobRow, ReceiptRow, UploadRow
+from gateway.ledger.rows import AuditRow, Dialect, FileRow, JobKind, JobRow, ReceiptRow, UploadRow
 from gateway.protocol.lifecycle import FileState, UploadState
 from gateway.receipts import Signer
 from gateway.spool import Spool, UploadKey
@@ -79,7 +79,8 @@ class Room:
         upload_id = new_id()
         key, wrapped, kek_id = UploadKey.create(self.opened.ring, upload_id)
         now = self.clock.now()
-        meta = {name: known.pop(name, {}) for name in ("study_metadata", "expected")}
+        meta = {name: known.pop(name, {}) for name in ("study_metadata", "expected", "uploader")}
+        meta["clinical_notes"] = known.pop("clinical_notes", "")
         spooled = [
             self._spool(key, one if isinstance(one, bytes) else one.content, number)
             for number, one in enumerate(content)
@@ -164,6 +165,11 @@ class Room:
             for name in sorted(files, key=lambda name: int(name.split("-")[1]))
             if (row := files[name]).outcome_sealed is not None
         ]
+
+    async def made(self, upload_id: str) -> list[FileRow]:
+        """What the gateway made itself."""
+        rows = await self.ledger.read(lambda tx: tx.files.page(upload_id))
+        return [row for row in rows if row.dialect is Dialect.GATEWAY]
 
     async def warnings(self, upload_id: str) -> list[dict[str, str]]:
         row = await self.upload(upload_id)

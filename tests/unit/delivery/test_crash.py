@@ -14,7 +14,7 @@ from typing import TypeVar
 import pytest
 
 from gateway.ledger.base import Ledger, Transaction, Watch
-from gateway.protocol.lifecycle import UploadState
+from gateway.protocol.lifecycle import FileState, UploadState
 from tests.unit.delivery.little_pacs import LittlePacs, Toy, toys
 from tests.unit.delivery.room import Room, room
 
@@ -106,25 +106,28 @@ async def test_dying_at_any_write_loses_and_doubles_nothing(it: Room, after: boo
     for dies_at in range(1, 200):
         it.pacs.held.clear()
         prepare(it.pacs)
-        upload_id = await it.submit(a_hard_upload())
+        upload_id = await it.submit(a_hard_upload(), clinical_notes="Fell from a ladder.")
         died = await die_and_come_back(it, dies_at, after=after)
 
         assert (await it.upload(upload_id)).state is UploadState.PARTIAL, dies_at
         assert await it.states(upload_id) == ["stored"] * 5 + ["already_there", "rejected", "failed"], dies_at
         expected = {toy.uid: toy.content for toy in toys(5)} | {"1.8": Toy("1.8", pixels=b"theirs").content}
-        assert it.pacs.held == expected, dies_at
+        notes = {uid: content for uid, content in it.pacs.held.items() if uid not in expected}
+        assert len(notes) == 1, dies_at
+        assert it.pacs.held == expected | notes, dies_at
         assert await it.jobs() == []
         delivered = [e for e in await it.events() if e.upload_id == upload_id and e.event == "upload.delivered"]
         assert len(delivered) == 1
         instances = (await it.receipt(upload_id))["instances"]
         assert Counter(one["outcome"] for one in instances) == {
-            "stored": 5, "already_there": 1, "rejected": 1, "failed": 1,
+            "stored": 6, "already_there": 1, "rejected": 1, "failed": 1,
         }  # fmt: skip
+        assert [one["sop_instance_uid"] for one in instances if "made_by" in one] == list(notes), dies_at
         await forget(it, upload_id)
         if not died:
             survived = dies_at
             break
-    assert survived > 12
+    assert survived > 14
 
 
 async def forget(it: Room, upload_id: str) -> None:
@@ -133,12 +136,15 @@ async def forget(it: Room, upload_id: str) -> None:
     it.clock.advance(86400.0)
 
 
-@pytest.mark.parametrize("breaks_after", range(5))
+@pytest.mark.parametrize("breaks_after", range(6))
 async def test_dying_in_the_middle_of_a_batch_sends_nothing_twice_that_arrived(it: Room, breaks_after: int):
     it.pacs.breaks_after, it.pacs.breaks_by = breaks_after, Killed()
-    upload_id = await it.submit(toys(5))
+    upload_id = await it.submit(toys(5), clinical_notes="Fell from a ladder.")
     await die_and_come_back(it, 10_000, after=False)
     assert await it.states(upload_id) == ["stored"] * 5
-    assert it.pacs.held == {toy.uid: toy.content for toy in toys(5)}
+    [made] = await it.made(upload_id)
+    [note] = it.pacs.held.keys() - {toy.uid for toy in toys(5)}
+    assert made.state is FileState.STORED
+    assert it.pacs.held == {toy.uid: toy.content for toy in toys(5)} | {note: it.pacs.held[note]}
     # At most the instance that broke off went twice.
-    assert sum(Counter(it.pacs.sent).values()) <= 6
+    assert sum(Counter(it.pacs.sent).values()) <= 7

@@ -78,6 +78,20 @@ def test_facts_are_read_in_every_encoding(syntax):
     assert (facts.accession_number, facts.modality, facts.study_date) == ("A1", "CT", "20240102")
 
 
+def test_what_is_only_copied_is_read_and_never_a_reason_to_reject():
+    told = ((0x00080030, "TM", "1011"), (0x00081030, "LO", "Knee"), (0x00100040, "CS", "F"), (0x00200010, "SH", "S1"))
+    whole = b"".join(element(tag, vr, text) for tag, vr, text in told)
+    verdict = scan(BytesSource(instance(extra=whole)))
+    assert isinstance(verdict, Accept)
+    facts = verdict.facts
+    assert (facts.study_time, facts.study_description, facts.patient_sex, facts.study_id) == ("1011", "Knee", "F", "S1")
+
+    twice = whole + element(0x00100040, "CS", "M") + element(0x00080090, "PN", "X" * 2000)
+    verdict = scan(BytesSource(instance(extra=twice)))
+    assert isinstance(verdict, Accept), "odd, and nothing is judged by it"
+    assert (verdict.facts.patient_sex, verdict.facts.referring_physician_name) == ("", "")
+
+
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_nested_values_are_not_taken_for_the_instances_own(syntax):
     encoding = syntax if syntax in {IMPLICIT_LE, EXPLICIT_BE} else EXPLICIT_LE

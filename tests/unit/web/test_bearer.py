@@ -138,6 +138,7 @@ async def test_endpoints_tell_what_one_may_send_to_and_no_secret(gate):
         assert "auth" not in one
     assert told[0]["display_name"] == "St. Elsewhere"
     assert told[0]["limits"]["chunk_size"] == 1024
+    assert [one["takes_notes"] for one in told] == [True, False]
 
 
 # --- an upload's tokens -------------------------------------------------------------------------------------------------
