@@ -9,6 +9,8 @@ import os
 import secrets
 import signal
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +18,12 @@ import uvloop
 from aiohttp import web
 
 from gateway.accounts import Accounts
-from gateway.cli.serve import allow_many_files
+from gateway.cli.demo_lan import Lan, add_arguments, instructions, open_lan
+from gateway.cli.serve import allow_many_files, tls_context
 from gateway.clock import SystemClock
 from gateway.config import Config, load
 from gateway.demo.archive import create_archive
+from gateway.demo.trust_page import create_trust_app
 from gateway.errors import ConfigError
 from gateway.logs import log_to_stderr
 from gateway.web.app import create_app
@@ -53,6 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--dir", type=Path, metavar="DIR", help="where to keep its data (default: a new temporary folder)"
     )
+    add_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -63,49 +68,68 @@ def run(args: argparse.Namespace) -> int:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError:
         raise ConfigError("--dir can't be made: name a folder that you may write to") from None
+    place = _Place(root.resolve())
+    lan = open_lan(args, place.root, SystemClock())
+    page_port = args.ca_port if args.ca_port is not None else args.port and args.port + 1
     log_to_stderr()
     allow_many_files()
-    uvloop.run(_demo(_Place(root.resolve()), args.port))
+    uvloop.run(_demo(place, args.port, lan, page_port))
     return 0
 
 
-async def _demo(place: _Place, port: int) -> None:
+async def _demo(place: _Place, port: int, lan: Lan | None, page_port: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    archive = web.AppRunner(create_archive(place.root / "archive"), access_log=None)
-    await archive.setup()
-    await web.TCPSite(archive, _HOST, 0).start()
-    archive_url = f"http://{_HOST}:{archive.addresses[0][1]}"
-    try:
-        async with open_gateway(_config(place, port, archive_url), SystemClock()) as gateway:
-            accounts = Accounts(gateway.base.ledger, gateway.base.keys, gateway.base.clock)
-            password = place.secret("password", secrets.token_urlsafe(12))
-            if not await accounts.all():
-                await accounts.add(ACCOUNT, "admin", password)
-            listener = Listener(create_app(gateway.services), gateway.leases)
+    async with AsyncExitStack() as stack:
+        archive_url = await stack.enter_async_context(_listening(create_archive(place.root / "archive"), _HOST, 0))
+        config = _config(place, port, lan, archive_url)
+        gateway = await stack.enter_async_context(open_gateway(config, SystemClock()))
+        accounts = Accounts(gateway.base.ledger, gateway.base.keys, gateway.base.clock)
+        password = place.secret("password", secrets.token_urlsafe(12))
+        if not await accounts.all():
+            await accounts.add(ACCOUNT, "admin", password)
+        listener = Listener(create_app(gateway.services), gateway.leases)
+        try:
+            bound = await listener.start(config.server.host, port, tls_context(config))
+        except OSError:
+            raise ConfigError(f"port {port} is taken: name another one with --port") from None
+        url, on_a_phone = config.server.public_url_for(bound), ""
+        if lan is not None:
+            page = _listening(create_trust_app(lan.offer(url)), config.server.host, page_port)
             try:
-                bound = await listener.start(_HOST, port, None)
+                on_a_phone = instructions(lan, await stack.enter_async_context(page) + "/")
             except OSError:
-                raise ConfigError(f"port {port} is taken: name another one with --port") from None
-            _welcome(place, f"http://{_HOST}:{bound}", archive_url, password)
-            await stop.wait()
-            gateway.delivery.drain()
-            await listener.drain(5.0)
+                raise ConfigError(f"port {page_port} is taken: name another one with --ca-port") from None
+        _welcome(place, url, archive_url, password, lan, on_a_phone)
+        await stop.wait()
+        gateway.delivery.drain()
+        await listener.drain(5.0)
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """A plain-HTTP listener beside the gateway; yields its address."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield f"http://{f'[{host}]' if ':' in host else host}:{runner.addresses[0][1]}"
     finally:
-        await archive.cleanup()
+        await runner.cleanup()
 
 
-def _config(place: _Place, port: int, archive_url: str) -> Config:
+def _config(place: _Place, port: int, lan: Lan | None, archive_url: str) -> Config:
     """A configuration like any other, read like any other."""
     key = place.secret("spool-key", base64.b64encode(secrets.token_bytes(32)).decode())
     token_secret = place.secret("tokens", secrets.token_urlsafe(48))
     path = place.root / "relaypacs.toml"
+    tls = f'host = "{lan.host}"\ntls_cert = "{lan.certificate}"\ntls_key = "{lan.certificate}"\n' if lan else ""
     text = f"""\
 [server]
 port = {port}
-[database]
+{tls}[database]
 url = "sqlite://{place.root}/relaypacs.db"
 [spool]
 url = "file://{place.root}/spool"
@@ -133,7 +157,8 @@ file = "{place.root}/audit.jsonl"
     return load(path, {})
 
 
-def _welcome(place: _Place, url: str, archive_url: str, password: str) -> None:
+def _welcome(place: _Place, url: str, archive_url: str, password: str, lan: Lan | None, on_a_phone: str) -> None:
+    trusting = f"REQUESTS_CA_BUNDLE={lan.authority_certificate} " if lan else ""
     print(f"listening on {url}", flush=True)
     print(
         f"""
@@ -143,9 +168,9 @@ RelayPACS demo
   account     {ACCOUNT}
   password    {password}
   data        {place.root}
-
+{on_a_phone}
 Send a study from another terminal:
-  RELAYPACS_PASSWORD={password} relaypacs send FOLDER --to {url} --user {ACCOUNT}
+  {trusting}RELAYPACS_PASSWORD={password} relaypacs send FOLDER --to {url} --user {ACCOUNT}
 
 Ctrl-C ends it.""",
         flush=True,

@@ -50,7 +50,7 @@ async def _serve(config: Config) -> None:
         loop.add_signal_handler(number, stop.set)
     async with open_gateway(config, SystemClock()) as gateway:
         listener = Listener(create_app(gateway.services), gateway.leases)
-        tls = _tls(config)
+        tls = tls_context(config)
         try:
             port = await listener.start(config.server.host, config.server.port, tls)
         except OSError as error:
@@ -65,7 +65,11 @@ async def _serve(config: Config) -> None:
         await listener.drain(config.server.drain_s)
 
 
-def _tls(config: Config) -> ssl.SSLContext | None:
+def tls_context(config: Config) -> ssl.SSLContext | None:
+    """What the gateway itself speaks TLS with; nothing without a certificate.
+
+    :raises ConfigError: the certificate or its key can't be used.
+    """
     if config.server.tls_cert is None or config.server.tls_key is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,9 +1,7 @@
-"""The archive's one page: what has arrived. Plain HTML, light and dark, no scripts; pure apart from the response."""
+"""The archive's one page: what has arrived. Pure apart from the response."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
@@ -11,27 +9,9 @@ from html import escape
 from aiohttp import web
 
 from gateway.demo.holdings import Attributes, Study
+from gateway.demo.plain_html import document
 
 SHOWN_STUDIES = 200
-
-_STYLE = """
-:root { color-scheme: light dark; --line: #8886; --faint: #8881; }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-tbody tr:hover { background: var(--faint); }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
-code { font-size: .8rem; overflow-wrap: anywhere; }
-"""
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Robots-Tag": "noindex",
-}
 
 
 def page(studies: Mapping[str, Study]) -> web.Response:
@@ -48,13 +28,7 @@ def page(studies: Mapping[str, Study]) -> web.Response:
             '<div class="wide"><table><thead><tr><th>Patient</th><th>Born</th><th>Study</th><th>Date</th>'
             f"<th>Modality</th><th>Instances</th><th>Arrived (UTC)</th></tr></thead><tbody>{rows}</tbody></table></div>"
         )
-    html = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Demo archive</title><style>{_STYLE}</style></head>"
-        f"<body><h1>Demo archive</h1>{said}</body></html>\n"
-    )
-    return web.Response(text=html, content_type="text/html", charset="utf-8", headers=_HEADERS)
+    return document("Demo archive", f"<h1>Demo archive</h1>{said}")
 
 
 def _row(uid: str, study: Study) -> str:

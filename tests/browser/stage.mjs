@@ -9,12 +9,12 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { chromium } from "../node/node_modules/playwright-core/index.mjs";
 
-const CHROMIUM = process.env.RELAYPACS_CHROMIUM ?? "/usr/bin/chromium";
+export const CHROMIUM = process.env.RELAYPACS_CHROMIUM ?? "/usr/bin/chromium";
 if (!existsSync(CHROMIUM)) {
   throw new Error(`there is no ${CHROMIUM}: apt-get install --no-install-recommends chromium, or name another with RELAYPACS_CHROMIUM`);
 }
-const PYTHON = process.env.RELAYPACS_PYTHON ?? "python3";
-const ROOT = new URL("../..", import.meta.url).pathname;
+export const PYTHON = process.env.RELAYPACS_PYTHON ?? "python3";
+export const ROOT = new URL("../..", import.meta.url).pathname;
 
 /** DICOM files of one patient, made by whoever started the tests. */
 export const SERIES = process.env.RELAYPACS_SERIES ?? "";

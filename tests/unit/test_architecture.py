@@ -124,7 +124,7 @@ ONLY_FOR = {
 HOMES = {
     "aiohttp": {"gateway.web", "gateway.demo", "gateway.cli.demo"},  # the last runs the apps of the two others
     "argon2": {"gateway.passwords"},
-    "cryptography": {"gateway.spool", "gateway.receipts", "gateway.tokens"},
+    "cryptography": {"gateway.demo.local_ca", "gateway.spool", "gateway.receipts", "gateway.tokens"},
     "dicomweb_client": {"hooks"},
     "jwt": {"gateway.oidc", "gateway.receipts", "gateway.tokens"},
     "pydicom": {"gateway.demo", "gateway.sending", "hooks"},
