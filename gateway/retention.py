@@ -361,7 +361,6 @@ def _expired(tx: Transaction, upload_id: str, now: float) -> bool:
         return False
     state = after(upload.state, UploadEvent.EXPIRE)
     tx.uploads.save(replace(upload, state=state, epoch=upload.epoch + 1, finished_at=now))
-    tx.tokens.revoke_upload(upload_id)
     tx.audit.append("upload.expired", at=now, actor=ACTOR, upload_id=upload_id)
     tx.wake(upload_id)
     return True

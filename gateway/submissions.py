@@ -28,7 +28,7 @@ from gateway.completion import (
 )
 from gateway.errors import NotFound, Unauthorized, Unprocessable
 from gateway.ledger.base import PURGE, Transaction
-from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, UploadRow
+from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, RefreshTokenRow, UploadRow
 from gateway.principal import Principal, visible
 from gateway.protocol.chunks import ranges
 from gateway.protocol.lifecycle import (
@@ -180,7 +180,7 @@ class Submissions:
         """
         ledger, now = self._rooms.ledger, self._rooms.clock.now()
         if refresh_token is not None:
-            rotated = await tokens.refresh(ledger, refresh_token, now=now, check=tokens.for_upload(upload_id))
+            rotated = await tokens.refresh(ledger, refresh_token, now=now, check=self._of_living(upload_id))
             upload = await ledger.write(lambda tx: self._asked(tx, tx.uploads.get(upload_id), now))
             return Opened(upload, rotated.token)
 
@@ -190,6 +190,16 @@ class Submissions:
             return self._issued(tx, self._asked(tx, upload, now), now)
 
         return await ledger.write(act)
+
+    def _of_living(self, upload_id: str) -> tokens.Check:
+        """A refresh token of that upload; of a dead one it renews nothing any more, and its bearer hears why."""
+        of_upload = tokens.for_upload(upload_id)
+
+        def check(tx: Transaction, row: RefreshTokenRow) -> None:
+            of_upload(tx, row)
+            self._records.raise_if_dead(visible(tx.uploads.get(upload_id), allowed=True))
+
+        return check
 
     def _asked(self, tx: Transaction, upload: UploadRow | None, now: float) -> UploadRow:
         """The upload, whose client is alive. :raises NotFound, Gone: see there."""
@@ -253,6 +263,8 @@ class Submissions:
         """Take the skipped files out of what is expected; the upload as saved, and what is left to expect."""
         if not skipped:
             return upload, Declared(upload.total_files, upload.total_size_bytes)
+        if len(skipped) > upload.total_files:
+            raise Unprocessable("more files are skipped than were declared", code="invalid_field", field="skipped")
         key, size_bytes, unsized = upload_key(tx, self._rooms.ring, upload), 0, False
         for one in skipped:
             mac = key.mac("file_id", one.file_id.encode()) if one.file_id is not None else b""
@@ -338,7 +350,6 @@ class Submissions:
             tx.uploads.save(replace(row, key_id=None, meta_sealed=None))
             for job in tx.jobs.of_upload(upload_id):
                 tx.jobs.delete(job.job_id)
-            tx.tokens.revoke_upload(upload_id)
             said = {"reason": reason} if by_other else {}  # an uploader's words could name a patient
             at = rooms.clock.now()
             tx.audit.append("upload.cancelled", at=at, actor=who.actor, upload_id=upload_id, detail=said)
@@ -362,7 +373,7 @@ class Submissions:
 
         rows = await self._rooms.ledger.read(act)
         shown = [
-            self._records.file(row) | ({"received_chunks": ranges(indexes)} if row.dialect is Dialect.REST else {})
+            self._records.file(row) | {"received_chunks": ranges(indexes)}
             for row, indexes in rows
             if row.state is not FileState.REMOVED and row.dialect is not Dialect.GATEWAY
         ]

@@ -349,11 +349,12 @@ async def revoke(ledger: Ledger, token: str, *, now: float) -> None:
     await ledger.write(act)
 
 
-async def revoke_all(ledger: Ledger, account_id: str, *, now: float, actor: str) -> None:
-    """End every family of an account (logging out everywhere), service tokens too."""
+async def end_session(ledger: Ledger, session_id: str, *, now: float, actor: str) -> None:
+    """End one family by its id (logging out with an access token). Without one, whoever vouched for it ends it."""
 
     def act(tx: Transaction) -> None:
-        tx.tokens.revoke_account(account_id)
+        if session_id:
+            tx.tokens.revoke_family(session_id)
         tx.audit.append("logout", at=now, actor=actor)
 
     await ledger.write(act)

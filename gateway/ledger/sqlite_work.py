@@ -153,10 +153,6 @@ class SqliteTokens:
         """Drop every token of the family."""
         self._db.execute("DELETE FROM refresh_tokens WHERE family_id = ?", (family_id,))
 
-    def revoke_upload(self, upload_id: str) -> None:
-        """Drop every token for the upload."""
-        self._db.execute("DELETE FROM refresh_tokens WHERE upload_id = ?", (upload_id,))
-
     def revoke_account(self, account_id: str) -> None:
         """Drop every token of the account."""
         self._db.execute("DELETE FROM refresh_tokens WHERE account_id = ?", (account_id,))

@@ -20,7 +20,8 @@ MAX_TEXT = 4096
 MAX_NOTES = 16 * 1024
 
 _DIGEST = re.compile(r"([a-z0-9-]+)=:([A-Za-z0-9+/=]*):")
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,6})\"?", re.IGNORECASE)
+_PREFERENCE = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"])+')  # a comma inside quotes separates nothing
+_WAIT = re.compile(r'\s*wait\s*=\s*(?:([0-9]{1,6})|"([0-9]{1,6})")\s*(?:;|$)', re.IGNORECASE)
 _INIT_FIELDS = (
     "study_metadata",
     "total_files",
@@ -74,7 +75,7 @@ class Complete:
 class QrWish:
     """Body of `POST /qr`."""
 
-    endpoint_id: str | None
+    endpoint_id: str
     ttl_s: float | None
     label: str
     max_files: int | None
@@ -85,15 +86,14 @@ class QrWish:
 def read_qr(body: Any) -> QrWish:
     """:raises Unprocessable: a field is missing, unknown or of the wrong kind; the error names it."""
     fields = _fields(body, ("endpoint_id", "ttl_seconds", "label", "max_files", "max_bytes", "expected"))
-    endpoint_id = fields.get("endpoint_id")
-    if endpoint_id is not None and not isinstance(endpoint_id, str):
-        raise _invalid("endpoint_id", "a string")
-    expected = _texts("expected", fields.get("expected") or {})
+    if "endpoint_id" not in fields:
+        raise _missing("endpoint_id")
+    expected = _texts("expected", _or(fields, "expected", {}))
     _known("expected", expected, _EXPECTED_FIELDS)
     return QrWish(
-        endpoint_id=endpoint_id,
+        endpoint_id=_text("endpoint_id", fields["endpoint_id"]),
         ttl_s=_optional_count("ttl_seconds", fields.get("ttl_seconds")),
-        label=_text("label", fields.get("label") or "", 256),
+        label=_text("label", _or(fields, "label", ""), 256),
         max_files=_optional_count("max_files", fields.get("max_files")),
         max_bytes=_optional_count("max_bytes", fields.get("max_bytes")),
         expected=expected,
@@ -110,7 +110,7 @@ def read_init(body: Any) -> Init:
     fields = _fields(body, _INIT_FIELDS)
     for name in ("study_metadata", "total_files", "total_size_bytes"):
         if name not in fields:
-            raise Unprocessable(f"{name} is missing", code="missing_field", field=name)
+            raise _missing(name)
     metadata = _texts("study_metadata", fields["study_metadata"])
     if metadata.get("priority", "routine") not in _PRIORITIES:
         raise _invalid("study_metadata.priority", "one of routine, urgent, stat")
@@ -143,7 +143,7 @@ def read_complete(body: Any) -> Complete:
     if len(named) != len(set(named)):
         raise _invalid("skipped", "a list that names no file twice")
     return Complete(
-        checksums={check_file_id(name): read_digest("checksums", value) for name, value in checksums.items()},
+        checksums={check_file_id(name): _checksum(value) for name, value in checksums.items()},
         skipped=left_out,
     )
 
@@ -174,7 +174,7 @@ def read_credentials(body: Any) -> tuple[str, str]:
     fields = _fields(body, ("username", "password"))
     for name in ("username", "password"):
         if not isinstance(fields.get(name), str):
-            raise Unprocessable(f"{name} is missing", code="missing_field", field=name)
+            raise _missing(name)
     return fields["username"], fields["password"]
 
 
@@ -216,9 +216,9 @@ def read_digest(name: str, value: Any) -> dict[str, bytes]:
 
 def prefer_wait(values: Sequence[str]) -> int | None:
     """Seconds that `Prefer: wait=N` is granted (RFC 7240 4.3); None: nothing of the kind is preferred."""
-    for value in values:
-        if match := _WAIT.search(value):
-            return min(int(match[1]), MAX_WAIT_S)
+    for preference in _PREFERENCE.findall(", ".join(values)):
+        if match := _WAIT.match(preference):
+            return min(int(match[1] or match[2]), MAX_WAIT_S)
     return None
 
 
@@ -241,6 +241,10 @@ def _or(fields: Mapping[str, Any], name: str, default: Any) -> Any:
     """A field that may be left out or null."""
     value = fields.get(name)
     return default if value is None else value
+
+
+def _missing(name: str) -> Unprocessable:
+    return Unprocessable(f"{name} is missing", code="missing_field", field=name)
 
 
 def _invalid(name: str, wanted: str) -> Unprocessable:
@@ -271,12 +275,21 @@ def _optional_count(name: str, value: Any) -> int | None:
     return None if value is None else _count(name, value, least=1)
 
 
+def _checksum(value: Any) -> dict[str, bytes]:
+    try:
+        return read_digest("checksums", value)
+    except Malformed as error:
+        raise Unprocessable(error.detail, code="invalid_field", field="checksums") from None
+
+
 def _skipped(item: Any) -> Skipped:
     if not isinstance(item, dict):
         raise _invalid("skipped", "a list of objects")
     _known("skipped", item, ("file_id", "reason"))
+    if "reason" not in item:
+        raise _missing("skipped.reason")
     file_id = item.get("file_id")
     return Skipped(
         file_id=check_file_id(file_id) if file_id is not None else None,
-        reason=_text("skipped.reason", _or(item, "reason", ""), 256),
+        reason=_text("skipped.reason", item["reason"], 256),
     )

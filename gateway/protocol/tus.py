@@ -37,6 +37,7 @@ class Patch:
     """PATCH of an upload resource."""
 
     at: int
+    length: int | None  #: bytes, of the whole file, where the client says it again
 
 
 def check_version(headers: Headers) -> None:
@@ -55,9 +56,7 @@ def read_creation(headers: Headers, content_type: str | None) -> Creation:
     """
     if single(headers, "Upload-Length") is not None and single(headers, "Upload-Defer-Length") is not None:
         raise Malformed("Upload-Length and Upload-Defer-Length exclude each other", code="malformed_header")
-    for name in ("Upload-Defer-Length", "Upload-Concat", "Upload-Checksum"):
-        if single(headers, name) is not None:
-            raise NotBuilt(f"{name}: this tus extension isn't built yet")
+    _refuse_not_built(headers)
     length = single(headers, "Upload-Length")
     if length is None:
         raise Malformed("Upload-Length is missing", code="malformed_header")
@@ -68,6 +67,12 @@ def read_creation(headers: Headers, content_type: str | None) -> Creation:
         raw_metadata=raw,
         with_body=_has_body(content_type),
     )
+
+
+def _refuse_not_built(headers: Headers) -> None:
+    for name in ("Upload-Defer-Length", "Upload-Concat", "Upload-Checksum"):
+        if single(headers, name) is not None:
+            raise NotBuilt(f"{name}: this tus extension isn't built yet")
 
 
 def _has_body(content_type: str | None) -> bool:
@@ -87,12 +92,11 @@ def read_patch(headers: Headers, content_type: str | None) -> Patch:
     """
     if content_type != OFFSET_MEDIA_TYPE:
         raise UnsupportedMediaType(f"the body of a PATCH must be {OFFSET_MEDIA_TYPE}")
-    if single(headers, "Upload-Checksum") is not None:
-        raise NotBuilt("Upload-Checksum: this tus extension isn't built yet")
+    _refuse_not_built(headers)
     at = optional_number(headers, "Upload-Offset")
     if at is None:
         raise Malformed("Upload-Offset is missing", code="malformed_header")
-    return Patch(at)
+    return Patch(at, optional_number(headers, "Upload-Length"))
 
 
 def options_headers(max_size: int) -> dict[str, str]:

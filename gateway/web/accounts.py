@@ -10,7 +10,7 @@ from gateway.protocol.rest import read_credentials
 from gateway.web.addresses import client_address
 from gateway.web.bearer import principal
 from gateway.web.json_body import read_json
-from gateway.web.services import PRINCIPAL, RAW_TOKEN, services
+from gateway.web.services import PRINCIPAL, RAW_TOKEN, SESSION_ID, services
 
 
 async def login(request: web.Request) -> web.StreamResponse:
@@ -33,13 +33,13 @@ async def refresh(request: web.Request) -> web.StreamResponse:
 
 
 async def logout(request: web.Request) -> web.StreamResponse:
-    """`POST /auth/logout`: by refresh token its family ends, by access token every family of the account."""
+    """`POST /auth/logout`: the session of that token ends, and no other of the account."""
     ledger, now = services(request).ledger, services(request).clock.now()
     if request.get(PRINCIPAL) is None:
         await tokens.revoke(ledger, request[RAW_TOKEN], now=now)
     else:
         who = principal(request)
-        await tokens.revoke_all(ledger, who.account_id, now=now, actor=who.actor)
+        await tokens.end_session(ledger, request.get(SESSION_ID, ""), now=now, actor=who.actor)
     services(request).accounts.forget_bearers()
     return web.Response(status=204)
 

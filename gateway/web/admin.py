@@ -32,7 +32,7 @@ async def upload(request: web.Request) -> web.StreamResponse:
 
 async def reveal(request: web.Request) -> web.StreamResponse:
     """`POST /admin/uploads/{upload_id}/reveal` `{reason}`: the patient's data; audited."""
-    reason = read_reason(await read_json(request))
+    reason = read_reason(await read_json(request, default={}))
     found = await services(request).administration.reveal(
         request.match_info["upload_id"], actor=principal(request).actor, reason=reason
     )

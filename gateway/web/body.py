@@ -20,6 +20,12 @@ _BROKEN = (OSError, ClientPayloadError, web.RequestPayloadError, asyncio.Incompl
 _CONTINUED: web.RequestKey[bool] = web.RequestKey("continued", bool)
 
 
+def media_type(request: web.Request) -> str | None:
+    """What the body is said to be, without parameters; None where nothing is said."""
+    raw = request.headers.get(hdrs.CONTENT_TYPE)
+    return (raw.partition(";")[0].strip().lower() or None) if raw is not None else None
+
+
 async def keep_silent(request: web.Request) -> None:
     """Aiohttp's expect handler: says nothing now; whoever wants the body does."""
 

@@ -32,9 +32,17 @@ async def read_json(request: web.Request, *, default: Any = None) -> Any:
     if not raw.strip() and default is not None:
         return default
     try:
-        return json.loads(raw, parse_constant=_no_constant)
+        return json.loads(raw, parse_constant=_no_constant, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         raise Malformed("the body isn't JSON", code="malformed_json") from None
+
+
+def _each_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, none of whose members would hide another of its name."""
+    found = dict(members)
+    if len(found) != len(members):
+        raise ValueError("a name is there twice")
+    return found
 
 
 def _no_constant(_name: str) -> None:

@@ -48,14 +48,14 @@ async def app_config(request: web.Request) -> web.StreamResponse:
 
 async def release(request: web.Request) -> web.StreamResponse:
     """`POST /admin/uploads/{upload_id}/release`: a held upload goes on."""
-    reason = read_reason(await read_json(request))
+    reason = read_reason(await read_json(request, default={}))
     await services(request).release(request.match_info["upload_id"], principal(request).actor, reason)
     return web.Response(status=204)
 
 
 async def retry(request: web.Request) -> web.StreamResponse:
     """`POST /admin/uploads/{upload_id}/retry`: what failed is tried again."""
-    reason = read_reason(await read_json(request))
+    reason = read_reason(await read_json(request, default={}))
     await services(request).retry(request.match_info["upload_id"], principal(request).actor, reason)
     return web.Response(status=204)
 
@@ -65,7 +65,7 @@ async def drop(request: web.Request) -> web.StreamResponse:
 
     With `wipe` its device deletes what it has of it, whatever became of it here.
     """
-    reason, wipe = read_drop(await read_json(request))
+    reason, wipe = read_drop(await read_json(request, default={}))
     who, upload_id = principal(request), request.match_info["upload_id"]
     if wipe:
         await services(request).wiping.order(upload_id, actor=who.actor, reason=reason)

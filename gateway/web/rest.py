@@ -11,16 +11,16 @@ from aiohttp import BodyPartReader, web
 from gateway.body import Body, BodyBroken
 from gateway.chunked import ChunkWish
 from gateway.clock import rfc3339
-from gateway.errors import Malformed, TooLarge, Unprocessable
+from gateway.errors import Malformed, TooLarge, Unprocessable, UnsupportedMediaType
 from gateway.ledger.rows import FileRow
 from gateway.protocol import rest
 from gateway.protocol.chunks import MAX_CHUNK_INDEX, Chunk
 from gateway.protocol.headers import single
-from gateway.protocol.lifecycle import FINISHED_STATES
+from gateway.protocol.lifecycle import FINISHED_STATES, UploadEvent, refusal
 from gateway.submissions import Opened
 from gateway.web.addresses import base_url
 from gateway.web.bearer import principal
-from gateway.web.body import HeldBody, StreamBody, go_on, line_errors
+from gateway.web.body import HeldBody, StreamBody, go_on, line_errors, media_type
 from gateway.web.json_body import read_json
 from gateway.web.obituary import obituary
 from gateway.web.services import PRINCIPAL, RAW_TOKEN, services
@@ -77,17 +77,28 @@ def _opened(request: web.Request, opened: Opened, here: str, *, status: int) -> 
 async def chunk(request: web.Request) -> web.StreamResponse:
     """`PUT /upload/{upload_id}/chunk`, raw or multipart."""
     body: Body
-    if request.content_type.startswith("multipart/"):
+    kind, digests = media_type(request), dict[str, bytes]()
+    if kind == "multipart/form-data":
         fields, body = await _multipart(request)
-        digests: dict[str, bytes] = {}
-    else:
-        fields, body = dict(request.query), StreamBody(request)
+    elif kind in (None, "application/octet-stream"):
+        fields, body = _query(request), StreamBody(request)
         declared = single(request.headers, "Content-Digest")
         digests = rest.read_digest("Content-Digest", declared) if declared is not None else {}
+    else:
+        raise UnsupportedMediaType("a chunk is application/octet-stream or multipart/form-data")
     wish = ChunkWish(rest.check_file_id(fields.get("file_id")), _chunk(fields), digests)
     async with obituary(request, _upload_id(request)):
         file = await services(request).chunks.put(principal(request), _upload_id(request), wish, body)
     return _taken(wish, file)
+
+
+def _query(request: web.Request) -> dict[str, str]:
+    """The query's fields. :raises Unprocessable: one is there twice, and nobody could say which is meant."""
+    query = request.query
+    for name in ("file_id", "chunk_index", "total_chunks"):
+        if len(query.getall(name, ())) > 1:
+            raise Unprocessable(f"{name} is given more than once", code="invalid_field", field=name)
+    return dict(query)
 
 
 def _taken(wish: ChunkWish, file: FileRow) -> web.StreamResponse:
@@ -197,6 +208,8 @@ async def remove_file(request: web.Request) -> web.StreamResponse:
     """`DELETE /upload/{upload_id}/files/{file_id}`: a bad file goes, and the totals go down."""
     submissions, who = services(request).submissions, principal(request)
     upload = await submissions.see(who, _upload_id(request))
+    if upload.state in FINISHED_STATES:
+        raise refusal(upload.state, UploadEvent.BYTES)
     file = await submissions.file_named(upload, rest.check_file_id(request.match_info["file_id"]))
     async with obituary(request, upload.upload_id):
         await services(request).uploads.remove(file.file_id, who.actor, lower_totals=True)

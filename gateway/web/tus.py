@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from gateway.admission import Wish
-from gateway.errors import Forbidden, Malformed, MethodNotAllowed, NotBuilt, TooLarge
+from gateway.errors import Conflict, Forbidden, Malformed, MethodNotAllowed, NotBuilt, TooLarge
 from gateway.principal import Principal
 from gateway.protocol import tus
 from gateway.protocol.engine import Append, Completes
@@ -15,7 +15,7 @@ from gateway.rooms import NewFile
 from gateway.uploads import Seen
 from gateway.web.addresses import base_url
 from gateway.web.bearer import principal
-from gateway.web.body import StreamBody
+from gateway.web.body import StreamBody, media_type
 from gateway.web.obituary import obituary
 from gateway.web.services import services
 
@@ -32,7 +32,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     _speaks_tus(request)
     here, body = base_url(request), StreamBody(request)
     # Some clients send the Content-Type of a body that they don't have.
-    wish = tus.read_creation(request.headers, _media_type(request) if body.size != 0 else None)
+    wish = tus.read_creation(request.headers, media_type(request) if body.size != 0 else None)
     if wish.with_body and body.size is not None and body.size > wish.length:
         raise TooLarge("the body is longer than Upload-Length", code="file_too_large")
     created = await _created(request, principal(request), wish)
@@ -79,7 +79,9 @@ async def patch(request: web.Request) -> web.StreamResponse:
     _speaks_tus(request)
     who, file_id = principal(request), request.match_info["file_id"]
     living = await _living(request, who, file_id)
-    wish = tus.read_patch(request.headers, _media_type(request))
+    wish = tus.read_patch(request.headers, media_type(request))
+    if wish.length not in (None, living.file.length):
+        raise Conflict("Upload-Length is not the length that the file was created with", code="length_mismatch")
     body = StreamBody(request)
     append = Append(wish.at, body.size, Completes.WHEN_FULL)
     async with obituary(request, living.upload.upload_id):
@@ -144,11 +146,6 @@ def _speaks_tus(request: web.Request) -> None:
     if ietf:
         raise Malformed("the request speaks tus and the IETF draft at once", code="mixed_protocols")
     tus.check_version(request.headers)
-
-
-def _media_type(request: web.Request) -> str | None:
-    raw = request.headers.get(hdrs.CONTENT_TYPE)
-    return None if raw is None else raw.partition(";")[0].strip().lower()
 
 
 def _expires_at(seen: Seen) -> float | None:

@@ -68,6 +68,7 @@ class ChunkCase:
 FILE_ID = "file_id in REST is the client's, [A-Za-z0-9_-]{1,64}; else 422"
 EXACT = "Every chunk but a file's last has exactly chunk_size bytes; beyond the end, or a second short one: 409"
 TABLE = "?file_id=..&chunk_index=..[&total_chunks=..]"
+RAW = "raw application/octet-stream body ...; or multipart/form-data"
 DIGEST = "A digest that doesn't match: 460 checksum_mismatch"
 
 CHUNKS = [
@@ -100,6 +101,10 @@ CHUNKS = [
               "checksum_algorithm_unknown", {"Content-Digest": "crc32c=:AAAA:"}),
     ChunkCase("a digest that is none", DIGEST, {}, {"file_id": "a", "chunk_index": "0"}, 5, 400, "malformed_header",
               {"Content-Digest": "sha-256"}),
+    ChunkCase("another media type", RAW, {}, {"file_id": "a", "chunk_index": "0"}, 5, 415, "unsupported_media_type",
+              {"Content-Type": "text/plain"}),
+    ChunkCase("another kind of multipart", RAW, {}, {"file_id": "a", "chunk_index": "0"}, 5, 415,
+              "unsupported_media_type", {"Content-Type": "multipart/mixed; boundary=xx"}),
     ChunkCase("more than was declared", "init reserves the declared space", {0: CHUNK, 1: CHUNK, 2: CHUNK, 3: CHUNK},
               {"file_id": "b", "chunk_index": "0"}, 5, 413, "upload_too_large"),
 ]  # fmt: skip

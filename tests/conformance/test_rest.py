@@ -312,6 +312,31 @@ async def test_file_ids_are_the_clients_and_unique_in_its_upload_only(gate, pers
     assert [file["file_id"] for file in listed.json["files"]] == ["A-z_0"]
 
 
+async def test_a_chunk_needs_no_content_type_and_may_have_parameters(gate, person):
+    opened = await gate.init(person.token, [2 * CHUNK + 1])
+    path = f"/upload/{opened.upload_id}/chunk?file_id=a&chunk_index="
+    for index, said in enumerate(({}, {"Content-Type": "Application/Octet-Stream; x=y"})):
+        told = {"Content-Length": str(CHUNK), **said}
+        async with gate.begun("PUT", f"{path}{index}", opened.token, told, content(CHUNK)) as line:
+            assert (await line.answer()).status == 200
+
+
+@pytest.mark.parametrize("query", ["file_id=a&file_id=b&chunk_index=0", "file_id=a&chunk_index=0&chunk_index=1"])
+async def test_a_chunk_whose_place_is_told_twice_is_refused(gate, person, query):
+    opened = await gate.init(person.token)
+    answer = await gate.ask("PUT", f"/upload/{opened.upload_id}/chunk?{query}", opened.token, data=b"0123456789",
+                            headers={"Content-Type": OCTETS})  # fmt: skip
+    assert (answer.status, answer.code) == (422, "invalid_field")
+
+
+async def test_a_json_body_that_names_a_field_twice_is_refused(gate, person):
+    body = (
+        b'{"study_metadata": {}, "total_files": 1, "total_size_bytes": 1, "clinical_notes": "a", "clinical_notes": ""}'
+    )
+    answer = await gate.ask("POST", "/upload/init", person.token, data=body)
+    assert (answer.status, answer.code) == (400, "malformed_json")
+
+
 # --- chunks as multipart ----------------------------------------------------------------------------------------------------
 
 
@@ -461,7 +486,7 @@ async def test_a_chunk_that_commits_after_complete_is_refused(gate, person):
     path = f"/upload/{opened.upload_id}/chunk?file_id=b&chunk_index=0"
     async with gate.begun("PUT", path, opened.token, told, b"01234") as line:
         await gate.in_flight()
-        assert (await gate.complete(opened, {"skipped": [{"file_id": "b"}]})).status == 202
+        assert (await gate.complete(opened, {"skipped": [{"file_id": "b", "reason": "late"}]})).status == 202
         await line.send(b"56789")
         answer = await line.answer()
     assert (answer.status, answer.code) == (409, "upload_completed")
@@ -518,7 +543,7 @@ async def test_a_checksum_of_a_file_that_isnt_there_is_not_found(gate, person):
     "skipped",
     [
         [{"file_id": "b", "reason": "changed on disk"}, {"file_id": "c", "reason": "never sent"}],
-        [{"file_id": "b"}, {"reason": "DICOMDIR"}],
+        [{"file_id": "b", "reason": ""}, {"reason": "DICOMDIR"}],
     ],
 )
 async def test_what_is_skipped_isnt_waited_for(gate, person, skipped):
@@ -542,14 +567,22 @@ async def test_a_whole_file_may_be_skipped_too(gate, person):
 async def test_a_file_skipped_twice_counts_once(gate, person):
     opened = await gate.init(person.token, [10, 20, 30])
     await gate.send_file(opened, "a", content(10))
-    answer = await gate.complete(opened, {"skipped": [{"file_id": "b"}, {"file_id": "b"}]})
+    answer = await gate.complete(
+        opened, {"skipped": [{"file_id": "b", "reason": "r"}, {"file_id": "b", "reason": "r"}]}
+    )
     assert (answer.status, answer.code) == (422, "invalid_field")
+
+
+async def test_more_files_cant_be_skipped_than_were_declared(gate, person):
+    opened = await gate.init(person.token, [10])
+    answer = await gate.complete(opened, {"skipped": [{"reason": "not readable"}, {"reason": "not readable"}]})
+    assert (answer.status, answer.json["field"]) == (422, "skipped")
 
 
 async def test_more_bytes_than_declared_are_never_right_whatever_is_skipped(gate, person):
     opened = await gate.init(person.token, [10, 20])
     await gate.send_file(opened, "a", content(30))
-    answer = await gate.complete(opened, {"skipped": [{"file_id": "a"}]})
+    answer = await gate.complete(opened, {"skipped": [{"file_id": "a", "reason": "r"}]})
     assert (answer.status, answer.code) == (409, "incomplete")
 
 
@@ -686,7 +719,8 @@ async def test_files_tell_their_chunks_as_ranges(gate, person):
     files = {file["file_id"]: file for file in answer.json["files"]}
     assert files["a"] == {"file_id": "a", "state": "receiving", "size": None, "offset": CHUNK * 4, "outcome": None,
                           "received_chunks": [[0, 2], [5, 5]]}  # fmt: skip
-    assert files["b"] == {"file_id": "b", "state": "receiving", "size": 10, "offset": 4, "outcome": None}
+    assert files["b"] == {"file_id": "b", "state": "receiving", "size": 10, "offset": 4, "outcome": None,
+                              "received_chunks": []}  # fmt: skip
 
 
 async def test_files_come_in_pages(gate, person):
@@ -803,6 +837,14 @@ async def test_a_cancelled_upload_is_gone_and_says_so(gate, person):
     assert (await gate.ask("GET", f"/upload/{opened.upload_id}/receipt", opened.token)).code == "no_receipt_yet"
 
 
+async def test_the_refresh_token_of_a_dead_upload_hears_what_became_of_it(gate, person):
+    opened = await gate.init(person.token)
+    assert (await gate.ask("DELETE", f"/upload/{opened.upload_id}", opened.token)).status == 204
+    for _ in range(2):
+        answer = await gate.ask("POST", f"/upload/{opened.upload_id}/token", opened.told["refresh_token"])
+        assert (answer.status, answer.code, answer.json["state"]) == (410, "upload_gone", "cancelled")
+
+
 async def test_cancelling_cuts_a_body_in_flight_and_tells_it_why(gate, person):
     opened = await gate.init(person.token, [100])
     path = await gate.tus_file(opened.token, 100)
@@ -834,6 +876,8 @@ async def test_an_expired_upload_says_so(tmp_path):
         answer = await gate.ask("GET", f"/upload/{opened.upload_id}/status", opened.token)
         assert (answer.status, answer.json["state"]) == (410, "expired")
         assert answer.json.keys() >= {"pacs_receipt_id", "warnings"}
+        answer = await gate.ask("POST", f"/upload/{opened.upload_id}/token", opened.told["refresh_token"])
+        assert (answer.status, answer.json["state"]) == (410, "expired")
 
 
 async def test_an_admin_must_say_why_and_the_uploader_sees_it(gate, person):
@@ -875,6 +919,15 @@ async def test_a_delivered_upload_cant_be_cancelled(gate, person):
     await gate.deliver()
     answer = await gate.ask("DELETE", f"/upload/{opened.upload_id}", opened.token)
     assert (answer.status, answer.code, answer.json["state"]) == (409, "conflict", "success")
+
+
+async def test_no_file_is_taken_out_of_a_delivered_upload(gate, person):
+    opened = await delivered(gate, person)
+    await gate.complete(opened)
+    await gate.deliver()
+    await gate.purge()
+    answer = await gate.ask("DELETE", f"/upload/{opened.upload_id}/files/f0", opened.token)
+    assert (answer.status, answer.code) == (409, "upload_completed")
 
 
 # --- dialects ---------------------------------------------------------------------------------------------------------------

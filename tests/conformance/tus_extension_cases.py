@@ -187,6 +187,7 @@ def _(site: Site) -> None:
     url = site.create(5)
     checked = site.http.patch(url, 0, b"hello", {"Upload-Checksum": "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="})
     assert checked.expect(501).code == "not_built"
+    assert site.http.patch(url, 0, b"hello", {"Upload-Length": "6"}).expect(409).code == "length_mismatch"
     assert site.offset(url) == 0
 
 

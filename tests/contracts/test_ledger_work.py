@@ -155,10 +155,9 @@ class TestTokens:
         assert {name for name, is_spent in spent.items() if is_spent} == {b"root", b"sibling"}
         assert len(spent) == len(rows)
 
-    async def test_tokens_are_revoked_by_family_upload_or_account(self, ledger: Ledger) -> None:
+    async def test_tokens_are_revoked_by_family_or_account(self, ledger: Ledger) -> None:
         rows = [
             token_row(b"1", family_id="x"),
-            token_row(b"2", upload_id=U),
             token_row(b"3", account_id="z"),
             token_row(b"4"),
         ]
@@ -167,11 +166,10 @@ class TestTokens:
             for row in rows:
                 tx.tokens.insert(row)
             tx.tokens.revoke_family("x")
-            tx.tokens.revoke_upload(U)
             tx.tokens.revoke_account("z")
             return [tx.tokens.get(row.token_hash) for row in rows]
 
-        assert await ledger.write(act) == [None, None, None, rows[3]]
+        assert await ledger.write(act) == [None, None, rows[2]]
 
     async def test_what_is_past_its_time_is_cleared_away_in_portions(self, ledger: Ledger) -> None:
         def act(tx: Transaction) -> None:

@@ -103,7 +103,6 @@ def everything(tx: Transaction) -> None:
     tx.tokens.delete_expired(0.5, 5)
     tx.tokens.family_lives("f")
     tx.tokens.revoke_family("f")
-    tx.tokens.revoke_upload(U)
     tx.tokens.revoke_account("a")
     tx.qr_codes.insert(qr_row("q"))
     tx.qr_codes.save(qr_row("q", used_at=2.0))

@@ -34,11 +34,19 @@ async def test_a_renewed_access_token_belongs_to_the_same_session(gate):
     assert await statuses(gate, first["access_token"], renewed["access_token"]) == [401, 401]
 
 
-async def test_logging_out_by_access_token_ends_every_session(gate):
+async def test_logging_out_by_access_token_ends_that_session_only(gate):
     await gate.person()
     one, other = await gate.login(), await gate.login()
     assert (await gate.ask("POST", "/auth/logout", one["access_token"])).status == 204
-    assert await statuses(gate, one["access_token"], other["access_token"]) == [401, 401]
+    assert await statuses(gate, one["access_token"], other["access_token"]) == [401, 200]
+
+
+async def test_logging_out_leaves_the_uploads_of_the_account_alone(gate):
+    await gate.person()
+    told = await gate.login()
+    opened = await gate.init(told["access_token"])
+    assert (await gate.ask("POST", "/auth/logout", told["access_token"])).status == 204
+    assert (await gate.ask("POST", f"/upload/{opened.upload_id}/token", opened.told["refresh_token"])).status == 200
 
 
 async def test_disabling_an_account_ends_its_access_upload_and_service_tokens(gate):

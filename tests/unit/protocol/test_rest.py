@@ -17,6 +17,7 @@ from gateway.protocol.rest import (
     read_credentials,
     read_digest,
     read_init,
+    read_qr,
     read_reason,
 )
 
@@ -137,7 +138,7 @@ def test_complete_may_say_nothing():
 
 def test_complete_reads_checksums_and_what_was_skipped():
     wish = read_complete(
-        {"checksums": {"a": f"sha-256=:{SHA256}:"}, "skipped": [{"file_id": "b", "reason": "DICOMDIR"}, {}]}
+        {"checksums": {"a": f"sha-256=:{SHA256}:"}, "skipped": [{"file_id": "b", "reason": "DICOMDIR"}, {"reason": ""}]}
     )
     assert wish.checksums == {"a": {"sha256": hashlib.sha256(b"").digest()}}
     assert [(one.file_id, one.reason) for one in wish.skipped] == [("b", "DICOMDIR"), (None, "")]
@@ -151,16 +152,35 @@ def test_complete_reads_checksums_and_what_was_skipped():
         ({"skipped": {}}, "skipped"),
         ({"skipped": "a"}, "skipped"),
         ({"skipped": ["a"]}, "skipped"),
-        ({"skipped": [{"file_id": "a b"}]}, "file_id"),
+        ({"skipped": [{"file_id": "a b", "reason": "r"}]}, "file_id"),
+        ({"skipped": [{"file_id": "a"}]}, "skipped.reason"),
         ({"skipped": [{"reason": 5}]}, "skipped.reason"),
         ({"skipped": [{"reason": "x" * 257}]}, "skipped.reason"),
-        ({"skipped": [{"file_id": "a"}, {"file_id": "a"}]}, "skipped"),
+        ({"skipped": [{"file_id": "a", "reason": "r"}, {"file_id": "a", "reason": "r"}]}, "skipped"),
         ({"checksums": []}, "checksums"),
+        ({"checksums": {"a": 5}}, "checksums"),
+        ({"checksums": {"a": "md5=:AA==:"}}, "checksums"),
         ({"checksums": {"a b": "sha-256=::"}}, "file_id"),
     ],
 )
 def test_complete_names_what_it_cant_use(body, field):
     assert refused(read_complete, body).extra["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "endpoint_id"),
+        ({"endpoint_id": None}, "endpoint_id"),
+        ({"endpoint_id": "main", "expected": []}, "expected"),
+        ({"endpoint_id": "main", "expected": {"patient_name": "x"}}, "expected.patient_name"),
+        ({"endpoint_id": "main", "label": False}, "label"),
+        ({"endpoint_id": "main", "ttl_seconds": "60"}, "ttl_seconds"),
+        ({"endpoint_id": "main", "max_files": 0}, "max_files"),
+    ],
+)
+def test_a_qr_code_names_what_it_cant_use(body, field):
+    assert refused(read_qr, body).extra["field"] == field
 
 
 @pytest.mark.parametrize("good", ["a", "A-z_0", "x" * 64])
@@ -218,6 +238,14 @@ def test_a_digest_that_cant_be_read_or_computed_is_refused(value, code):
         (["WAIT=9"], 9),
         (["wait=abc"], None),
         (["await=9"], None),
+        (["wait=-1"], None),
+        (["wait=1.5"], None),
+        (["wait=5s"], None),
+        (["foo=bar;wait=6"], None),
+        (['foo="a, wait=6"'], None),
+        (['foo="a, wait=6", wait=7;x=y'], 7),
+        (["wait = 5"], 5),
+        (["wait=5, wait=9"], 5),
         (["return=minimal"], None),
     ],
 )

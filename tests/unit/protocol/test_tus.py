@@ -65,7 +65,7 @@ def test_an_extension_that_isnt_announced_is_refused_by_name(extension):
 
 
 def test_a_patch_says_where_its_bytes_go():
-    assert tus.read_patch(headers(Upload_Offset="70"), OCT) == tus.Patch(70)
+    assert tus.read_patch(headers(Upload_Offset="70"), OCT) == tus.Patch(70, None)
 
 
 def test_a_patch_without_an_offset_is_refused():
@@ -78,9 +78,11 @@ def test_two_offsets_are_refused():
         tus.read_patch(CIMultiDict([("Upload-Offset", "0"), ("Upload-Offset", "1")]), OCT)
 
 
-def test_a_patch_with_a_checksum_is_refused_by_name():
-    with pytest.raises(NotBuilt):
-        tus.read_patch(headers(Upload_Offset="0", Upload_Checksum="sha1 x"), OCT)
+@pytest.mark.parametrize("extension", ["Upload-Defer-Length", "Upload-Concat", "Upload-Checksum"])
+def test_a_patch_that_needs_an_extension_that_isnt_announced_is_refused_by_name(extension):
+    with pytest.raises(NotBuilt) as caught:
+        tus.read_patch(CIMultiDict({"Upload-Offset": "0", extension: "1"}), OCT)
+    assert extension in caught.value.detail
 
 
 def test_options_announce_what_there_is_and_no_more():
