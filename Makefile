@@ -37,8 +37,8 @@ test: install $(DEV) system-tools $(NODE) check app-check ## every check and eve
 
 soak: export SCALE := soak
 soak: install $(DEV) system-tools $(NODE) ## the same tests with large counts
-	$(PYTEST) -n 2 --dist loadfile --timeout 1800 -m "not heavy and not timing"
-	$(PYTEST) --timeout 1800 -m "heavy or timing"
+	$(PYTEST) -n 2 --dist loadfile --timeout 3600 -m "not heavy and not timing"
+	$(PYTEST) --timeout 3600 -m "heavy or timing"
 
 bench: install $(DEV) system-tools $(NODE) ## the comparisons of docs/performance.md
 	$(BIN)/python -m bench
