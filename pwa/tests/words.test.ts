@@ -52,3 +52,8 @@ test.each(BOOKS.slice(0, 2))("no word of %s is kept that no screen says", (_name
   );
   expect(unsaid).toEqual([]);
 });
+
+test("no key is in two tables", () => {
+  const keys = BOOKS.flatMap(([, english]) => Object.keys(english));
+  expect(keys.filter((key, at) => keys.indexOf(key) !== at)).toEqual([]);
+});

@@ -90,6 +90,7 @@ export const de: Record<Key, string> = {
 
   "list.title": "Sendungen",
   "list.keep": "Lassen Sie die App offen, bis alles gesendet ist.",
+  "list.empty": "Was Sie senden, steht hier mit seiner Quittung vom PACS, bis Sie es entfernen.",
   "list.parts": "Zeigen",
   "list.part.all": "Alle",
   "list.part.moving": "Unterwegs",

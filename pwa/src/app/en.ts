@@ -88,6 +88,7 @@ export const en = {
 
   "list.title": "Uploads",
   "list.keep": "Keep the app open until everything is sent.",
+  "list.empty": "What you send is listed here until you remove it, with its receipt from the PACS.",
   "list.parts": "Show",
   "list.part.all": "All",
   "list.part.moving": "On their way",

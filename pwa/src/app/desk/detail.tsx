@@ -45,7 +45,7 @@ export function Detail({ id, onChange }: { id: string; onChange: () => void }): 
         <Acts upload={found} revealed={whose !== null} onAct={setAsking} onReopen={reopen} />
       </section>
       {trouble && <Notice kind="bad">{trouble}</Notice>}
-      {code && <Code made={code} title={t("act.reopen")} lead={t("act.reopen.lead")} />}
+      {code && <Code made={code} title={t("do.reopen")} lead={t("do.reopen.lead")} />}
       {whose && <Patient whose={whose} onHide={() => setWhose(null)} />}
       {found.warnings.length > 0 && <section class="card"><Reasons title={t("in.remarks")} codes={found.warnings} /></section>}
       <Facts upload={found} />
@@ -71,11 +71,11 @@ function Acts({ upload, revealed, onAct, onReopen }: { upload: Upload; revealed:
   const over = state === "success" || state === "cancelled" || state === "expired";
   return (
     <div class="row acts">
-      {state === "held" && <Button kind="main" icon="check" onClick={() => onAct("release")}>{t("act.release")}</Button>}
-      {ended && <Button kind="main" icon="again" onClick={() => onAct("retry")}>{t("act.retry")}</Button>}
-      {!revealed && !erased_at && !over && <Button onClick={() => onAct("reveal")}>{t("act.reveal")}</Button>}
-      {receiving && <Button icon="qr" onClick={onReopen}>{t("act.reopen")}</Button>}
-      {!over && <Button kind="danger" onClick={() => onAct("drop")}>{t(receiving || state === "delivering" ? "act.cancel" : "act.drop")}</Button>}
+      {state === "held" && <Button kind="main" icon="check" onClick={() => onAct("release")}>{t("do.release")}</Button>}
+      {ended && <Button kind="main" icon="again" onClick={() => onAct("retry")}>{t("do.retry")}</Button>}
+      {!revealed && !erased_at && !over && <Button onClick={() => onAct("reveal")}>{t("do.reveal")}</Button>}
+      {receiving && <Button icon="qr" onClick={onReopen}>{t("do.reopen")}</Button>}
+      {!over && <Button kind="danger" onClick={() => onAct("drop")}>{t(receiving || state === "delivering" ? "do.cancel" : "do.drop")}</Button>}
     </div>
   );
 }
@@ -84,7 +84,7 @@ function Facts({ upload }: { upload: Upload }): JSX.Element {
   const { delivery, file_states = {} } = upload;
   const facts: [string, string | null | undefined][] = [
     [t("in.received"), `${t("in.files", { whole: upload.files.whole, of: upload.files.expected })}, ${bytes(upload.bytes.received)}`],
-    ...Object.entries(file_states).map(([state, n]): [string, string] => [`${t("in.byfile")}: ${find(`file.${state}`) ?? state}`, String(n)]),
+    ...Object.entries(file_states).map(([state, n]): [string, string] => [`${t("in.byfile")}: ${find(`in.file.${state}`) ?? state}`, String(n)]),
     [t("in.created"), moment(upload.created_at)],
     [t("in.expires"), upload.finished_at || upload.state === "held" || upload.state === "delivering" ? null : moment(upload.expires_at)],
     [t("in.attempts"), delivery && String(delivery.attempts)],

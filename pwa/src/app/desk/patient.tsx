@@ -8,7 +8,7 @@ import { find, t } from "./words";
 export function Patient({ whose, onHide }: { whose: Whose; onHide: () => void }): JSX.Element {
   return (
     <section class="card stack" aria-labelledby="whose">
-      <div class="heading"><h2 id="whose">{t("whose.title")}</h2><Button kind="quiet" onClick={onHide}>{t("act.hide")}</Button></div>
+      <div class="heading"><h2 id="whose">{t("whose.title")}</h2><Button kind="quiet" onClick={onHide}>{t("do.hide")}</Button></div>
       <div class="sides">
         <Side title={t("whose.declared")} fields={whose.study_metadata} />
         {whose.patients.map((one, at) => <Side key={at} title={t("whose.files")} fields={one} />)}

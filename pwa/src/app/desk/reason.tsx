@@ -17,12 +17,12 @@ export function AskReason({ act, onYes, onNo }: { act: "release" | "retry" | "dr
   return (
     <dialog ref={dialog} aria-labelledby="ask" onClose={onNo}>
       <form class="stack" onSubmit={submit}>
-        <h2 id="ask">{t(`act.${act}.sure`)}</h2>
-        <p>{t(`act.${act}.text`)}</p>
-        <Field label={t("act.reason")}><textarea name="reason" rows={2} maxLength={MOST} required autofocus /></Field>
+        <h2 id="ask">{t(`do.${act}.sure`)}</h2>
+        <p>{t(`do.${act}.text`)}</p>
+        <Field label={t("do.reason")}><textarea name="reason" rows={2} maxLength={MOST} required autofocus /></Field>
         <div class="row end">
-          <Button onClick={onNo}>{t("act.no")}</Button>
-          <Button kind={act === "drop" ? "danger" : "main"} type="submit">{t(act === "reveal" ? "act.reveal.yes" : `act.${act}`)}</Button>
+          <Button onClick={onNo}>{t("do.no")}</Button>
+          <Button kind={act === "drop" ? "danger" : "main"} type="submit">{t(act === "reveal" ? "do.reveal.yes" : `do.${act}`)}</Button>
         </div>
       </form>
     </dialog>

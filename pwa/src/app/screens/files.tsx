@@ -8,6 +8,8 @@ import { theQueue, type Shown } from "../state";
 
 const MOST_SHOWN = 300;
 const MOST_NAMED = 5;
+/** What has no outcome of its own was stored. */
+const DELIVERED = new Set(["success", "partial", "failed"]);
 const IN_THE_PACS = new Set(["stored", "already_there"]);
 
 interface Group {
@@ -85,7 +87,7 @@ export function Files({ one: { row } }: { one: Shown }): JSX.Element {
       <summary>{t("files.title")} ({row.total_files})</summary>
       <ul>
         {files.map(({ row: file, name }) => (
-          <li key={file.id} class={odd(file) ? "bad" : ""}><span>{name}</span><span>{fileState(file, row.status === "success")}</span></li>
+          <li key={file.id} class={odd(file) ? "bad" : ""}><span>{name}</span><span>{fileState(file, DELIVERED.has(row.status))}</span></li>
         ))}
       </ul>
       {total > files.length && <p class="hint">{t("files.more", { n: total - files.length })}</p>}

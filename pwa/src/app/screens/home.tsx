@@ -33,6 +33,7 @@ export function Home({ children }: { children?: ComponentChildren }): JSX.Elemen
         {grant.value && <GrantCard />}
         <Picker />
         {held.value.size > 0 && <NoRoom />}
+        {rows.length === 0 && <p class="hint">{t("list.empty")}</p>}
       </div>
       {rows.length > 0 && (
         <section aria-labelledby="list">

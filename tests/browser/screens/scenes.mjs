@@ -1,0 +1,297 @@
+// Every screen and every state of it that matters, in the order in which they come about. Three use this walk: axe, the
+// pseudo-locale and `make screenshots`.
+import { join } from "node:path";
+import { browse } from "../stage.mjs";
+import { ADMIN } from "./hospital.mjs";
+
+const FOLDERS = process.env.RELAYPACS_PATIENTS ?? "";
+
+/** People at their devices, and what they do. */
+export class Stage {
+  constructor(hospital, say, prepare = async () => undefined) {
+    this.hospital = hospital;
+    this.say = say;
+    this.prepare = prepare;
+    this.devices = {};
+    this.start = Date.now();
+  }
+
+  /** A device of its own, kept under a name while others are looked at. */
+  async device(name, url = this.hospital.url) {
+    const context = await browse({ serviceWorkers: "block", timezoneId: "UTC" });
+    await context.addInitScript(nightShift, this.start);
+    await this.prepare(context);
+    this.page = await context.newPage();
+    this.page.faults = [];
+    this.page.on("pageerror", (error) => this.page.faults.push(error.message));
+    this.page.on("console", (message) => /Content Security Policy|Uncaught/.test(message.text()) && this.page.faults.push(message.text()));
+    this.devices[name] = this.page;
+    await this.page.goto(url);
+    await this.page.getByRole("main").waitFor();
+  }
+
+  async at(name) {
+    this.page = this.devices[name];
+  }
+
+  button(key, values) {
+    return this.page.getByRole("button", { name: this.say(key, values), exact: true });
+  }
+
+  async press(key, values) {
+    await this.button(key, values).first().click();
+  }
+
+  async heading(key, values) {
+    await this.page.getByRole("heading", { name: this.say(key, values), exact: true }).first().waitFor();
+  }
+
+  async reads(key, values) {
+    await this.page.getByText(this.say(key, values)).first().waitFor();
+  }
+
+  async signIn(password = ADMIN.password) {
+    await this.page.getByLabel(this.say("signin.name")).fill(ADMIN.username);
+    await this.page.getByLabel(this.say("signin.password")).fill(password);
+    await this.press("signin.go");
+  }
+
+  async pick(folder) {
+    await this.page.locator(".picker input[type=file]").last().setInputFiles(join(FOLDERS, folder));
+    await this.heading("review.title");
+  }
+
+  async send() {
+    await this.page.locator(".bottom .button.main").click();
+    await this.heading("list.title");
+  }
+
+  row(name) {
+    return this.page.getByRole("button", { name: this.say("study.open", { name }), exact: true });
+  }
+
+  async open(name) {
+    await this.row(name).click();
+    await this.page.getByRole("heading", { level: 1, name }).waitFor();
+  }
+
+  async home() {
+    while (await this.button("nav.back").count()) await this.press("nav.back");
+  }
+
+  /** Wait until a row of the list looks so: `good`, `warn`, ... */
+  async becomes(name, tone) {
+    await this.page.locator(`.entry.${tone}`, { hasText: name }).waitFor({ timeout: 20_000 });
+  }
+
+  /** From now on the line takes in so many creations and then stays silent. */
+  async silentAfter(creations) {
+    let left = creations;
+    await this.page.context().route("**/files/**", (route) => (route.request().method() !== "POST" || left-- > 0 ? route.continue() : undefined));
+  }
+
+  async close() {
+    for (const page of Object.values(this.devices)) await page.context().close();
+  }
+}
+
+/** Times of day on the screen are 03:12 and quarters of an hour from there, so that pictures of one build are alike. */
+function nightShift(start) {
+  const getter = Object.getOwnPropertyDescriptor(Intl.DateTimeFormat.prototype, "format").get;
+  const night = Date.UTC(2026, 10, 25, 3, 12);
+  const quarter = 15 * 60_000;
+  Object.defineProperty(Intl.DateTimeFormat.prototype, "format", {
+    configurable: true,
+    get() {
+      const format = getter.call(this);
+      return this.resolvedOptions().hour ? (date) => format(night + Math.round((Number(date) - start) / quarter) * quarter) : format;
+    },
+  });
+}
+
+const AROHA = "Ngata, Aroha";
+const HANNELORE = "Müller-Lüdenscheidt, Hannelore Wilhelmine";
+const LUCIA = "Torres Quiñones, Lucía";
+const SAMI = "Haddad, Sami";
+const folder = (name) => join(FOLDERS, name);
+
+/** `title` is for docs/screenshots.md. `show` leads from the scene before to this one. */
+export const SCENES = [
+  // Somebody with a code, at a phone
+  { name: "welcome", title: "Opened without an account or a code", async show(stage) { await stage.device("clinician"); await stage.heading("welcome.title"); } },
+  { name: "signin-wrong", title: "A wrong password", async show(stage) { await stage.signIn("not it"); await stage.reads("signin.wrong"); } },
+  { name: "link-foreign", title: "A link of another server", async show(stage) {
+    await stage.page.getByLabel(stage.say("link.label"), { exact: true }).fill("https://elsewhere.example/#qr=eyJ1cGxvYWRfdG9rZW4iOiJycHFfMSJ9");
+    await stage.press("link.go");
+    await stage.page.locator(".notice.bad").last().waitFor();
+  } },
+  { name: "grant", title: "A code was opened: where it leads, before anything is sent", async show(stage) {
+    await stage.device("phone", await stage.hospital.code({ label: "Aroha N., CT from Ōtaki" }));
+    await stage.page.getByRole("heading", { name: "St. Elsewhere, Radiology" }).waitFor();
+  } },
+  { name: "review-one", title: "One patient, looked at before sending", async show(stage) { await stage.pick("one"); } },
+  { name: "receipt", title: "In the PACS: the receipt", async show(stage) {
+    await stage.send();
+    await stage.becomes(AROHA, "good");
+    await stage.open(AROHA);
+    await stage.reads("receipt.save");
+  } },
+  { name: "remove-dialog", title: "Asked before something goes", async show(stage) { await stage.press("act.remove"); await stage.page.getByRole("dialog").waitFor(); } },
+  { name: "grant-used", title: "A code that was used", async show(stage) {
+    const link = await stage.hospital.code();
+    const token = JSON.parse(Buffer.from(new URL(link).hash.slice(4), "base64url")).upload_token;
+    await stage.hospital.call("/upload/init", { method: "POST", token, body: { study_metadata: {}, total_files: 1, total_size_bytes: 1 } });
+    await stage.device("late", link);
+    await stage.reads("grant.dead");
+  } },
+  { name: "study-held", title: "Held: not the patient that the code was made for", async show(stage) {
+    await stage.device("held", await stage.hospital.code({ label: "Transfer from Ōtaki", expected: { patient_id: "MRN-70224", patient_birth_date: "19790908" } }));
+    await stage.pick("held");
+    await stage.send();
+    await stage.becomes(SAMI, "warn");
+    await stage.open(SAMI);
+    await stage.reads("patient_id_mismatch");
+  } },
+
+  // A technologist with an account
+  { name: "home-empty", title: "Signed in, nothing sent yet", async show(stage) {
+    await stage.device("technologist");
+    await stage.signIn();
+    await stage.heading("pick.title");
+  } },
+  { name: "review-many", title: "Several patients, and files that will not be sent", async show(stage) {
+    await stage.pick("many");
+    await stage.page.locator(".left summary").click();
+  } },
+  { name: "study-partial", title: "Some files can't go to the PACS: which, why, and what to do", async show(stage) {
+    await stage.home();
+    await stage.pick("broken");
+    await stage.send();
+    await stage.becomes(LUCIA, "warn");
+    await stage.open(LUCIA);
+    await stage.reads("preamble_executable");
+    await stage.page.locator(".files summary").click();
+  } },
+  { name: "queue", title: "Forty studies sent, and some that need somebody", async show(stage) {
+    await stage.home();
+    await stage.pick("ward");
+    await stage.send();
+    await stage.page.waitForFunction(() => document.querySelectorAll(".entry.good").length === 40, null, { timeout: 60_000 });
+    await stage.page.waitForTimeout(0);
+  } },
+  { name: "queue-sending", title: "On its way; the next one waits", async show(stage) {
+    await stage.silentAfter(4);
+    await stage.pick("large");
+    await stage.send();
+    await stage.page.locator(".entry.busy progress").first().waitFor();
+    await stage.pick("many");
+    await stage.send();
+    await stage.page.locator(".entry", { hasText: HANNELORE }).waitFor();
+  } },
+  { name: "study-sending", title: "One upload on its way", async show(stage) { await stage.open(AROHA); } },
+  { name: "cancel-dialog", title: "Asked before an upload is cancelled", async show(stage) { await stage.press("act.cancel"); await stage.page.getByRole("dialog").waitFor(); } },
+  { name: "study-paused", title: "Paused", async show(stage) {
+    await stage.page.keyboard.press("Escape");
+    await stage.press("act.pause");
+    await stage.button("act.resume").waitFor();
+  } },
+  { name: "offline", title: "No connection", async show(stage) {
+    await stage.press("act.resume");
+    await stage.page.context().unroute("**/files/**");
+    await stage.page.context().setOffline(true);
+    await stage.reads("line.off");
+    await stage.home();
+  } },
+  { name: "settings", title: "Settings", async show(stage) {
+    await stage.page.context().setOffline(false);
+    await stage.press("nav.settings");
+    await stage.heading("settings.title");
+  } },
+
+  // The desk of issuers and admins
+  { name: "codes-empty", title: "Making codes, before there are any", async show(stage) {
+    await stage.device("desk");
+    await stage.signIn();
+    await stage.heading("pick.title");
+    await stage.page.context().route("**/qr?**", (route) => route.fulfill({ json: { qr_codes: [], cursor: null } }));
+    await stage.press("nav.qr");
+    await stage.reads("codes.none");
+  } },
+  { name: "codes", title: "A code that was just made, and what became of the others", async show(stage) {
+    await stage.page.context().unroute("**/qr?**");
+    await stage.page.getByLabel(stage.say("qr.label")).fill("M. Brandt, MRT vom 23.11., Praxis Dr. Grünwald");
+    await stage.press("qr.make");
+    await stage.page.getByAltText(stage.say("qr.alt")).waitFor();
+    await stage.page.locator(".line").first().waitFor();
+  } },
+  { name: "revoke-dialog", title: "Asked before a code is revoked", async show(stage) {
+    await stage.page.locator(".line .button").first().click();
+    await stage.page.getByRole("dialog").waitFor();
+  } },
+  { name: "incoming", title: "Uploads at the gateway that need somebody", async show(stage) {
+    await stage.page.keyboard.press("Escape");
+    await stage.hospital.upload(folder("one"), { endpoint: "nord" });
+    await stage.hospital.upload(folder("held"), { endpoint: "children", uploader: { name: "Mere Parata", phone: "+64 4 555 0199" } });
+    await stage.hospital.upload(folder("many/c"), { complete: false, files: 2 });
+    await stage.hospital.until("one PACS is down, one refuses", async () =>
+      (await stage.hospital.call("/admin/endpoints")).endpoints.filter(({ condition }) => condition !== "up").length === 2);
+    await stage.press("desk.incoming");
+    await stage.page.locator(".lines .entry.warn").first().waitFor();
+  } },
+  { name: "incoming-held", title: "A held upload, and why", async show(stage) {
+    await stage.page.locator(".lines .entry", { hasText: stage.say("in.state.held") }).first().locator("button").click();
+    await stage.reads("patient_id_mismatch");
+    await stage.button("do.release").waitFor();
+  } },
+  { name: "reveal-dialog", title: "A patient's data are shown for a reason", async show(stage) {
+    await stage.press("do.reveal");
+    await stage.page.getByRole("dialog").getByLabel(stage.say("do.reason")).fill("Called by Mere Parata: birth date mistyped");
+  } },
+  { name: "incoming-revealed", title: "Whose it is: as declared, and in the files", async show(stage) {
+    await stage.page.getByRole("dialog").getByRole("button", { name: stage.say("do.reveal.yes"), exact: true }).click();
+    await stage.heading("whose.title");
+  } },
+  { name: "drop-dialog", title: "Dropping it, with a reason that the uploader sees", async show(stage) {
+    await stage.press("do.drop");
+    await stage.page.getByRole("dialog").getByLabel(stage.say("do.reason")).fill("Wrong patient. Please send the right study with a new code.");
+  } },
+  { name: "incoming-moving", title: "An upload on its way to a PACS that doesn't answer", async show(stage) {
+    await stage.page.getByRole("dialog").getByRole("button", { name: stage.say("do.drop"), exact: true }).click();
+    await stage.page.getByRole("dialog").waitFor({ state: "hidden" });
+    await stage.button("do.release").waitFor({ state: "hidden" });
+    if ((await stage.page.locator(".desk-list").isHidden())) await stage.press("nav.back");
+    await stage.page.getByRole("radio", { name: stage.say("in.filter.moving"), exact: true }).check({ force: true });
+    await stage.page.locator(".lines .entry", { hasText: "Klinikum Nord" }).locator("button").click();
+    await stage.button("do.cancel").waitFor();
+  } },
+  { name: "incoming-reopen", title: "A code to go on, for a device that lost everything", async show(stage) {
+    if ((await stage.page.locator(".desk-list").isHidden())) await stage.press("nav.back");
+    await stage.page.locator(".lines .entry", { hasText: stage.say("in.state.uploading") }).last().locator("button").click();
+    await stage.press("do.reopen");
+    await stage.page.getByAltText(stage.say("qr.alt")).waitFor();
+  } },
+  { name: "pacs", title: "How each PACS answers", async show(stage) {
+    await stage.press("desk.pacs");
+    await stage.page.locator(".health").first().waitFor();
+  } },
+
+  // What the person with the held upload sees in the end
+  { name: "study-cancelled", title: "Dropped at the hospital, with its reason", async show(stage) {
+    await stage.at("held");
+    await stage.page.getByText("Wrong patient. Please send").waitFor({ timeout: 20_000 });
+  } },
+];
+
+/** Go through them all. @param look what to do at each */
+export async function walk(stage, look, only = () => true) {
+  for (const scene of SCENES) {
+    try {
+      await scene.show(stage);
+      if (only(scene)) await look(scene, stage.page);
+    } catch (error) {
+      if (process.env.RELAYPACS_LAST_LOOK) await stage.page.screenshot({ path: process.env.RELAYPACS_LAST_LOOK });
+      throw new Error(`${scene.name}: ${error.message}`, { cause: error });
+    }
+    if (stage.page.faults.length > 0) throw new Error(`${scene.name}: ${stage.page.faults.join("; ")}`);
+  }
+}
