@@ -169,6 +169,7 @@ class Administration:
         return {
             "upload_id": upload_id,
             "study_metadata": declared.get("study_metadata") or {},
+            "expected": declared.get("expected") or {},
             "uploader": declared.get("uploader") or {},
             "clinical_notes": declared.get("clinical_notes") or "",
             "patients": list(patients.values()),

@@ -32,6 +32,13 @@ function shellList(): Plugin {
 export default defineConfig(({ mode }) => ({
   root,
   publicDir: mode === "sw" ? false : "public",
+  // tus-js-client brings libraries for what every browser has.
+  resolve: {
+    alias: {
+      "js-base64": join(root, "src/upload/native/base64.ts"),
+      "url-parse": join(root, "src/upload/native/url.ts"),
+    },
+  },
   build: {
     outDir,
     emptyOutDir: mode !== "sw",

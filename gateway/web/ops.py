@@ -70,5 +70,5 @@ async def drop(request: web.Request) -> web.StreamResponse:
     if wipe:
         await services(request).wiping.order(upload_id, actor=who.actor, reason=reason)
     with suppress(*((Gone, Conflict) if wipe else ())):
-        await services(request).submissions.cancel(who, upload_id, reason)
+        await services(request).submissions.cancel(who, upload_id, reason, as_admin=True)
     return web.Response(status=204)

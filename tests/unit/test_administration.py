@@ -166,3 +166,12 @@ async def test_an_admins_reason_for_ending_an_upload_is_audited_and_an_uploaders
     rows = await gate.ledger.read(lambda tx: tx.audit.after(0, 1000))
     details = [json.loads(row.detail) for row in rows if row.event == "upload.cancelled"]
     assert details == [{"reason": "the wrong examination"}, {}]
+
+
+async def test_the_reason_for_a_drop_reaches_whoever_used_the_admins_own_code(gate, admin):
+    made = await gate.ask("POST", "/qr", admin.token, json={})
+    opened = await gate.init(made.json["upload_token"])
+    drop = f"/admin/uploads/{opened.upload_id}/drop"
+    assert (await gate.ask("POST", drop, admin.token, json={"reason": "the wrong examination"})).status == 204
+    dead = await gate.ask("GET", f"/upload/{opened.upload_id}/status", opened.token)
+    assert {"code": "cancelled_by_admin", "message": "the wrong examination"} in dead.json["warnings"]

@@ -134,3 +134,9 @@ export function Slot({ text, slot, children }: { text: string; slot: string; chi
   const [before, after] = text.split(`{${slot}}`);
   return <>{before}{after === undefined ? null : children}{after}</>;
 }
+
+/** The same, where the rest of the sentence is only for those who listen. */
+export function Aloud({ text, slot, children }: { text: string; slot: string; children: ComponentChildren }): JSX.Element {
+  const [before, after] = text.split(`{${slot}}`);
+  return <>{before && <span class="aloud">{before}</span>}{children}{after && <span class="aloud">{after}</span>}</>;
+}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _SIDE = 64  #: rows and columns
@@ -35,12 +35,14 @@ _SURNAMES = ("Abara", "Brandt", "Castillo", "Dvořák", "Eriksen", "Fofanah", "G
 _GIVEN = ("Ada", "Bruno", "Chiara", "Dmitri", "Elif")
 
 
-def dicom(person: Person, number: int, study: str, modality: str, description: str, date: str, side: int = _SIDE) -> bytes:
+def dicom(
+    person: Person, number: int, study: str, modality: str, description: str, date: str, side: int = _SIDE
+) -> bytes:
     """One image; the same arguments give the same bytes."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = _SECONDARY_CAPTURE
-    meta.MediaStorageSOPInstanceUID = f"{study}.1.{number}"
+    meta.MediaStorageSOPClassUID = UID(_SECONDARY_CAPTURE)
+    meta.MediaStorageSOPInstanceUID = UID(f"{study}.1.{number}")
     data = Dataset()
     data.file_meta = meta
     data.SpecificCharacterSet = "ISO_IR 192"
@@ -53,7 +55,9 @@ def dicom(person: Person, number: int, study: str, modality: str, description: s
     data.InstanceNumber, data.SamplesPerPixel, data.PhotometricInterpretation = number, 1, "MONOCHROME2"
     data.Rows = data.Columns = side
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 8, 8, 7, 0
-    data.PixelData = bytes((row * column + number) % 256 for row in range(_SIDE) for column in range(_SIDE)) * (side // _SIDE) ** 2
+    data.PixelData = (
+        bytes((row * column + number) % 256 for row in range(_SIDE) for column in range(_SIDE)) * (side // _SIDE) ** 2
+    )
     buffer = io.BytesIO()
     data.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
@@ -61,9 +65,19 @@ def dicom(person: Person, number: int, study: str, modality: str, description: s
 
 def write(root: Path) -> None:
     """The folders that the scenes pick from."""
-    _study(root / "one", AROHA, "1.2.826.0.1.3680043.10.1.1", "CT", "CT abdomen and pelvis with contrast", "20261124", 12)
+    _study(
+        root / "one", AROHA, "1.2.826.0.1.3680043.10.1.1", "CT", "CT abdomen and pelvis with contrast", "20261124", 12
+    )
     many = root / "many"
-    _study(many / "a", HANNELORE, "1.2.826.0.1.3680043.10.1.2", "MR", "MRT Schädel mit Kontrastmittel und Gefäßdarstellung", "20261123", 8)
+    _study(
+        many / "a",
+        HANNELORE,
+        "1.2.826.0.1.3680043.10.1.2",
+        "MR",
+        "MRT Schädel mit Kontrastmittel und Gefäßdarstellung",
+        "20261123",
+        8,
+    )
     _study(many / "b", HANNELORE, "1.2.826.0.1.3680043.10.1.3", "CR", "Thorax p.a. und seitlich", "20261120", 2)
     _study(many / "c", CHIDI, "1.2.826.0.1.3680043.10.1.4", "US", "Abdomen", "20261124", 3)
     _study(many / "d", WEI, "1.2.826.0.1.3680043.10.1.5", "CT", "", "20261124", 4)
@@ -80,11 +94,23 @@ def write(root: Path) -> None:
     for number in range(40):
         given, surname = _GIVEN[number % len(_GIVEN)], _SURNAMES[number // len(_GIVEN) % len(_SURNAMES)]
         person = Person(f"{surname}^{given}", f"MRN-{60000 + number}", f"19{50 + number}0{1 + number % 9}15", "O")
-        modality, text = (("CT", "CT Thorax"), ("MR", "MR knee left"), ("CR", "Chest PA"), ("US", "Abdomen"))[number % 4]
-        _study(root / "ward" / f"{number:02}", person, f"1.2.826.0.1.3680043.10.2.{number}", modality, text, "20261124", 1 + number % 3)
+        modality, text = (("CT", "CT Thorax"), ("MR", "MR knee left"), ("CR", "Chest PA"), ("US", "Abdomen"))[
+            number % 4
+        ]
+        _study(
+            root / "ward" / f"{number:02}",
+            person,
+            f"1.2.826.0.1.3680043.10.2.{number}",
+            modality,
+            text,
+            "20261124",
+            1 + number % 3,
+        )
 
 
-def _study(folder: Path, person: Person, study: str, modality: str, description: str, date: str, count: int, side: int = _SIDE) -> None:
+def _study(
+    folder: Path, person: Person, study: str, modality: str, description: str, date: str, count: int, side: int = _SIDE
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, count + 1):
         (folder / f"IM{number:04}.dcm").write_bytes(dicom(person, number, study, modality, description, date, side))

@@ -67,11 +67,11 @@ export class Stage {
   }
 
   row(name) {
-    return this.page.getByRole("button", { name: this.say("study.open", { name }), exact: true });
+    return this.page.locator(".entry-open", { hasText: name });
   }
 
   async open(name) {
-    await this.row(name).click();
+    await this.row(name).first().click();
     await this.page.getByRole("heading", { level: 1, name }).waitFor();
   }
 
@@ -196,9 +196,9 @@ export const SCENES = [
     await stage.button("act.resume").waitFor();
   } },
   { name: "offline", title: "No connection", async show(stage) {
-    await stage.press("act.resume");
     await stage.page.context().unroute("**/files/**");
     await stage.page.context().setOffline(true);
+    await stage.press("act.resume");
     await stage.reads("line.off");
     await stage.home();
   } },
@@ -261,7 +261,7 @@ export const SCENES = [
     await stage.button("do.release").waitFor({ state: "hidden" });
     if ((await stage.page.locator(".desk-list").isHidden())) await stage.press("nav.back");
     await stage.page.getByRole("radio", { name: stage.say("in.filter.moving"), exact: true }).check({ force: true });
-    await stage.page.locator(".lines .entry", { hasText: "Klinikum Nord" }).locator("button").click();
+    await stage.page.locator(".lines .entry", { hasText: "Klinikum Nord" }).first().locator("button").click();
     await stage.button("do.cancel").waitFor();
   } },
   { name: "incoming-reopen", title: "A code to go on, for a device that lost everything", async show(stage) {

@@ -23,11 +23,11 @@ export function Detail({ id, onChange }: { id: string; onChange: () => void }): 
   const [whose, setWhose] = useState<Whose | null>(null);
   if (!found) return problem ? <Trouble problem={problem} again={again} /> : <p class="empty" aria-busy="true" />;
 
-  const act = async (what: Act, reason: string): Promise<void> => {
+  const act = async (what: Act, reason: string, wipe: boolean): Promise<void> => {
     setAsking(null);
     try {
       if (what === "reveal") setWhose(await ask<Whose>(`${path}/reveal`, { method: "POST", body: { reason } }));
-      else await tell(`${path}/${what}`, { method: "POST", body: { reason } });
+      else await tell(`${path}/${what}`, { method: "POST", body: { reason, ...(wipe && { wipe }) } });
       setTrouble("");
     } catch (error) {
       setTrouble(sentence(error, what === "reveal" ? "desk.erased" : "desk.over"));
@@ -49,7 +49,7 @@ export function Detail({ id, onChange }: { id: string; onChange: () => void }): 
       {whose && <Patient whose={whose} onHide={() => setWhose(null)} />}
       {found.warnings.length > 0 && <section class="card"><Reasons title={t("in.remarks")} codes={found.warnings} /></section>}
       <Facts upload={found} />
-      {asking && <AskReason act={asking} onNo={() => setAsking(null)} onYes={(reason) => void act(asking, reason)} />}
+      {asking && <AskReason act={asking} onNo={() => setAsking(null)} onYes={(reason, wipe) => void act(asking, reason, wipe)} />}
     </article>
   );
 }

@@ -43,6 +43,8 @@ export interface Upload {
 
 export interface Whose {
   study_metadata: Record<string, string>;
+  /** Whom the QR code was made for. */
+  expected: Record<string, string>;
   uploader: Record<string, string>;
   clinical_notes: string;
   patients: Record<string, string>[];

@@ -5,7 +5,7 @@ import { ENDED } from "../../queue/rows";
 import { actions, goesBy } from "../../upload/rules";
 import { pause, resume, retry, sendAgain } from "../acts";
 import { bytes, count, dicomDate, moment, t } from "../i18n";
-import { Button, Contact, Icon, Notice } from "../parts";
+import { Aloud, Button, Contact, Icon, Notice } from "../parts";
 import { standing } from "../standing";
 import { add, copied, held, looking, pickProblem, scanned, sendDirect } from "../picking";
 import { go, grant, leaveGrant, mine, online, others, progress, type Shown } from "../state";
@@ -80,6 +80,7 @@ export function Picker(): JSX.Element {
   const [over, setOver] = useState(false);
   const files = useRef<HTMLInputElement>(null);
   const folder = useRef<HTMLInputElement>(null);
+  const Heading = grant.value ? "h2" : "h1";
   const folders = "webkitdirectory" in HTMLInputElement.prototype;
   const drop = (event: DragEvent): void => {
     event.preventDefault();
@@ -95,7 +96,7 @@ export function Picker(): JSX.Element {
       onDrop={drop}
     >
       <Icon name="inbox" />
-      <h2 id="pick">{over ? t("pick.drop") : t("pick.title")}</h2>
+      <Heading id="pick">{over ? t("pick.drop") : t("pick.title")}</Heading>
       {looking.value ? <Looking /> : (
         <>
           <p class="for-mouse">{t("pick.lead")}</p>
@@ -159,16 +160,16 @@ function Row({ one }: { one: Shown }): JSX.Element {
   const code = grant.value;
   return (
     <li class={`entry ${how.tone}`}>
-      <button type="button" class="entry-open" aria-label={t("study.open", { name: who(one) })} aria-describedby={`how-${row.id}`} onClick={() => go({ at: "study", id: row.id })}>
+      <button type="button" class="entry-open" onClick={() => go({ at: "study", id: row.id })}>
         <span class="badge"><Icon name={how.icon} /></span>
         <span class="entry-text">
           <strong>
-            {who(one)}
+            <Aloud text={t("study.open")} slot="name">{who(one)}</Aloud>
             {row.priority !== "routine" && <span class={`tag ${row.priority}`}>{t(`priority.${row.priority}`)}</span>}
             {row.direct && !ENDED.has(row.status) && <span class="tag">{t("tag.direct")}</span>}
           </strong>
           <span class="what">{what(one)}</span>
-          <span class="how" id={`how-${row.id}`}>{how.text}</span>
+          <span class="how">{how.text}</span>
         </span>
       </button>
       {how.part !== null && <progress max={1} value={how.part} aria-label={how.text} />}

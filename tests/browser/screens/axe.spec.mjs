@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { after, before, test } from "node:test";
+import { closeAll } from "../stage.mjs";
+import { Hospital } from "./hospital.mjs";
+import { SCENES, Stage, walk } from "./scenes.mjs";
+import { words } from "./words.mjs";
+
+const AXE = readFileSync(createRequire(new URL("../../node/package.json", import.meta.url)).resolve("axe-core/axe.min.js"), "utf8");
+const hospital = new Hospital();
+
+before(() => hospital.open());
+after(async () => {
+  await closeAll();
+  hospital.close();
+});
+
+async function violations(page) {
+  await page.evaluate(AXE); // through the debugger: the app's policy lets no script in
+  // Of a long list the first rows: the others are made alike.
+  const found = await page.evaluate(() => globalThis.axe.run({ exclude: [[".list > li:nth-child(n+9)"]] }, { resultTypes: ["violations", "incomplete"] }));
+  const told = ({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} at ${target.join(" ")}: ${failureSummary?.split("\n").slice(1).join(";")}`);
+  assert.ok(found.passes.length > 10, "it looked");
+  return found.violations.flatMap(told);
+}
+
+test("axe finds nothing on any screen, light or dark, at 360 and at 1280 px", async () => {
+  const found = [];
+  const seen = new Set();
+  await walk(new Stage(hospital, await words()), async ({ name }, page) => {
+    seen.add(name);
+    for (const colorScheme of ["light", "dark"]) {
+      await page.setViewportSize(colorScheme === "light" ? { width: 360, height: 740 } : { width: 1280, height: 800 });
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      found.push(...(await violations(page)).map((text) => `${name}, ${colorScheme}: ${text}`));
+    }
+    await page.setViewportSize({ width: 360, height: 740 });
+  });
+  assert.equal(seen.size, SCENES.length);
+  assert.deepEqual(found, []);
+});
