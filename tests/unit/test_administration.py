@@ -169,7 +169,7 @@ async def test_an_admins_reason_for_ending_an_upload_is_audited_and_an_uploaders
 
 
 async def test_the_reason_for_a_drop_reaches_whoever_used_the_admins_own_code(gate, admin):
-    made = await gate.ask("POST", "/qr", admin.token, json={})
+    made = await gate.ask("POST", "/qr", admin.token, json={"endpoint_id": "main"})
     opened = await gate.init(made.json["upload_token"])
     drop = f"/admin/uploads/{opened.upload_id}/drop"
     assert (await gate.ask("POST", drop, admin.token, json={"reason": "the wrong examination"})).status == 204
