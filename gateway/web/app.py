@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from gateway.errors import Unavailable
 from gateway.web.addresses import is_secure
 from gateway.web.bearer import Opens, admitted
-from gateway.web.body import keep_silent, waits
+from gateway.web.body import keep_silent
 from gateway.web.errors import Handler, answered
 from gateway.web.routes import NOBODY_NEEDED, NOT_BUILT, ROUTES, not_built
 from gateway.web.services import REQUEST_ID, SERVICES, Services, services
@@ -115,8 +115,10 @@ def _dress(request: web.Request, response: web.StreamResponse) -> None:
         headers["Tus-Resumable"] = "1.0.0"
     if is_secure(request):
         headers["Strict-Transport-Security"] = "max-age=31536000"
-    if services(request).draining or (waits(request) and request.can_read_body):
-        response.force_close()  # who waits for leave to send may send or not: nobody could tell what comes next
+    if services(request).draining or not request.content.is_eof():
+        # A proxy that used this line again would have another's request taken for the rest of this body; and who waits
+        # for leave to send may send or not: nobody could tell what comes next (RFC 9112 9.3).
+        response.force_close()
     _cors(request, response)
 
 

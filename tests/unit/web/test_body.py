@@ -47,6 +47,16 @@ async def test_a_client_that_waits_hears_a_refusal_before_it_sends_a_byte(gate, 
         assert answer.headers["Connection"] == "close", "its body may or may not come: the line can't be used again"
 
 
+@pytest.mark.parametrize(("came", "connection"), [(b"", "close"), (b"012", "close"), (b"0123456789", None)])
+async def test_who_is_refused_in_mid_body_gets_the_line_closed(gate, opened, came, connection):
+    """A proxy would send another client's request down a line on which the rest of a body is still awaited."""
+    path = await gate.tus_file(opened.token, 10)
+    async with gate.begun("PATCH", path, opened.token, patch_headers(5, 10), came) as line:
+        answer = await line.answer()
+        assert answer.status == 409
+        assert answer.headers.get("Connection") == connection
+
+
 async def test_a_client_that_waits_is_told_to_go_on_once_when_its_bytes_are_wanted(gate, opened):
     path = await gate.tus_file(opened.token, 10)
     async with gate.begun("PATCH", path, opened.token, patch_headers(0, 10, **WAITS), b"") as line:
