@@ -21,9 +21,9 @@ from gateway.errors import Conflict, NotFound, TooMany, Unauthorized, Unprocessa
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AccountRow, RefreshTokenRow
 from gateway.passwords import Hashing, Passwords, acceptable
+from gateway.refresh_tokens import new_session
 from gateway.spool.keys import ServiceKeys
 from gateway.throttle import LoginGuard, LoginLimits
-from gateway.tokens import new_session
 
 MAX_NAME_CHARS = 128
 #: What another process has ended, this one notices within so long.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from gateway import tokens
+from gateway import refresh_tokens
 from gateway.admission import Wish, check_size, open_upload
 from gateway.checksums import compare
 from gateway.completion import (
@@ -28,7 +28,7 @@ from gateway.completion import (
 )
 from gateway.errors import NotFound, Unauthorized, Unprocessable
 from gateway.ledger.base import PURGE, Transaction
-from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, RefreshTokenRow, UploadRow
+from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, UploadRow
 from gateway.principal import Principal, visible
 from gateway.protocol.chunks import ranges
 from gateway.protocol.lifecycle import (
@@ -167,7 +167,7 @@ class Submissions:
         return self._issued(tx, upload, now)
 
     def _issued(self, tx: Transaction, upload: UploadRow, now: float) -> Opened:
-        token = tokens.issue(tx, account_id=upload.owner_id, upload_id=upload.upload_id, now=now)
+        token = refresh_tokens.issue(tx, account_id=upload.owner_id, upload_id=upload.upload_id, now=now)
         return Opened(upload, token)
 
     def _mac(self, purpose: str, text: str) -> bytes:
@@ -180,7 +180,8 @@ class Submissions:
         """
         ledger, now = self._rooms.ledger, self._rooms.clock.now()
         if refresh_token is not None:
-            rotated = await tokens.refresh(ledger, refresh_token, now=now, check=self._of_living(upload_id))
+            check = refresh_tokens.for_upload(upload_id, self._records.raise_if_dead)
+            rotated = await refresh_tokens.refresh(ledger, refresh_token, now=now, check=check)
             upload = await ledger.write(lambda tx: self._asked(tx, tx.uploads.get(upload_id), now))
             return Opened(upload, rotated.token)
 
@@ -190,16 +191,6 @@ class Submissions:
             return self._issued(tx, self._asked(tx, upload, now), now)
 
         return await ledger.write(act)
-
-    def _of_living(self, upload_id: str) -> tokens.Check:
-        """A refresh token of that upload; of a dead one it renews nothing any more, and its bearer hears why."""
-        of_upload = tokens.for_upload(upload_id)
-
-        def check(tx: Transaction, row: RefreshTokenRow) -> None:
-            of_upload(tx, row)
-            self._records.raise_if_dead(visible(tx.uploads.get(upload_id), allowed=True))
-
-        return check
 
     def _asked(self, tx: Transaction, upload: UploadRow | None, now: float) -> UploadRow:
         """The upload, whose client is alive. :raises NotFound, Gone: see there."""

@@ -187,6 +187,9 @@ class Target(Protocol):
         :raises LookupRefused: it can't be asked.
         """
 
+    def shows(self, sop_instance_uid: str) -> bool:
+        """It has an instance of that UID, in whatever study or series. :raises LookupRefused: it can't be asked."""
+
     def sha256(self, instance: Instance) -> str | None:
         """Digest (hex) of the bytes it holds under the instance's UID; None: it won't give them unchanged."""
 

@@ -137,6 +137,12 @@ class DicomWebTarget:
             yield from new
         raise TargetDown("query_never_ends")
 
+    def shows(self, sop_instance_uid: str) -> bool:
+        asked = {"SOPInstanceUID": _uid(sop_instance_uid)}
+        with self._client() as client:
+            records = client.search_for_instances(limit=1, search_filters=asked)
+        return any(_text(record, SOP_INSTANCE_UID) == sop_instance_uid for record in records)
+
     def patients(self, *, patient_id: str = "", accession_number: str = "") -> list[PatientRecord]:
         filters = {"PatientID": patient_id, "AccessionNumber": accession_number}
         asked = {keyword: value for keyword, value in filters.items() if value}

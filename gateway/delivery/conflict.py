@@ -76,14 +76,19 @@ async def judge(
     return item.became("already_there", warnings=("content_not_compared",), verification=Verification.QUERIED)
 
 
-def is_conflict_unseen(attempt: Attempt, former: Former | None) -> bool:
-    """The PACS doesn't show the UID, and still other bytes of ours are there, or may be: it can't be asked, or
-    they went in so lately that it may not have them in its index yet.
+async def is_conflict_unseen(attempt: Attempt, item: Item, former: Former | None) -> bool:
+    """The PACS doesn't show the UID in the item's series, and still other bytes of ours are there, or may be: it can't
+    be asked, they went in so lately that it may not have them in its index yet, or they are in another series.
     """
     if former is None or former.same:
         return False
     fresh = former.at > attempt.tools.clock.now() - attempt.endpoint.config.verify_for_s
-    return attempt.memory.blind or fresh
+    if attempt.memory.blind or fresh:
+        return True
+    try:
+        return await attempt.endpoint.ask(lambda: attempt.endpoint.target.shows(item.sop_instance_uid))
+    except LookupRefused:
+        return True
 
 
 def acknowledged(item: Item, *, warning_reason: int | None = None) -> FileOutcome:

@@ -128,7 +128,7 @@ class Sending:
         for item in items:
             former = formers.get(item.file_id)
             if item.sop_instance_uid not in shown:
-                if not item.sent and is_conflict_unseen(attempt, former):
+                if not item.sent and await is_conflict_unseen(attempt, item, former):
                     news.append((item, item.became("failed", code="uid_conflict")))
                 else:
                     absent.append(item)

@@ -14,6 +14,7 @@ TUS_VERSION = "1.0.0"
 OFFSET_MEDIA_TYPE = "application/offset+octet-stream"
 MAX_METADATA_BYTES = 8 * 1024
 
+_QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _METADATA_KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]+")  # printable ASCII but space and comma
 
@@ -81,3 +82,18 @@ def text_of(pairs: Mapping[str, bytes], key: str) -> str | None:
 def http_date(at: float) -> str:
     """IMF-fixdate (RFC 9110 5.6.7) of unix seconds."""
     return formatdate(at, usegmt=True)
+
+
+def preferred(accept: Sequence[str], offered: Sequence[str]) -> str:
+    """The media type that `Accept` likes best (RFC 9110 12.5.1); of equals, and where it likes none, the first."""
+    ranges: dict[str, float] = {}
+    for item in ",".join(accept).split(","):
+        wanted, *parameters = (part.strip().lower() for part in item.split(";"))
+        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        ranges[wanted] = float(quality) if _QUALITY.fullmatch(quality) else 0.0
+
+    def liked(media_type: str) -> float:
+        names = (media_type, media_type.partition("/")[0] + "/*", "*/*")
+        return next((ranges[name] for name in names if name in ranges), 0.0)
+
+    return max(offered, key=liked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway import tokens
+from gateway import refresh_tokens
 from gateway.ledger.rows import AccountRow
 from gateway.protocol.rest import read_credentials
 from gateway.web.addresses import client_address
@@ -17,9 +17,9 @@ async def login(request: web.Request) -> web.StreamResponse:
     """`POST /auth/login`."""
     name, password = read_credentials(await read_json(request))
     account = await services(request).accounts.login(name, password, client_address(request))
-    now, session_id = services(request).clock.now(), tokens.new_session()
+    now, session_id = services(request).clock.now(), refresh_tokens.new_session()
     refresh_token = await services(request).ledger.write(
-        lambda tx: tokens.issue(tx, account_id=account.account_id, now=now, session_id=session_id)
+        lambda tx: refresh_tokens.issue(tx, account_id=account.account_id, now=now, session_id=session_id)
     )
     return _tokens(request, account, refresh_token, session_id)
 
@@ -27,7 +27,9 @@ async def login(request: web.Request) -> web.StreamResponse:
 async def refresh(request: web.Request) -> web.StreamResponse:
     """`POST /auth/refresh`."""
     now = services(request).clock.now()
-    rotated = await tokens.refresh(services(request).ledger, request[RAW_TOKEN], now=now, check=tokens.for_account())
+    rotated = await refresh_tokens.refresh(
+        services(request).ledger, request[RAW_TOKEN], now=now, check=refresh_tokens.for_account()
+    )
     account = await services(request).accounts.active(rotated.row.account_id)
     return _tokens(request, account, rotated.token, rotated.row.family_id)
 
@@ -36,10 +38,10 @@ async def logout(request: web.Request) -> web.StreamResponse:
     """`POST /auth/logout`: the session of that token ends, and no other of the account."""
     ledger, now = services(request).ledger, services(request).clock.now()
     if request.get(PRINCIPAL) is None:
-        await tokens.revoke(ledger, request[RAW_TOKEN], now=now)
+        await refresh_tokens.revoke(ledger, request[RAW_TOKEN], now=now)
     else:
         who = principal(request)
-        await tokens.end_session(ledger, request.get(SESSION_ID, ""), now=now, actor=who.actor)
+        await refresh_tokens.end_session(ledger, request.get(SESSION_ID, ""), now=now, actor=who.actor)
     services(request).accounts.forget_bearers()
     return web.Response(status=204)
 

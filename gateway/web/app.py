@@ -10,22 +10,25 @@ from collections.abc import Mapping
 
 from aiohttp import hdrs, web
 
-from gateway.errors import Unavailable
+from gateway.errors import NotFound, Unavailable
 from gateway.web.addresses import is_secure
 from gateway.web.bearer import Opens, admitted
 from gateway.web.body import keep_silent
 from gateway.web.errors import Handler, answered
-from gateway.web.routes import NOBODY_NEEDED, NOT_BUILT, ROUTES, not_built
+from gateway.web.routes import NOBODY_NEEDED, NOT_BUILT, ROUTES, Route, not_built
 from gateway.web.services import REQUEST_ID, SERVICES, Services, services
 
 log = logging.getLogger("relaypacs.access")
 
 _REQUEST_ID = re.compile(r"[0-9a-f-]{16,64}")  # no room for a name
-_COMMON_HEADERS: Mapping[str, str] = {
+#: Of every answer, the parser's too.
+COMMON_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Server": "RelayPACS",  # else it would name the version of Python
 }
 _ALLOW_METHODS = "POST, PUT, HEAD, PATCH, DELETE, OPTIONS, GET"
 _ALLOW_HEADERS = (
@@ -46,10 +49,14 @@ def create_app(everything: Services) -> web.Application:
     app = web.Application(middlewares=[_envelope])
     app[SERVICES] = everything
     app.on_response_prepare.append(_dress_stream)
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, guarded(route.handler, route.opens), expect_handler=keep_silent)
-    for method, path, what in NOT_BUILT:
-        app.router.add_route(method, path, guarded(not_built(what), NOBODY_NEEDED), expect_handler=keep_silent)
+    refused = [Route(method, path, not_built(what), NOBODY_NEEDED) for method, path, what in NOT_BUILT]
+    have_their_own = {route.path for route in ROUTES if route.method == hdrs.METH_HEAD}
+    for route in (*ROUTES, *refused):
+        methods = [route.method]
+        if route.method == hdrs.METH_GET and route.path not in have_their_own:
+            methods.append(hdrs.METH_HEAD)  # RFC 9110 9.1: as GET, without its content
+        for method in methods:
+            app.router.add_route(method, route.path, guarded(route.handler, route.opens), expect_handler=keep_silent)
     return app
 
 
@@ -89,14 +96,20 @@ def _unless_draining(request: web.Request, handler: Handler) -> Handler:
     async def refuse(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - the shape of a handler
         raise Unavailable("the gateway is stopping", code="draining", retry_after_s=5)
 
-    async def preflight(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - the shape of a handler
-        return web.Response(status=204)
-
     if services(request).draining:
         return refuse
-    if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
-        return handler if request.path.startswith("/files") else preflight
+    if request.method == hdrs.METH_OPTIONS and not request.path.startswith("/files"):
+        return _options
     return handler
+
+
+async def _options(request: web.Request) -> web.StreamResponse:
+    """OPTIONS of what speaks no tus: the methods that are there; a page's browser asks before the page does."""
+    missed = request.match_info.http_exception
+    if isinstance(missed, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(missed.allowed_methods | {hdrs.METH_OPTIONS}))
+        return web.Response(status=204, headers={hdrs.ALLOW: allowed})
+    raise NotFound("there is no such resource")
 
 
 async def _dress_stream(request: web.Request, response: web.StreamResponse) -> None:
@@ -107,9 +120,8 @@ async def _dress_stream(request: web.Request, response: web.StreamResponse) -> N
 
 def _dress(request: web.Request, response: web.StreamResponse) -> None:
     headers = response.headers
-    for name, value in _COMMON_HEADERS.items():
+    for name, value in COMMON_HEADERS.items():
         headers.setdefault(name, value)
-    headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
     headers["X-Request-ID"] = request[REQUEST_ID]
     if request.path.startswith("/files"):
         headers["Tus-Resumable"] = "1.0.0"

@@ -9,7 +9,8 @@ from aiohttp import hdrs, web
 from gateway.errors import Forbidden, Unauthorized
 from gateway.principal import Principal
 from gateway.qr import QR_PREFIX
-from gateway.tokens import REFRESH_PREFIX, AccessClaims, UploadClaims
+from gateway.refresh_tokens import REFRESH_PREFIX
+from gateway.tokens import AccessClaims, UploadClaims
 from gateway.web.services import EXPIRES_AT, PRINCIPAL, RAW_TOKEN, SESSION_ID, services
 
 

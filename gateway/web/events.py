@@ -27,9 +27,10 @@ async def events(request: web.Request) -> web.StreamResponse:
     """The stream. :raises NotFound, Gone: before it begins, as `status` does."""
     upload_id = request.match_info["upload_id"]
     upload = await services(request).submissions.see(principal(request), upload_id)
-    response = web.StreamResponse(
-        headers={hdrs.CONTENT_TYPE: "text/event-stream", hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"}
-    )
+    headers = {hdrs.CONTENT_TYPE: "text/event-stream", hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"}
+    if request.method == hdrs.METH_HEAD:
+        return web.Response(headers=headers)
+    response = web.StreamResponse(headers=headers)
     with services(request).ledger.watch(upload.upload_id) as watch, contextlib.suppress(ConnectionError):
         await response.prepare(request)
         await _tell(request, response, watch)

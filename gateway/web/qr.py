@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 
 from gateway.clock import rfc3339
 from gateway.protocol import rest
+from gateway.protocol.headers import preferred
 from gateway.qr import QrCode
 from gateway.qr_picture import png, svg
 from gateway.web.bearer import principal
@@ -15,6 +16,7 @@ from gateway.web.json_body import read_json
 from gateway.web.services import RAW_TOKEN, services
 
 _MAX_PAGE = 1000
+_PICTURES = {"image/png": png, "image/svg+xml": svg}
 
 
 async def create(request: web.Request) -> web.StreamResponse:
@@ -34,16 +36,11 @@ async def reopen(request: web.Request) -> web.StreamResponse:
 
 async def _answer(request: web.Request, code: QrCode) -> web.StreamResponse:
     link = code.link(services(request).public_url())
-    accept = request.headers.get(hdrs.ACCEPT, "")
+    kind = preferred(request.headers.getall(hdrs.ACCEPT, []), ("application/json", *_PICTURES))
     headers = {"X-QR-Id": code.row.qr_id}
-    if "image/svg+xml" in accept:
-        return web.Response(
-            status=201, body=await asyncio.to_thread(svg, link), content_type="image/svg+xml", headers=headers
-        )
-    if "image/png" in accept:
-        return web.Response(
-            status=201, body=await asyncio.to_thread(png, link), content_type="image/png", headers=headers
-        )
+    if kind in _PICTURES:
+        picture = await asyncio.to_thread(_PICTURES[kind], link)
+        return web.Response(status=201, body=picture, content_type=kind, headers=headers)
     answer = {
         "qr_id": code.row.qr_id,
         "endpoint_id": code.row.endpoint_id,

@@ -80,7 +80,6 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/admin/uploads/{upload_id:[^/]+}/retry", ops.retry, ADMIN),
     Route("POST", "/admin/uploads/{upload_id:[^/]+}/drop", ops.drop, ADMIN),
     Route("GET", "/", pwa.shell, NOBODY_NEEDED),
-    Route("HEAD", "/", pwa.shell, NOBODY_NEEDED),
     Route("GET", "/assets/{name}", pwa.asset, NOBODY_NEEDED),
     Route("GET", "/icons/{name}", pwa.asset, NOBODY_NEEDED),
     Route("GET", "/sw.js", pwa.asset, NOBODY_NEEDED),

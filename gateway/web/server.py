@@ -15,6 +15,7 @@ from aiohttp.web_protocol import _ErrInfo
 
 from gateway.errors import GatewayError, Malformed, TooLarge
 from gateway.leases import Leases
+from gateway.web.app import COMMON_HEADERS
 from gateway.web.errors import problem
 from gateway.web.services import SERVICES
 
@@ -64,6 +65,7 @@ class _ProblemHandler(web.RequestHandler):
         else:
             error = Malformed("the request can't be read")
         response = problem(error, request_id)
+        response.headers.update(COMMON_HEADERS)
         response.headers["X-Request-ID"] = request_id
         response.headers["Tus-Resumable"] = "1.0.0"
         response.force_close()

@@ -98,6 +98,12 @@ def test_a_whole_series_arrives_and_is_found(orthanc, target, folder):
     assert digests(orthanc.stored_bytes()) == digests(files)
 
 
+def test_a_uid_is_found_in_whatever_series_it_is(orthanc, target):
+    batch, _ = send(target, instance())
+    assert target.shows(batch[0].sop_instance_uid)
+    assert not target.shows(new_uid())
+
+
 def test_small_pages_show_the_same_as_large_ones(orthanc):
     files = study(25)
     target = DicomWebTarget(orthanc.dicomweb_url, auth=orthanc.auth, page_size=7)

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.errors import Unauthorized
 from gateway.ledger.sqlite import SqliteLedger
-from gateway.tokens import for_account, issue, refresh
+from gateway.refresh_tokens import for_account, issue, refresh
 from tests.clocks import ManualClock
 from tests.ledger_rows import account_row
 

@@ -10,8 +10,8 @@ import pytest
 from gateway.accounts import Accounts
 from gateway.errors import Conflict, NotFound, TooMany, Unauthorized, Unprocessable
 from gateway.passwords import Hashing
+from gateway.refresh_tokens import issue
 from gateway.throttle import LoginGuard, LoginLimits, SlidingWindow
-from gateway.tokens import issue
 from tests.clocks import ManualClock
 from tests.opened import opened_ledger
 

@@ -20,6 +20,7 @@ IDENTITY = {
     "gateway.oidc",
     "gateway.passwords",
     "gateway.principal",
+    "gateway.refresh_tokens",
     "gateway.throttle",
     "gateway.tokens",
     "gateway.wiping",

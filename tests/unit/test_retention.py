@@ -19,8 +19,8 @@ from gateway.leases import Claim, Leases
 from gateway.ledger.base import PURGE
 from gateway.ledger.rows import JobKind
 from gateway.protocol.lifecycle import DEAD_STATES, FileState, UploadState
+from gateway.refresh_tokens import issue
 from gateway.retention import Retention, Times, running_before
-from gateway.tokens import issue
 from tests.clocks import ManualClock
 from tests.ledger_rows import account_row
 from tests.opened import opened_ledger

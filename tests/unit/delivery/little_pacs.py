@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -143,6 +144,10 @@ class LittlePacs:
                 if toy.study == study_instance_uid and toy.series in series and self.shown_from[uid] <= self.now():
                     shown[uid] = self.other_ids.get(uid, toy.patient_id)
         return shown
+
+    def shows(self, sop_instance_uid: str) -> bool:
+        self._answer("shows")
+        return self.shown_from.get(sop_instance_uid, math.inf) <= self.now()
 
     def sha256(self, instance: Instance) -> str | None:
         self._answer("sha256")

@@ -189,6 +189,18 @@ async def test_other_bytes_of_our_own_are_a_conflict_even_where_the_pacs_gives_n
     assert [one["code"] for one in await it.warnings(second)] == ["uid_conflict"]
 
 
+async def test_other_bytes_of_our_own_are_a_conflict_in_another_series_too(it: Room):
+    (toy,) = toys(1)
+    first = await it.submit([toy])
+    await it.run()
+    await it.run(for_s=3600)
+    second = await it.submit([Toy(toy.uid, series="1.2.3.9", pixels=b"other")])
+    await it.run()
+    assert (await it.upload(first)).state is UploadState.SUCCESS
+    assert [one["code"] for one in await it.warnings(second)] == ["uid_conflict"]
+    assert it.pacs.sent == [toy.uid]
+
+
 async def test_another_patient_under_the_same_uid_is_never_the_same_instance(it: Room):
     (toy,) = toys(1)
     it.pacs.put(Toy(toy.uid, patient_id="P2").content)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from gateway.errors import Malformed, TooLarge
-from gateway.protocol.headers import http_date, number, optional_number, parse_metadata, single, text_of
+from gateway.protocol.headers import http_date, number, optional_number, parse_metadata, preferred, single, text_of
 
 KEY_SIGNS = [chr(code) for code in range(0x21, 0x7F) if chr(code) != ","]
 
@@ -108,3 +108,22 @@ def test_any_text_is_read_or_refused(value):
 
 def test_dates_are_those_of_http():
     assert http_date(784111777) == "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+@pytest.mark.parametrize(
+    ("accept", "found"),
+    [
+        ([], "application/json"),
+        (["*/*"], "application/json"),
+        (["text/html"], "application/json"),
+        (["image/svg+xml"], "image/svg+xml"),
+        (["IMAGE/PNG"], "image/png"),
+        (["image/*"], "image/png"),
+        (["application/json, image/png;q=0.1"], "application/json"),
+        (["image/png;q=0, application/json"], "application/json"),
+        (["image/png", "*/*;q=0.8"], "image/png"),
+        (["image/png;q=high"], "application/json"),
+    ],
+)
+def test_accept_picks_what_it_likes_best(accept, found):
+    assert preferred(accept, ["application/json", "image/png", "image/svg+xml"]) == found

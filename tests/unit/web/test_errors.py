@@ -185,6 +185,7 @@ async def test_a_request_that_cant_be_parsed_gets_a_problem_and_the_line_ends(ga
         assert b"DOE" not in answer.body
         assert "DOE" not in caplog.text
         assert answer.headers["Tus-Resumable"] == "1.0.0"
+        assert (answer.headers["X-Robots-Tag"], answer.headers["Cache-Control"]) == ("noindex", "no-store")
         await line.closed()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 import pytest
 
-from gateway import tokens
+from gateway import refresh_tokens, tokens
 from gateway.web.routes import NOT_BUILT, ROUTES
 from tests.unit.gateway_app import OFFSET_TYPE, SECRET, TUS, Gate, Opened, Person, gateway_app, init_body
 
@@ -84,7 +84,6 @@ TABLE: dict[tuple[str, str], Mapping[str, int]] = {
 #: The app: everybody's, built or not.
 APP = {
     ("GET", "/"),
-    ("HEAD", "/"),
     ("GET", "/assets/{name}"),
     ("GET", "/icons/{name}"),
     ("GET", "/sw.js"),
@@ -139,7 +138,7 @@ async def scene(gate: Gate, staff: Staff) -> Scene:
         "admin": staff.admin.token,
         "upload": opened.token,
         "foreign": foreign.token,
-        "refresh": await gate.ledger.write(lambda tx: tokens.issue(tx, account_id=account_id, now=now)),
+        "refresh": await gate.ledger.write(lambda tx: refresh_tokens.issue(tx, account_id=account_id, now=now)),
         "renewal": opened.refresh_token,
         "qr": code.json["upload_token"],
         "dead": dead.token,
@@ -439,6 +438,27 @@ async def test_no_answer_is_indexed_framed_sniffed_or_kept(gate):
         assert headers["Referrer-Policy"] == "no-referrer"
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
         assert headers["Cache-Control"] == "no-store"
+
+
+async def test_head_is_answered_like_get_without_the_content(gate):
+    person = await gate.person("root", "admin")
+    opened = await gate.init(person.token)
+    for path in ("/", "/healthz", "/endpoints", "/admin/uploads", f"/upload/{opened.upload_id}/status", "/metrics"):
+        got, head = [await gate.ask(method, path, person.token) for method in ("GET", "HEAD")]
+        assert (head.status, head.headers["Content-Type"]) == (got.status, got.headers["Content-Type"]), path
+        assert head.body == b"", path
+    events = await gate.ask("HEAD", f"/upload/{opened.upload_id}/events", opened.token)
+    assert (events.status, events.headers["Content-Type"]) == (200, "text/event-stream")
+
+
+async def test_options_name_the_methods_that_are_there(gate):
+    answer = await gate.ask("OPTIONS", "/endpoints")
+    assert (answer.status, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
+    assert (await gate.ask("OPTIONS", "/nowhere")).status == 404
+
+
+async def test_no_answer_names_the_version_of_what_it_runs_on(gate):
+    assert (await gate.ask("GET", "/healthz")).headers["Server"] == "RelayPACS"
 
 
 async def test_every_answer_at_files_names_the_version_of_tus(gate):
