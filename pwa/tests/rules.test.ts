@@ -76,7 +76,7 @@ describe("waiting and pacing", () => {
 
 describe("what an answer means", () => {
   test.each([
-    [0, "offline", "again"], [401, "token_expired", "renew"], [403, "forbidden", "stop"], [404, "not_found", "stop"],
+    [0, "offline", "again"], [401, "token_expired", "renew"], [403, "forbidden", "stop"], [404, "not_found", "gone"], [404, "http_404", "again"],
     [409, "offset_mismatch", "again"], [409, "incomplete", "stop"], [409, "upload_completed", "stop"], [410, "upload_gone", "gone"], [413, "file_too_large", "stop"],
     [422, "invalid_field", "stop"], [423, "locked", "again"], [429, "too_many_requests", "again"], [460, "checksum_mismatch", "again"],
     [500, "internal_error", "again"], [501, "not_built", "stop"], [503, "draining", "again"], [507, "spool_full", "again"],

@@ -3,7 +3,6 @@ import { after, afterEach, before, test } from "node:test";
 import { arrived, browse, closeAll, FILES, Gateway, openPage, pickFolder, send, signIn, slowly, stores, until } from "./stage.mjs";
 
 const gateway = new Gateway();
-const NAME = process.env.RELAYPACS_PATIENT ?? "";
 let context;
 
 before(() => gateway.start());
@@ -58,55 +57,6 @@ test("a code that was used says so", async () => {
   assert.equal(answer.status, 201);
   const page = await openPage(context, link);
   await page.getByText("This code was used already").waitFor();
-});
-
-test("a reload in mid-upload goes on, and nothing of the patient lies on the device unsealed", async () => {
-  context = await browse({ serviceWorkers: "block" });
-  await slowly(context, 150);
-  const page = await openPage(context, gateway.url);
-  await signIn(page, gateway);
-  await pickFolder(page);
-  await send(page);
-  await until(page, "all files are copied", ({ files }) => !files.picked);
-  await middle(page);
-  const now = await stores(page, true);
-  assert.ok(now.count.SegmentStore > 0);
-  assert.ok(NAME && !now.text.includes(NAME), "no patient's name");
-  assert.ok(!now.text.includes(".dcm"), "no file name");
-  assert.ok(!now.text.includes("DICM"), "no image");
-  await page.reload();
-  await complete(page);
-});
-
-test("off the net and on again", async () => {
-  context = await browse({ serviceWorkers: "block" });
-  await slowly(context, 150);
-  const page = await openPage(context, gateway.url);
-  await signIn(page, gateway);
-  await pickFolder(page);
-  await send(page);
-  await middle(page);
-  await context.setOffline(true);
-  await page.getByText("No connection. It goes on by itself.").waitFor();
-  await context.setOffline(false);
-  await complete(page);
-});
-
-test("the gateway killed: the shell opens without it, and it goes on when it is back", async () => {
-  context = await browse();
-  const page = await openPage(context, gateway.url);
-  await page.evaluate(() => navigator.serviceWorker.ready);
-  await signIn(page, gateway);
-  await slowly(context, 150);
-  await pickFolder(page);
-  await send(page);
-  await until(page, "all files are copied", ({ files }) => !files.picked);
-  await middle(page);
-  await gateway.kill();
-  await page.reload();
-  await page.getByText("No connection. It goes on by itself.").waitFor();
-  await gateway.start();
-  await complete(page);
 });
 
 test("paused, nothing is sent; resumed, it arrives", async () => {
@@ -180,25 +130,4 @@ test("everything can be removed from the device", async () => {
   await page.getByRole("heading", { name: "Send a study" }).waitFor();
   const now = await stores(page);
   assert.deepEqual(now.count, { ChunkStore: 0, FileStore: 0, KeyStore: 1, SegmentStore: 0, StudyStore: 0 });
-});
-
-test("with the last tab closed in mid-upload, the service worker goes on", async () => {
-  context = await browse();
-  const page = await openPage(context, gateway.url);
-  await page.evaluate(() => navigator.serviceWorker.ready);
-  await signIn(page, gateway);
-  const known = new Set((await gateway.call("/admin/uploads?limit=1000")).uploads.map((one) => one.upload_id));
-  await slowly(context, 150);
-  await pickFolder(page);
-  await send(page);
-  await until(page, "all files are copied", ({ files }) => !files.picked);
-  await middle(page);
-  await page.close();
-  const end = Date.now() + 25_000;
-  for (;;) {
-    const [mine] = (await gateway.call("/admin/uploads?limit=1000")).uploads.filter((one) => !known.has(one.upload_id));
-    if (mine?.state === "success") break;
-    assert.ok(Date.now() < end, `the worker did not finish: ${JSON.stringify(mine)}`);
-    await new Promise((done) => setTimeout(done, 300));
-  }
 });

@@ -1,86 +1,89 @@
-// A gateway as its users run it (`relaypacs demo`, its little archive as the PACS), Debian's Chromium, and what the
-// tests ask of both. Knows the app by its screens and its IndexedDB only.
-import { spawn } from "node:child_process";
-import { once } from "node:events";
+// Debian's Chromium before a gateway, and what the tests ask of the app: known by its screens and its IndexedDB only.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { chromium } from "../node/node_modules/playwright-core/index.mjs";
+import { sha256 } from "./gateway.mjs";
+
+export { freePort, Gateway, orthanc, PYTHON, ROOT } from "./gateway.mjs";
 
 export const CHROMIUM = process.env.RELAYPACS_CHROMIUM ?? "/usr/bin/chromium";
 if (!existsSync(CHROMIUM)) {
   throw new Error(`there is no ${CHROMIUM}: apt-get install --no-install-recommends chromium, or name another with RELAYPACS_CHROMIUM`);
 }
-export const PYTHON = process.env.RELAYPACS_PYTHON ?? "python3";
-export const ROOT = new URL("../..", import.meta.url).pathname;
+
+class Series {
+  constructor(folder) {
+    this.folder = folder;
+    const all = readdirSync(folder).filter((name) => name.endsWith(".dcm")).map((name) => readFileSync(join(folder, name)));
+    this.files = all.length;
+    this.bytes = all.reduce((sum, one) => sum + one.length, 0);
+    this.digests = all.map(sha256).sort();
+  }
+}
 
 /** DICOM files of one patient, made by whoever started the tests. */
 export const SERIES = process.env.RELAYPACS_SERIES ?? "";
-export const FILES = readdirSync(SERIES).filter((name) => name.endsWith(".dcm")).length;
+export const STUDY = SERIES ? new Series(SERIES) : null;
+export const FILES = STUDY?.files;
+/** Another patient's, which take a while. */
+export const LARGE = process.env.RELAYPACS_LARGE_SERIES && new Series(process.env.RELAYPACS_LARGE_SERIES);
 
-export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  return port;
-}
+/** As in browsers that have no Background Sync, QR codes, folders and wake locks, with service workers blocked. */
+export const BARE = Boolean(process.env.RELAYPACS_BARE);
 
-export class Gateway {
-  folder = mkdtempSync(join(tmpdir(), "relaypacs-browser-"));
-
-  async start() {
-    this.port ??= await freePort();
-    this.process = spawn(PYTHON, ["-m", "gateway", "demo", "--port", String(this.port), "--dir", this.folder], {
-      cwd: ROOT,
-      stdio: ["ignore", "pipe", "ignore"],
-    });
-    for await (const line of createInterface({ input: this.process.stdout })) {
-      if (line.startsWith("listening on ")) this.url = line.slice("listening on ".length).trim();
-      const archive = /archive +(http\S+?)\/? /.exec(line);
-      if (archive) this.archive = archive[1];
-      if (line.startsWith("Ctrl-C")) break;
-    }
-    if (!this.url) throw new Error("the gateway did not start");
-    this.password = readFileSync(join(this.folder, "password.secret"), "utf8");
-  }
-
-  async kill() {
-    this.process.kill("SIGKILL");
-    await once(this.process, "exit");
-  }
-
-  async end() {
-    await this.kill();
-    rmSync(this.folder, { recursive: true, force: true });
-  }
-
-  async call(path, options = {}) {
-    const login = await fetch(`${this.url}/auth/login`, { method: "POST", body: JSON.stringify({ username: "admin", password: this.password }) });
-    const { access_token } = await login.json();
-    const answer = await fetch(this.url + path, { ...options, headers: { Authorization: `Bearer ${access_token}`, ...options.headers } });
-    return answer.json();
-  }
-
-  async qrLink() {
-    return (await this.call("/qr", { method: "POST", body: JSON.stringify({ endpoint_id: "demo" }) })).url;
-  }
-
-  /** Instances that the PACS has. */
-  async instances() {
-    const answer = await fetch(`${this.archive}/dicom-web/instances`, { headers: { Accept: "application/dicom+json" } });
-    return answer.status === 204 ? 0 : (await answer.json()).length;
-  }
-}
-
+const LAUNCH = { executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] };
+const PHONE = { viewport: { width: 360, height: 740 }, locale: "en-GB", ...(BARE && { serviceWorkers: "block" }) };
 let browser;
 
 /** A device of its own: nothing is shared with another context. */
 export async function browse(options = {}) {
-  browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
-  return browser.newContext({ viewport: { width: 360, height: 740 }, locale: "en-GB", ...options });
+  browser ??= await chromium.launch(LAUNCH);
+  return bare(await browser.newContext({ ...PHONE, ...options }));
+}
+
+async function bare(context) {
+  if (BARE) {
+    await context.addInitScript(() => {
+      delete globalThis.SyncManager;
+      delete globalThis.BarcodeDetector;
+      delete HTMLInputElement.prototype.webkitdirectory;
+      delete Navigator.prototype.wakeLock;
+    });
+  }
+  return context;
+}
+
+/** A browser with a profile on the disk, which can be killed and started again. */
+export class Device {
+  profile = mkdtempSync(join(tmpdir(), "relaypacs-profile-"));
+
+  async start() {
+    this.context = await bare(await chromium.launchPersistentContext(this.profile, { ...LAUNCH, ...PHONE }));
+    return this.context;
+  }
+
+  /** SIGKILL to every process that has this profile. */
+  async kill() {
+    for (const pid of this.#pids()) process.kill(pid, "SIGKILL");
+    while (this.#pids().length > 0) await new Promise((done) => setTimeout(done, 20));
+  }
+
+  #pids() {
+    return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(this.profile);
+      } catch {
+        return false; // it has ended meanwhile
+      }
+    }).map(Number);
+  }
+
+  async end() {
+    await this.context?.close().catch(() => undefined);
+    await this.kill();
+    rmSync(this.profile, { recursive: true, force: true });
+  }
 }
 
 export async function closeAll() {
@@ -97,8 +100,8 @@ export async function openPage(context, url) {
   return page;
 }
 
-export async function signIn(page, gateway) {
-  await page.getByLabel("User name").fill("admin");
+export async function signIn(page, gateway, user = gateway.user) {
+  await page.getByLabel("User name").fill(user);
   await page.getByLabel("Password").fill(gateway.password);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("heading", { name: "Add images" }).waitFor();
@@ -106,8 +109,8 @@ export async function signIn(page, gateway) {
 
 export async function pickFolder(page, folder = SERIES) {
   const chooser = page.waitForEvent("filechooser");
-  await page.getByRole("button", { name: "Choose a folder" }).click();
-  await (await chooser).setFiles(folder);
+  await page.getByRole("button", { name: BARE ? "Choose files" : "Choose a folder" }).click();
+  await (await chooser).setFiles(BARE ? readdirSync(folder).map((name) => join(folder, name)) : folder);
   await page.getByRole("heading", { name: "Check before sending" }).waitFor();
 }
 
@@ -117,7 +120,7 @@ export async function send(page) {
 }
 
 export async function arrived(page, within = 30_000) {
-  await page.getByText(/^In the PACS of Demo archive since \d\d:\d\d/).first().waitFor({ timeout: within });
+  await page.getByText(/^In the PACS of .+ since \d\d:\d\d/).first().waitFor({ timeout: within });
 }
 
 /** Requests that create files are held up, so that something can happen in the middle. */
@@ -157,8 +160,28 @@ export async function until(page, what, wanted, within = 20_000) {
   const end = Date.now() + within;
   for (;;) {
     const now = await stores(page);
-    if (wanted(now)) return now;
+    if (await wanted(now)) return now;
     if (Date.now() > end) throw new Error(`it did not happen in time: ${what}; ${JSON.stringify({ ...now, text: "" })}`);
     await new Promise((done) => setTimeout(done, 60));
+  }
+}
+
+/** How the studies in the queue stand. */
+export function statuses(page) {
+  return page.evaluate(async () => {
+    const wait = (request) => new Promise((done, failed) => ((request.onsuccess = () => done(request.result)), (request.onerror = () => failed(request.error))));
+    const db = await wait(indexedDB.open("relaypacs"));
+    const rows = await wait(db.transaction("StudyStore").objectStore("StudyStore").getAll());
+    db.close();
+    return rows.map(({ status }) => status);
+  });
+}
+
+/** Wait until it is so, wherever that shows. */
+export async function eventually(what, wanted, within = 30_000) {
+  const end = Date.now() + within;
+  while (!(await wanted())) {
+    if (Date.now() > end) throw new Error(`it did not happen in time: ${what}`);
+    await new Promise((done) => setTimeout(done, 100));
   }
 }

@@ -6,7 +6,7 @@
 import type { Queue } from "../queue/db";
 import { ENDED, type FileRow, type Receipt, type StudyRow, type Told } from "../queue/rows";
 import type { Sealed } from "../queue/seal";
-import { json, reachable, Refused } from "./api";
+import { json, reachable, Refused, request } from "./api";
 import type { Channel } from "./channel";
 import { type GatewayStatus, outcomes, receipt, sleep, statuses } from "./follow";
 import * as rules from "./rules";
@@ -125,7 +125,7 @@ export class Engine {
         await this.idle(500, signal); // its bytes are still being copied in
         continue;
       }
-      await this.pool(due, (file) => this.sendOne(row, file, signal, meter, tried));
+      await this.pool(due, signal, (file, alive) => this.sendOne(row, file, alive, meter, tried));
       signal.throwIfAborted();
     }
   }
@@ -136,14 +136,23 @@ export class Engine {
     return false;
   }
 
-  private async pool(files: FileRow[], work: (file: FileRow) => Promise<void>): Promise<void> {
+  /** Several at once. What ends the study ends all of them; after a trouble that passes the others finish. */
+  private async pool(files: FileRow[], outer: AbortSignal, work: (file: FileRow, signal: AbortSignal) => Promise<void>): Promise<void> {
     const waiting = files[Symbol.iterator]();
+    const over = new AbortController();
+    const signal = AbortSignal.any([outer, over.signal]);
+    const troubles: unknown[] = [];
     const line = async (): Promise<void> => {
-      for (const file of waiting) await work(file);
+      try {
+        for (const file of waiting) await work(file, signal);
+      } catch (error) {
+        troubles.push(error);
+        if (!(error instanceof Refused) || rules.isFinal(error.status, error.code)) over.abort();
+      }
     };
-    const lines = await Promise.allSettled(Array.from({ length: AT_ONCE }, line));
-    const broken = lines.find((one) => one.status === "rejected");
-    if (broken) throw broken.reason;
+    await Promise.all(Array.from({ length: AT_ONCE }, line));
+    const worst = troubles.find((one) => one instanceof Refused && rules.isFinal(one.status, one.code));
+    if (troubles.length > 0) throw worst ?? troubles[0];
   }
 
   private async sendOne(row: StudyRow, file: FileRow, signal: AbortSignal, meter: Meter, tried: Map<string, number>): Promise<void> {
@@ -172,7 +181,7 @@ export class Engine {
       this.asked.add(file.id);
       const tries = (tried.get(file.id) ?? 0) + 1;
       tried.set(file.id, tries);
-      if (error.status === 0 || tries >= TRIES_PER_FILE) throw error;
+      if (rules.concernsAll(error.status) || tries >= TRIES_PER_FILE) throw error;
       if (rules.judge(error.status, error.code) === "renew") await uploadToken(this.queue, row.id, used);
       else if (error.status === 404) await this.queue.changeFiles([file.id], { url: null, offset: 0 });
       else if (rules.judge(error.status, error.code) === "again") await sleep(error.retryAfterMs || rules.backoff(tries, Math.random()), signal);
@@ -211,8 +220,9 @@ export class Engine {
       // The gateway had all of it before we knew: it completes by itself what nobody speaks of any more.
       await change(() => ({ status: "delivering", problem: null, retry_count: 0 }));
     } else if (verdict === "gone") {
-      const code = rules.goneBecause(refused.body["state"]);
-      const told = await this.sealTold(id, refused.body);
+      const { body } = await this.obituary(id, refused);
+      const code = rules.goneBecause(body["state"]);
+      const told = await this.sealTold(id, body);
       await change(() => ({ status: code === "upload_cancelled" ? "cancelled" : "stopped", told, problem: { ...problem, code } }));
     } else if (verdict === "again") {
       await change((row) => {
@@ -223,6 +233,17 @@ export class Engine {
     } else {
       await change(() => ({ status: "stopped", problem }));
     }
+  }
+
+  /** What became of an upload, in whole; the answers to its files may say less. */
+  private async obituary(id: string, refused: Refused): Promise<Refused> {
+    try {
+      const row = await this.queue.study(id);
+      await request(`/upload/${row?.upload_id}/status`, { bearer: await uploadToken(this.queue, id) });
+    } catch (error) {
+      if (error instanceof Refused && error.status === 410 && error.body["state"]) return error;
+    }
+    return refused;
   }
 
   /** Without a line nothing is tried: one small question every few seconds, until the gateway answers. */

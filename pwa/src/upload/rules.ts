@@ -97,10 +97,22 @@ export type Verdict = "again" | "renew" | "gone" | "stop";
 export function judge(status: number, code: string): Verdict {
   if (status === 0 || status === 408 || status === 423 || status === 425 || status === 429 || status === 460) return "again";
   if (status === 401) return "renew";
-  if (status === 410) return "gone";
+  if (status === 410 || (status === 404 && code === "not_found")) return "gone";
+  if (status === 404) return "again"; // not the gateway's word: whatever stands in front of it
   if (status === 409) return code === "incomplete" || code === "length_mismatch" || code === "upload_completed" ? "stop" : "again";
   if (status === 501) return "stop";
   return status >= 500 ? "again" : "stop"; // 507 too: a full gateway gets empty again
+}
+
+/** Asking again doesn't mend it. */
+export function isFinal(status: number, code: string): boolean {
+  const verdict = judge(status, code);
+  return verdict === "gone" || verdict === "stop";
+}
+
+/** It would be the same answer for the next file: the line, or the gateway as a whole. */
+export function concernsAll(status: number): boolean {
+  return status === 0 || status === 429 || status === 503 || status === 507;
 }
 
 /** The row's status for a state that the gateway tells. */

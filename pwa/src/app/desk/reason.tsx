@@ -20,7 +20,7 @@ export function AskReason({ act, onYes, onNo }: { act: "release" | "retry" | "dr
       <form class="stack" onSubmit={submit}>
         <h2 id="ask">{t(`do.${act}.sure`)}</h2>
         <p>{t(`do.${act}.text`)}</p>
-        <Field label={t("do.reason")}><textarea name="reason" rows={2} maxLength={MOST} required autofocus /></Field>
+        <Field label={t("do.reason")}><textarea name="reason" rows={2} autocomplete="off" maxLength={MOST} required autofocus /></Field>
         {act === "drop" && <label class="check"><input type="checkbox" name="wipe" /><span>{t("do.drop.wipe")}</span></label>}
         <div class="row end">
           <Button onClick={onNo}>{t("do.no")}</Button>

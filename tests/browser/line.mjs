@@ -1,0 +1,137 @@
+// The line between the app and the gateway: it counts what goes over, slows it down, breaks, and loses answers. What is
+// lost or held up is true HTTP of a true gateway; only `answer` makes something up.
+import { once } from "node:events";
+import { Agent, createServer, request as ask } from "node:http";
+
+export class Line {
+  /** Bytes of files that were handed to the gateway, and the longest pieces of them. */
+  received = 0;
+  pieces = [];
+  /** Held up: every request to /files. */
+  delayMs = 0;
+  /** Bytes per second of each request; 0: as fast as it goes. */
+  rate = 0;
+  down = false;
+  #rules = [];
+  #sockets = new Set();
+  #agent = new Agent({ keepAlive: true });
+
+  constructor(gateway) {
+    this.gateway = gateway;
+  }
+
+  async start() {
+    this.server = createServer((request, response) => void this.#pass(request, response).catch(() => response.destroy()));
+    this.server.on("connection", (socket) => {
+      if (this.down) return socket.destroy();
+      this.#sockets.add(socket);
+      socket.on("close", () => this.#sockets.delete(socket));
+    });
+    this.server.listen(0, "127.0.0.1");
+    await once(this.server, "listening");
+    this.url = `http://127.0.0.1:${this.server.address().port}`;
+  }
+
+  async end() {
+    this.#agent.destroy();
+    this.cut();
+    this.server.close();
+  }
+
+  /** A link of the gateway, as it is over this line. */
+  over(link) {
+    return link.replace(this.gateway.url, this.url);
+  }
+
+  slow({ delayMs = 30, rate = 2_500_000 } = {}) {
+    Object.assign(this, { delayMs, rate });
+  }
+
+  fast() {
+    this.slow({ delayMs: 0, rate: 0 });
+  }
+
+  /** No bit passes until it is mended. */
+  cut() {
+    this.down = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  mend() {
+    this.down = false;
+  }
+
+  /** The next such request reaches the gateway, and its answer nobody. @returns a promise of that */
+  lose(method, path) {
+    return this.#next(method, path, {});
+  }
+
+  /** The next such request is held up before it reaches the gateway. */
+  holdUp(method, path, ms) {
+    return this.#next(method, path, { ms });
+  }
+
+  /** The next such request never reaches the gateway; this is its answer. */
+  answer(method, path, status, body) {
+    return this.#next(method, path, { status, body });
+  }
+
+  #next(method, path, act) {
+    return new Promise((done) => this.#rules.push({ method, path, ...act, done }));
+  }
+
+  #ruleFor({ method, url }) {
+    const at = this.#rules.findIndex((one) => one.method === method && one.path.test(url));
+    return at < 0 ? null : this.#rules.splice(at, 1)[0];
+  }
+
+  async #pass(request, response) {
+    const rule = this.#ruleFor(request);
+    const ofFile = request.url.startsWith("/files");
+    if (rule?.status) {
+      request.resume();
+      await once(request, "end");
+      response.writeHead(rule.status, { "Content-Type": "application/problem+json" }).end(JSON.stringify(rule.body));
+      return rule.done();
+    }
+    await wait(rule?.ms ?? (ofFile ? this.delayMs : 0));
+    if (response.destroyed) return;
+    const onward = ask(this.gateway.url + request.url, { method: request.method, headers: request.headers, agent: this.#agent });
+    const answered = new Promise((done, failed) => onward.on("response", done).on("error", failed));
+    let early = false; // answered before all of the request was heard: the rest of it is for nobody
+    answered.then(() => (early = true), () => undefined);
+    response.on("close", () => onward.destroy()); // whoever asked has gone: the gateway sees a broken line
+    const gone = Promise.race([once(response, "close"), answered]);
+    gone.catch(() => undefined);
+    const piece = { bytes: 0 };
+    if (ofFile) this.pieces.push(piece);
+    for await (const part of request) {
+      if (early) continue;
+      if (ofFile) this.received += part.length;
+      piece.bytes += part.length;
+      if (!onward.write(part)) await Promise.race([once(onward, "drain"), gone]);
+      if (ofFile && this.rate) await wait((1000 * part.length) / this.rate);
+    }
+    onward.end();
+    const answer = await answered;
+    if (rule && !rule.ms) {
+      answer.resume();
+      await once(answer, "end");
+      response.destroy();
+      return rule.done();
+    }
+    response.writeHead(answer.statusCode, answer.headers);
+    answer.pipe(response);
+    answer.on("error", () => response.destroy());
+    rule?.done();
+  }
+
+  /** What may be sent twice where something broke: a piece of each of four streams. */
+  get fourPieces() {
+    return this.pieces.map(({ bytes }) => bytes).sort((a, b) => b - a).slice(0, 4).reduce((sum, bytes) => sum + bytes, 0);
+  }
+}
+
+function wait(ms) {
+  return ms > 0 ? new Promise((done) => setTimeout(done, ms)) : undefined;
+}
