@@ -13,7 +13,7 @@ from gateway.audit_chain import to_line
 from gateway.audit_check import TrailReport, check_trail
 from gateway.audit_dicom import to_xml
 from gateway.audit_files import former_files
-from gateway.cli.opening import ACTOR, add_config_option, configured
+from gateway.cli.opening import ACTOR, configured
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.errors import ConfigError
@@ -28,13 +28,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("audit", help="check the audit trail, or export it")
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     verify = acts.add_parser("verify", help="check the ledger's chain, and the exported files against it")
-    add_config_option(verify)
     verify.add_argument(
         "--file", action="append", type=Path, metavar="FILE", help="an exported file that was moved away; repeatable"
     )
     verify.set_defaults(run=_verify)
     export = acts.add_parser("export", help="write events as JSON lines or as DICOM audit messages")
-    add_config_option(export)
     export.add_argument("--format", choices=("json", "dicom"), default="json", help="default: json")
     export.add_argument("--to", type=Path, metavar="PATH", help="a file (json; default stdout) or a folder (dicom)")
     export.add_argument("--after", type=int, default=0, metavar="N", help="only events behind this number")

@@ -7,7 +7,7 @@ import asyncio
 import secrets
 
 from gateway.blobs.local import LocalBlobs
-from gateway.cli.opening import add_config_option, configured
+from gateway.cli.opening import configured
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.errors import GatewayError
@@ -18,7 +18,6 @@ from hooks.contract import TargetError
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `check` to the command's parser."""
     parser = subparsers.add_parser("check", help="try the config, the database, the spool, the keys, each endpoint")
-    add_config_option(parser)
     parser.set_defaults(run=run)
 
 

@@ -5,26 +5,39 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from gateway import __version__
 from gateway.cli import audit, check, demo, jobs, keys, privacy, purge, qr, receipt, send, serve, user
 from gateway.errors import GatewayError
 
-#: Named in the contract, not built yet.
-NOT_BUILT: tuple[str, ...] = ()
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line, and takes `-c/--config` before, between and behind its commands."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # argparse hands on what it was given itself
+        self.add_argument(
+            "-c",
+            "--config",
+            metavar="FILE",
+            default=argparse.SUPPRESS,  # what was said further in front isn't forgotten
+            help="default: $RELAYPACS_CONFIG, then ./config/relaypacs.toml",
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Wrong use: exit status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(prog="relaypacs", description="The front door of a PACS.")
+    top = Parser(prog="relaypacs", description="The front door of a PACS.")
+    top.set_defaults(config=None)
     top.add_argument("--version", action="version", version=f"relaypacs {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for one in (serve, demo, send, user, keys, qr, jobs, receipt, audit, privacy, purge, check):
         one.add_parser(commands)
-    for name in NOT_BUILT:
-        later = commands.add_parser(name, help="not built yet")
-        later.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
-        later.set_defaults(run=_refuse)
     return top
 
 
@@ -39,8 +52,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
-
-
-def _refuse(args: argparse.Namespace) -> int:
-    print(f"relaypacs: {args.command} isn't built yet", file=sys.stderr)
-    return 1

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.cli.opening import ACTOR, add_config_option, configured
+from gateway.cli.opening import ACTOR, configured
 from gateway.clock import SystemClock, rfc3339
 from gateway.delivery.end import retry
 from gateway.errors import ConfigError, Conflict, Gone, NotFound
@@ -34,10 +34,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("drop", _drop, "end an upload; its uploader sees the reason, its bytes can't be read any more"),
     ):
         one = acts.add_parser(name, help=text)
-        add_config_option(one)
         if name != "list":
             one.add_argument("upload_id", metavar="UPLOAD_ID")
-            one.add_argument("--reason", required=True, metavar="TEXT", help="for the audit trail; no names")
+            one.add_argument(
+                "--reason", default="by the operator", metavar="TEXT", help="for the audit trail; no names"
+            )
         if name == "drop":
             one.add_argument("--wipe", action="store_true", help="its device deletes what it has of it, too")
         one.set_defaults(run=run, jobs_act=act)

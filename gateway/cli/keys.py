@@ -8,7 +8,7 @@ import base64
 import secrets
 
 from gateway import receipt_keys
-from gateway.cli.opening import ACTOR, add_config_option, configured
+from gateway.cli.opening import ACTOR, configured
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.key_rotation import Rotation, rotate
@@ -23,7 +23,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     turning = acts.add_parser(
         "rotate", help="make spool.keys.active the wrapping key of everything, while gateways run"
     )
-    add_config_option(turning)
     turning.add_argument(
         "--receipts", action="store_true", help="make another key that signs receipts instead; former ones stay known"
     )

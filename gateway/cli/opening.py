@@ -12,13 +12,6 @@ from gateway.config.kinds import parse_duration
 ACTOR = "cli"
 
 
-def add_config_option(parser: argparse.ArgumentParser) -> None:
-    """`-c/--config`."""
-    parser.add_argument(
-        "-c", "--config", metavar="FILE", help="default: $RELAYPACS_CONFIG, then ./config/relaypacs.toml"
-    )
-
-
 def configured(args: argparse.Namespace) -> Config:
     """The configuration that the command line names. :raises ConfigError: it can't be used."""
     return load(find_config_path(args.config, os.environ), os.environ)

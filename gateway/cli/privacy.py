@@ -7,7 +7,7 @@ import asyncio
 import json
 from typing import Any
 
-from gateway.cli.opening import ACTOR, add_config_option, configured
+from gateway.cli.opening import ACTOR, configured
 from gateway.clock import SystemClock
 from gateway.config import Config
 
@@ -17,7 +17,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("privacy", help="say what is held on an upload")
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     one = acts.add_parser("report", help="what is held on one upload, and until when, as JSON")
-    add_config_option(one)
     one.add_argument("upload_id", metavar="UPLOAD_ID")
     one.add_argument("--reveal", metavar="REASON", help="with the patient's data; the reason goes into the audit trail")
     one.set_defaults(run=run)

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from gateway.cli.opening import add_config_option, configured
+from gateway.cli.opening import configured
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.retention import PurgeReport
@@ -15,7 +15,6 @@ from gateway.retention import PurgeReport
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `purge` to the command's parser."""
     parser = subparsers.add_parser("purge", help="erase what is due, now")
-    add_config_option(parser)
     parser.set_defaults(run=run)
 
 

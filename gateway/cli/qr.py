@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 from pathlib import Path
 
 from gateway.accounts import Role
-from gateway.cli.opening import add_config_option, configured
+from gateway.cli.opening import configured
 from gateway.clock import SystemClock, rfc3339
 from gateway.config import Config
 from gateway.errors import ConfigError
@@ -21,7 +22,6 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `qr` to the command's parser."""
     parser = subparsers.add_parser("qr", help="make a QR code that opens one upload")
-    add_config_option(parser)
     parser.add_argument("--endpoint", required=True, metavar="ID", help="the PACS that the upload goes to")
     parser.add_argument("--ttl", type=_duration, metavar="15m", help="how long it opens (default: tokens.qr_ttl)")
     parser.add_argument("--user", metavar="NAME", help="whose code it is (default: the oldest issuer or admin)")
@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
     link = code.link(config.server.public_url_for(config.server.port))
     if args.png is not None:
         try:
-            args.png.write_bytes(qr_picture.png(link))
+            with os.fdopen(os.open(args.png, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as picture:
+                picture.write(qr_picture.png(link))
         except OSError as error:
             raise ConfigError(f"the picture can't be written ({error.strerror}): name another file") from None
     else:

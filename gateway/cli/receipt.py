@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.opening import add_config_option, configured
+from gateway.cli.opening import configured
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.errors import ConfigError
@@ -28,7 +28,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("receipt", help="check a receipt's signature")
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     one = acts.add_parser("verify", help="check its signature, and say what it proves")
-    add_config_option(one)
     one.add_argument("file", type=Path, metavar="FILE", help="the receipt as the gateway gave it out (compact JWS)")
     keys = one.add_mutually_exclusive_group()
     keys.add_argument("--jwks", type=Path, metavar="FILE", help="the gateway's public keys, in a file")

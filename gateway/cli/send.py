@@ -60,7 +60,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     parser.add_argument("-v", "--verbose", action="store_true", help="name the files that aren't sent")
-    parser.add_argument("-c", "--config", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # as every command
     parser.set_defaults(run=run)
 
 

@@ -11,7 +11,7 @@ import ssl
 
 import uvloop
 
-from gateway.cli.opening import add_config_option, configured
+from gateway.cli.opening import configured
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.errors import ConfigError
@@ -24,7 +24,6 @@ from gateway.wiring import open_gateway
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `serve` to the command's parser."""
     parser = subparsers.add_parser("serve", help="run the gateway")
-    add_config_option(parser)
     parser.set_defaults(run=run)
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from gateway.accounts import Accounts
-from gateway.cli.opening import add_config_option, configured, seconds
+from gateway.cli.opening import configured, seconds
 from gateway.clock import SystemClock, rfc3339
 from gateway.errors import ConfigError
 from gateway.tokens import TokenMint
@@ -28,7 +28,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("password", _password, "give it another password; it must log in anew everywhere"),
     ):
         one = acts.add_parser(name, help=text)
-        add_config_option(one)
         if name != "list":
             one.add_argument("name", metavar="NAME")
         if name == "add":

@@ -91,12 +91,14 @@ class Kind(Generic[T]):
     :param parse: TOML value -> the value we use; ValueError says what is taken, never what was given.
     :param show: the value -> TOML, for `effective`.
     :param raw_text: a text of the environment is the value itself, not TOML.
+    :param not_built: values that `parse` refuses by name until they are built.
     """
 
     name: str
     parse: Callable[[object, Surroundings], T]
     show: Callable[[T], str]
     raw_text: bool = False
+    not_built: tuple[str, ...] = ()
 
     def from_text(self, value: str) -> object:
         """The TOML value that a text of the environment stands for."""
@@ -312,7 +314,7 @@ def one_of(*choices: str, not_built: tuple[str, ...] = ()) -> Kind[str]:
             raise ValueError(f"takes one of {listed}")
         return value
 
-    return Kind(listed.replace(", ", " or "), parse, quoted, raw_text=True)
+    return Kind(listed.replace(", ", " or "), parse, quoted, raw_text=True, not_built=not_built)
 
 
 text = Kind("text", _text, quoted, raw_text=True)

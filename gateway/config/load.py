@@ -162,6 +162,16 @@ def _build(raw: Raw, around: Surroundings) -> Config:
 
 def _table(table: type[T], raw: Raw, where: str, around: Surroundings, **ready: object) -> T:
     keys = {key.name: key for key in keys_of(table)}
+
+    def parsed(name: str, value: object) -> object:
+        try:
+            return keys[name].kind.parse(value, around)
+        except ValueError as error:
+            raise ConfigError(f"{where}.{name}: {error}") from None
+
+    for name, value in raw.items():
+        if name in keys and value in keys[name].kind.not_built:
+            parsed(name, value)  # says so, before the keys that come with it are called unknown
     for name in raw:
         if name not in keys and name not in ready:
             raise _unknown(name, where, [*keys, *ready])
@@ -170,12 +180,8 @@ def _table(table: type[T], raw: Raw, where: str, around: Surroundings, **ready: 
         value = raw.get(name, key.default)
         if value is REQUIRED:
             raise ConfigError(f"{where}.{name}: is missing and has no default: set it")
-        if value is None:
-            continue
-        try:
-            values[key.field] = key.kind.parse(value, around)
-        except ValueError as error:
-            raise ConfigError(f"{where}.{name}: {error}") from None
+        if value is not None:
+            values[key.field] = parsed(name, value)
     return table(**values)
 
 

@@ -43,6 +43,14 @@ async def test_what_failed_is_sent_again(gate, failed):
     assert (await relaypacs(gate, "jobs", "list")).out.count("\n") == 1
 
 
+async def test_a_reason_may_be_left_out_on_the_command_line(gate, failed, person):
+    assert (await relaypacs(gate, "jobs", "retry", failed.upload_id)).status == 0
+    await gate.deliver()
+    assert (await relaypacs(gate, "jobs", "drop", failed.upload_id)).status == 0
+    dead = await gate.ask("GET", f"/upload/{failed.upload_id}/status", person.token)
+    assert {"code": "cancelled_by_admin", "message": "by the operator"} in dead.json["warnings"]
+
+
 async def test_what_waits_is_due_now(gate, person):
     gate.pacs.down = True
     opened = await send(gate, person, *toys(1))

@@ -345,6 +345,11 @@ def test_secrets_compare_by_what_they_hide():
         ("[endpoints.b]\nurl = 'https://x.org'\nauth = { kind = 'oauth2' }", '"oauth2" is not built yet'),
         ("[endpoints.b]\nurl = 'https://x.org'\nauth = { kind = 'mtls' }", '"mtls" is not built yet'),
         (
+            "[endpoints.b]\nurl = 'https://x.org'\nauth = { client_id = 'c', kind = 'oauth2' }",
+            'endpoints.b.auth.kind: "oauth2" is not built yet',
+        ),
+        ("[endpoints.b]\nhost = 'pacs'\nkind = 'dimse'", 'endpoints.b.kind: "dimse" is not built yet'),
+        (
             "[endpoints.b]\nurl = 'https://x.org'\nauth = { kind = 'basic', username = 'u' }",
             "endpoints.b.auth.password: is missing",
         ),
