@@ -1,4 +1,11 @@
-# Two stages: what builds stays behind. docs/docker.md says how to run it and what of it was tried.
+# Three stages: what builds stays behind. docs/docker.md says how to run it and what of it was tried.
+FROM node:20-slim AS app
+WORKDIR /src/pwa
+COPY pwa/package.json pwa/package-lock.json pwa/.npmrc ./
+RUN npm ci
+COPY pwa ./
+RUN npm run build
+
 FROM python:3.11-slim AS build
 WORKDIR /src
 COPY requirements.lock ./
@@ -7,6 +14,7 @@ RUN python3 -m venv /opt/relaypacs \
 COPY setup.cfg pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY hooks hooks
+COPY --from=app /src/gateway/web/static gateway/web/static
 RUN /opt/relaypacs/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation . \
     && /opt/relaypacs/bin/python -m pip uninstall --quiet --yes setuptools \
     && /opt/relaypacs/bin/python -m pip uninstall --quiet --yes pip
