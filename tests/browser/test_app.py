@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import picks
 from tests.dicom_samples import study
 from tests.e2e.lab import PASSWORD as LAB_PASSWORD
 from tests.e2e.lab import Lab, Pacs, running_lab
@@ -109,7 +110,7 @@ pytestmark = [pytest.mark.heavy, pytest.mark.timeout(240)]  # a browser, a gatew
 
 @pytest.mark.parametrize("spec", sorted({path.name for path in HERE.glob("*.spec.mjs")} - BEFORE_ORTHANC))
 def test_the_app_does_what_its_screens_say(spec: str, tmp_path: Path) -> None:
-    run(spec, synthetic(tmp_path))
+    run(spec, synthetic(tmp_path), RELAYPACS_PICKS=str(picks.make(tmp_path / "picks")))
 
 
 @pytest.mark.parametrize("browser", [{}, BARE], ids=["whole", "bare"])

@@ -21,9 +21,10 @@ export const pause = (id: string): Promise<void> => change(id, () => ({ paused: 
 export const resume = (id: string): Promise<void> => change(id, () => ({ paused: false, next_try_at: 0 }));
 
 export async function retry(id: string): Promise<void> {
-  if (isOver((await theQueue().study(id))?.problem ?? null)) return sendAgain(id);
+  const found = await theQueue().study(id);
+  if (isOver(found?.problem ?? null)) return sendAgain(id);
   const files = await theQueue().files(id);
-  const whole = files.every((file) => file.state !== "picked");
+  const whole = found?.direct === true || files.every((file) => file.state !== "picked");
   await change(id, (row) => ({
     status: row.status === "stopped" && !whole ? row.status : "queued",
     problem: whole ? null : row.problem,

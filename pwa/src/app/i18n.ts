@@ -75,6 +75,10 @@ export function bytes(size: number): string {
   return new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits }).format(size / by);
 }
 
+export function number(n: number): string {
+  return new Intl.NumberFormat(locale()).format(n);
+}
+
 export function percent(part: number): string {
   return new Intl.NumberFormat(locale(), { style: "percent" }).format(Math.floor(part * 100) / 100);
 }

@@ -101,12 +101,29 @@ async function stillPicked(queue: Queue, study: string): Promise<Placed[]> {
   });
 }
 
-/** It waits for a person: the files are held, so that it can be sent straight from them. */
+/** It waits for a person: the files are held, so that it can be sent straight from them. Halves of files go. */
 async function noRoom(queue: Queue, study: string): Promise<true> {
-  await queue.change(study, () => ({ status: "stopped", problem: { code: "quota", at: Date.now() } }));
-  changed(study);
+  const unfinished = (await queue.files(study)).filter((file) => file.state === "picked");
+  await queue.dropBytes(unfinished.map((file) => file.id));
   tell({ kind: "held", studies: [study] });
+  await insist(() => queue.change(study, () => ({ status: "stopped", problem: { code: "quota", at: Date.now() } })));
+  changed(study);
   return true;
+}
+
+const INSIST_TIMES = 6;
+const INSIST_FIRST_MS = 250;
+
+/** A few bytes more, on a device that is full: a browser gives room back some time after something was deleted. */
+async function insist<T>(act: () => Promise<T>): Promise<T> {
+  for (let time = 0; ; time += 1) {
+    try {
+      return await act();
+    } catch (error) {
+      if (!isFull(error) || time >= INSIST_TIMES) throw error;
+      await new Promise((done) => setTimeout(done, INSIST_FIRST_MS << time));
+    }
+  }
 }
 
 /** All bytes are here: the study waits for its turn like any other. Else a person has to pick the rest again. */
@@ -150,7 +167,7 @@ async function sendDirect(studies: readonly string[]): Promise<void> {
   const queue = await opened;
   for (const id of studies) {
     if (!holding.has(id)) continue;
-    await queue.change(id, () => ({ direct: true, status: "queued", problem: null, next_try_at: 0 }));
+    await insist(() => queue.change(id, () => ({ direct: true, status: "queued", problem: null, next_try_at: 0 })));
     holding.offer(id);
     changed(id);
   }

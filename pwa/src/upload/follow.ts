@@ -21,6 +21,9 @@ interface FilesPage {
 }
 
 const SLOWEST_MS = 15_000;
+/** A browser has six connections for one gateway: four send, one asks. Whoever finds the stream taken asks, too. */
+const MOST_STREAMS = 1;
+let streams = 0;
 
 /** Statuses as they come; ends with the last one. @throws Refused, AbortError */
 export async function* statuses(queue: Queue, id: string, uploadId: string, signal: AbortSignal): AsyncGenerator<GatewayStatus> {
@@ -31,10 +34,11 @@ export async function* statuses(queue: Queue, id: string, uploadId: string, sign
     yield status;
     if (["success", "partial", "failed"].includes(status.state)) return;
     try {
-      for await (const told of stream(uploadId, bearer, signal)) {
+      for await (const told of status.state === "held" ? [] : stream(uploadId, bearer, signal)) {
         wait = 500;
         yield told;
         if (["success", "partial", "failed"].includes(told.state)) return;
+        if (told.state === "held") break; // a person decides, maybe in days: too long for the only stream
       }
     } catch (error) {
       if (signal.aborted) throw error;
@@ -46,7 +50,18 @@ export async function* statuses(queue: Queue, id: string, uploadId: string, sign
   }
 }
 
+/** Ends at once when others have taken the streams that there may be. */
 async function* stream(uploadId: string, bearer: string, signal: AbortSignal): AsyncGenerator<GatewayStatus> {
+  if (streams >= MOST_STREAMS) return;
+  streams += 1;
+  try {
+    yield* events(uploadId, bearer, signal);
+  } finally {
+    streams -= 1;
+  }
+}
+
+async function* events(uploadId: string, bearer: string, signal: AbortSignal): AsyncGenerator<GatewayStatus> {
   const response = await fetch(`/upload/${uploadId}/events`, {
     headers: { Authorization: `Bearer ${bearer}`, Accept: "text/event-stream" },
     signal, cache: "no-store", credentials: "omit", redirect: "error",

@@ -4,6 +4,7 @@ import { ENDED, type FileRow, type Priority, type Problem, type StudyRow } from 
 const RANK: Record<Priority, number> = { stat: 0, urgent: 1, routine: 2 };
 const SENDABLE = new Set(["reading", "queued", "sending"]);
 const SIGNED_OUT = new Set(["unauthorized", "signed_out", "token_expired", "token_reused"]);
+const LACKS_BYTES = new Set(["pick_again", "lost_here", "quota"]);
 const OVER = new Set(["upload_cancelled", "upload_expired", "upload_gone"]);
 
 const FIRST_WAIT_MS = 1_000;
@@ -137,6 +138,11 @@ export function goneBecause(state: unknown): string {
   return state === "cancelled" || state === "expired" ? `upload_${state}` : "upload_gone";
 }
 
+/** Only the files that were picked, picked again, let it go on. */
+export function lacksBytes(row: StudyRow): boolean {
+  return row.status === "stopped" && LACKS_BYTES.has(row.problem?.code ?? "");
+}
+
 /** Only signing in, or a new code, lets it go on. */
 export function isSignedOut(problem: Problem | null): boolean {
   return problem !== null && SIGNED_OUT.has(problem.code);
@@ -171,7 +177,7 @@ export function actions(row: StudyRow): Actions {
   return {
     pause: sendable && !row.paused,
     resume: sendable && row.paused,
-    retry: (stopped && !needsCode(row)) || (sendable && !row.paused && row.retry_count > 0),
+    retry: (stopped && !needsCode(row) && !lacksBytes(row)) || (sendable && !row.paused && row.retry_count > 0),
     again: over && !needsCode(row),
     cancel: sendable || stopped || row.status === "delivering" || row.status === "held",
     remove: ENDED.has(row.status) || over,

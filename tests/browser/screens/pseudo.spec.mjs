@@ -40,7 +40,7 @@ function faults() {
 }
 
 /** What isn't the app's own: hospitals, patients, file names, and what the gateway calls things. */
-const FOREIGN = /St\. Elsewhere|Klinikum Nord|Children's Hospital|RelayPACS|Ngata|Müller|Okonkwo|Zhang|Torres|Haddad|English|Deutsch|CT |MRT |study_/;
+const FOREIGN = /St\. Elsewhere|Klinikum Nord|Children's Hospital|RelayPACS|Ngata|Müller|Okonkwo|Zhang|Torres|Haddad|English|Deutsch|CT |MRT |Thorax |study_/;
 
 async function longer(width) {
   const found = [];

@@ -115,6 +115,7 @@ export function Picker(): JSX.Element {
         <Notice kind="warn">{t("pick.none")} {count("review.left", scanned.value.left.length)}.</Notice>
       )}
       {pickProblem.value === "nothing" && <Notice kind="warn">{t("pick.nothing")}</Notice>}
+      {pickProblem.value === "quota" && <Notice kind="bad">{t("problem.quota.queue")}</Notice>}
       {pickProblem.value === "failed_here" && <Notice kind="bad">{t("problem.failed_here")}</Notice>}
     </section>
   );

@@ -1,11 +1,13 @@
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import type { Patient } from "../../ingest/group";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import type { Priority } from "../../queue/rows";
-import { bytes, count, dicomDate, t } from "../i18n";
+import { chosenOf, everything, firstChoice } from "../choice";
+import { bytes, count, t } from "../i18n";
 import { Button, Choice, Field, Notice } from "../parts";
 import { pickProblem, scanned, send } from "../picking";
 import { back, endpoints, grant, session, theQueue } from "../state";
+import { ask, Doubts, inOrder, LeftOut, toConfirm } from "./exceptions";
+import { isTable, Patients, useWide } from "./patients";
 
 const PRIORITIES: readonly Priority[] = ["routine", "urgent", "stat"];
 const MARGIN_BYTES = 100e6;
@@ -18,28 +20,27 @@ interface Sender {
 export function Review(): JSX.Element | null {
   const found = scanned.value;
   const code = grant.value;
-  const [chosen, setChosen] = useState<ReadonlySet<string>>(() => new Set(found && (!code || found.patients.length === 1) ? found.patients.map((one) => one.key) : []));
+  const wide = useWide();
+  const [choice, setChoice] = useState(() => firstChoice(found?.patients ?? [], code !== null));
+  const [seen, setSeen] = useState(false);
   const [priority, setPriority] = useState<Priority>("routine");
   const [endpoint, setEndpoint] = useState("");
   const [sender, setSender] = useState<Sender>({});
   const [room, setRoom] = useState<number | null>(null);
   const [busy, setBusy] = useState(false);
   useEffect(() => void theQueue().recall<Sender>("sender").then((known) => known && setSender(known)), []);
+  const all = useMemo(() => inOrder(found?.patients ?? [], found?.doubts ?? []), [found]);
   if (!found) return null;
 
-  const patients = found.patients.filter((one) => chosen.has(one.key));
+  const patients = chosenOf(all, choice);
   const size = patients.reduce((sum, one) => sum + one.bytes, 0);
-  const studies = patients.reduce((sum, one) => sum + one.studies.length, 0);
+  const studies = everything(patients).size;
+  const asked = toConfirm(found.doubts, patients);
   const to = code ?? endpoints.value.find((one) => one.endpoint_id === endpoint) ?? endpoints.value.find((one) => one.default) ?? endpoints.value[0];
 
-  const toggle = (key: string): void => {
-    const next = new Set(code ? [] : chosen);
-    if (chosen.has(key)) next.delete(key);
-    else next.add(key);
-    setChosen(next);
-  };
   const confirm = async (direct = false): Promise<void> => {
     if (!to) return;
+    if (asked && !seen) return ask();
     setBusy(true);
     const missing = direct ? 0 : await missingRoom(size);
     setRoom(missing);
@@ -59,17 +60,14 @@ export function Review(): JSX.Element | null {
   };
 
   return (
-    <main>
+    <main class={isTable(found.patients, wide) ? "wide" : ""}>
       <header class="lead">
         <h1>{t("review.title")}</h1>
         {code && found.patients.length > 1 && <p>{t("review.one")}</p>}
       </header>
-      <ul class="list">
-        {found.patients.map((patient) => (
-          <PatientCard key={patient.key} patient={patient} alone={found.patients.length === 1} one={Boolean(code)} chosen={chosen.has(patient.key)} onToggle={() => toggle(patient.key)} />
-        ))}
-      </ul>
-      {found.left.length > 0 && <LeftOut />}
+      {found.doubts.length > 0 && <Doubts doubts={found.doubts} patients={found.patients} asked={asked} confirmed={seen} onConfirm={setSeen} />}
+      {found.left.length > 0 && <LeftOut left={found.left} />}
+      <Patients wide={wide} patients={all} doubts={found.doubts} choice={choice} one={code !== null} onChoose={setChoice} />
       <section class="card stack">
         {code || endpoints.value.length < 2 ? (
           <p class="pair"><span>{t("review.to")}</span><strong>{to?.display_name ?? ""}</strong></p>
@@ -116,57 +114,4 @@ async function missingRoom(size: number): Promise<number> {
   const told = await navigator.storage?.estimate?.().catch(() => null);
   if (!told?.quota) return 0;
   return Math.max(0, size * 1.1 + MARGIN_BYTES - (told.quota - (told.usage ?? 0)));
-}
-
-function PatientCard({ patient, alone, one, chosen, onToggle }: {
-  patient: Patient;
-  alone: boolean;
-  one: boolean;
-  chosen: boolean;
-  onToggle: () => void;
-}): JSX.Element {
-  const about = [patient.patientId && t("review.id", { id: patient.patientId }), patient.birthDate && t("review.born", { date: dicomDate(patient.birthDate) })].filter(Boolean).join(" · ");
-  const head = (
-    <span class="patient">
-      <strong>{patient.name === null ? t("review.noname") : patient.name || t("review.anonymous")}</strong>
-      <span>{about}</span>
-    </span>
-  );
-  return (
-    <li class={`card patient-card ${chosen ? "" : "off"}`}>
-      {alone ? head : (
-        <label class="check">
-          <input type={one ? "radio" : "checkbox"} name="patient" checked={chosen} onChange={onToggle} />
-          {head}
-        </label>
-      )}
-      <ul class="studies">
-        {patient.studies.map((study) => (
-          <li key={study.uid}>
-            <span class="modality">{study.modalities.join(", ") || "–"}</span>
-            <span class="study-text">{study.description || t("review.nostudytext")}</span>
-            <span class="study-date">{dicomDate(study.date)}</span>
-            <span class="study-size">{count("review.images", study.files.length)} · {bytes(study.bytes)}</span>
-          </li>
-        ))}
-      </ul>
-    </li>
-  );
-}
-
-const MOST_LISTED = 200;
-
-function LeftOut(): JSX.Element | null {
-  const left = scanned.value?.left ?? [];
-  return (
-    <details class="card left">
-      <summary>{count("review.left", left.length)}</summary>
-      <ul>
-        {left.slice(0, MOST_LISTED).map((one) => (
-          <li key={one.name}><span>{one.name}</span><span>{t(`left.${one.why}`)}</span></li>
-        ))}
-      </ul>
-      {left.length > MOST_LISTED && <p class="hint">{t("files.more", { n: left.length - MOST_LISTED })}</p>}
-    </details>
-  );
 }

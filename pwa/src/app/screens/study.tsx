@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { fromInput } from "../../ingest/files";
-import { actions, goesBy, needsItsPage } from "../../upload/rules";
+import { actions, goesBy, needsItsPage, lacksBytes } from "../../upload/rules";
 import { askAgain, cancel, pause, remove, resume, retry, sendAgain, sendWithout } from "../acts";
 import { bytes, moment, t } from "../i18n";
 import { useLater } from "../later";
@@ -91,14 +91,12 @@ function Outcomes({ one: { row } }: { one: Shown }): JSX.Element {
   );
 }
 
-const LACKS_BYTES = new Set(["pick_again", "lost_here", "quota"]);
-
 function Acts({ one: { row, meta } }: { one: Shown }): JSX.Element {
   const [asking, setAsking] = useState<"cancel" | "remove" | null>(null);
   const [problem, setProblem] = useState(false);
   const input = useRef<HTMLInputElement>(null);
   const can = actions(row);
-  const incomplete = row.status === "stopped" && LACKS_BYTES.has(row.problem?.code ?? "");
+  const incomplete = lacksBytes(row);
   const short = row.status === "partial" || row.status === "failed";
   const code = grant.value;
   return (
@@ -111,7 +109,7 @@ function Acts({ one: { row, meta } }: { one: Shown }): JSX.Element {
         {can.resume && <Button kind="main" icon="up" onClick={() => void resume(row.id)}>{t("act.resume")}</Button>}
         {can.again && <Button kind="main" icon="up" onClick={() => void sendAgain(row.id)}>{t("act.again")}</Button>}
         {code && goesBy(row, code) && <Button kind="main" icon="up" onClick={() => void sendAgain(row.id, code)}>{t("act.newcode")}</Button>}
-        {can.retry && !incomplete && <Button onClick={() => void retry(row.id)}>{t("act.retry")}</Button>}
+        {can.retry && <Button onClick={() => void retry(row.id)}>{t("act.retry")}</Button>}
         {short && <Button icon="again" onClick={() => void askAgain(row.id)}>{t("act.ask")}</Button>}
         {can.cancel && <Button kind="quiet" onClick={() => setAsking("cancel")}>{t("act.cancel")}</Button>}
         {can.remove && <Button kind="quiet" onClick={() => setAsking("remove")}>{t("act.remove")}</Button>}
