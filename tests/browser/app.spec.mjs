@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { arrived, browse, closeAll, FILES, Gateway, openPage, pickFolder, send, signIn, slowly, stores, until } from "./stage.mjs";
+import { arrived, browse, closeAll, Device, FILES, Gateway, openPage, pickFolder, send, signIn, slowly, stores, until } from "./stage.mjs";
 
 const gateway = new Gateway();
 let context;
@@ -57,6 +57,58 @@ test("a code that was used says so", async () => {
   assert.equal(answer.status, 201);
   const page = await openPage(context, link);
   await page.getByText("This code was used already").waitFor();
+});
+
+test("notes typed before sending lie in the study for the radiologist, and on the device for nobody", async () => {
+  context = await browse({ serviceWorkers: "block" });
+  await slowly(context, 150);
+  const page = await openPage(context, gateway.url);
+  await signIn(page, gateway);
+  await pickFolder(page);
+  await page.getByRole("textbox", { name: "Notes for the radiologist" }).fill("Fell from a ladder.\nRule out bleeding. 頭痛");
+  await send(page);
+  await middle(page);
+  assert.ok(!(await stores(page, true)).text.includes("Rule out"), "sealed in the queue");
+  await page.reload();
+  await complete(page);
+  assert.deepEqual([...new Set(await gateway.notes())], ["Fell from a ladder.\r\nRule out bleeding. 頭痛"]);
+  await page.getByRole("button", { name: /^Show / }).click();
+  await page.locator("summary", { hasText: "Notes for the radiologist" }).click();
+  await page.getByText("Rule out bleeding.").waitFor();
+});
+
+test("the browser keeps no notes for its next start, though it keeps what else was typed", async () => {
+  const device = new Device();
+  try {
+    const page = await openPage(await device.start(), gateway.url);
+    await signIn(page, gateway);
+    await pickFolder(page);
+    await page.getByRole("textbox", { name: "Notes for the radiologist" }).fill("ZQWTYPEDNOTE");
+    await page.locator("summary", { hasText: "Who is sending?" }).click();
+    await page.getByLabel("Your name").fill("ZQWTYPEDNAME");
+    await page.goto("about:blank");
+    while (!device.keeps("ZQWTYPEDNAME")) await new Promise((done) => setTimeout(done, 100));
+    assert.equal(device.keeps("ZQWTYPEDNOTE"), false);
+  } finally {
+    await device.end();
+  }
+});
+
+test("a hospital that takes no notes any more gets the images without them, once a person says so", async () => {
+  context = await browse({ serviceWorkers: "block" });
+  await context.route("**/upload/init", (route) =>
+    route.request().postDataJSON().clinical_notes === undefined
+      ? route.continue()
+      : route.fulfill({ status: 422, contentType: "application/problem+json", body: JSON.stringify({ status: 422, code: "notes_not_delivered" }) }));
+  const page = await openPage(context, gateway.url);
+  await signIn(page, gateway);
+  await pickFolder(page);
+  await page.getByRole("textbox", { name: "Notes for the radiologist" }).fill("Fell from a ladder.");
+  await send(page);
+  await page.getByText("This hospital takes no notes with the images.").first().waitFor();
+  await page.getByRole("button", { name: /^Show / }).click();
+  await page.getByRole("button", { name: "Send without the notes" }).click();
+  await complete(page);
 });
 
 test("paused, nothing is sent; resumed, it arrives", async () => {

@@ -84,6 +84,14 @@ export class Gateway {
     const answer = await fetch(`${this.archive}/dicom-web/instances`, { headers: { Accept: "application/dicom+json" } });
     return answer.status === 204 ? 0 : (await answer.json()).length;
   }
+
+  /** What a radiologist reads first in each document that the PACS has. */
+  async notes() {
+    const ask = async (path) => (await fetch(`${this.archive}/dicom-web${path}`, { headers: { Accept: "application/dicom+json" } })).json();
+    const found = await ask("/series?Modality=SR");
+    const documents = await Promise.all(found.map((one) => ask(`/studies/${one["0020000D"].Value[0]}/series/${one["0020000E"].Value[0]}/metadata`)));
+    return documents.flat().map((one) => one["0040A730"].Value[0]["0040A160"].Value[0]);
+  }
 }
 
 /** The Orthanc behind `relaypacs serve`, by its own interface. */

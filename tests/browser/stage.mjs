@@ -63,6 +63,13 @@ export class Device {
     return this.context;
   }
 
+  /** Whether the browser's own files for its next start (what was open, what was typed) hold a text. */
+  keeps(text) {
+    const folder = join(this.profile, "Default/Sessions");
+    if (!existsSync(folder)) return false;
+    return readdirSync(folder).map((name) => readFileSync(join(folder, name))).some((kept) => kept.includes(text) || kept.includes(Buffer.from(text, "utf16le")));
+  }
+
   /** SIGKILL to every process that has this profile. */
   async kill() {
     for (const pid of this.#pids()) process.kill(pid, "SIGKILL");

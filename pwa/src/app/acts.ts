@@ -54,6 +54,12 @@ export async function sendAgain(id: string, code?: Grant): Promise<void> {
   if (code) await leaveGrant();
 }
 
+/** The hospital takes no notes any more: the images go without them. */
+export async function sendWithoutNotes(id: string): Promise<void> {
+  await theQueue().change(id, () => ({ clinical_notes: null }));
+  await retry(id);
+}
+
 /** Files whose bytes aren't here are left out, and the gateway is told so. */
 export async function sendWithout(id: string): Promise<void> {
   const missing = (await theQueue().files(id)).filter((file) => file.state === "picked").map((file) => file.id);

@@ -1,5 +1,5 @@
 /** How an upload stands, in words. Pure but for the language. */
-import { ENDED, type StudyRow } from "../queue/rows";
+import { ENDED, type StudyRow, type Told } from "../queue/rows";
 import { isOver, isSignedOut, needsCode } from "../upload/rules";
 import type { Key } from "./en";
 import { bytes, duration, moment, percent, t } from "./i18n";
@@ -20,7 +20,7 @@ export interface Live {
 }
 
 export function standing(shown: Shown, live: Live | undefined, copied: number | undefined, online: boolean): Standing {
-  const { row, meta, receipt } = shown;
+  const { row, meta, receipt, told } = shown;
   const to = meta.to.display_name;
   const part = row.total_bytes ? (live?.bytes ?? 0) / row.total_bytes : 0;
   if (row.paused && !ENDED.has(row.status)) return { tone: "calm", icon: "pause", text: t("study.paused"), part };
@@ -38,6 +38,7 @@ export function standing(shown: Shown, live: Live | undefined, copied: number | 
     case "held":
       return { tone: "warn", icon: "hand", text: t("study.held", { to, contact: meta.to.contact || to }), part: null };
     case "success":
+      if (isUnnoted(told)) return { tone: "warn", icon: "warn", text: t("study.unnoted", { to }), part: null };
       return { tone: "good", icon: "check", text: t("study.success", { to, time: moment(receipt?.at || row.changed_at) }), part: null };
     case "partial":
       return { tone: "warn", icon: "warn", text: t("study.partial", { n: inPacs(row), of: row.total_files, to }), part: null };
@@ -63,6 +64,11 @@ function sending(shown: Shown, live: Live | undefined, part: number, online: boo
   return { tone: "busy", icon: "up", text: words.join(" · "), part };
 }
 
+/** The images are in the PACS, what was written for the radiologist isn't. */
+export function isUnnoted(told: Told | null): boolean {
+  return told?.warnings.some((one) => one.code === "notes_not_stored") ?? false;
+}
+
 export function inPacs(row: StudyRow): number {
   return (row.outcome["stored"] ?? 0) + (row.outcome["already_there"] ?? 0);
 }
@@ -82,6 +88,7 @@ const PLAIN: Record<string, Key> = {
   file_too_large: "problem.upload_too_large",
   too_many_files: "problem.too_many_files",
   endpoint_not_allowed: "problem.endpoint_not_allowed",
+  notes_not_delivered: "problem.notes_not_delivered",
 };
 /** What went wrong and what to do, for a code of the gateway or of ours. */
 export function problemText(code: string, { row, meta }: Shown): string {

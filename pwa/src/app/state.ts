@@ -16,6 +16,8 @@ export interface Endpoint {
   contact: string;
   default?: boolean;
   notice: string;
+  /** Clinical notes get into the study. */
+  takes_notes?: boolean;
   limits: { max_files: number; max_upload_size: number };
 }
 
@@ -25,6 +27,7 @@ export interface Grant extends Link {
   display_name: string;
   contact: string;
   notice: string;
+  takes_notes?: boolean;
 }
 
 export interface Shown {
@@ -32,6 +35,8 @@ export interface Shown {
   meta: Metadata;
   receipt: Receipt | null;
   told: Told | null;
+  /** For the radiologist; empty: none. */
+  notes: string;
 }
 
 export const route = signal<Route>({ at: "home" });
@@ -135,7 +140,8 @@ async function unsealed(row: StudyRow): Promise<Shown> {
   const meta = known?.meta ?? (await queue.openFor<Metadata>(row.id, "metadata", row.metadata));
   const receipt = row.receipt ? (known?.receipt ?? (await queue.openFor<Receipt>(row.id, "receipt", row.receipt))) : null;
   const told = row.told ? await queue.openFor<Told>(row.id, "told", row.told) : null;
-  return { row, meta, receipt, told };
+  const notes = row.clinical_notes ? await queue.openFor<string>(row.id, "clinical_notes", row.clinical_notes) : "";
+  return { row, meta, receipt, told, notes };
 }
 
 export async function loadEndpoints(): Promise<void> {
@@ -154,12 +160,12 @@ export async function openLink(text: string): Promise<boolean> {
     return false;
   }
   try {
-    const told = await json<{ display_name: string; contact: string; notice: string; expires_at: string; endpoint_id: string }>("/qr/inspect", {
+    const told = await json<{ display_name: string; contact: string; notice: string; expires_at: string; endpoint_id: string; takes_notes?: boolean }>("/qr/inspect", {
       method: "POST",
       bearer: read.link.upload_token,
     });
-    const { display_name, contact, notice, expires_at, endpoint_id } = told;
-    const fresh = { ...read.link, endpoint_id, expires_at, display_name, contact, notice, subject: `qr:${crypto.randomUUID()}` };
+    const { display_name, contact, notice, expires_at, endpoint_id, takes_notes = false } = told;
+    const fresh = { ...read.link, endpoint_id, expires_at, display_name, contact, notice, takes_notes, subject: `qr:${crypto.randomUUID()}` };
     await queue.remember("grant", fresh);
     batch(() => {
       grant.value = fresh;

@@ -12,6 +12,8 @@ export interface Order {
   to: { display_name: string; contact: string };
   priority: Priority;
   uploader: { name?: string; organisation?: string; phone?: string };
+  /** For the radiologist; empty: none. */
+  notes: string;
   qr: string | null;
   /** Without a copy on the device: sent from the picked files while the page is open. */
   direct: boolean;

@@ -55,7 +55,7 @@ async function studyRow(queue: Queue, id: string, order: Order, files: readonly 
     upload_id: null,
     tus_url: null,
     metadata: await queue.sealFor(id, "metadata", metadata),
-    clinical_notes: null,
+    clinical_notes: order.notes.trim() ? await queue.sealFor(id, "clinical_notes", order.notes) : null,
     tokens: order.qr ? await queue.sealFor(id, "tokens", { qr: order.qr }) : null,
     receipt: null,
     outcome: {},

@@ -46,6 +46,7 @@ export interface StudyRow {
   tus_url: string | null;
   /** `Metadata` */
   metadata: Sealed;
+  /** A text for the radiologist. */
   clinical_notes: Sealed | null;
   /** `Tokens` */
   tokens: Sealed | null;

@@ -26,6 +26,7 @@ export async function openUpload(queue: Queue, row: StudyRow): Promise<StudyRow>
     if (present.upload_id) return present;
     const metadata = await queue.openFor<Metadata>(row.id, "metadata", row.metadata);
     const tokens = await read(queue, present);
+    const notes = present.clinical_notes;
     const opened = await json<Opened>("/upload/init", {
       method: "POST",
       bearer: tokens.qr ?? (await accessToken(queue, present.subject)),
@@ -35,6 +36,7 @@ export async function openUpload(queue: Queue, row: StudyRow): Promise<StudyRow>
         total_files: row.total_files,
         total_size_bytes: row.total_bytes,
         endpoint_id: row.endpoint_id,
+        ...(notes && { clinical_notes: await queue.openFor<string>(row.id, "clinical_notes", notes) }),
         ...(Object.values(metadata.uploader).some(Boolean) && { uploader: metadata.uploader }),
       },
     });

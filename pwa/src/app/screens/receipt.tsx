@@ -2,11 +2,11 @@ import type { JSX } from "preact";
 import type { Key } from "../en";
 import { count, moment, t } from "../i18n";
 import { Button, Contact, Icon, Slot } from "../parts";
-import { inPacs } from "../standing";
+import { inPacs, isUnnoted } from "../standing";
 import type { Shown } from "../state";
 
 /** That it arrived, where and when, whom nobody told yet, and the proof to keep. */
-export function ReceiptCard({ one: { row, meta, receipt } }: { one: Shown }): JSX.Element {
+export function ReceiptCard({ one: { row, meta, receipt, told, notes } }: { one: Shown }): JSX.Element {
   const { display_name: to, contact } = meta.to;
   const save = (): void => {
     if (!receipt) return;
@@ -26,6 +26,7 @@ export function ReceiptCard({ one: { row, meta, receipt } }: { one: Shown }): JS
       <p class="told">{contact ? <Slot text={t("receipt.told")} slot="contact"><Contact text={contact} /></Slot> : t("receipt.told.nobody")}</p>
       <dl class="details">
         <div><dt>{t("receipt.images")}</dt><dd>{inPacs(row)}</dd></div>
+        {notes && !isUnnoted(told) && <div><dt>{t("details.notes")}</dt><dd>{t("receipt.notes")}</dd></div>}
         {left > 0 && <div><dt>{t("outcome.skipped")}</dt><dd>{count("receipt.files", left)}</dd></div>}
         {proof && <div><dt>{t("receipt.proof")}</dt><dd>{proof}</dd></div>}
         {receipt && <div><dt>{t("receipt.number")}</dt><dd class="code">{receipt.id}</dd></div>}

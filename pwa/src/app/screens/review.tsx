@@ -7,6 +7,7 @@ import { Button, Choice, Field, Notice } from "../parts";
 import { pickProblem, scanned, send } from "../picking";
 import { back, endpoints, grant, session, theQueue } from "../state";
 import { ask, Doubts, inOrder, LeftOut, toConfirm } from "./exceptions";
+import { Notes, type NotesOf } from "./notes";
 import { isTable, Patients, useWide } from "./patients";
 
 const PRIORITIES: readonly Priority[] = ["routine", "urgent", "stat"];
@@ -26,6 +27,7 @@ export function Review(): JSX.Element | null {
   const [priority, setPriority] = useState<Priority>("routine");
   const [endpoint, setEndpoint] = useState("");
   const [sender, setSender] = useState<Sender>({});
+  const [notes, setNotes] = useState<NotesOf>(new Map());
   const [room, setRoom] = useState<number | null>(null);
   const [busy, setBusy] = useState(false);
   useEffect(() => void theQueue().recall<Sender>("sender").then((known) => known && setSender(known)), []);
@@ -53,6 +55,7 @@ export function Review(): JSX.Element | null {
       to: { display_name: to.display_name, contact: to.contact },
       priority,
       uploader: sender,
+      notes: to.takes_notes ? (notes.get(patient.key) ?? "") : "",
       qr: code?.upload_token ?? null,
       direct,
     })));
@@ -68,6 +71,7 @@ export function Review(): JSX.Element | null {
       {found.doubts.length > 0 && <Doubts doubts={found.doubts} patients={found.patients} asked={asked} confirmed={seen} onConfirm={setSeen} />}
       {found.left.length > 0 && <LeftOut left={found.left} />}
       <Patients wide={wide} patients={all} doubts={found.doubts} choice={choice} one={code !== null} onChoose={setChoice} />
+      {to?.takes_notes && <Notes to={to.display_name} patients={patients} notes={notes} onNotes={setNotes} />}
       <section class="card stack">
         {code || endpoints.value.length < 2 ? (
           <p class="pair"><span>{t("review.to")}</span><strong>{to?.display_name ?? ""}</strong></p>
@@ -79,6 +83,7 @@ export function Review(): JSX.Element | null {
           </Field>
         )}
         {to?.notice && !code && <p class="hint text">{to.notice}</p>}
+        {to && !to.takes_notes && patients.some((one) => notes.get(one.key)?.trim()) && <Notice kind="warn">{t("review.notes.untaken", { to: to.display_name })}</Notice>}
         <Choice legend={t("review.priority")} name="priority" value={priority} onPick={setPriority} options={PRIORITIES.map((value) => ({ value, label: t(`priority.${value}`) }))} />
         <details>
           <summary>{t("review.who")}</summary>

@@ -2,7 +2,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { fromInput } from "../../ingest/files";
 import { actions, goesBy, needsItsPage, lacksBytes } from "../../upload/rules";
-import { askAgain, cancel, pause, remove, resume, retry, sendAgain, sendWithout } from "../acts";
+import { askAgain, cancel, pause, remove, resume, retry, sendAgain, sendWithout, sendWithoutNotes } from "../acts";
 import { bytes, moment, t } from "../i18n";
 import { useLater } from "../later";
 import { Ask, Button, Contact, Icon, Notice } from "../parts";
@@ -11,6 +11,7 @@ import { standing } from "../standing";
 import { back, grant, mine, online, progress, type Shown } from "../state";
 import { Apart, Files, outcomeText } from "./files";
 import { Looking, what, who } from "./home";
+import { Written } from "./notes";
 import { ReceiptCard } from "./receipt";
 
 export function StudyScreen({ id }: { id: string }): JSX.Element | null {
@@ -49,6 +50,7 @@ export function StudyScreen({ id }: { id: string }): JSX.Element | null {
           <div><dt>{t("details.size")}</dt><dd>{bytes(row.total_bytes)}</dd></div>
           <div><dt>{t("details.added")}</dt><dd>{moment(row.created_at)}</dd></div>
         </dl>
+        <Written text={one.notes} />
         <Files one={one} />
       </div>
     </main>
@@ -105,6 +107,7 @@ function Acts({ one: { row, meta } }: { one: Shown }): JSX.Element {
         {incomplete && held.value.has(row.id) && <Button kind="main" icon="up" onClick={() => sendDirect([row.id])}>{t("act.direct")}</Button>}
         {incomplete && <Button kind={held.value.has(row.id) ? "plain" : "main"} onClick={() => input.current?.click()}>{t("act.pick")}</Button>}
         {incomplete && <Button onClick={() => void sendWithout(row.id)}>{t("act.without")}</Button>}
+        {row.status === "stopped" && row.problem?.code === "notes_not_delivered" && <Button kind="main" icon="up" onClick={() => void sendWithoutNotes(row.id)}>{t("act.unnoted")}</Button>}
         {can.pause && <Button icon="pause" onClick={() => void pause(row.id)}>{t("act.pause")}</Button>}
         {can.resume && <Button kind="main" icon="up" onClick={() => void resume(row.id)}>{t("act.resume")}</Button>}
         {can.again && <Button kind="main" icon="up" onClick={() => void sendAgain(row.id)}>{t("act.again")}</Button>}
