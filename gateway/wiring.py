@@ -316,7 +316,7 @@ def _services(base: Base, rooms: Rooms, delivery: Delivery, accounts: Accounts |
         chunks=Chunks(rooms),
         submissions=submissions,
         qr=open_qr(base, submissions),
-        public_url=lambda: config.server.public_url_for(config.server.port),
+        public_url=config.server.public_url,
         records=records,
         endpoints={name: _shown(one, config) for name, one in config.endpoints.items()},
         endpoint_states=lambda: {name: str(one.name.lower()) for name, (one, _) in delivery.conditions().items()},

@@ -34,8 +34,10 @@ def run(args: argparse.Namespace) -> int:
     from gateway import qr_picture
 
     config = configured(args)
+    if not config.server.public_url:
+        raise ConfigError("server.port is 0: give server.public_url, for a code's link has the address in it")
     code = asyncio.run(_create(config, args.endpoint, args.ttl, args.user))
-    link = code.link(config.server.public_url_for(config.server.port))
+    link = code.link(config.server.public_url)
     if args.png is not None:
         try:
             with os.fdopen(os.open(args.png, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as picture:

@@ -11,6 +11,7 @@ from gateway.protocol import rest
 from gateway.protocol.headers import preferred
 from gateway.qr import QrCode
 from gateway.qr_picture import png, svg
+from gateway.web.addresses import base_url
 from gateway.web.bearer import principal
 from gateway.web.json_body import read_json
 from gateway.web.services import RAW_TOKEN, services
@@ -35,7 +36,7 @@ async def reopen(request: web.Request) -> web.StreamResponse:
 
 
 async def _answer(request: web.Request, code: QrCode) -> web.StreamResponse:
-    link = code.link(services(request).public_url())
+    link = code.link(services(request).public_url or base_url(request))
     kind = preferred(request.headers.getall(hdrs.ACCEPT, []), ("application/json", *_PICTURES))
     headers = {"X-QR-Id": code.row.qr_id}
     if kind in _PICTURES:

@@ -65,7 +65,7 @@ class Services:
     chunks: Chunks
     submissions: Submissions
     qr: QrSessions
-    public_url: Callable[[], str]
+    public_url: str  #: empty: only the socket knows its port, and requests say how they came here
     records: Records
     endpoints: Mapping[str, Mapping[str, Any]]
     endpoint_states: Callable[[], Mapping[str, str]]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.scale import count
 from tests.unit.delivery.little_pacs import Toy
-from tests.unit.gateway_app import Gate, Opened, Person, init_body
+from tests.unit.gateway_app import Gate, Opened, Person, gateway_app, init_body
 
 ROUNDS = count(3, 20)
 
@@ -38,6 +38,21 @@ async def test_the_link_holds_the_token_in_its_fragment_only(gate, issuer):
     held = json.loads(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
     assert held == {key: code[key] for key in ("endpoint_id", "upload_token", "expires_at")}
     assert code["upload_token"] not in address
+
+
+@pytest.mark.parametrize(
+    ("server", "address"),
+    [
+        ("port = 0", "http://relay.local:8765"),
+        ('public_url = "https://relay.example.org"', "https://relay.example.org"),
+    ],
+    ids=["nobody named it", "named"],
+)
+async def test_the_link_has_the_named_address_else_the_one_that_the_issuer_used(tmp_path, server, address):
+    async with gateway_app(tmp_path, toml=f"[server]\n{server}\n") as gate:
+        issuer, asked = await gate.person("reception", "issuer"), {"Host": "relay.local:8765"}
+        answer = await gate.ask("POST", "/qr", issuer.token, json={"endpoint_id": "main"}, headers=asked)
+    assert answer.json["url"].startswith(f"{address}/#qr=")
 
 
 @pytest.mark.parametrize(
