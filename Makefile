@@ -15,11 +15,11 @@ DEV := $(VENV)/.dev
 NODE := tests/node/node_modules/.stamp
 PWA := $(if $(wildcard pwa/package.json),gateway/web/static/.built)
 
-.PHONY: help install run test check app-check soak bench audit lock docs node clean python-version system-tools
+.PHONY: help install run test check app-check soak bench screenshots audit lock docs node clean python-version system-tools
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r target text; do \
-		printf '  make %-9s %s\n' "$$target" "$$text"; done
+		printf '  make %-11s %s\n' "$$target" "$$text"; done
 
 install: $(RUNTIME) $(PWA) ## .venv with the relaypacs command, and the app where there is one
 
@@ -42,6 +42,9 @@ soak: install $(DEV) system-tools $(NODE) ## the same tests with large counts
 
 bench: install $(DEV) system-tools $(NODE) ## the comparisons of docs/performance.md
 	$(BIN)/python -m bench
+
+screenshots: install $(DEV) $(NODE) ## every screen, for docs/screenshots.md
+	$(BIN)/python -m tests.browser.screens.screenshots
 
 audit: $(DEV) $(NODE) ## known flaws of every locked package, by the advisories of PyPI and npm
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.lock

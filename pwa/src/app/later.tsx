@@ -19,12 +19,22 @@ export function useLater<T>(load: () => Promise<T>, wanted = true): { module: T 
   return { module, failed, again: () => setTries(tries + 1) };
 }
 
-/** A screen in a chunk of its own. */
-export function later<P extends object>(load: () => Promise<ComponentType<P>>): (props: P) => JSX.Element {
-  return function Later(props: P): JSX.Element {
-    const { module: Screen, failed, again } = useLater(load);
-    if (Screen) return <Screen {...props} />;
+export interface Later<P extends object> {
+  (props: P): JSX.Element;
+  /** Fetch it while nobody waits for it. */
+  fetch(): void;
+}
+
+/** A screen in a chunk of its own; at once where it was fetched before. */
+export function later<P extends object>(load: () => Promise<ComponentType<P>>): Later<P> {
+  let known: ComponentType<P> | null = null;
+  const loading = async (): Promise<ComponentType<P>> => (known = await load());
+  function Screen(props: P): JSX.Element {
+    const { module, failed, again } = useLater(loading, known === null);
+    const Fetched = known ?? module;
+    if (Fetched) return <Fetched {...props} />;
     if (!failed) return <main aria-busy="true" />;
     return <main class="narrow"><Notice kind="bad">{t("error.offline")} <Button kind="quiet" onClick={again}>{t("act.retry")}</Button></Notice></main>;
-  };
+  }
+  return Object.assign(Screen, { fetch: () => void loading().catch(() => undefined) });
 }

@@ -1,22 +1,30 @@
 import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
 import { t } from "./i18n";
 import { Herald } from "./herald";
 import { later } from "./later";
 import { Button, Icon, Mark, Notice } from "./parts";
 import { Home } from "./screens/home";
-import { Review } from "./screens/review";
-import { Settings } from "./screens/settings";
-import { StudyScreen } from "./screens/study";
 import { GrantProblem, PasteLink, SignIn, Welcome } from "./screens/welcome";
 import { scanned } from "./picking";
 import { back, go, grant, grantProblem, mine, online, route, session, type Route } from "./state";
 import { updateReady, update } from "./update";
 
+const Review = later(async () => (await import("./screens/review")).Review);
+const StudyScreen = later(async () => (await import("./screens/study")).StudyScreen);
+const Settings = later(async () => (await import("./screens/settings")).Settings);
 const Codes = later(async () => (await import("./desk")).Codes);
 const Incoming = later(async () => (await import("./desk")).Incoming);
 const Pacs = later(async () => (await import("./desk")).Pacs);
 
+const FIRST_LOOK_MS = 1_000;
+
 export function Shell(): JSX.Element {
+  // Whoever goes off the net after the first look finds these screens here all the same.
+  useEffect(() => {
+    const timer = setTimeout(() => [Review, StudyScreen, Settings].forEach((screen) => screen.fetch()), FIRST_LOOK_MS);
+    return () => clearTimeout(timer);
+  }, []);
   const home = here().at === "home";
   const issuer = session.value !== null && session.value.role !== "uploader";
   return (
