@@ -45,7 +45,7 @@ const FOREIGN = /St\. Elsewhere|Klinikum Nord|Children's Hospital|RelayPACS|Ngat
 async function longer(width) {
   const found = [];
   const seen = new Set();
-  const stage = new Stage(hospital, await words("en", pseudo), speakPseudo);
+  const stage = new Stage(hospital, await words("en", pseudo), { prepare: speakPseudo });
   await walk(stage, async ({ name }, page) => {
     seen.add(name);
     await page.setViewportSize({ width, height: 700 });

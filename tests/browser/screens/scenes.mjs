@@ -8,7 +8,8 @@ const FOLDERS = process.env.RELAYPACS_PATIENTS ?? "";
 
 /** People at their devices, and what they do. */
 export class Stage {
-  constructor(hospital, say, prepare = async () => undefined) {
+  constructor(hospital, say, { prepare = async () => undefined, locale = "en-GB" } = {}) {
+    this.locale = locale;
     this.hospital = hospital;
     this.say = say;
     this.prepare = prepare;
@@ -18,7 +19,7 @@ export class Stage {
 
   /** A device of its own, kept under a name while others are looked at. */
   async device(name, url = this.hospital.url) {
-    const context = await browse({ serviceWorkers: "block", timezoneId: "UTC" });
+    const context = await browse({ serviceWorkers: "block", timezoneId: "UTC", locale: this.locale });
     await context.addInitScript(nightShift, this.start);
     await this.prepare(context);
     this.page = await context.newPage();
@@ -183,7 +184,7 @@ export const SCENES = [
     await stage.silentAfter(4);
     await stage.pick("large");
     await stage.send();
-    await stage.page.locator(".entry.busy progress").first().waitFor();
+    await stage.page.waitForFunction(() => [...document.querySelectorAll("progress")].some(({ value }) => value >= 0.39));
     await stage.pick("many");
     await stage.send();
     await stage.page.locator(".entry", { hasText: HANNELORE }).waitFor();

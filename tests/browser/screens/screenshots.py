@@ -15,7 +15,7 @@ from tests.browser.screens.patients import write
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 SHOTS = DOCS / "screenshots"
-_COLOURS = 64
+_COLOURS = 192
 _HEAD = """\
 # Screenshots
 

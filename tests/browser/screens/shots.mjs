@@ -21,10 +21,11 @@ mkdirSync(folder, { recursive: true });
 const hospital = new Hospital();
 try {
   await hospital.open();
-  const stage = new Stage(hospital, await words(language));
+  const stage = new Stage(hospital, await words(language), { locale: { en: "en-GB", de: "de-DE" }[language] });
   await walk(stage, async ({ name, title }, page) => {
     for (const [device, size] of Object.entries(WIDTHS)) {
       await page.setViewportSize(size);
+      await page.mouse.move(0, 0);
       await page.evaluate(() => scrollTo(0, 0));
       if (device === "phone" && !(await page.locator("dialog").count())) await page.setViewportSize({ ...size, height: await wholeLength(page) });
       for (const colorScheme of ["light", "dark"]) {
