@@ -122,7 +122,7 @@ file = "${this.folder}/audit.jsonl"
   }
 
   async until(what, wanted) {
-    for (const end = Date.now() + 20_000; ; await new Promise((done) => setTimeout(done, 100))) {
+    for (const end = Date.now() + 60_000; ; await new Promise((done) => setTimeout(done, 100))) {
       const found = await wanted();
       if (found) return found;
       if (Date.now() > end) throw new Error(`it did not happen in time: ${what}`);

@@ -63,8 +63,8 @@ def dicom(
     return buffer.getvalue()
 
 
-def write(root: Path) -> None:
-    """The folders that the scenes pick from."""
+def write(root: Path, *, ward: int) -> None:
+    """The folders that the scenes pick from. :param ward: how many people's studies one device sends."""
     _study(
         root / "one", AROHA, "1.2.826.0.1.3680043.10.1.1", "CT", "CT abdomen and pelvis with contrast", "20261124", 12
     )
@@ -91,7 +91,7 @@ def write(root: Path) -> None:
     (broken / "IM0008.dcm").write_bytes(b"MZ\x90\x00" + bytes(124) + whole[128:].replace(b".1.7", b".1.8"))
     _study(root / "held", SAMI, "1.2.826.0.1.3680043.10.1.7", "CT", "CT Schädel", "20261124", 5)
     _study(root / "large", AROHA, "1.2.826.0.1.3680043.10.1.8", "MR", "MR lumbar spine", "20261124", 10, side=_BIG)
-    for number in range(40):
+    for number in range(ward):
         given, surname = _GIVEN[number % len(_GIVEN)], _SURNAMES[number // len(_GIVEN) % len(_SURNAMES)]
         person = Person(f"{surname}^{given}", f"MRN-{60000 + number}", f"19{50 + number}0{1 + number % 9}15", "O")
         modality, text = (("CT", "CT Thorax"), ("MR", "MR knee left"), ("CR", "Chest PA"), ("US", "Abdomen"))[

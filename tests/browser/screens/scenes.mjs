@@ -1,9 +1,11 @@
 // Every screen and every state of it that matters, in the order in which they come about. Three use this walk: axe, the
 // pseudo-locale and `make screenshots`.
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { browse } from "../stage.mjs";
 import { ADMIN } from "./hospital.mjs";
 
+const PATIENCE_MS = 60_000; // on a machine that does other things, too
 const FOLDERS = process.env.RELAYPACS_PATIENTS ?? "";
 
 /** People at their devices, and what they do. */
@@ -20,6 +22,7 @@ export class Stage {
   /** A device of its own, kept under a name while others are looked at. */
   async device(name, url = this.hospital.url) {
     const context = await browse({ serviceWorkers: "block", timezoneId: "UTC", locale: this.locale });
+    context.setDefaultTimeout(PATIENCE_MS);
     await context.addInitScript(nightShift, this.start);
     await this.prepare(context);
     this.page = await context.newPage();
@@ -82,7 +85,7 @@ export class Stage {
 
   /** Wait until a row of the list looks so: `good`, `warn`, ... */
   async becomes(name, tone) {
-    await this.page.locator(`.entry.${tone}`, { hasText: name }).waitFor({ timeout: 20_000 });
+    await this.page.locator(`.entry.${tone}`, { hasText: name }).waitFor();
   }
 
   /** From now on the line takes in so many creations and then stays silent. */
@@ -173,12 +176,12 @@ export const SCENES = [
     await stage.reads("preamble_executable");
     await stage.page.locator(".files summary").click();
   } },
-  { name: "queue", title: "Forty studies sent, and some that need somebody", async show(stage) {
+  { name: "queue", title: "Many studies sent, and one that needs somebody", async show(stage) {
     await stage.home();
     await stage.pick("ward");
     await stage.send();
-    await stage.page.waitForFunction(() => document.querySelectorAll(".entry.good").length === 40, null, { timeout: 60_000 });
-    await stage.page.waitForTimeout(0);
+    const sent = readdirSync(folder("ward")).length;
+    await stage.page.waitForFunction((sent) => document.querySelectorAll(".entry.good").length === sent, sent);
   } },
   { name: "queue-sending", title: "On its way; the next one waits", async show(stage) {
     await stage.silentAfter(4);
@@ -279,7 +282,7 @@ export const SCENES = [
   // What the person with the held upload sees in the end
   { name: "study-cancelled", title: "Dropped at the hospital, with its reason", async show(stage) {
     await stage.at("held");
-    await stage.page.getByText("Wrong patient. Please send").waitFor({ timeout: 20_000 });
+    await stage.page.getByText("Wrong patient. Please send").waitFor();
   } },
 ];
 

@@ -29,7 +29,7 @@ def main() -> int:
     """Make them all anew."""
     with tempfile.TemporaryDirectory() as folder:
         patients, raw = Path(folder) / "patients", Path(folder) / "shots"
-        write(patients)
+        write(patients, ward=40)
         settings = {
             "RELAYPACS_PYTHON": sys.executable,
             "RELAYPACS_SERIES": str(patients / "one"),

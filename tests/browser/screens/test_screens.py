@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders that people pick from."""
     folder = tmp_path_factory.mktemp("patients")
-    write(folder)
+    write(folder, ward=9)
     return folder
 
 
