@@ -91,7 +91,15 @@ export class Stage {
   /** From now on the line takes in so many creations and then stays silent. */
   async silentAfter(creations) {
     let left = creations;
-    await this.page.context().route("**/files/**", (route) => (route.request().method() !== "POST" || left-- > 0 ? route.continue() : undefined));
+    this.unanswered = [];
+    await this.page.context().route("**/files/**", (route) => (route.request().method() !== "POST" || left-- > 0 ? route.continue() : void this.unanswered.push(route)));
+  }
+
+  /** No line any more, for what is under way neither. */
+  async offTheNet() {
+    await this.page.context().setOffline(true);
+    await this.page.context().unroute("**/files/**");
+    for (const route of this.unanswered) await route.abort("internetdisconnected").catch(() => undefined);
   }
 
   async close() {
@@ -187,7 +195,10 @@ export const SCENES = [
     await stage.silentAfter(4);
     await stage.pick("large");
     await stage.send();
-    await stage.page.waitForFunction(() => [...document.querySelectorAll("progress")].some(({ value }) => value >= 0.39));
+    await stage.page.locator(".entry.busy progress").first().waitFor();
+    // Four of ten files, on a machine that has nothing else to do; how far it is on another doesn't matter.
+    const four = () => [...document.querySelectorAll("progress")].some(({ value }) => value >= 0.39);
+    await stage.page.waitForFunction(four, null, { timeout: 8_000 }).catch(() => undefined);
     await stage.pick("many");
     await stage.send();
     await stage.page.locator(".entry", { hasText: HANNELORE }).waitFor();
@@ -200,8 +211,7 @@ export const SCENES = [
     await stage.button("act.resume").waitFor();
   } },
   { name: "offline", title: "No connection", async show(stage) {
-    await stage.page.context().unroute("**/files/**");
-    await stage.page.context().setOffline(true);
+    await stage.offTheNet();
     await stage.press("act.resume");
     await stage.reads("line.off");
     await stage.home();
