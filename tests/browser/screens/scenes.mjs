@@ -173,7 +173,7 @@ export const SCENES = [
   } },
   { name: "review-many", title: "Several patients, and files that will not be sent", async show(stage) {
     await stage.pick("many");
-    await stage.page.locator(".left summary").click();
+    for (const part of await stage.page.locator(".left summary").all()) await part.click();
   } },
   { name: "study-partial", title: "Some files can't go to the PACS: which, why, and what to do", async show(stage) {
     await stage.home();
