@@ -32,7 +32,10 @@ async def read_json(request: web.Request, *, default: Any = None) -> Any:
     if not raw.strip() and default is not None:
         return default
     try:
-        return json.loads(raw, parse_constant=_no_constant, object_pairs_hook=_each_once)
+        found = json.loads(raw, parse_constant=_no_constant, object_pairs_hook=_each_once)
+        if b"\\u" in raw:
+            json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is no text, and reaches no PACS
+        return found
     except (ValueError, RecursionError):
         raise Malformed("the body isn't JSON", code="malformed_json") from None
 

@@ -329,6 +329,12 @@ async def test_a_chunk_whose_place_is_told_twice_is_refused(gate, person, query)
     assert (answer.status, answer.code) == (422, "invalid_field")
 
 
+async def test_text_that_is_no_unicode_is_refused(gate, person):
+    for notes, status in ((rb"\ud83e\ude7b", 201), (rb"\ud83e", 400)):
+        body = b'{"study_metadata": {"patient_name": "%s"}, "total_files": 1, "total_size_bytes": 1}' % notes
+        assert (await gate.ask("POST", "/upload/init", person.token, data=body)).status == status
+
+
 async def test_a_json_body_that_names_a_field_twice_is_refused(gate, person):
     body = (
         b'{"study_metadata": {}, "total_files": 1, "total_size_bytes": 1, "clinical_notes": "a", "clinical_notes": ""}'
