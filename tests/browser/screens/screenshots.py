@@ -20,8 +20,8 @@ _HEAD = """\
 # Screenshots
 
 Made by `make screenshots` from the app as it is built, before a gateway with a little archive behind it. The patients
-are invented; it is always 03:12. Phone: 360 px wide, whole length; desktop: 1280 x 800. Each scene is also looked at by
-axe, and at 320 px in a language with longer words ([app.md](app.md)).
+are invented; it is always 03:12. Phone: 360 px wide, at most 1,500 px of its length; desktop: 1280 x 800. Each scene is
+also looked at by axe, and at 320 px in a language with longer words ([app.md](app.md)).
 """
 
 
