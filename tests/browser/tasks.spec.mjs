@@ -93,7 +93,6 @@ test("signing in and sending a folder: five taps", async () => {
 });
 
 test("whether yesterday's study has arrived, and its receipt: two taps, with every token of yesterday over", async () => {
-  await gateway.restart({ RELAYPACS__TOKENS__ACCESS_TTL: "1s", RELAYPACS__TOKENS__UPLOAD_TTL: "1s" });
   context = await browse({ serviceWorkers: "block" });
   const yesterday = await openApp();
   await yesterday.finger.signIn();
@@ -101,7 +100,7 @@ test("whether yesterday's study has arrived, and its receipt: two taps, with eve
   await yesterday.finger.tap("button", /^Send \d/);
   await until(yesterday.page, "all of it is at the gateway", ({ files, count }) => files.sent === STUDY.files && count.StudyStore === 1);
   await yesterday.page.close();
-  await gateway.restart();
+  await gateway.restart({ RELAYPACS__TOKENS__SECRET: "another night, another secret: no token of before is good" });
   const { page, finger } = await openApp();
   await arrived(page);
   await finger.tap("button", /^Show /);

@@ -2,7 +2,7 @@
 import type { StudyRow } from "../queue/rows";
 import { Refused, request } from "../upload/api";
 import { isOver, isSignedOut } from "../upload/rules";
-import { uploadToken } from "../upload/tokens";
+import { asUpload } from "../upload/tokens";
 import { channel, type Grant, leaveGrant, nudge, theQueue } from "./state";
 
 async function change(id: string, act: (row: StudyRow) => Partial<StudyRow>): Promise<void> {
@@ -72,8 +72,7 @@ export async function cancel(id: string): Promise<void> {
   const row = await theQueue().study(id);
   if (row?.upload_id) {
     try {
-      const bearer = await uploadToken(theQueue(), id);
-      await request(`/upload/${row.upload_id}`, { method: "DELETE", bearer });
+      await asUpload(theQueue(), id, (bearer) => request(`/upload/${row.upload_id}`, { method: "DELETE", bearer }));
     } catch (error) {
       const over = error instanceof Refused && (error.status === 410 || error.status === 404 || error.status === 401);
       if (!over) throw error;

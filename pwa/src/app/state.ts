@@ -5,7 +5,7 @@ import type { Metadata, Receipt, StudyRow, Told } from "../queue/rows";
 import { readLink, type Link } from "../qr/link";
 import { json, Refused } from "../upload/api";
 import { Channel } from "../upload/channel";
-import { accessToken, session as storedSession, type Session } from "../upload/session";
+import { asAccount, session as storedSession, type Session } from "../upload/session";
 import { watchForItsPage } from "./abandoned";
 
 export type Route = { at: "home" } | { at: "review" } | { at: "study"; id: string } | { at: "codes" } | { at: "incoming"; id?: string } | { at: "pacs" } | { at: "settings" } | { at: "signin" };
@@ -147,7 +147,7 @@ async function unsealed(row: StudyRow): Promise<Shown> {
 export async function loadEndpoints(): Promise<void> {
   if (!session.value) return;
   try {
-    endpoints.value = (await json<{ endpoints: Endpoint[] }>("/endpoints", { bearer: await accessToken(queue) })).endpoints;
+    endpoints.value = (await asAccount(queue, (bearer) => json<{ endpoints: Endpoint[] }>("/endpoints", { bearer }))).endpoints;
   } catch (error) {
     if (error instanceof Refused && error.status === 401) session.value = null;
   }

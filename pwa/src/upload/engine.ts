@@ -10,7 +10,7 @@ import { json, reachable, Refused, request } from "./api";
 import type { Channel } from "./channel";
 import { type GatewayStatus, outcomes, receipt, sleep, statuses } from "./follow";
 import * as rules from "./rules";
-import { openUpload, uploadToken } from "./tokens";
+import { asUpload, openUpload, uploadToken } from "./tokens";
 import { Missing, type ByteSource } from "./bytes";
 import { sendFile } from "./tus";
 
@@ -198,13 +198,10 @@ export class Engine {
 
   private async complete(row: StudyRow, signal: AbortSignal): Promise<void> {
     const skipped = (await this.queue.files(row.id)).filter((file) => file.state === "skipped");
-    const answer = await json<GatewayStatus & { status?: string }>(`/upload/${row.upload_id}/complete`, {
-      method: "POST",
-      bearer: await uploadToken(this.queue, row.id),
-      body: { skipped: skipped.map((file) => ({ file_id: file.id, reason: "left out by the sender" })) },
-      headers: { Prefer: "wait=0" },
-      signal,
-    });
+    const body = { skipped: skipped.map((file) => ({ file_id: file.id, reason: "left out by the sender" })) };
+    const answer = await asUpload(this.queue, row.id, (bearer) =>
+      json<GatewayStatus & { status?: string }>(`/upload/${row.upload_id}/complete`, { method: "POST", bearer, body, headers: { Prefer: "wait=0" }, signal }),
+    );
     const status = rules.statusOf(answer.status ?? answer.state) === "held" ? "held" : "delivering";
     await this.change(row.id, () => ({ status, retry_count: 0, next_try_at: 0, problem: null }));
   }
@@ -239,7 +236,7 @@ export class Engine {
   private async obituary(id: string, refused: Refused): Promise<Refused> {
     try {
       const row = await this.queue.study(id);
-      await request(`/upload/${row?.upload_id}/status`, { bearer: await uploadToken(this.queue, id) });
+      await asUpload(this.queue, id, (bearer) => request(`/upload/${row?.upload_id}/status`, { bearer }));
     } catch (error) {
       if (error instanceof Refused && error.status === 410 && error.body["state"]) return error;
     }

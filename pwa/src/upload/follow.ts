@@ -2,7 +2,7 @@
 import type { Queue } from "../queue/db";
 import type { FileOutcome, Told } from "../queue/rows";
 import { json, Refused, request } from "./api";
-import { uploadToken } from "./tokens";
+import { asUpload, uploadToken } from "./tokens";
 
 export interface GatewayStatus {
   upload_id: string;
@@ -29,12 +29,11 @@ let streams = 0;
 export async function* statuses(queue: Queue, id: string, uploadId: string, signal: AbortSignal): AsyncGenerator<GatewayStatus> {
   let wait = 500;
   for (;;) {
-    const bearer = await uploadToken(queue, id);
-    const status = await json<GatewayStatus>(`/upload/${uploadId}/status`, { bearer, signal });
+    const status = await asUpload(queue, id, (bearer) => json<GatewayStatus>(`/upload/${uploadId}/status`, { bearer, signal }));
     yield status;
     if (["success", "partial", "failed"].includes(status.state)) return;
     try {
-      for await (const told of status.state === "held" ? [] : stream(uploadId, bearer, signal)) {
+      for await (const told of status.state === "held" ? [] : stream(uploadId, await uploadToken(queue, id), signal)) {
         wait = 500;
         yield told;
         if (["success", "partial", "failed"].includes(told.state)) return;
@@ -85,7 +84,8 @@ export async function outcomes(queue: Queue, id: string, uploadId: string): Prom
   const found = new Map<string, { outcome: FileOutcome | null; ids: string[] }>();
   let cursor: string | null = "";
   while (cursor !== null) {
-    const page: FilesPage = await json(`/upload/${uploadId}/files?limit=1000&cursor=${cursor}`, { bearer: await uploadToken(queue, id) });
+    const path: string = `/upload/${uploadId}/files?limit=1000&cursor=${cursor}`;
+    const page: FilesPage = await asUpload(queue, id, (bearer) => json<FilesPage>(path, { bearer }));
     for (const { file_id, state, code = "", reason = "" } of page.files) {
       const outcome = state === "stored" ? null : { state, code, reason };
       const key = JSON.stringify(outcome);
@@ -101,7 +101,7 @@ export async function outcomes(queue: Queue, id: string, uploadId: string): Prom
 /** The signed receipt; null: there is none. */
 export async function receipt(queue: Queue, id: string, uploadId: string): Promise<string | null> {
   try {
-    return await (await request(`/upload/${uploadId}/receipt`, { bearer: await uploadToken(queue, id) })).text();
+    return await (await asUpload(queue, id, (bearer) => request(`/upload/${uploadId}/receipt`, { bearer }))).text();
   } catch (error) {
     if (error instanceof Refused && error.code === "no_receipt_yet") return null;
     throw error;

@@ -38,13 +38,14 @@ export async function signOut(queue: Queue): Promise<void> {
 /**
  * An access token that lives a while yet.
  * @param subject whose: what one person queued isn't sent in the name of another who signed in later
+ * @param bad a token that was just refused
  * @throws Refused 401: sign in again
  */
-export async function accessToken(queue: Queue, subject?: string): Promise<string> {
+export async function accessToken(queue: Queue, subject?: string, bad?: string): Promise<string> {
   return navigator.locks.request("session", async () => {
     const known = await session(queue);
     if (!known || (subject !== undefined && known.subject !== subject)) throw new Refused(401, "signed_out");
-    if (known.expires_at - EARLY_MS > Date.now()) return known.access;
+    if (known.expires_at - EARLY_MS > Date.now() && known.access !== bad) return known.access;
     try {
       const issued = await json<Issued>("/auth/refresh", { method: "POST", bearer: known.refresh });
       return (await keep(queue, issued, known.name)).access;
@@ -53,6 +54,17 @@ export async function accessToken(queue: Queue, subject?: string): Promise<strin
       throw error;
     }
   });
+}
+
+/** Ask something as the account: once more with a new token where the gateway doesn't take the one that we thought good. */
+export async function asAccount<T>(queue: Queue, act: (bearer: string) => Promise<T>, subject?: string): Promise<T> {
+  const bearer = await accessToken(queue, subject);
+  try {
+    return await act(bearer);
+  } catch (error) {
+    if (!(error instanceof Refused) || error.status !== 401) throw error;
+    return act(await accessToken(queue, subject, bearer));
+  }
 }
 
 async function keep(queue: Queue, issued: Issued, name: string): Promise<Session> {

@@ -2,7 +2,7 @@
 import type { Queue } from "../queue/db";
 import type { Metadata, StudyRow, Tokens } from "../queue/rows";
 import { json, Refused } from "./api";
-import { accessToken } from "./session";
+import { asAccount } from "./session";
 
 interface Opened {
   upload_id: string;
@@ -26,20 +26,22 @@ export async function openUpload(queue: Queue, row: StudyRow): Promise<StudyRow>
     if (present.upload_id) return present;
     const metadata = await queue.openFor<Metadata>(row.id, "metadata", row.metadata);
     const tokens = await read(queue, present);
-    const notes = present.clinical_notes;
-    const opened = await json<Opened>("/upload/init", {
+    const { clinical_notes: sealedNotes } = present;
+    const notes = sealedNotes ? await queue.openFor<string>(row.id, "clinical_notes", sealedNotes) : "";
+    const open = (bearer: string): Promise<Opened> => json<Opened>("/upload/init", {
       method: "POST",
-      bearer: tokens.qr ?? (await accessToken(queue, present.subject)),
+      bearer,
       headers: { "Idempotency-Key": present.openings ? `${row.id}.${present.openings}` : row.id },
       body: {
         study_metadata: metadata.declared,
         total_files: row.total_files,
         total_size_bytes: row.total_bytes,
         endpoint_id: row.endpoint_id,
-        ...(notes && { clinical_notes: await queue.openFor<string>(row.id, "clinical_notes", notes) }),
+        ...(notes && { clinical_notes: notes }),
         ...(Object.values(metadata.uploader).some(Boolean) && { uploader: metadata.uploader }),
       },
     });
+    const opened = await (tokens.qr ? open(tokens.qr) : asAccount(queue, open, present.subject));
     const sealed = await queue.sealFor(row.id, "tokens", kept(opened));
     const tus_url = new URL(opened.tus_url).pathname; // always this origin, whatever a proxy made of it
     const changed = await queue.change(row.id, () => ({ upload_id: opened.upload_id, tus_url, tokens: sealed }));
@@ -63,6 +65,17 @@ export async function uploadToken(queue: Queue, id: string, bad?: string): Promi
   });
 }
 
+/** Ask something of the upload: once more with a new token where the gateway doesn't take the one that we thought good. */
+export async function asUpload<T>(queue: Queue, id: string, act: (bearer: string) => Promise<T>): Promise<T> {
+  const bearer = await uploadToken(queue, id);
+  try {
+    return await act(bearer);
+  } catch (error) {
+    if (!(error instanceof Refused) || error.status !== 401) throw error;
+    return act(await uploadToken(queue, id, bearer));
+  }
+}
+
 /** By the refresh token; if that is over, as the account that owns the upload. */
 async function renewed(queue: Queue, row: StudyRow, tokens: Tokens): Promise<Opened> {
   const path = `/upload/${row.upload_id}/token`;
@@ -70,7 +83,7 @@ async function renewed(queue: Queue, row: StudyRow, tokens: Tokens): Promise<Ope
     return await json<Opened>(path, { method: "POST", bearer: tokens.refresh ?? "-" });
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 401 || row.subject.startsWith("qr:")) throw error;
-    return json<Opened>(path, { method: "POST", bearer: await accessToken(queue, row.subject) });
+    return asAccount(queue, (bearer) => json<Opened>(path, { method: "POST", bearer }), row.subject);
   }
 }
 
