@@ -29,7 +29,11 @@ PATIENT = {
     "notes": "Kellertreppe",
 }
 #: What is typed into the review, by its label.
-TYPED: dict[str, str] = {"Your name": "Dr. Sender", "Phone for questions": "+00 000 1111"}
+TYPED = {
+    "Notes for the radiologist": f"Sturz auf der {PATIENT['notes']}",
+    "Your name": "Dr. Sender",
+    "Phone for questions": "+00 000 1111",
+}
 #: Where a careless app would leave something, and what it leaves there.
 CONTROL = {
     "history": "CTLHISTORYQX",
