@@ -16,14 +16,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import client, delivery, loads, logins, machine, report
+from bench import app, client, delivery, loads, logins, machine, report
 from bench.loads import Figures
 from bench.measure import sync_file_system
 from bench.payload import Payload
 from bench.report import Column, Comparison
 from bench.servers import Gateway, Missing, Node, Orthanc
 
-LOADS = ("stream", "pieces", "study", "cwu", "cwu-dicom", "slow", "delivery", "login")
+LOADS = ("stream", "pieces", "study", "cwu", "cwu-dicom", "slow", "delivery", "login", *app.LOADS)
 MIB = 1 << 20
 
 _COSTS = (
@@ -62,6 +62,19 @@ _DELIVERY = (
 )
 
 
+_APP = {
+    "app-ingest": (
+        Column("mb_s", "MB/s"),
+        Column("files_s", "files/s"),
+        Column("longest_task_ms", "longest task of the page ms (0: none over 50)"),
+        Column("list_ms", "list of the files ms", 1),
+    ),
+    "app-upload": (
+        Column("mb_s", "MB/s"),
+        Column("files_s", "files/s"),
+        Column("longest_task_ms", "longest task of the page ms (0: none over 50)"),
+    ),
+}
 _LOGIN = (Column("refused_ms", "until it is refused ms", 1),)
 
 
@@ -113,6 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             done.append(_deliveries(folder, payload, sizes))
         if "login" in args.loads:
             done.append(_logins(folder, payload))
+        done.extend(_app(folder, payload, sizes, [name for name in args.loads if name in app.LOADS]))
     except (Missing, client.Refused, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -271,6 +285,30 @@ def _logins(folder: Path, payload: Payload) -> Comparison:
     finally:
         gateway.stop()
     return comparison
+
+
+def _app(folder: Path, payload: Payload, sizes: Sizes, names: Sequence[str]) -> list[Comparison]:
+    """The app in a browser, beside the least that a page can do."""
+    if not names:
+        return []
+    per = f"{sizes.files} files of {sizes.file_size >> 10} KiB"
+    tables = {
+        "app-ingest": Comparison(
+            "app-ingest", f"{per} copied into the browser, encrypted, by the app", _APP["app-ingest"], "mb_s", "plain"
+        ),
+        "app-upload": Comparison(
+            "app-upload", f"{per} sent from there, four at a time", _APP["app-upload"], "mb_s", "sink"
+        ),
+    }
+    gateway = Gateway(folder / "app", payload)
+    try:
+        wish = app.Wish(sizes.files, sizes.file_size, sizes.rounds)
+        for load, name, figures in app.runs(gateway, payload, folder / "study", wish, names):
+            tables[load].add(name, figures)
+            _say(f"{load} {name} " + _brief(figures))
+    finally:
+        gateway.stop()
+    return [tables[name] for name in names]
 
 
 def _deliveries(folder: Path, payload: Payload, sizes: Sizes) -> Comparison:

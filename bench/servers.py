@@ -114,7 +114,7 @@ class Gateway:
         folder.mkdir(parents=True)
         config = folder / "relaypacs.toml"
         config.write_text(_gateway_config(folder, pacs_url or "http://127.0.0.1:9/dicom-web", auth))
-        password = secrets.token_urlsafe(16)
+        self.password = password = secrets.token_urlsafe(16)
         command = [sys.executable, "-m", "gateway"]
         user = [*command, "user", "add", ACCOUNT, "--role", "uploader", "--password-stdin", "-c", str(config)]
         added = subprocess.run(user, input=password + "\n", capture_output=True, text=True, check=False, cwd=REPOSITORY)
@@ -126,6 +126,10 @@ class Gateway:
         login = self.call("POST", "/auth/login", None, {"username": ACCOUNT, "password": password})
         self._access_token: str = login["access_token"]
         self._uploads: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return self._process.url
 
     def open(self, files: int, size_bytes: int) -> tuple[str, str | None]:
         """Creation URL and upload token of a new upload."""
