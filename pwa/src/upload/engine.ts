@@ -20,6 +20,7 @@ const IDLE_MS = 60_000;
 const PROGRESS_MS = 200;
 const RATE_OVER_MS = 12_000;
 const TRIES_PER_FILE = 4;
+const TOKEN_KEPT_MS = 2_000;
 
 /** What an engine takes care of: its studies among all, and where their bytes are. */
 export interface Share {
@@ -36,6 +37,7 @@ export class Engine {
   /** The study that is being sent, and how to stop it. */
   private current: { row: StudyRow; stop: AbortController } | null = null;
   private ends = new AbortController().signal;
+  private kept: { upload: string | null; token: string; until: number } | null = null;
 
   constructor(
     private readonly queue: Queue,
@@ -108,6 +110,18 @@ export class Engine {
     }
   }
 
+  /**
+   * The upload's token. Read from the queue now and then: a lock, a reading and an opening for each of many small files
+   * cost more than the files.
+   */
+  private async token(row: StudyRow, bad?: string): Promise<string> {
+    const known = this.kept;
+    if (known && known.upload === row.upload_id && known.until > Date.now() && known.token !== bad) return known.token;
+    const token = await uploadToken(this.queue, row.id, bad);
+    this.kept = { upload: row.upload_id, token, until: Date.now() + TOKEN_KEPT_MS };
+    return token;
+  }
+
   /** @returns false: it stopped before all files were sent, and the row says why */
   private async sendFiles(row: StudyRow, signal: AbortSignal): Promise<boolean> {
     const meter = new Meter(this.channel, row.id);
@@ -162,7 +176,7 @@ export class Engine {
         queue: this.queue,
         bytes: this.share.bytes,
         creation: row.tus_url ?? "/files/",
-        token: async () => (used = await uploadToken(this.queue, row.id)),
+        token: async () => (used = await this.token(row)),
         pace: this.pace,
         asked: this.asked.has(file.id),
         signal,
@@ -182,7 +196,7 @@ export class Engine {
       const tries = (tried.get(file.id) ?? 0) + 1;
       tried.set(file.id, tries);
       if (rules.concernsAll(error.status) || tries >= TRIES_PER_FILE) throw error;
-      if (rules.judge(error.status, error.code) === "renew") await uploadToken(this.queue, row.id, used);
+      if (rules.judge(error.status, error.code) === "renew") await this.token(row, used);
       else if (error.status === 404) await this.queue.changeFiles([file.id], { url: null, offset: 0 });
       else if (rules.judge(error.status, error.code) === "again") await sleep(error.retryAfterMs || rules.backoff(tries, Math.random()), signal);
       else throw error;
