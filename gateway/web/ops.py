@@ -69,6 +69,7 @@ async def drop(request: web.Request) -> web.StreamResponse:
     who, upload_id = principal(request), request.match_info["upload_id"]
     if wipe:
         await services(request).wiping.order(upload_id, actor=who.actor, reason=reason)
+        services(request).accounts.forget_bearers()
     with suppress(*((Gone, Conflict) if wipe else ())):
         await services(request).submissions.cancel(who, upload_id, reason, as_admin=True)
     return web.Response(status=204)

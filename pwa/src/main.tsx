@@ -2,10 +2,12 @@ import { render } from "preact";
 import { language, speak } from "./app/i18n";
 import { Shell } from "./app/shell";
 import { begin } from "./app/state";
+import { listenForInstall } from "./app/install";
 import { register } from "./app/update";
 
 const root = document.getElementById("app");
 if (!root) throw new Error("the page has no place for the app");
+listenForInstall();
 void Promise.all([speak(language.value), begin()]).then(() => {
   render(<Shell />, root);
   return register();

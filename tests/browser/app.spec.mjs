@@ -167,19 +167,3 @@ test("a code is read from a picture, by the bundled decoder where the browser ha
   await page.getByText("This code is for another server, https://elsewhere.example.").waitFor();
   assert.deepEqual(page.faults, []);
 });
-
-test("everything can be removed from the device", async () => {
-  context = await browse({ serviceWorkers: "block" });
-  await slowly(context, 150);
-  const page = await openPage(context, gateway.url);
-  await signIn(page, gateway);
-  await pickFolder(page);
-  await send(page);
-  await middle(page);
-  await page.getByRole("button", { name: "Settings" }).click();
-  await page.getByRole("button", { name: "Remove everything from this device" }).click();
-  await page.getByRole("dialog").getByRole("button", { name: "Remove everything" }).click();
-  await page.getByRole("heading", { name: "Send a study" }).waitFor();
-  const now = await stores(page);
-  assert.deepEqual(now.count, { ChunkStore: 0, FileStore: 0, KeyStore: 1, SegmentStore: 0, StudyStore: 0 });
-});

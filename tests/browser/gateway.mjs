@@ -119,3 +119,15 @@ export const orthanc = {
 export function sha256(bytes) {
   return createHash("sha256").update(bytes).digest("hex");
 }
+
+/** A command beside the running gateway, as its operator gives it. */
+export async function command(gateway, args, input = "") {
+  const config = CONFIG ?? join(gateway.folder, "relaypacs.toml");
+  const run = spawn(PYTHON, ["-m", "gateway", ...args, "--config", config], { cwd: ROOT, stdio: ["pipe", "pipe", "pipe"] });
+  let [out, err] = ["", ""];
+  run.stdout.on("data", (text) => (out += text));
+  run.stderr.on("data", (text) => (err += text));
+  run.stdin.end(input);
+  const [status] = await once(run, "close");
+  return { status, out, err };
+}

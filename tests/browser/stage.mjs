@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { chromium } from "../node/node_modules/playwright-core/index.mjs";
 import { sha256 } from "./gateway.mjs";
 
-export { freePort, Gateway, orthanc, PYTHON, ROOT } from "./gateway.mjs";
+export { command, freePort, Gateway, orthanc, PYTHON, ROOT } from "./gateway.mjs";
 
 export const CHROMIUM = process.env.RELAYPACS_CHROMIUM ?? "/usr/bin/chromium";
 if (!existsSync(CHROMIUM)) {

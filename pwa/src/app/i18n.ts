@@ -84,7 +84,11 @@ export function percent(part: number): string {
 }
 
 export function duration(seconds: number): string {
-  const [unit, n] = seconds < 90 ? (["second", Math.max(1, Math.ceil(seconds / 5) * 5)] as const) : seconds < 5400 ? (["minute", Math.ceil(seconds / 60)] as const) : (["hour", Math.ceil(seconds / 3600)] as const);
+  const [unit, n] =
+    seconds < 90 ? (["second", Math.max(1, Math.ceil(seconds / 5) * 5)] as const)
+    : seconds < 5400 ? (["minute", Math.ceil(seconds / 60)] as const)
+    : seconds < 172_800 ? (["hour", Math.ceil(seconds / 3600)] as const)
+    : (["day", Math.round(seconds / 86_400)] as const);
   return new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "long" }).format(n);
 }
 

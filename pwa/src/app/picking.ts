@@ -1,10 +1,13 @@
 /** From picked files to the queue: what the ingest Worker found, and what a person decided about it. */
-import { batch, signal } from "@preact/signals";
+import { batch, computed, signal } from "@preact/signals";
 import type { Doubt } from "../ingest/doubts";
 import type { Left, Patient } from "../ingest/group";
 import type { Picked } from "../ingest/look";
 import type { FromIngest, Order, ToIngest } from "../ingest/messages";
-import { connectEngine, go, leaveGrant, nudge, route } from "./state";
+import { needsItsPage } from "../upload/rules";
+import { askToStay } from "./device";
+import { beforeRemoval } from "./removal";
+import { connectEngine, go, leaveGrant, mine, nudge, route } from "./state";
 
 export interface Scan {
   patients: Patient[];
@@ -19,6 +22,11 @@ export const copied = signal<ReadonlyMap<string, number>>(new Map());
 export const held = signal<ReadonlySet<string>>(new Set());
 export const pickProblem = signal<"nothing" | "quota" | "failed_here" | null>(null);
 
+/** A reload would lose something: a pick that is looked at or reviewed, files that are being copied or sent from here. */
+export const needsThisPage = computed(
+  () => looking.value !== null || (scanned.value !== null && route.value.at === "review") || held.value.size > 0 || mine.value.some(({ row }) => needsItsPage(row)),
+);
+
 /** Handles of files cost a little each to hand over: some at a time, and the screen stays free. */
 const HANDED_AT_ONCE = 200;
 
@@ -29,6 +37,7 @@ function worker(): Worker {
   if (ingest) return ingest;
   ingest = new Worker(new URL("../ingest/worker.ts", import.meta.url), { type: "module", name: "ingest" });
   ingest.addEventListener("message", (event: MessageEvent<FromIngest>) => heard(event.data));
+  beforeRemoval(() => ingest?.terminate());
   const { port1, port2 } = new MessageChannel();
   tell({ kind: "port", port: port1 }, [port1]);
   connectEngine(port2);
@@ -68,7 +77,7 @@ export async function addAgain(study: string, files: readonly Picked[]): Promise
 
 /** Resolved when all of it is in the queue. @throws when nothing of it is: the pick is still here */
 export async function send(orders: Order[]): Promise<void> {
-  void navigator.storage?.persist?.().catch(() => false);
+  void askToStay();
   pickProblem.value = null;
   const stored = new Promise<boolean>((done) => (told = done));
   tell({ kind: "store", orders });

@@ -1,18 +1,23 @@
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
-import { t } from "./i18n";
+import { forgetWiped, wiped } from "./device";
+import { count, moment, t } from "./i18n";
 import { Herald } from "./herald";
 import { later } from "./later";
+import { locked } from "./lock";
 import { Button, Icon, Mark, Notice } from "./parts";
 import { Home } from "./screens/home";
+import { Removed } from "./screens/removed";
 import { GrantProblem, PasteLink, SignIn, Welcome } from "./screens/welcome";
-import { scanned } from "./picking";
+import { needsThisPage, scanned } from "./picking";
+import { removed } from "./removal";
 import { back, go, grant, grantProblem, mine, online, route, session, type Route } from "./state";
 import { updateReady, update } from "./update";
 
 const Review = later(async () => (await import("./screens/review")).Review);
 const StudyScreen = later(async () => (await import("./screens/study")).StudyScreen);
-const Settings = later(async () => (await import("./screens/settings")).Settings);
+const Lock = later(async () => (await import("./settings")).Lock);
+const Settings = later(async () => (await import("./settings")).Settings);
 const Codes = later(async () => (await import("./desk")).Codes);
 const Incoming = later(async () => (await import("./desk")).Incoming);
 const Pacs = later(async () => (await import("./desk")).Pacs);
@@ -22,9 +27,11 @@ const FIRST_LOOK_MS = 1_000;
 export function Shell(): JSX.Element {
   // Whoever goes off the net after the first look finds these screens here all the same.
   useEffect(() => {
-    const timer = setTimeout(() => [Review, StudyScreen, Settings].forEach((screen) => screen.fetch()), FIRST_LOOK_MS);
+    const timer = setTimeout(() => [Review, StudyScreen, Lock, Settings].forEach((screen) => screen.fetch()), FIRST_LOOK_MS);
     return () => clearTimeout(timer);
   }, []);
+  if (removed.value) return <Removed />;
+  if (locked.value) return <Lock />;
   const home = here().at === "home";
   const issuer = session.value !== null && session.value.role !== "uploader";
   return (
@@ -49,7 +56,16 @@ export function Shell(): JSX.Element {
       </header>
       {!online.value && <div class="strip"><Notice kind="warn">{t("line.off")}</Notice></div>}
       {updateReady.value && (
-        <div class="strip"><Notice kind="info">{t("update.ready")} <Button kind="quiet" onClick={update}>{t("update.reload")}</Button></Notice></div>
+        <div class="strip">
+          <Notice kind="info">{t("update.ready")} {needsThisPage.value ? t("update.later") : <Button kind="quiet" onClick={update}>{t("update.reload")}</Button>}</Notice>
+        </div>
+      )}
+      {wiped.value && (
+        <div class="strip">
+          <Notice kind="warn">
+            {count("wiped", wiped.value.uploads, { time: moment(wiped.value.at) })} <Button kind="quiet" onClick={() => void forgetWiped()}>{t("wiped.seen")}</Button>
+          </Notice>
+        </div>
       )}
       {grantProblem.value && session.value && <div class="strip"><GrantProblem /></div>}
       <Screen />

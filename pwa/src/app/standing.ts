@@ -1,4 +1,5 @@
 /** How an upload stands, in words. Pure but for the language. */
+import { endsAt, keeping, type Time } from "../queue/keeping";
 import { ENDED, type StudyRow, type Told } from "../queue/rows";
 import { isOver, isSignedOut, needsCode } from "../upload/rules";
 import type { Key } from "./en";
@@ -26,6 +27,12 @@ export function standing(shown: Shown, live: Live | undefined, copied: number | 
   if (row.paused && !ENDED.has(row.status)) return { tone: "calm", icon: "pause", text: t("study.paused"), part };
   switch (row.status) {
     case "reading":
+    case "queued":
+    case "sending":
+      if (row.slept_at) return { tone: "warn", icon: "pause", text: t("study.slept", { time: moment(row.slept_at) }), part };
+  }
+  switch (row.status) {
+    case "reading":
       if (!live) return { tone: "busy", icon: "file", text: t("study.reading", { done: copied ?? 0, of: row.total_files }), part: (copied ?? 0) / row.total_files };
       return sending(shown, live, part, online);
     case "queued":
@@ -49,6 +56,14 @@ export function standing(shown: Shown, live: Live | undefined, copied: number | 
     case "stopped":
       return { tone: "bad", icon: "warn", text: problemText(row.problem?.code ?? "failed_here", shown), part: null };
   }
+}
+
+/** When the copy on this device goes, where that would be a loss; "": it won't be. */
+export function lifetime(row: StudyRow, local_ttl_ms: number, now: Time): string {
+  const how = keeping(row, local_ttl_ms, now);
+  const time = moment(endsAt(row, local_ttl_ms));
+  if (how === "warn") return t("study.goes", { time });
+  return how === "over" ? t("study.over") : "";
 }
 
 function sending(shown: Shown, live: Live | undefined, part: number, online: boolean): Standing {
@@ -95,8 +110,15 @@ export function problemText(code: string, { row, meta }: Shown): string {
   const contact = meta.to.contact || meta.to.display_name;
   const words: string[] = [];
   if (isSignedOut({ code, at: 0 })) words.push(t(row.subject.startsWith("qr:") ? "problem.unauthorized" : "problem.signed_out"));
+  else if (code === "kept_too_long") words.push(keptTooLong(row));
   else words.push(t(PLAIN[code] ?? "problem.other", { code, contact }));
   if (isOver(row.problem) && needsCode(row)) words.push(t("problem.newcode"));
-  if ((isOver(row.problem) || needsCode(row)) && !row.direct) words.push(t("problem.kept"));
+  if ((isOver(row.problem) || needsCode(row)) && !row.direct && !row.kept?.dropped) words.push(t("problem.kept"));
   return words.join(" ");
+}
+
+function keptTooLong(row: StudyRow): string {
+  const { ttl_ms = 0, sent = 0 } = row.problem ?? {};
+  const time = duration(ttl_ms / 1000);
+  return sent ? t("problem.kept_too_long.part", { time, n: sent, of: row.total_files }) : t("problem.kept_too_long", { time });
 }

@@ -4,9 +4,16 @@ import { Queue } from "../queue/db";
 import type { Metadata, Receipt, StudyRow, Told } from "../queue/rows";
 import { readLink, type Link } from "../qr/link";
 import { json, Refused } from "../upload/api";
-import { Channel } from "../upload/channel";
+import { Channel, type News } from "../upload/channel";
+import { isSending } from "../upload/rules";
 import { asAccount, session as storedSession, type Session } from "../upload/session";
+import { isWipe, wipeAccount } from "../upload/wipe";
 import { watchForItsPage } from "./abandoned";
+import { seeWiped, startDevice } from "./device";
+import { startInstall } from "./install";
+import { followLock, startLock } from "./lock";
+import { beforeRemoval, leave, removed } from "./removal";
+import { stayAwakeWhile } from "./wake";
 
 export type Route = { at: "home" } | { at: "review" } | { at: "study"; id: string } | { at: "codes" } | { at: "incoming"; id?: string } | { at: "pacs" } | { at: "settings" } | { at: "signin" };
 
@@ -85,24 +92,45 @@ export async function begin(): Promise<void> {
     history.replaceState(null, "", location.pathname);
     void openLink(late);
   });
-  queue = await Queue.open(() => location.reload());
+  queue = await Queue.open((why) => (why === "newer" ? location.reload() : leave()));
   session.value = await storedSession(queue);
   grant.value = await queue.recall<Grant>("grant");
-  channel.listen((news) => {
-    if (news.kind === "changed") void load(news.study);
-    else if (news.kind === "line") online.value = news.online;
-    else progress.value = new Map(progress.value).set(news.study, { bytes: news.bytes, rate: news.rate });
-  });
+  channel.listen((news) => removed.value || hear(news));
   window.addEventListener("own-change", (event) => void load((event as CustomEvent<string>).detail));
+  await startDevice(queue);
+  await startInstall(queue);
+  await startLock(queue, channel);
   await Promise.all((await queue.studies()).map((row) => load(row.id)));
   engine = new Worker(new URL("../upload/worker.ts", import.meta.url), { type: "module", name: "upload" });
+  beforeRemoval(() => engine.terminate());
+  stayAwakeWhile(computed(() => online.value && mine.value.some(({ row }) => isSending(row))));
   if (fragment.startsWith("#qr=")) await openLink(fragment);
   void loadEndpoints();
   for (const name of ["online", "pageshow", "visibilitychange"]) window.addEventListener(name, nudge);
   document.addEventListener("visibilitychange", nudge);
 }
 
+function hear(news: News): void {
+  switch (news.kind) {
+    case "changed": return void load(news.study);
+    case "line": return void (online.value = news.online);
+    case "progress": return void (progress.value = new Map(progress.value).set(news.study, { bytes: news.bytes, rate: news.rate }));
+    case "locked": return void followLock(news.locked);
+    case "wiped": return void heardWiped();
+    case "removed":
+      queue.close();
+      return leave();
+  }
+}
+
+/** The gateway's word to delete reached one of the workers, or this page. */
+async function heardWiped(): Promise<void> {
+  session.value = await storedSession(queue);
+  await seeWiped();
+}
+
 export function nudge(): void {
+  if (removed.value) return;
   engine.postMessage("nudge");
   void armSync();
 }
@@ -149,7 +177,11 @@ export async function loadEndpoints(): Promise<void> {
   try {
     endpoints.value = (await asAccount(queue, (bearer) => json<{ endpoints: Endpoint[] }>("/endpoints", { bearer }))).endpoints;
   } catch (error) {
-    if (error instanceof Refused && error.status === 401) session.value = null;
+    if (isWipe(error)) {
+      await wipeAccount(queue, channel, session.value.subject);
+      await Promise.all([...shown.value.keys()].map(load)); // a channel doesn't speak to itself
+      await heardWiped();
+    } else if (error instanceof Refused && error.status === 401) session.value = null;
   }
 }
 

@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 
 export const updateReady = signal(false);
 let waiting: ServiceWorker | null = null;
+let asked = false;
 
 export async function register(): Promise<void> {
   if (!("serviceWorker" in navigator)) return;
@@ -18,12 +19,20 @@ export async function register(): Promise<void> {
       const fresh = registration.installing;
       fresh?.addEventListener("statechange", () => fresh.state === "installed" && note(fresh));
     });
+    navigator.serviceWorker.addEventListener("controllerchange", () => {
+      if (asked) return location.reload();
+      waiting = null; // another tab took it: this one goes on with what it has loaded, and may follow when it likes
+      updateReady.value = true;
+    });
   } catch {
     // Blocked, or an untrusted certificate: everything but the offline shell works without it.
   }
 }
 
+/** The page reloads: nothing may be copied from picked files at that moment. */
 export function update(): void {
-  navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
-  waiting?.postMessage("take over");
+  asked = true;
+  if (!waiting) return location.reload();
+  waiting.postMessage("take over");
+  navigator.serviceWorker.controller?.postMessage("let go");
 }

@@ -152,7 +152,7 @@ async function again(study: string): Promise<void> {
   await queue.changeFiles([...files.keys()], { problem: null });
   const missing = rows.filter((row) => !files.has(row.id)).map((row) => row.id);
   await queue.changeFiles(missing, { problem: "unreadable" });
-  await queue.change(study, (row) => ({ status: row.direct ? "queued" : "reading", problem: null }));
+  await queue.change(study, (row) => ({ status: row.direct ? "queued" : "reading", problem: null, kept: { from: Date.now(), since: null, late: null, dropped: null } }));
   changed(study);
   tell({ kind: "matched", study, missing: missing.length });
   await takeIn(queue, [study]);

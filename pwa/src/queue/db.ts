@@ -23,7 +23,8 @@ export class Queue {
     private readonly key: CryptoKey,
   ) {}
 
-  static async open(onNewer?: () => void): Promise<Queue> {
+  /** @param onEnd another tab has a newer app, or removes everything: this connection is closed */
+  static async open(onEnd?: (why: "newer" | "removed") => void): Promise<Queue> {
     const db = await openDB<Schema>(NAME, 1, {
       upgrade(fresh) {
         fresh.createObjectStore("StudyStore", { keyPath: "id" });
@@ -32,18 +33,28 @@ export class Queue {
         fresh.createObjectStore("ChunkStore", { keyPath: ["file_id", "chunk_index"] });
         fresh.createObjectStore("KeyStore");
       },
-      blocking(_from, _to, event) {
+      blocking(_from, to, event) {
         (event.target as IDBDatabase).close();
-        onNewer?.();
+        onEnd?.(to === null ? "removed" : "newer");
       },
     });
     return new Queue(db, await deviceKey(db));
   }
 
-  /** Everything of this device goes, the key too. */
+  /**
+   * Everything of this device goes, the key too. The rows first: a tab that the browser has frozen can hold up the
+   * deletion of the database, and nothing else.
+   */
   static async removeAll(queue: Queue): Promise<void> {
+    const tx = queue.db.transaction(queue.db.objectStoreNames, "readwrite");
+    for (const name of queue.db.objectStoreNames) void tx.objectStore(name).clear();
+    await tx.done;
     queue.db.close();
-    await deleteDB(NAME);
+    await new Promise<void>((done) => void deleteDB(NAME, { blocked: () => done() }).then(() => done()));
+  }
+
+  close(): void {
+    this.db.close();
   }
 
   // Secrets and settings, sealed under a name.
@@ -142,9 +153,13 @@ export class Queue {
   /** Write segments, and mark as stored the files that became whole by them: one transaction. */
   async putSegments(segments: readonly { file: string; index: number; sealed: Sealed }[], whole: readonly string[]): Promise<void> {
     const tx = this.db.transaction(["SegmentStore", "FileStore"], "readwrite");
-    for (const { file, index, sealed } of segments) void tx.objectStore("SegmentStore").put(sealed, [file, index]);
+    const rows = new Map<string, FileRow | undefined>();
+    for (const id of new Set([...segments.map(({ file }) => file), ...whole])) rows.set(id, await tx.objectStore("FileStore").get(id));
+    for (const { file, index, sealed } of segments) {
+      if (rows.get(file)) void tx.objectStore("SegmentStore").put(sealed, [file, index]); // else it was removed meanwhile
+    }
     for (const id of whole) {
-      const row = await tx.objectStore("FileStore").get(id);
+      const row = rows.get(id);
       if (row) void tx.objectStore("FileStore").put({ ...row, state: "stored", problem: null });
     }
     await tx.done;

@@ -1,4 +1,5 @@
 /** What is stored. Ids are random; whatever a person could be known by is sealed. Times are unix milliseconds. */
+import type { Kept } from "./keeping";
 import type { Sealed } from "./seal";
 
 /** The Web Lock of whoever has files of a study whose bytes are not in the queue: it is free when its page has gone. */
@@ -21,6 +22,9 @@ export type Priority = "stat" | "urgent" | "routine";
 export interface Problem {
   code: string;
   at: number;
+  /** Of `kept_too_long`: how long the copy might lie here, and how many files the gateway had. */
+  ttl_ms?: number;
+  sent?: number;
 }
 
 /** StudyStore: what goes as one upload, the studies of one patient. */
@@ -57,6 +61,10 @@ export interface StudyRow {
   /** `Told` */
   told: Sealed | null;
   problem: Problem | null;
+  /** How long its copy has been here. */
+  kept?: Kept;
+  /** When the service worker had to stop with bytes left; null: somebody has gone on. */
+  slept_at?: number | null;
 }
 
 /** Sealed in StudyRow.metadata. */

@@ -6,13 +6,20 @@ import { Queue } from "../queue/db";
 import { SealedSegments } from "../upload/bytes";
 import { Channel } from "../upload/channel";
 import { Engine } from "../upload/engine";
-import { nextDue, onDevice, toFollow } from "../upload/rules";
+import { isSending, onDevice, toFollow } from "../upload/rules";
 
 const scope = self as unknown as ServiceWorkerGlobalScope;
 const shell = JSON.parse("__SHELL__") as { version: string; files: string[] };
 const CACHE = `shell-${shell.version}`;
-const SLICE_MS = 150_000;
+/** How long one event may go on: Chromium ends it after three minutes. */
+const EVENT_MS = 150_000;
+/** How long it may send of that. The address of this script can ask for less, `/sw.js?slice_ms=3000`, and never for more. */
+const SLICE_MS = Math.min(EVENT_MS, Number(new URL(scope.location.href).searchParams.get("slice_ms")) || EVENT_MS);
 const YIELD_MS = 2_000;
+const OVER = "the slice is over";
+
+/** Events that send, or wait for their turn: a newer worker can't begin before they end. */
+const running = new Set<AbortController>();
 
 scope.addEventListener("install", (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(shell.files.map((file) => new Request(file, { cache: "reload" })))));
@@ -38,6 +45,7 @@ async function fromShell(request: Request, path: string): Promise<Response> {
 
 scope.addEventListener("message", (event) => {
   if (event.data === "take over") void scope.skipWaiting();
+  if (event.data === "let go") for (const stop of running) stop.abort();
 });
 
 interface SyncEvent extends ExtendableEvent {
@@ -54,11 +62,16 @@ scope.addEventListener("sync", (event) => {
  */
 async function slice(): Promise<void> {
   const stop = new AbortController();
-  const timer = setTimeout(() => stop.abort(), SLICE_MS);
+  running.add(stop);
+  const ending = [setTimeout(() => stop.abort(OVER), EVENT_MS)];
   try {
-    await navigator.locks.request("engine", { signal: stop.signal }, () => alone(stop));
+    await navigator.locks.request("engine", { signal: stop.signal }, () => {
+      ending.push(setTimeout(() => stop.abort(OVER), SLICE_MS));
+      return alone(stop);
+    });
   } finally {
-    clearTimeout(timer);
+    running.delete(stop);
+    for (const timer of ending) clearTimeout(timer);
   }
 }
 
@@ -75,5 +88,8 @@ async function alone(stop: AbortController): Promise<void> {
     channel.close();
   }
   const rows = onDevice(await queue.studies());
-  if (nextDue(rows) !== Infinity || toFollow(rows).length > 0) throw new Error("there is more to send");
+  const left = rows.filter(isSending);
+  // The next page that is opened says so; it goes on from where the gateway says.
+  if (stop.signal.reason === OVER) for (const { id } of left) await queue.change(id, () => ({ slept_at: Date.now() }));
+  if (left.length > 0 || toFollow(rows).length > 0) throw new Error("there is more to send");
 }

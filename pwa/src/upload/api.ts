@@ -1,4 +1,6 @@
 /** Calls to the gateway: JSON in and out, refusals as `Refused`, a dead line as status 0. Knows no queue. */
+import { hear } from "./clock";
+
 export class Refused extends Error {
   constructor(
     readonly status: number,
@@ -47,7 +49,9 @@ export async function request(path: string, call: Call = {}): Promise<Response> 
 export async function json<T>(path: string, call: Call = {}): Promise<T> {
   const response = await request(path, call);
   try {
-    return (await response.json()) as T;
+    const told = (await response.json()) as T;
+    hear(response);
+    return told;
   } catch {
     throw new Refused(0, "offline"); // cut in the middle, or a portal's page in place of the gateway
   }

@@ -2,7 +2,10 @@
 export type News =
   | { kind: "changed"; study: string }
   | { kind: "progress"; study: string; bytes: number; rate: number | null }
-  | { kind: "line"; online: boolean };
+  | { kind: "line"; online: boolean }
+  | { kind: "wiped" }
+  | { kind: "locked"; locked: boolean }
+  | { kind: "removed" };
 
 const NAME = "relaypacs";
 

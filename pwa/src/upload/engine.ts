@@ -13,6 +13,7 @@ import * as rules from "./rules";
 import { asUpload, openUpload, uploadToken } from "./tokens";
 import { Missing, type ByteSource } from "./bytes";
 import { sendFile } from "./tus";
+import { askAbout, wipeUpload } from "./wipe";
 
 const AT_ONCE = 4;
 const PROBE_MS = 5_000;
@@ -185,9 +186,9 @@ export class Engine {
       await this.queue.changeFiles([file.id], { state: "sent", offset: file.size, problem: null });
       this.asked.delete(file.id);
       meter.at(file.id, file.size);
-      if (row.retry_count > 0) {
-        row.retry_count = 0; // once per trouble, not once per file
-        await this.change(row.id, () => ({ retry_count: 0, next_try_at: 0, problem: null }));
+      if (row.retry_count > 0 || row.slept_at) {
+        Object.assign(row, { retry_count: 0, slept_at: null }); // once per trouble, not once per file
+        await this.change(row.id, () => ({ retry_count: 0, next_try_at: 0, problem: null, slept_at: null }));
       }
     } catch (error) {
       if (error instanceof Missing) return this.missing(row, file, error.problem);
@@ -196,9 +197,10 @@ export class Engine {
       const tries = (tried.get(file.id) ?? 0) + 1;
       tried.set(file.id, tries);
       if (rules.concernsAll(error.status) || tries >= TRIES_PER_FILE) throw error;
-      if (rules.judge(error.status, error.code) === "renew") await this.token(row, used);
+      const verdict = rules.judge(error.status, error.code);
+      if (verdict === "renew" || verdict === "wipe") await this.token(row, used);
       else if (error.status === 404) await this.queue.changeFiles([file.id], { url: null, offset: 0 });
-      else if (rules.judge(error.status, error.code) === "again") await sleep(error.retryAfterMs || rules.backoff(tries, Math.random()), signal);
+      else if (verdict === "again") await sleep(error.retryAfterMs || rules.backoff(tries, Math.random()), signal);
       else throw error;
     }
   }
@@ -223,8 +225,10 @@ export class Engine {
   private async failed(id: string, error: unknown): Promise<void> {
     if (error instanceof DOMException && error.name === "AbortError") return;
     const refused = error instanceof Refused ? error : new Refused(0, "failed_here");
-    const problem = { code: refused.code, at: Date.now() };
     const verdict = rules.judge(refused.status, refused.code);
+    if (verdict === "wipe" && (await wipeUpload(this.queue, this.channel, id, refused))) return;
+    if (verdict === "gone" && (await askAbout(this.queue, this.channel, id))) return;
+    const problem = { code: verdict === "wipe" ? "unauthorized" : refused.code, at: Date.now() };
     // What is over stays as it is: the person who cancelled was quicker than the gateway's answer.
     const change = (act: (row: StudyRow) => Partial<StudyRow>): Promise<unknown> => this.change(id, (row) => (ENDED.has(row.status) ? {} : act(row)));
     if (refused.code === "upload_completed") {
@@ -306,7 +310,7 @@ export class Engine {
 
   private async notFollowed(id: string, error: unknown): Promise<void> {
     const refused = error instanceof Refused ? error : new Refused(0, "failed_here");
-    if (rules.judge(refused.status, refused.code) === "gone") return this.failed(id, refused);
+    if (["gone", "wipe"].includes(rules.judge(refused.status, refused.code))) return this.failed(id, refused);
     const signedOut = rules.isSignedOut({ code: refused.code, at: 0 });
     if (signedOut) await this.change(id, () => ({ problem: { code: refused.code, at: Date.now() } }));
     if (refused.status === 0) await this.untilReachable(id);

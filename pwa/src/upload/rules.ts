@@ -4,7 +4,7 @@ import { ENDED, type FileRow, type Priority, type Problem, type StudyRow } from 
 const RANK: Record<Priority, number> = { stat: 0, urgent: 1, routine: 2 };
 const SENDABLE = new Set(["reading", "queued", "sending"]);
 const SIGNED_OUT = new Set(["unauthorized", "signed_out", "token_expired", "token_reused"]);
-const LACKS_BYTES = new Set(["pick_again", "lost_here", "quota"]);
+const LACKS_BYTES = new Set(["pick_again", "lost_here", "quota", "kept_too_long"]);
 const OVER = new Set(["upload_cancelled", "upload_expired", "upload_gone"]);
 
 const FIRST_WAIT_MS = 1_000;
@@ -48,6 +48,11 @@ export function needsItsPage(row: StudyRow): boolean {
   return row.status === "reading" || (row.direct && SENDABLE.has(row.status));
 }
 
+/** It goes, or would if there were a line. */
+export function isSending(row: StudyRow): boolean {
+  return SENDABLE.has(row.status) && !row.paused;
+}
+
 /** Bytes of the file can be had. */
 export function sendable(row: StudyRow, file: FileRow): boolean {
   return file.state === "stored" || (row.direct && file.state === "picked" && !file.problem);
@@ -89,7 +94,7 @@ export function rate(samples: readonly { at: number; bytes: number }[]): number 
   return ((last.bytes - first.bytes) * 1000) / (last.at - first.at);
 }
 
-export type Verdict = "again" | "renew" | "gone" | "stop";
+export type Verdict = "again" | "renew" | "wipe" | "gone" | "stop";
 
 /**
  * What an answer of the gateway means for the study. 401: the token is over, its successor may be good. 404 at a file:
@@ -97,7 +102,7 @@ export type Verdict = "again" | "renew" | "gone" | "stop";
  */
 export function judge(status: number, code: string): Verdict {
   if (status === 0 || status === 408 || status === 423 || status === 425 || status === 429 || status === 460) return "again";
-  if (status === 401) return "renew";
+  if (status === 401) return code === "device_wipe" ? "wipe" : "renew";
   if (status === 410 || (status === 404 && code === "not_found")) return "gone";
   if (status === 404) return "again"; // not the gateway's word: whatever stands in front of it
   if (status === 409) return code === "incomplete" || code === "length_mismatch" || code === "upload_completed" ? "stop" : "again";
@@ -178,7 +183,7 @@ export function actions(row: StudyRow): Actions {
     pause: sendable && !row.paused,
     resume: sendable && row.paused,
     retry: (stopped && !needsCode(row) && !lacksBytes(row)) || (sendable && !row.paused && row.retry_count > 0),
-    again: over && !needsCode(row),
+    again: over && !needsCode(row) && !row.kept?.dropped,
     cancel: sendable || stopped || row.status === "delivering" || row.status === "held",
     remove: ENDED.has(row.status) || over,
   };

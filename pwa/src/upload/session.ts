@@ -1,6 +1,7 @@
 /** The account that is signed in on this device: kept sealed, renewed by whoever needs it, one at a time. */
 import type { Queue } from "../queue/db";
 import { json, Refused, request } from "./api";
+import { askWith, SESSION } from "./wipe";
 
 export interface Session {
   subject: string;
@@ -17,7 +18,6 @@ interface Issued {
   refresh_token: string;
 }
 
-const NAME = "session";
 const EARLY_MS = 60_000;
 
 export async function signIn(queue: Queue, username: string, password: string): Promise<Session> {
@@ -26,12 +26,12 @@ export async function signIn(queue: Queue, username: string, password: string): 
 }
 
 export async function session(queue: Queue): Promise<Session | null> {
-  return queue.recall<Session>(NAME);
+  return queue.recall<Session>(SESSION);
 }
 
 export async function signOut(queue: Queue): Promise<void> {
   const known = await session(queue);
-  await queue.forget(NAME);
+  await queue.forget(SESSION);
   if (known) await request("/auth/logout", { method: "POST", bearer: known.refresh }).catch(() => undefined);
 }
 
@@ -39,7 +39,7 @@ export async function signOut(queue: Queue): Promise<void> {
  * An access token that lives a while yet.
  * @param subject whose: what one person queued isn't sent in the name of another who signed in later
  * @param bad a token that was just refused
- * @throws Refused 401: sign in again
+ * @throws Refused 401: sign in again; `device_wipe`: see `wipe.ts`
  */
 export async function accessToken(queue: Queue, subject?: string, bad?: string): Promise<string> {
   return navigator.locks.request("session", async () => {
@@ -50,7 +50,9 @@ export async function accessToken(queue: Queue, subject?: string, bad?: string):
       const issued = await json<Issued>("/auth/refresh", { method: "POST", bearer: known.refresh });
       return (await keep(queue, issued, known.name)).access;
     } catch (error) {
-      if (error instanceof Refused && error.status === 401) await queue.forget(NAME);
+      if (!(error instanceof Refused) || error.status !== 401) throw error;
+      await askWith("/endpoints", known.access);
+      await queue.forget(SESSION);
       throw error;
     }
   });
@@ -77,6 +79,6 @@ async function keep(queue: Queue, issued: Issued, name: string): Promise<Session
     expires_at: Date.now() + issued.expires_in * 1000,
     refresh: issued.refresh_token,
   };
-  await queue.remember(NAME, fresh);
+  await queue.remember(SESSION, fresh);
   return fresh;
 }

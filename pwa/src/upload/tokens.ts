@@ -3,6 +3,7 @@ import type { Queue } from "../queue/db";
 import type { Metadata, StudyRow, Tokens } from "../queue/rows";
 import { json, Refused } from "./api";
 import { asAccount } from "./session";
+import { askWith } from "./wipe";
 
 interface Opened {
   upload_id: string;
@@ -82,7 +83,9 @@ async function renewed(queue: Queue, row: StudyRow, tokens: Tokens): Promise<Ope
   try {
     return await json<Opened>(path, { method: "POST", bearer: tokens.refresh ?? "-" });
   } catch (error) {
-    if (!(error instanceof Refused) || error.status !== 401 || row.subject.startsWith("qr:")) throw error;
+    if (!(error instanceof Refused) || (error.status !== 401 && error.status !== 410)) throw error;
+    await askWith(`/upload/${row.upload_id}/status`, tokens.upload);
+    if (error.status === 410 || row.subject.startsWith("qr:")) throw error;
     return asAccount(queue, (bearer) => json<Opened>(path, { method: "POST", bearer }), row.subject);
   }
 }

@@ -19,7 +19,10 @@ async function main(): Promise<void> {
   const engine = new Engine(open, new Channel(), { studies: onDevice, bytes: new SealedSegments(open) });
   engines.push(engine);
   // Another tab's engine, or the service worker's, may hold it: then this one stands by.
-  await navigator.locks.request("engine", () => engine.run(forEver));
+  await navigator.locks.request("engine", () => {
+    void import("./housekeeping").then(({ keepHouse }) => keepHouse(open, new Channel(), forEver));
+    return engine.run(forEver);
+  });
 }
 
 /** Sends what only this page can: the files that its ingest Worker holds at the other end of the line. */

@@ -1,12 +1,16 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { fromDrop, fromInput } from "../../ingest/files";
+import { unsent } from "../../queue/keeping";
 import { ENDED } from "../../queue/rows";
 import { actions, goesBy } from "../../upload/rules";
 import { pause, resume, retry, sendAgain } from "../acts";
 import { bytes, count, dicomDate, moment, t } from "../i18n";
 import { Aloud, Button, Contact, Icon, Notice } from "../parts";
-import { standing } from "../standing";
+import { stays, terms, time } from "../device";
+import { declined, installable } from "../install";
+import { useLater } from "../later";
+import { lifetime, standing } from "../standing";
 import { add, copied, held, looking, pickProblem, scanned, sendDirect } from "../picking";
 import { go, grant, leaveGrant, mine, online, others, progress, type Shown } from "../state";
 
@@ -41,6 +45,7 @@ export function Home({ children }: { children?: ComponentChildren }): JSX.Elemen
             <h2 id="list">{t("list.title")}</h2>
             {busy && <p class="hint">{t("list.keep")}</p>}
           </div>
+          {busy && stays.value === false && <Notice kind="warn">{t("list.unkept")}</Notice>}
           {rows.length >= MANY && (
             <div class="parts" role="group" aria-label={t("list.parts")}>
               {parts.filter(({ n }) => n > 0).map((one) => (
@@ -56,9 +61,18 @@ export function Home({ children }: { children?: ComponentChildren }): JSX.Elemen
         </section>
       )}
       {children}
+      <Install />
       {others.value > 0 && <p class="hint">{count("other.rows", others.value)}</p>}
     </main>
   );
+}
+
+/** Offered once something has arrived, and nothing waits that a store of its own would not have. */
+function Install(): JSX.Element | null {
+  const fitting = mine.value.some(({ row }) => row.status === "success") && !mine.value.some(({ row }) => unsent(row));
+  const wanted = fitting && installable.value !== null && !declined.value;
+  const { module: Card } = useLater(async () => (await import("../settings")).InstallCard, wanted);
+  return wanted && Card ? <Card /> : null;
 }
 
 function GrantCard(): JSX.Element | null {
@@ -159,6 +173,7 @@ function Row({ one }: { one: Shown }): JSX.Element {
   const how = standing(one, progress.value.get(row.id), copied.value.get(row.id), online.value);
   const can = actions(row);
   const code = grant.value;
+  const goes = terms.value && lifetime(row, terms.value.local_ttl_ms, time.value);
   return (
     <li class={`entry ${how.tone}`}>
       <button type="button" class="entry-open" onClick={() => go({ at: "study", id: row.id })}>
@@ -171,6 +186,7 @@ function Row({ one }: { one: Shown }): JSX.Element {
           </strong>
           <span class="what">{what(one)}</span>
           <span class="how">{how.text}</span>
+          {goes && <span class="goes">{goes}</span>}
         </span>
       </button>
       {how.part !== null && <progress max={1} value={how.part} aria-label={how.text} />}

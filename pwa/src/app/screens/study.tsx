@@ -4,10 +4,11 @@ import { fromInput } from "../../ingest/files";
 import { actions, goesBy, needsItsPage, lacksBytes } from "../../upload/rules";
 import { askAgain, cancel, pause, remove, resume, retry, sendAgain, sendWithout, sendWithoutNotes } from "../acts";
 import { bytes, moment, t } from "../i18n";
+import { terms, time } from "../device";
 import { useLater } from "../later";
 import { Ask, Button, Contact, Icon, Notice } from "../parts";
 import { addAgain, copied, held, looking, sendDirect } from "../picking";
-import { standing } from "../standing";
+import { lifetime, standing } from "../standing";
 import { back, grant, mine, online, progress, type Shown } from "../state";
 import { Apart, Files, outcomeText } from "./files";
 import { Looking, what, who } from "./home";
@@ -22,6 +23,7 @@ export function StudyScreen({ id }: { id: string }): JSX.Element | null {
   if (!one) return null;
   const { row, meta } = one;
   const how = standing(one, progress.value.get(id), copied.value.get(id), online.value);
+  const goes = terms.value && lifetime(row, terms.value.local_ttl_ms, time.value);
   return (
     <main class="wide study">
       <header class="lead">
@@ -33,6 +35,7 @@ export function StudyScreen({ id }: { id: string }): JSX.Element | null {
           <section class={`card state ${how.tone}`}>
             <p class="how" role="status"><span class="badge"><Icon name={how.icon} /></span>{how.text}</p>
             {how.part !== null && <progress max={1} value={how.part} aria-label={how.text} />}
+            {goes && <Notice kind="warn">{goes}</Notice>}
             {(row.status === "partial" || row.status === "failed") && <Outcomes one={one} />}
             <Said one={one} />
           </section>

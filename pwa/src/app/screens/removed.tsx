@@ -1,0 +1,17 @@
+import type { JSX } from "preact";
+import { t } from "../i18n";
+import { Button, Icon } from "../parts";
+
+/** The page is all that is left of it; loading it again would begin anew. */
+export function Removed(): JSX.Element {
+  return (
+    <main class="narrow">
+      <section class="card lock-card" aria-labelledby="removed">
+        <span class="badge big"><Icon name="check" /></span>
+        <h1 id="removed">{t("removed.title")}</h1>
+        <p class="hint">{t("removed.text")}</p>
+        <div class="row center"><Button onClick={() => location.replace("/")}>{t("removed.again")}</Button></div>
+      </section>
+    </main>
+  );
+}

@@ -1,0 +1,32 @@
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { Queue } from "../../queue/db";
+import type { Channel } from "../../upload/channel";
+import { t as said } from "../i18n";
+import { Ask, Button } from "../parts";
+import { leave } from "../removal";
+import { channel, theQueue } from "../state";
+import { t } from "./words";
+
+export function RemoveAll(): JSX.Element {
+  const [asking, setAsking] = useState(false);
+  return (
+    <>
+      <div><Button kind="danger" onClick={() => setAsking(true)}>{t("settings.remove")}</Button></div>
+      {asking && (
+        <Ask title={t("settings.remove.sure")} text={t("settings.remove.text")} yes={t("settings.remove.yes")} no={said("settings.keep")}
+          onNo={() => setAsking(false)} onYes={() => void removeEverything(theQueue(), channel)} />
+      )}
+    </>
+  );
+}
+
+async function removeEverything(queue: Queue, channel: Channel): Promise<void> {
+  channel.tell({ kind: "removed" });
+  leave();
+  await Queue.removeAll(queue);
+  localStorage.clear();
+  sessionStorage.clear();
+  if ("caches" in window) for (const name of await caches.keys()) await caches.delete(name);
+  for (const one of (await navigator.serviceWorker?.getRegistrations()) ?? []) await one.unregister();
+}
