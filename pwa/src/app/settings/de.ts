@@ -13,7 +13,7 @@ export const de: Record<SettingsKey, string> = {
   "settings.ttl": "Eine Kopie bleibt höchstens {time}.",
   "settings.privacy": "Fragen zum Datenschutz",
   "settings.kept": "Der Browser hat zugesagt, sie nicht von selbst zu löschen.",
-  "settings.unkept": "Der Browser darf sie löschen, wenn der Platz knapp wird. Gesendetes ist davon nicht betroffen.",
+  "settings.unkept": "Der Browser darf sie löschen, wenn der Platz knapp wird. Ist die App installiert, verspricht er meist, es nicht zu tun. Gesendetes ist davon nicht betroffen.",
   "settings.lock": "Kopien auf diesem Gerät sind verschlüsselt. Sie sind nur so sicher wie das Gerät: nutzen Sie seine Sperre und seine Verschlüsselung.",
   "settings.remove": "Alles von diesem Gerät entfernen",
   "settings.remove.sure": "Alles entfernen?",
