@@ -179,6 +179,9 @@ test("cancelled, and come by a code: a new code sends it from the copy", async (
 test("another user's queue on the same machine: counted, not shown, not sent in another's name; who it is of goes on", async () => {
   const page = await open();
   await signIn(page, gateway);
+  await page.getByRole("button", { name: "Settings" }).click(); // fetched now: here no service worker has it without a line
+  await page.getByRole("button", { name: "Sign out" }).waitFor();
+  await page.getByRole("button", { name: "Back" }).click();
   await pickFolder(page);
   line.cut();
   await send(page);
