@@ -34,7 +34,7 @@ export function Notes({ to, patients, notes, onNotes }: NotesProps): JSX.Element
   if (patients.length === 1) return <section class="card notes">{field(only, t("review.notes"))}{hint}</section>;
   const written = patients.filter((one) => notes.get(one.key)?.trim()).length;
   return (
-    <details class="card left">
+    <details class="card each">
       <summary>{t("review.notes")}{written > 0 && ` · ${written}`}</summary>
       <div class="notes">
         {hint}
