@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -50,6 +50,7 @@ class Account:
     role: Role
     disabled_at: float | None
     created_at: float
+    endpoints: tuple[str, ...] = ()  #: it may send to these only; none: to all
 
 
 #: What becomes of an account's row; None: it stays as it is.
@@ -83,9 +84,12 @@ class Accounts:
         self._welcome: dict[tuple[str, str, str], float] = {}  # bearers that were looked up -> until when that holds
         self._ended = 0
 
-    async def add(self, name: str, role: str, password: str, *, actor: str = "cli") -> AccountRow:
+    async def add(
+        self, name: str, role: str, password: str, *, endpoints: Sequence[str] = (), actor: str = "cli"
+    ) -> AccountRow:
         """A new account.
 
+        :param endpoints: it may send to these only; none: to all.
         :raises Unprocessable: `invalid_field`: the name, role or password can't be used.
         :raises Conflict: the name is taken.
         """
@@ -100,13 +104,14 @@ class Accounts:
             password_hash=password_hash,
             disabled_at=None,
             created_at=now,
+            endpoints=" ".join(endpoints),
         )
 
         def act(tx: Transaction) -> AccountRow:
             if tx.accounts.by_name(row.name_mac) is not None:
                 raise Conflict("there is an account of that name already")
             tx.accounts.insert(row)
-            detail = {"account_id": account_id, "role": role}
+            detail = {"account_id": account_id, "role": role} | ({"endpoints": row.endpoints} if endpoints else {})
             tx.audit.append("account.added", at=now, actor=actor, detail=detail)
             return row
 
@@ -139,6 +144,18 @@ class Accounts:
             return None if row.disabled_at is None else replace(row, disabled_at=None, wipe=False)
 
         await self._change(name, "account.enabled", actor, change)
+
+    async def limit(self, name: str, endpoints: Sequence[str], *, actor: str = "cli") -> None:
+        """Let it send to these endpoints only; none: to all. What it has open already goes on.
+
+        :raises NotFound: no such account.
+        """
+
+        def change(_tx: Transaction, row: AccountRow, _now: float) -> AccountRow | None:
+            limited = replace(row, endpoints=" ".join(endpoints))
+            return None if limited == row else limited
+
+        await self._change(name, "account.limited", actor, change, {"endpoints": " ".join(endpoints) or "all"})
 
     async def set_password(self, name: str, password: str, *, actor: str = "cli") -> None:
         """Give it another password; its refresh tokens end.
@@ -294,7 +311,8 @@ class Accounts:
 
     def _shown(self, row: AccountRow) -> Account:
         name = self._keys.records.open(row.name_sealed, context=name_context(row.account_id)).decode()
-        return Account(row.account_id, name, Role(row.role), row.disabled_at, row.created_at)
+        endpoints = tuple(row.endpoints.split())
+        return Account(row.account_id, name, Role(row.role), row.disabled_at, row.created_at, endpoints)
 
     def _name_mac(self, name: str) -> bytes:
         return self._keys.index_mac(b"account|" + name.encode("utf-8", "surrogatepass"))

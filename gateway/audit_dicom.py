@@ -82,6 +82,7 @@ KINDS: Mapping[str, Kind] = {
     "qr.revoked": Kind("110114", "E"),
     "account.added": Kind(_ALERT, "C", "110136"),
     "account.role_changed": Kind(_ALERT, "U", "110136"),
+    "account.limited": Kind(_ALERT, "U", "110137"),
     "account.disabled": Kind(_ALERT, "U", "110137"),
     "account.enabled": Kind(_ALERT, "U", "110137"),
     "password.changed": Kind(_ALERT, "U", "110137"),

@@ -17,6 +17,7 @@ from typing import Any
 
 from gateway.admission import new_id
 from gateway.clock import Clock, rfc3339
+from gateway.destinations import Destinations
 from gateway.errors import Conflict, Forbidden, NotFound, TooLarge, Unauthorized, Unprocessable
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import QrRow, UploadRow
@@ -59,16 +60,29 @@ class QrCode:
 class QrSessions:
     """The acts on QR codes."""
 
-    def __init__(self, ledger: Ledger, records: Sealer, submissions: Submissions, clock: Clock, times: QrTimes) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        records: Sealer,
+        submissions: Submissions,
+        destinations: Destinations,
+        clock: Clock,
+        times: QrTimes,
+    ) -> None:
         self._ledger = ledger
         self._records = records
         self._submissions = submissions
+        self._destinations = destinations
         self._clock = clock
         self._times = times
 
     async def create(self, who: Principal, wish: QrWish) -> QrCode:
-        """A code for a new upload. :raises Unprocessable: unknown endpoint, or it would live too long."""
-        endpoint = self._submissions.endpoint(wish.endpoint_id)
+        """A code for a new upload.
+
+        :raises Unprocessable: unknown endpoint, or it would live too long.
+        :raises Forbidden: `endpoint_not_allowed`: the issuer may not send there.
+        """
+        endpoint = await self._destinations.choose(who, wish.endpoint_id)
         return await self._make(who, endpoint.endpoint_id, wish, reopens_id=None)
 
     async def reopen(self, who: Principal, upload_id: str, ttl_s: float | None) -> QrCode:

@@ -26,6 +26,7 @@ from gateway.completion import (
     may_complete,
     touched,
 )
+from gateway.destinations import Destinations
 from gateway.errors import NotFound, Unauthorized, Unprocessable
 from gateway.ledger.base import PURGE, Transaction
 from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, UploadRow
@@ -48,14 +49,6 @@ _WITH_ITS_UPLOAD_S = 10 * 366 * 86400.0
 
 #: Writes a receipt for what the PACS already took of an upload that is being cancelled.
 Settle = Callable[[Transaction, UploadRow], UploadRow]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """What submissions must know of a PACS."""
-
-    endpoint_id: str
-    takes_notes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +84,13 @@ class Submissions:
         self,
         rooms: Rooms,
         records: Records,
-        endpoints: Mapping[str, Endpoint],
-        default_endpoint: str | None,
+        destinations: Destinations,
         settle_cancelled: Settle,
     ) -> None:
         self._rooms = rooms
         self._records = records
-        self._endpoints = endpoints
-        self._default = default_endpoint
+        self._destinations = destinations
         self._settle_cancelled = settle_cancelled
-
-    def endpoint(self, endpoint_id: str | None) -> Endpoint:
-        """The endpoint of that name, or the default. :raises Unprocessable: `unknown_endpoint`."""
-        name = endpoint_id if endpoint_id is not None else self._default
-        if name is None or name not in self._endpoints:
-            raise Unprocessable("there is no such endpoint", code="unknown_endpoint", field="endpoint_id")
-        return self._endpoints[name]
 
     async def init(
         self, who: Principal, wish: Init, idempotency_key: str | None, ticket: Ticket | None = None
@@ -114,10 +98,10 @@ class Submissions:
         """Open an upload and set its room aside; the same key and body give the same upload again.
 
         :param ticket: a right that is used up by it; None: the principal's own.
-        :raises Unprocessable, TooLarge, SpoolFull: nothing is used up.
+        :raises Unprocessable, Forbidden, TooLarge, SpoolFull: nothing is used up.
         """
         rooms = self._rooms
-        endpoint = self.endpoint(wish.endpoint_id)
+        endpoint = await self._destinations.choose(who, wish.endpoint_id)
         if wish.clinical_notes.strip() and not endpoint.takes_notes:
             raise Unprocessable("this endpoint takes no clinical notes", code="notes_not_delivered")
         asked = Wish(

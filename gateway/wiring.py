@@ -29,6 +29,7 @@ from gateway.delivery.claim import Again, Done, Handler, Workers
 from gateway.delivery.endpoint import EndpointTarget
 from gateway.delivery.receipt import partial_receipt
 from gateway.delivery.service import Delivery
+from gateway.destinations import Destinations, Endpoint
 from gateway.errors import ConfigError, NotFound, SpoolFull
 from gateway.intake import Intake, Tails, Threads
 from gateway.leases import Leases
@@ -41,7 +42,7 @@ from gateway.records import Records
 from gateway.rooms import Rooms
 from gateway.service_keys import open_service_keys
 from gateway.spool import KeyRing, ServiceKeys, Spool
-from gateway.submissions import Endpoint, Settle, Submissions
+from gateway.submissions import Settle, Submissions
 from gateway.tokens import TokenMint
 from gateway.uploads import Uploads
 from gateway.web.services import Services
@@ -268,11 +269,14 @@ async def _ended(task: asyncio.Task[None]) -> None:
         await task
 
 
-def _submissions(base: Base, rooms: Rooms, settle_cancelled: Settle) -> Submissions:
+def _destinations(base: Base) -> Destinations:
     endpoints = {name: Endpoint(name, _takes_notes(one)) for name, one in base.config.endpoints.items()}
     default = base.config.default_endpoint
-    default_id = default.endpoint_id if default is not None else None
-    return Submissions(rooms, Records(base.keys.records), endpoints, default_id, settle_cancelled)
+    return Destinations(base.ledger, endpoints, default.endpoint_id if default is not None else None)
+
+
+def _submissions(base: Base, rooms: Rooms, settle_cancelled: Settle) -> Submissions:
+    return Submissions(rooms, Records(base.keys.records), _destinations(base), settle_cancelled)
 
 
 @contextlib.contextmanager
@@ -293,7 +297,7 @@ def open_qr(base: Base, submissions: Submissions | None = None) -> QrSessions:
     """QR sessions. :param submissions: of the process that takes uploads; a command beside it only makes codes."""
     times = QrTimes(base.config.tokens.qr_ttl_s, base.config.tokens.qr_max_ttl_s)
     known = submissions or _submissions(base, _rooms(base), lambda _tx, upload: upload)
-    return QrSessions(base.ledger, base.keys.records, known, base.clock, times)
+    return QrSessions(base.ledger, base.keys.records, known, _destinations(base), base.clock, times)
 
 
 def _services(base: Base, rooms: Rooms, delivery: Delivery, accounts: Accounts | None = None) -> Services:
@@ -318,6 +322,7 @@ def _services(base: Base, rooms: Rooms, delivery: Delivery, accounts: Accounts |
         qr=open_qr(base, submissions),
         public_url=config.server.public_url,
         records=records,
+        destinations=_destinations(base),
         endpoints={name: _shown(one, config) for name, one in config.endpoints.items()},
         endpoint_states=lambda: {name: str(one.name.lower()) for name, (one, _) in delivery.conditions().items()},
         jwks=partial(receipt_keys.jwks, base.ledger, Signer(base.keys.receipt_seed)),

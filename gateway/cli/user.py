@@ -24,6 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("list", _list, "every account"),
         ("disable", _disable, "let it in no more; what it holds ends at once"),
         ("enable", _enable, "let it in again"),
+        ("limit", _limit, "say which endpoints it may send to"),
         ("token", _token, "print a long-lived access token for a machine, or end those it has"),
         ("password", _password, "give it another password; it must log in anew everywhere"),
     ):
@@ -32,6 +33,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             one.add_argument("name", metavar="NAME")
         if name == "add":
             one.add_argument("--role", required=True, metavar="ROLE", help="uploader, issuer or admin")
+        if name in {"add", "limit"}:
+            one.add_argument(
+                "--endpoint", action="append", default=[], metavar="ID", dest="endpoints",
+                help="it may send there; may be given several times; without it: to every endpoint",
+            )  # fmt: skip
         if name == "disable":
             one.add_argument("--wipe", action="store_true", help="its devices delete what it left there")
         if name in {"add", "password"}:
@@ -73,16 +79,32 @@ async def _token(accounts: Accounts, args: argparse.Namespace) -> None:
 
 
 async def _add(accounts: Accounts, args: argparse.Namespace) -> None:
-    row = await accounts.add(args.name, args.role, _read_password(args))
-    print(f"{args.name} may log in as {row.role}")
+    endpoints = _endpoints(args)
+    row = await accounts.add(args.name, args.role, _read_password(args), endpoints=endpoints)
+    print(f"{args.name} may log in as {row.role}" + (f" and send to {', '.join(endpoints)}" if endpoints else ""))
+
+
+async def _limit(accounts: Accounts, args: argparse.Namespace) -> None:
+    endpoints = _endpoints(args)
+    await accounts.limit(args.name, endpoints)
+    print(f"{args.name} may send to {', '.join(endpoints) or 'every endpoint'}")
+
+
+def _endpoints(args: argparse.Namespace) -> list[str]:
+    """:raises ConfigError: the configuration has no such endpoint."""
+    known = configured(args).endpoints
+    for name in args.endpoints:
+        if name not in known:
+            raise ConfigError(f"there is no endpoint {name}: the configuration has {', '.join(known) or 'none'}")
+    return list(dict.fromkeys(args.endpoints))
 
 
 async def _list(accounts: Accounts, _args: argparse.Namespace) -> None:
-    rows = [("NAME", "ROLE", "STATE", "SINCE")]
+    rows = [("NAME", "ROLE", "STATE", "SINCE", "SENDS TO")]
     for one in await accounts.all():
         state = "active" if one.disabled_at is None else f"disabled {rfc3339(one.disabled_at)}"
-        rows.append((one.name, one.role, state, rfc3339(one.created_at)))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        rows.append((one.name, one.role, state, rfc3339(one.created_at), ", ".join(one.endpoints) or "all"))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 

@@ -153,6 +153,7 @@ class AccountRow:
     disabled_at: float | None
     created_at: float
     wipe: bool = False  #: its devices are told to delete what it left there
+    endpoints: str = ""  #: ids of those it may send to, with a space between them; empty: all
 
 
 @dataclass(frozen=True, slots=True)

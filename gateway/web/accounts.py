@@ -47,8 +47,9 @@ async def logout(request: web.Request) -> web.StreamResponse:
 
 
 async def endpoints(request: web.Request) -> web.StreamResponse:
-    """`GET /endpoints`."""
-    return web.json_response({"endpoints": list(services(request).endpoints.values())})
+    """`GET /endpoints`: those that the caller may send to."""
+    allowed = await services(request).destinations.allowed(principal(request))
+    return web.json_response({"endpoints": [services(request).endpoints[name] for name in allowed]})
 
 
 def _tokens(request: web.Request, account: AccountRow, refresh_token: str, session_id: str) -> web.StreamResponse:

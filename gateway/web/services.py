@@ -15,6 +15,7 @@ from gateway.administration import Administration
 from gateway.audit_events import Refusals
 from gateway.chunked import Chunks
 from gateway.clock import Clock
+from gateway.destinations import Destinations
 from gateway.foreign_accounts import ForeignAccounts
 from gateway.ledger.base import Ledger
 from gateway.principal import Principal
@@ -50,7 +51,7 @@ class InFlight:
 class Services:
     """Everything behind the faces.
 
-    :param endpoints: what `GET /endpoints` tells, by endpoint_id.
+    :param endpoints: what `GET /endpoints` tells of each, by endpoint_id.
     :param endpoint_states: endpoint_id -> a short word on how its delivery fares.
     :param probes: name -> a question that raises where the part doesn't work; for `readyz`.
     :param app_terms: what `GET /app/config` tells.
@@ -68,6 +69,7 @@ class Services:
     public_url: str  #: empty: only the socket knows its port, and requests say how they came here
     records: Records
     endpoints: Mapping[str, Mapping[str, Any]]
+    destinations: Destinations
     endpoint_states: Callable[[], Mapping[str, str]]
     jwks: Callable[[], Awaitable[Mapping[str, Any]]]
     probes: Mapping[str, Callable[[], Awaitable[None]]]

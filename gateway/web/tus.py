@@ -61,7 +61,7 @@ async def _created(request: web.Request, who: Principal, wish: tus.Creation) -> 
     if named is not None:
         await submissions.see(who, named)
         return await uploads.create(who, named, file)
-    endpoint = submissions.endpoint(text_of(wish.metadata, "endpoint_id"))
+    endpoint = await services(request).destinations.choose(who, text_of(wish.metadata, "endpoint_id"))
     alone = Wish(
         owner_id=who.account_id,
         actor=who.actor,

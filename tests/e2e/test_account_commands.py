@@ -105,6 +105,8 @@ def test_an_account_lives_its_life_beside_a_running_gateway(relaypacs, url):
     assert "uploader  disabled" in out
 
     assert relaypacs("user", "enable", "ada")[0] == 0
+    assert relaypacs("user", "limit", "ada", "--endpoint", "main")[1] == "ada may send to main\n"
+    assert relaypacs("user", "limit", "ada")[1] == "ada may send to every endpoint\n"
     assert relaypacs("user", "password", "ada", "--password-stdin", stdin="another password\n")[0] == 0
     assert post(f"{url}/auth/login", login)[0] == 401
     assert post(f"{url}/auth/login", login | {"password": "another password"})[0] == 200
@@ -119,6 +121,8 @@ def test_an_account_lives_its_life_beside_a_running_gateway(relaypacs, url):
         (("user", "add", "bob", "--role", "admin", "--password-stdin"), "short", "a password has"),
         (("user", "add", "bob", "--role", "admin"), "", "--password-stdin"),
         (("user", "disable", "nobody"), "", "no account of that name"),
+        (("user", "limit", "nobody"), "", "no account of that name"),
+        (("user", "limit", "ada", "--endpoint", "moon"), "", "there is no endpoint moon"),
         (("user", "list", "-c", "/nowhere.toml"), "", "/nowhere.toml"),
     ],
 )

@@ -220,9 +220,9 @@ class Gate:
 
     # --- who asks ---------------------------------------------------------------------------------------------------
 
-    async def person(self, name: str = "maria", role: str = "uploader") -> Person:
+    async def person(self, name: str = "maria", role: str = "uploader", endpoints: Sequence[str] = ()) -> Person:
         """A new account with an access token."""
-        row = await self.services.accounts.add(name, role, PASSWORD)
+        row = await self.services.accounts.add(name, role, PASSWORD, endpoints=endpoints)
         return Person(row, name, self.services.mint.access(row.account_id, role).token)
 
     async def login(self, name: str = "maria") -> dict[str, Any]:

@@ -17,6 +17,7 @@ VOCABULARY = {"gateway", "gateway.errors", "gateway.clock"}
 IDENTITY = {
     "gateway.accounts",
     "gateway.foreign_accounts",
+    "gateway.destinations",
     "gateway.oidc",
     "gateway.passwords",
     "gateway.principal",

@@ -227,7 +227,7 @@ export const de: Record<Key, string> = {
   "problem.incomplete": "Das Gateway zählt weniger Dateien, als gesendet wurden. Versuchen Sie es noch einmal; bleibt es so, senden Sie die Studie neu.",
   "problem.upload_too_large": "Das ist mehr, als der Code erlaubt. Wählen Sie weniger Studien, oder lassen Sie sich einen anderen Code geben.",
   "problem.too_many_files": "Das sind mehr Dateien, als der Code erlaubt. Wählen Sie weniger Studien, oder lassen Sie sich einen anderen Code geben.",
-  "problem.endpoint_not_allowed": "Mit diesem Code dürfen Sie nicht an dieses Krankenhaus senden.",
+  "problem.endpoint_not_allowed": "Mit diesem Konto oder Code dürfen Sie nicht an dieses Krankenhaus senden. Lassen Sie sich dort freischalten, oder einen anderen Code geben.",
   "problem.notes_not_delivered": "Dieses Krankenhaus nimmt mit den Bildern keine klinischen Angaben an. Senden Sie ohne sie, und informieren Sie die Radiologie auf anderem Weg.",
   "problem.kept_too_long": "Nichts davon ist angekommen. Kopien dürfen {time} auf diesem Gerät bleiben, darum wurde diese entfernt. Wählen Sie dieselben Dateien noch einmal, oder brechen Sie die Sendung ab.",
   "problem.kept_too_long.part": "{n} von {of} Dateien haben das Gateway erreicht, keine das PACS. Kopien dürfen {time} auf diesem Gerät bleiben, darum wurde diese entfernt. Wählen Sie dieselben Dateien noch einmal, oder brechen Sie die Sendung ab.",

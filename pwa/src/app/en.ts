@@ -225,7 +225,7 @@ export const en = {
   "problem.incomplete": "The gateway counts fewer files than were sent. Try again; if it stays so, send the study again.",
   "problem.upload_too_large": "This is more than the code allows. Choose fewer studies, or ask for another code.",
   "problem.too_many_files": "These are more files than the code allows. Choose fewer studies, or ask for another code.",
-  "problem.endpoint_not_allowed": "You may not send to this hospital with this code.",
+  "problem.endpoint_not_allowed": "You may not send to this hospital with this account or code. Ask there for access, or for another code.",
   "problem.notes_not_delivered": "This hospital takes no notes with the images. Send without them, and tell the radiologist in another way.",
   "problem.kept_too_long": "Nothing of it arrived. Copies may stay on this device for {time}, so this one was removed. Pick the same files again, or cancel the upload.",
   "problem.kept_too_long.part": "{n} of {of} files reached the gateway, none the PACS. Copies may stay on this device for {time}, so this one was removed. Pick the same files again, or cancel the upload.",
