@@ -63,8 +63,11 @@ export const mine = computed(() =>
 );
 export const others = computed(() => shown.value.size - mine.value.length);
 
+const ARM_EVERY_MS = 30_000;
+
 let queue: Queue;
 let engine: Worker;
+let armed_at = 0;
 export const channel = new Channel();
 export const theQueue = (): Queue => queue;
 
@@ -114,7 +117,9 @@ function hear(news: News): void {
   switch (news.kind) {
     case "changed": return void load(news.study);
     case "line": return void (online.value = news.online);
-    case "progress": return void (progress.value = new Map(progress.value).set(news.study, { bytes: news.bytes, rate: news.rate }));
+    case "progress":
+      if (Date.now() - armed_at > ARM_EVERY_MS) void armSync();
+      return void (progress.value = new Map(progress.value).set(news.study, { bytes: news.bytes, rate: news.rate }));
     case "locked": return void followLock(news.locked);
     case "wiped": return void heardWiped();
     case "removed":
@@ -135,8 +140,12 @@ export function nudge(): void {
   void armSync();
 }
 
-/** The service worker goes on when the last tab is closed, where the browser can. */
+/**
+ * The service worker goes on when the last tab is closed, where the browser can. It waits for that a few minutes at a time:
+ * asked again now and then while something is sent, it always waits.
+ */
 export async function armSync(): Promise<void> {
+  armed_at = Date.now();
   const registration = await navigator.serviceWorker?.getRegistration();
   const sync = (registration as unknown as { sync?: { register(tag: string): Promise<void> } } | undefined)?.sync;
   await sync?.register("queue").catch(() => undefined);

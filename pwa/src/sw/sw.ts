@@ -17,6 +17,8 @@ const EVENT_MS = 150_000;
 const SLICE_MS = Math.min(EVENT_MS, Number(new URL(scope.location.href).searchParams.get("slice_ms")) || EVENT_MS);
 const YIELD_MS = 2_000;
 const OVER = "the slice is over";
+const PAGE = "a page is open";
+const LET_GO = "a newer worker begins";
 
 /** Events that send, or wait for their turn: a newer worker can't begin before they end. */
 const running = new Set<AbortController>();
@@ -45,7 +47,7 @@ async function fromShell(request: Request, path: string): Promise<Response> {
 
 scope.addEventListener("message", (event) => {
   if (event.data === "take over") void scope.skipWaiting();
-  if (event.data === "let go") for (const stop of running) stop.abort();
+  if (event.data === "let go") for (const stop of running) stop.abort(LET_GO);
 });
 
 interface SyncEvent extends ExtendableEvent {
@@ -58,17 +60,22 @@ scope.addEventListener("sync", (event) => {
 
 /**
  * A page's own worker holds the lock while it lives; this one waits for it, so that it is there when the last tab goes.
- * What is left at the end of a slice is told by throwing: the browser tries again later.
+ * What is left at the end of a slice is told by throwing: the browser tries again later, but not for minutes. So where a
+ * page is open the event ends well: that page asks for the next one (`armSync`), which then comes at once.
  */
 async function slice(): Promise<void> {
   const stop = new AbortController();
   running.add(stop);
+  let began = false;
   const ending = [setTimeout(() => stop.abort(OVER), EVENT_MS)];
   try {
     await navigator.locks.request("engine", { signal: stop.signal }, () => {
       ending.push(setTimeout(() => stop.abort(OVER), SLICE_MS));
+      began = true;
       return alone(stop);
     });
+  } catch (error) {
+    if (began || stop.signal.reason !== OVER) throw error; // else a page sent all the while
   } finally {
     running.delete(stop);
     for (const timer of ending) clearTimeout(timer);
@@ -79,7 +86,7 @@ async function alone(stop: AbortController): Promise<void> {
   const queue = await Queue.open();
   const channel = new Channel();
   const yielding = setInterval(() => {
-    void scope.clients.matchAll({ includeUncontrolled: true }).then((pages) => pages.length > 0 && stop.abort());
+    void scope.clients.matchAll({ includeUncontrolled: true }).then((pages) => pages.length > 0 && stop.abort(PAGE));
   }, YIELD_MS);
   try {
     await new Engine(queue, channel, { studies: onDevice, bytes: new SealedSegments(queue) }).run(stop.signal, true);
@@ -87,6 +94,7 @@ async function alone(stop: AbortController): Promise<void> {
     clearInterval(yielding);
     channel.close();
   }
+  if (stop.signal.reason === PAGE) return;
   const rows = onDevice(await queue.studies());
   const left = rows.filter(isSending);
   // The next page that is opened says so; it goes on from where the gateway says.

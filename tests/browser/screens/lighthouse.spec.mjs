@@ -40,6 +40,8 @@ async function judged() {
     accessibility: [accessibility.score, bad(accessibility)],
     practices: [practices.score, bad(practices)],
     performance: performance.score,
+    /** What Lighthouse itself could not find out: without it the categories have no score. */
+    broken: Object.values(lhr.audits).filter(({ scoreDisplayMode }) => scoreDisplayMode === "error").map(({ id, errorMessage }) => `${id}: ${errorMessage}`),
     blocked_ms: lhr.audits["total-blocking-time"].numericValue,
     shift: lhr.audits["cumulative-layout-shift"].numericValue,
   };
@@ -47,8 +49,10 @@ async function judged() {
 
 test("Lighthouse: accessibility and best practices 100, blocked for less than 100 ms, shifted by less than 0.05", async (t) => {
   let found = await judged();
-  if (found.blocked_ms >= 100) found = await judged(); // a machine that does something else just now blocks, too
+  // A machine that does something else just now blocks, too; and Lighthouse may be too slow for its own questions.
+  if (found.blocked_ms >= 100 || found.broken.length > 0) found = await judged();
   t.diagnostic(JSON.stringify(found));
+  assert.deepEqual(found.broken, []);
   assert.deepEqual(found.accessibility, [1, []]);
   assert.deepEqual(found.practices, [1, []]);
   assert.ok(found.blocked_ms < 100, `blocked for ${found.blocked_ms} ms`);
