@@ -126,7 +126,7 @@ async function app() {
   }
 }
 
-/** In the page: how long until the one study there is has that status, or hasn't any more. */
+/** In the page: how long until the one study there is has that status, or hasn't any more. Looking costs what is measured. */
 async function untilStatus({ is, not, press }) {
   const wait = (request) => new Promise((done) => (request.onsuccess = () => done(request.result)));
   const db = await wait(indexedDB.open("relaypacs"));
@@ -135,7 +135,7 @@ async function untilStatus({ is, not, press }) {
   for (;;) {
     const [row] = await wait(db.transaction("StudyStore").objectStore("StudyStore").getAll());
     if (row && (is ? row.status === is : row.status !== not)) break;
-    await new Promise((done) => setTimeout(done, 10));
+    await new Promise((done) => setTimeout(done, 50));
   }
   db.close();
   return performance.now() - began;

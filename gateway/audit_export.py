@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +31,8 @@ SETTING = "audit_exported"
 BATCH = 500
 #: Other processes' events wake no watch: how often they are looked for.
 LOOK_EVERY_S = 5.0
+#: The shortest time between two exports: what happens in that time shares a sync of the file.
+EXPORT_EVERY_S = 0.25
 
 
 class AuditExport:
@@ -51,10 +54,13 @@ class AuditExport:
 
         :raises Unavailable: a file or the ledger can't be written; it may be run again.
         """
+        now = asyncio.get_running_loop().time
         with self._ledger.watch(AUDIT) as watch:
             while True:
+                next_at = now() + EXPORT_EVERY_S
                 await self.catch_up()
                 await watch.changed(LOOK_EVERY_S)
+                await asyncio.sleep(max(0.0, next_at - now()))
 
     async def catch_up(self) -> int:
         """Export everything that is there now. Returns how many events.
@@ -64,8 +70,10 @@ class AuditExport:
         if self._done is None:
             self._done = await self._find_end()
         exported = 0
-        while rows := await self._rows_after(self._done):
-            before = await self._ledger.read(lambda tx: _head_at(tx, self._done or 0))
+        while True:
+            rows, before = await self._ledger.read(partial(_after, number=self._done))
+            if not rows:
+                return exported
             try:
                 rows = await _to_its_end(asyncio.to_thread(self._written, rows, before))
             except OSError as error:
@@ -77,7 +85,6 @@ class AuditExport:
             self._done = rows[-1].number
             await self._note(self._done)
             exported += len(rows)
-        return exported
 
     def _written(self, rows: list[AuditRow], before: Head) -> list[AuditRow]:
         """Those of `rows` that were written: as many as belong to one month."""
@@ -106,14 +113,11 @@ class AuditExport:
         if last is None or last.number <= noted:
             return noted
         # The file is ahead. Believed only if its line is this trail's: it may be another gateway's file.
-        ours = await self._rows_after(last.number - 1, limit=1)
+        ours = await self._ledger.read(lambda tx: tx.audit.after(last.number - 1, 1))
         return last.number if ours and ours[0].mac == last.mac else noted
 
     async def _note(self, number: int) -> None:
         await self._ledger.write(lambda tx: tx.settings.put(SETTING, str(number)))
-
-    async def _rows_after(self, number: int, limit: int = BATCH) -> list[AuditRow]:
-        return await self._ledger.read(lambda tx: tx.audit.after(number, limit))
 
 
 async def _to_its_end(act: Coroutine[None, None, T]) -> T:
@@ -124,6 +128,11 @@ async def _to_its_end(act: Coroutine[None, None, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+def _after(tx: Transaction, number: int) -> tuple[list[AuditRow], Head]:
+    """The next events, and the head before them."""
+    return tx.audit.after(number, BATCH), _head_at(tx, number)
 
 
 def _head_at(tx: Transaction, number: int) -> Head:

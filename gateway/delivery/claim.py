@@ -49,6 +49,9 @@ class Again:
 
 Handler = Callable[[JobRow], Awaitable[Done | Again]]
 
+#: The shortest time between two claims: what many small files want in that time shares a claim and its transaction.
+CLAIM_EVERY_S = 0.1
+
 
 class Workers:
     """Runs jobs with the handlers it is given.
@@ -134,8 +137,10 @@ class Workers:
                     self._nudge.set()
 
     async def _loop(self) -> None:
+        now = asyncio.get_running_loop().time
         while not self._stopping:
             self._nudge.clear()
+            next_at = now() + CLAIM_EVERY_S
             try:
                 wait_s = await self._claim()
             except GatewayError as error:
@@ -144,6 +149,7 @@ class Workers:
             if wait_s > 0:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._nudge.wait(), wait_s)
+            await asyncio.sleep(max(0.0, next_at - now()))
 
     async def _claim(self) -> float:
         """Start what is due and has room; returns how long to wait for more."""

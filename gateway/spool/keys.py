@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -132,18 +133,20 @@ class KeyRing:
 
 
 class FileKey:
-    """The key of one file's bytes.
-
-    :ivar frames: the cipher of its frames.
-    :ivar commitment: 32 bytes for segment headers that only this key gives (AES-GCM alone commits to no key).
-    """
-
-    __slots__ = ("_key", "commitment", "frames")
+    """The key of one file's bytes. What is derived from it is made when it is needed."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
-        self.frames = AESGCM(derive(_checked(key), "frames"))
-        self.commitment = derive(key, "commitment")
+        self._key = _checked(key)
+
+    @cached_property
+    def frames(self) -> AESGCM:
+        """The cipher of its frames."""
+        return AESGCM(derive(self._key, "frames"))
+
+    @cached_property
+    def commitment(self) -> bytes:
+        """32 bytes for segment headers that only this key gives (AES-GCM alone commits to no key)."""
+        return derive(self._key, "commitment")
 
     def whole(self) -> Sealer:
         """Seals all bytes of a small file at once, for its row."""
@@ -151,16 +154,21 @@ class FileKey:
 
 
 class UploadKey:
-    """The data key (DEK) of one upload. Safe in several threads."""
-
-    __slots__ = ("_key", "_macs", "_wrapper", "meta", "upload_id")
+    """The data key (DEK) of one upload. Safe in several threads. What is derived from it is made when it is needed."""
 
     def __init__(self, key: bytes, upload_id: str) -> None:
         self._key = _checked(key)
         self.upload_id = _id(upload_id)
-        self.meta = Sealer(derive(key, "meta"))  #: for the upload's patient fields
-        self._wrapper = Sealer(derive(key, "files"))
         self._macs: dict[str, bytes] = {}
+
+    @cached_property
+    def meta(self) -> Sealer:
+        """For the upload's patient fields."""
+        return Sealer(derive(self._key, "meta"))
+
+    @cached_property
+    def _wrapper(self) -> Sealer:
+        return Sealer(derive(self._key, "files"))
 
     @classmethod
     def create(cls, ring: KeyRing, upload_id: str, *, kek_id: str | None = None) -> tuple[UploadKey, bytes, str]:

@@ -1,3 +1,4 @@
+import "../later.css";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { Priority } from "../../queue/rows";

@@ -1,3 +1,4 @@
+import "../later.css";
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { fromInput } from "../../ingest/files";
