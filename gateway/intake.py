@@ -189,6 +189,10 @@ class Tails:
         """This process wrote the last bytes there, and they were synced."""
         return place in self._open
 
+    def unused(self, place: str) -> bool:
+        """A segment waits there that no byte was committed of."""
+        return (tail := self._open.get(place)) is not None and tail.run_id == 0
+
     def take(self, place: str) -> Tail | None:
         """Take a tail out; whoever took it puts it back or closes it."""
         return self._open.pop(place, None)

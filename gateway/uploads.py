@@ -35,11 +35,15 @@ TOUCH_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A file and its upload as the ledger has them."""
+    """A file and its upload as the ledger has them.
+
+    :param fresh: made just now, by the one who sees it.
+    """
 
     upload: UploadRow
     file: FileRow
     raw_metadata: str | None = None
+    fresh: bool = False
 
 
 class Uploads:
@@ -54,16 +58,6 @@ class Uploads:
         :raises NotFound, Gone, Conflict, TooLarge: see the codes.
         """
 
-        def look(tx: Transaction) -> FileRow | None:
-            upload = tx.uploads.get(upload_id)
-            upload = visible(upload, upload is not None and who.may_write(upload))
-            return self._twin(tx, upload, wish) if upload.key_id is not None else None
-
-        if wish.client_file_id is not None:
-            twin = await self._rooms.ledger.read(look)
-            if twin is not None:
-                await self._rooms.leases.cut([twin.file_id])
-
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
             upload = tx.uploads.get(upload_id)
             visible(upload, upload is not None and who.may_write(upload))
@@ -73,7 +67,12 @@ class Uploads:
                 return Seen(upload, twin), None
             return self._insert(tx, upload, wish)
 
-        return self._created(*await self._rooms.ledger.write(act))
+        rooms = self._rooms
+        seen, tail = await rooms.ledger.write(act)
+        if not seen.fresh and rooms.leases.under([seen.file.file_id]):
+            await rooms.leases.cut([seen.file.file_id])
+            seen, tail = await rooms.ledger.write(act)  # where those have left it who wrote
+        return self._created(seen, tail)
 
     async def create_single(self, wish: Wish, file: NewFile) -> Seen:
         """A file in an upload of its own, which is completed when the file is whole.
@@ -145,7 +144,7 @@ class Uploads:
     async def append_first(self, created: Seen, body: Body) -> Seen:
         """The body of a creation, from wherever the file is."""
         wish = Append(created.file.offset, body.size, Completes.WHEN_FULL)
-        return await self._append(created.file.file_id, wish, body, Claim.CUT)
+        return await self._append(created.file.file_id, wish, body, Claim.CUT, created if created.fresh else None)
 
     async def drop(self, who: Principal, file_id: str) -> UploadRow:
         """Take a file out that isn't completed yet; its upload's totals stay as declared.
@@ -218,20 +217,23 @@ class Uploads:
         upload = with_file(upload, wish.length)
         tx.uploads.save(upload)
         if wish.length:
-            return Seen(upload, row), begin_segment(tx, rooms, upload, row, 0)
+            return Seen(upload, row, fresh=True), begin_segment(tx, rooms, upload, row, 0)
         now = rooms.clock.now()
         mark_whole(tx, note_bytes(upload, 0, now, rooms.timing), row, now, rooms.timing)
-        return Seen(tx.uploads.get(upload.upload_id) or upload, tx.files.get(row.file_id) or row), None
+        return Seen(tx.uploads.get(upload.upload_id) or upload, tx.files.get(row.file_id) or row, fresh=True), None
 
     def _created(self, seen: Seen, tail: Tail | None) -> Seen:
         if tail is not None:
             self._rooms.tails.put(seen.file.file_id, tail)
         return seen
 
-    async def _append(self, file_id: str, wish: Append, body: Body, claim: Claim) -> Seen:
+    async def _append(self, file_id: str, wish: Append, body: Body, claim: Claim, fresh: Seen | None = None) -> Seen:
         rooms = self._rooms
         async with rooms.leases.hold(file_id, claim, body.stop) as lease:
-            seen = await rooms.ledger.read(lambda tx: _receiving(tx, file_id, wish))
+            if fresh is not None and rooms.tails.unused(file_id):
+                seen = fresh  # nobody wrote since; what else may have happened the commit looks for
+            else:
+                seen = await rooms.ledger.read(lambda tx: _receiving(tx, file_id, wish))
             leave = plan(view_of(seen.file), wish, rooms.limits.max_file_size)
             if seen.file.whole_at is not None:
                 return seen

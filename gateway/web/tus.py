@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.admission import Wish
-from gateway.errors import Conflict, Forbidden, Malformed, MethodNotAllowed, NotBuilt, TooLarge
+from gateway.errors import Conflict, Forbidden, Gone, Malformed, MethodNotAllowed, NotBuilt, TooLarge
 from gateway.principal import Principal
 from gateway.protocol import tus
 from gateway.protocol.engine import Append, Completes
@@ -46,7 +46,6 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 async def _created(request: web.Request, who: Principal, wish: tus.Creation) -> Seen:
     """The file in the upload that the token or the metadata names, or in one of its own."""
-    uploads, submissions = services(request).uploads, services(request).submissions
     client_file_id = text_of(wish.metadata, "file_id")
     if client_file_id is not None:
         check_file_id(client_file_id)
@@ -55,12 +54,10 @@ async def _created(request: web.Request, who: Principal, wish: tus.Creation) -> 
     if who.upload_id is not None:
         if named not in (None, who.upload_id):
             raise Forbidden("this upload token belongs to another upload")
-        await submissions.see(who, who.upload_id)
-        return await uploads.create(who, who.upload_id, file)
+        return await _created_in(request, who, who.upload_id, file)
     await services(request).accounts.active(who.account_id)
     if named is not None:
-        await submissions.see(who, named)
-        return await uploads.create(who, named, file)
+        return await _created_in(request, who, named, file)
     endpoint = await services(request).destinations.choose(who, text_of(wish.metadata, "endpoint_id"))
     alone = Wish(
         owner_id=who.account_id,
@@ -71,7 +68,16 @@ async def _created(request: web.Request, who: Principal, wish: tus.Creation) -> 
         total_size_bytes=wish.length,
         meta={"study_metadata": {}, "clinical_notes": "", "uploader": {}},
     )
-    return await uploads.create_single(alone, file)
+    return await services(request).uploads.create_single(alone, file)
+
+
+async def _created_in(request: web.Request, who: Principal, upload_id: str, file: NewFile) -> Seen:
+    async with obituary(request, upload_id):
+        try:
+            return await services(request).uploads.create(who, upload_id, file)
+        except Gone:
+            await services(request).submissions.see(who, upload_id)  # says more of what became of it
+            raise
 
 
 async def patch(request: web.Request) -> web.StreamResponse:
