@@ -157,7 +157,8 @@ class Chunks:
                 return found
             upload = open_upload(tx, upload_id)
             with_file(upload, 0)  # there must be room for one more; it counts once a chunk of it is accepted
-            file = new_file(tx, rooms, upload, Dialect.REST, NewFile(0, wish.file_id, None), length=None)
+            key = upload_key(tx, rooms.ring, upload)
+            file, _ = new_file(tx, rooms, key, Dialect.REST, NewFile(0, wish.file_id, None), length=None)
             return _Place(upload, file, there=False)
 
         found: _Place | None = await rooms.ledger.read(look)
@@ -233,8 +234,7 @@ class _Taker:
             upload = with_file(upload, 0)
         upload = note_bytes(with_bytes(upload, size), size, now, rooms.timing)
         if chunks.is_whole(view) and file.state is FileState.RECEIVING:
-            mark_whole(tx, upload, file, now, rooms.timing)
-            return tx.files.get(file.file_id) or file
+            return mark_whole(tx, upload, file, now, rooms.timing)[1]
         tx.uploads.save(upload)
         tx.files.save(file)
         tx.wake(upload.upload_id)

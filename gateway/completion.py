@@ -46,6 +46,11 @@ def open_upload(tx: Transaction, upload_id: str, epoch: int | None = None) -> Up
     upload = tx.uploads.get(upload_id)
     if upload is None:
         raise NotFound("there is no such upload")
+    return receiving(upload, epoch)
+
+
+def receiving(upload: UploadRow, epoch: int | None = None) -> UploadRow:
+    """`open_upload` of a row that is at hand."""
     if upload.state not in RECEIVING_STATES:
         raise refusal(upload.state, UploadEvent.BYTES)
     if epoch is not None and upload.epoch != epoch:
@@ -84,11 +89,15 @@ def note_bytes(upload: UploadRow, delta_bytes: int, now: float, timing: Timing) 
     )
 
 
-def mark_whole(tx: Transaction, upload: UploadRow, file: FileRow, now: float, timing: Timing) -> None:
+def mark_whole(
+    tx: Transaction, upload: UploadRow, file: FileRow, now: float, timing: Timing
+) -> tuple[UploadRow, FileRow]:
     """Save both rows with the file whole, and write what follows from it.
 
     A single upload is completed at once, if its account may; another one whose sums add up gets a job that completes
     it if its client forgets to.
+
+    :returns: both as saved.
     """
     whole = replace(file, state=FileState.WHOLE, whole_at=now, length=file.offset)
     tx.files.save(whole)
@@ -102,12 +111,13 @@ def mark_whole(tx: Transaction, upload: UploadRow, file: FileRow, now: float, ti
         upload_id=upload.upload_id,
         detail={"file": file.file_id, "size_bytes": whole.offset},
     )
-    if upload.single and may_complete(tx, upload.owner_id):
-        deliver(tx, upload, now, GATEWAY)
-    else:
-        await_completion(tx, upload, now, timing)
     tx.wake(upload.upload_id)
     tx.wake(JOBS)
+    if upload.single and may_complete(tx, upload.owner_id):
+        upload = deliver(tx, upload, now, GATEWAY)
+        return upload, tx.files.get(file.file_id) or whole
+    await_completion(tx, upload, now, timing)
+    return upload, whole
 
 
 def await_completion(tx: Transaction, upload: UploadRow, now: float, timing: Timing) -> None:
@@ -168,8 +178,7 @@ def end_chunked_files(tx: Transaction, upload: UploadRow, now: float, timing: Ti
     for file in tx.files.page(upload.upload_id):
         view = chunked_view(upload, file)
         if file.dialect is Dialect.REST and file.state is FileState.RECEIVING and chunks.is_whole_at_complete(view):
-            mark_whole(tx, upload, replace(file, total_chunks=file.chunks), now, timing)
-            upload = tx.uploads.get(upload.upload_id) or upload
+            upload, _ = mark_whole(tx, upload, replace(file, total_chunks=file.chunks), now, timing)
     return upload
 
 

@@ -61,17 +61,19 @@ def upload_key(tx: Transaction, ring: KeyRing, upload: UploadRow) -> UploadKey:
 
 
 def new_file(
-    tx: Transaction, rooms: Rooms, upload: UploadRow, dialect: Dialect, wish: NewFile, *, length: int | None
-) -> FileRow:
-    """Write a new file with its key; the upload's row is the caller's to save."""
+    tx: Transaction, rooms: Rooms, key: UploadKey, dialect: Dialect, wish: NewFile, *, length: int | None
+) -> tuple[FileRow, FileKey]:
+    """Write a new file with its key; the upload's row is the caller's to save.
+
+    :param key: the upload's.
+    """
     file_id = new_id()
-    key = upload_key(tx, rooms.ring, upload)
-    _, wrapped = key.new_file_key(file_id)
+    file_key, wrapped = key.new_file_key(file_id)
     client_id, raw = wish.client_file_id, wish.raw_metadata
     context = f"files|{{}}|{file_id}"
     row = FileRow(
         file_id=file_id,
-        upload_id=upload.upload_id,
+        upload_id=key.upload_id,
         dialect=dialect,
         state=FileState.RECEIVING,
         client_mac=key.mac("file_id", client_id.encode()) if client_id is not None else None,
@@ -93,14 +95,21 @@ def new_file(
         bytes_sealed=None,
     )
     tx.files.insert(row)
-    return row
+    return row, file_key
 
 
-def begin_segment(tx: Transaction, rooms: Rooms, upload: UploadRow, file: FileRow, at: int) -> Tail:
-    """Write a new segment down, before its blob is made. :raises Gone: the keys are erased."""
+def begin_segment(
+    tx: Transaction, rooms: Rooms, upload: UploadRow, file: FileRow, at: int, key: FileKey | None = None
+) -> Tail:
+    """Write a new segment down, before its blob is made.
+
+    :param key: the file's, if it is at hand.
+    :raises Gone: the keys are erased.
+    """
     segment_id = new_id()
     tx.runs.begin_segment(segment_id, file.file_id, upload.upload_id)
-    key = file_key(tx, rooms.ring, upload, file)
+    if key is None:
+        key = file_key(tx, rooms.ring, upload, file)
     return Tail(
         rooms.spool.writer(
             segment_id=segment_id,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from gateway.admission import Wish, check_size
 from gateway.admission import open_upload as admit
 from gateway.body import Body
-from gateway.completion import mark_whole, note_bytes, open_file, open_upload, takes_bytes, touched
+from gateway.completion import mark_whole, note_bytes, open_file, open_upload, receiving, takes_bytes, touched
 from gateway.errors import Conflict, NotFound, TooLarge, Unauthorized
 from gateway.intake import Tail, raise_unless_clean
 from gateway.leases import Claim
@@ -27,7 +27,7 @@ from gateway.protocol.engine import Append, Completes, FileView, plan, settle
 from gateway.protocol.lifecycle import FileState, UploadState
 from gateway.rooms import NewFile, Rooms, begin_segment, new_file, upload_key
 from gateway.soundness import ensure_sound
-from gateway.spool import Run
+from gateway.spool import Run, UploadKey
 
 #: A question of a client moves `expires_at` only if that moved it by more than this share of its life.
 TOUCH_SHARE = 0.05
@@ -57,17 +57,17 @@ class Uploads:
 
         :raises NotFound, Gone, Conflict, TooLarge: see the codes.
         """
+        rooms = self._rooms
 
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
-            upload = tx.uploads.get(upload_id)
-            visible(upload, upload is not None and who.may_write(upload))
-            upload = open_upload(tx, upload_id)
-            twin = self._twin(tx, upload, wish)
+            found = tx.uploads.get(upload_id)
+            upload = receiving(visible(found, found is not None and who.may_write(found)))
+            key = upload_key(tx, rooms.ring, upload)
+            twin = self._twin(tx, key, wish)
             if twin is not None:
                 return Seen(upload, twin), None
-            return self._insert(tx, upload, wish)
+            return self._insert(tx, upload, key, wish)
 
-        rooms = self._rooms
         seen, tail = await rooms.ledger.write(act)
         if not seen.fresh and rooms.leases.under([seen.file.file_id]):
             await rooms.leases.cut([seen.file.file_id])
@@ -85,7 +85,7 @@ class Uploads:
 
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
             upload = admit(tx, rooms.ring, wish, rooms.limits, rooms.timing, rooms.clock.now(), room_bytes)
-            return self._insert(tx, upload, file)
+            return self._insert(tx, upload, upload_key(tx, rooms.ring, upload), file)
 
         return self._created(*await rooms.ledger.write(act))
 
@@ -196,11 +196,10 @@ class Uploads:
 
         await rooms.ledger.write(act)
 
-    def _twin(self, tx: Transaction, upload: UploadRow, wish: NewFile) -> FileRow | None:
+    def _twin(self, tx: Transaction, key: UploadKey, wish: NewFile) -> FileRow | None:
         if wish.client_file_id is None:
             return None
-        key = upload_key(tx, self._rooms.ring, upload)
-        twin = tx.files.by_client_mac(upload.upload_id, key.mac("file_id", wish.client_file_id.encode()))
+        twin = tx.files.by_client_mac(key.upload_id, key.mac("file_id", wish.client_file_id.encode()))
         if twin is None or twin.state is FileState.REMOVED:
             return None
         if twin.dialect is not Dialect.TUS:
@@ -209,18 +208,18 @@ class Uploads:
             raise Conflict("this file_id was created with another length", code="length_mismatch")
         return twin
 
-    def _insert(self, tx: Transaction, upload: UploadRow, wish: NewFile) -> tuple[Seen, Tail | None]:
+    def _insert(self, tx: Transaction, upload: UploadRow, key: UploadKey, wish: NewFile) -> tuple[Seen, Tail | None]:
         rooms = self._rooms
         if wish.length > rooms.limits.max_file_size:
             raise TooLarge("the file is larger than uploads.max_file_size", code="file_too_large")
-        row = new_file(tx, rooms, upload, Dialect.TUS, wish, length=wish.length)
         upload = with_file(upload, wish.length)
-        tx.uploads.save(upload)
+        row, file_key = new_file(tx, rooms, key, Dialect.TUS, wish, length=wish.length)
         if wish.length:
-            return Seen(upload, row, fresh=True), begin_segment(tx, rooms, upload, row, 0)
+            tx.uploads.save(upload)
+            return Seen(upload, row, fresh=True), begin_segment(tx, rooms, upload, row, 0, file_key)
         now = rooms.clock.now()
-        mark_whole(tx, note_bytes(upload, 0, now, rooms.timing), row, now, rooms.timing)
-        return Seen(tx.uploads.get(upload.upload_id) or upload, tx.files.get(row.file_id) or row, fresh=True), None
+        upload, row = mark_whole(tx, note_bytes(upload, 0, now, rooms.timing), row, now, rooms.timing)
+        return Seen(upload, row, fresh=True), None
 
     def _created(self, seen: Seen, tail: Tail | None) -> Seen:
         if tail is not None:
@@ -299,12 +298,12 @@ class _Appender:
             now = self._rooms.clock.now()
             upload = note_bytes(upload, delta, now, self._rooms.timing)
             if done.whole and file.whole_at is None:
-                mark_whole(tx, upload, file, now, self._rooms.timing)
+                upload, file = mark_whole(tx, upload, file, now, self._rooms.timing)
             else:
                 tx.uploads.save(upload)
                 tx.files.save(file)
                 tx.wake(upload.upload_id)
-            return Seen(tx.uploads.get(upload.upload_id) or upload, tx.files.get(file.file_id) or file), run_id
+            return Seen(upload, file), run_id
 
         self.seen, tail.run_id = await self._rooms.ledger.write(act)
         tail.sealed_bytes = sealed_bytes

@@ -113,13 +113,15 @@ def seal_frames(
     size = len(plaintext)
     if len(out) < sealed_size(size):
         raise ValueError("no room for the sealed frames")
-    if first_frame < 0 or first_frame + -(-size // FRAME_SIZE) > MAX_FRAMES:
+    count = -(-size // FRAME_SIZE)
+    if first_frame < 0 or first_frame + count > MAX_FRAMES:
         raise ValueError("a segment has 2^32 frames at most")
-    target = memoryview(out)
+    target, fresh = memoryview(out), nonces(count * NONCE_SIZE)  # asked for at once: each asking lets other threads in
     frame, at = first_frame, 0
-    for begin in range(0, size, FRAME_SIZE):
+    for number in range(count):
+        begin = number * FRAME_SIZE
         length = min(FRAME_SIZE, size - begin)
-        nonce = nonces(NONCE_SIZE)
+        nonce = fresh[number * NONCE_SIZE : (number + 1) * NONCE_SIZE]
         _FRAME.pack_into(target, at, length, 0, nonce)
         body = at + FRAME_HEADER_SIZE
         at = body + length + TAG_SIZE

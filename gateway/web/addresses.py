@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from aiohttp import web
 
@@ -41,14 +42,20 @@ def client_address(request: web.Request) -> str:
 
 
 def _by_trusted_proxy(request: web.Request) -> bool:
-    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    trusted = services(request).trusted_proxies
+    peer = request.transport.get_extra_info("peername") if trusted and request.transport is not None else None
     if not peer:
         return False
+    address = _address(peer[0])
+    return address is not None and any(address in network for network in trusted)
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(peer[0])
+        return ip_address(text)
     except ValueError:
-        return False
-    return any(address in network for network in services(request).trusted_proxies)
+        return None
 
 
 def _last(request: web.Request, name: str) -> str:

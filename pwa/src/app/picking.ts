@@ -28,7 +28,7 @@ export const needsThisPage = computed(
 );
 
 /** Handles of files cost a little each to hand over: some at a time, and the screen stays free. */
-const HANDED_AT_ONCE = 200;
+const HANDED_AT_ONCE = 50;
 
 let ingest: Worker | null = null;
 

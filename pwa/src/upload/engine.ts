@@ -18,7 +18,7 @@ import { askAbout, wipeUpload } from "./wipe";
 const AT_ONCE = 4;
 const PROBE_MS = 5_000;
 const IDLE_MS = 60_000;
-const PROGRESS_MS = 200;
+const PROGRESS_MS = 500;
 const RATE_OVER_MS = 12_000;
 const TRIES_PER_FILE = 4;
 const TOKEN_KEPT_MS = 2_000;

@@ -42,8 +42,12 @@ def unhexed(values: dict[str, str]) -> dict[str, bytes]:
 
 
 def given_nonces(values: list[bytes]) -> Callable[[int], bytes]:
-    remaining = iter(values)
-    return lambda _: next(remaining)
+    def take(size: int) -> bytes:
+        nonces = b"".join(values)
+        assert len(nonces) == size
+        return nonces
+
+    return take
 
 
 def runs() -> list[Run]:
