@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from bench import app, client, delivery, loads, logins, machine, report
@@ -74,7 +75,14 @@ _APP = {
         Column("files_s", "files/s"),
         Column("longest_task_ms", "longest task of the page ms (0: none over 50)"),
     ),
+    "app-many": (
+        Column("files_s", "files/s"),
+        Column("longest_task_ms", "longest task of the page ms (0: none over 50)"),
+        Column("list_ms", "list of the files ms", 1),
+    ),
 }
+#: So many times the files of a study, and small ones.
+_MANY, _MANY_SIZE = 10, 16 << 10
 _LOGIN = (Column("refused_ms", "until it is refused ms", 1),)
 
 
@@ -299,11 +307,22 @@ def _app(folder: Path, payload: Payload, sizes: Sizes, names: Sequence[str]) -> 
         "app-upload": Comparison(
             "app-upload", f"{per} sent from there, four at a time", _APP["app-upload"], "mb_s", "sink"
         ),
+        "app-many": Comparison(
+            "app-many",
+            f"{sizes.files * _MANY} files of {_MANY_SIZE >> 10} KiB copied",
+            _APP["app-many"],
+            "files_s",
+            "app",
+        ),
     }
     gateway = Gateway(folder / "app", payload)
     try:
         wish = app.Wish(sizes.files, sizes.file_size, sizes.rounds)
-        for load, name, figures in app.runs(gateway, payload, folder / "study", wish, names):
+        many = app.Wish(sizes.files * _MANY, _MANY_SIZE, 0)
+        for load, name, figures in chain(
+            app.runs(gateway, payload, folder / "study", wish, [name for name in names if name != "app-many"]),
+            app.runs(gateway, payload, folder / "many", many, [name for name in names if name == "app-many"]),
+        ):
             tables[load].add(name, figures)
             _say(f"{load} {name} " + _brief(figures))
     finally:

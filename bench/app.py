@@ -15,7 +15,7 @@ from bench.loads import Figures
 from bench.payload import Payload, Series
 from bench.servers import ACCOUNT, Gateway, Missing
 
-LOADS = ("app-ingest", "app-upload")
+LOADS = ("app-ingest", "app-upload", "app-many")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ def runs(
     :raises Missing: no Node.js, or no Chromium.
     :raises Refused: the browser's side broke.
     """
+    if not loads:
+        return
     node = shutil.which("node")
     if node is None or not Path(os.environ.get("RELAYPACS_CHROMIUM", "/usr/bin/chromium")).exists():
         raise Missing(

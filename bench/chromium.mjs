@@ -13,7 +13,7 @@ export class Chromium {
   constructor() {
     const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe", `--user-data-dir=${this.profile}`];
     const program = process.env.RELAYPACS_CHROMIUM ?? "/usr/bin/chromium";
-    this.process = spawn(program, flags, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
+    this.process = spawn(program, flags, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], detached: true });
     let rest = "";
     this.process.stdio[4].setEncoding("utf8").on("data", (piece) => {
       const messages = (rest + piece).split("\0");
@@ -48,8 +48,8 @@ export class Chromium {
   }
 
   end() {
-    this.process.kill("SIGKILL");
-    return new Promise((done) => this.process.once("exit", done)).then(() => rmSync(this.profile, { recursive: true, force: true, maxRetries: 5 }));
+    process.kill(-this.process.pid, "SIGKILL"); // its children, too: they write into the profile
+    return new Promise((done) => this.process.once("exit", done)).then(() => rmSync(this.profile, { recursive: true, force: true, maxRetries: 10 }));
   }
 }
 
