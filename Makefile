@@ -32,12 +32,14 @@ check: $(DEV) ## lint, format, types
 	$(BIN)/mypy
 
 test: install $(DEV) system-tools $(NODE) check app-check ## every check and every test
-	$(PYTEST) -n 2 --dist loadfile -m "not heavy and not timing"
+	$(PYTEST) -n 2 --dist loadfile -m "not browser and not heavy and not timing"
+	$(PYTEST) -n 2 --dist load -m browser
 	$(PYTEST) -m "heavy or timing"
 
 soak: export SCALE := soak
 soak: install $(DEV) system-tools $(NODE) ## the same tests with large counts
-	$(PYTEST) -n 2 --dist loadfile --timeout 3600 -m "not heavy and not timing"
+	$(PYTEST) -n 2 --dist loadfile --timeout 3600 -m "not browser and not heavy and not timing"
+	$(PYTEST) -n 2 --dist load --timeout 3600 -m browser
 	$(PYTEST) --timeout 3600 -m "heavy or timing"
 
 bench: install $(DEV) system-tools $(NODE) ## the comparisons of docs/performance.md

@@ -29,14 +29,14 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def _is_full(config: pytest.Config) -> bool:
-    """Everything but the heavy ones was asked for."""
+    """Everything but those that run by themselves was asked for."""
     return (
         not hasattr(config, "workerinput")
         and config.args_source is pytest.Config.ArgsSource.TESTPATHS
         and not config.option.keyword
         and not config.option.collectonly
         and not getattr(config.option, "lf", False)
-        and config.option.markexpr in {"", "not heavy and not timing"}
+        and config.option.markexpr in {"", "not browser and not heavy and not timing"}
     )
 
 

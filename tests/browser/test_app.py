@@ -105,7 +105,7 @@ def run(spec: str, load: Load, **settings: str) -> None:
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
 
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(240)]  # a browser, a gateway and an archive at once
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
 @pytest.mark.parametrize("spec", sorted({path.name for path in HERE.glob("*.spec.mjs")} - BEFORE_ORTHANC))
