@@ -74,7 +74,8 @@ test("off the net and on again", async () => {
   await page.getByText("No connection. It goes on by itself.").first().waitFor();
   line.fast();
   line.mend();
-  await context.setOffline(false);
+  const sends = page.waitForRequest((request) => new URL(request.url()).pathname.startsWith("/files/"), { timeout: 2_000 });
+  await Promise.all([sends, context.setOffline(false)]);
   await complete(page);
 });
 

@@ -266,7 +266,7 @@ const CREATION_MS = 300;
 /** The gateway, seen through a line on which PATCH takes its time; a service worker's requests can't be held up otherwise. */
 async function slowLine(patch_ms) {
   const line = createServer((from, answer) => {
-    setTimeout(() => {
+    const turn = setTimeout(() => {
       const { pathname: path, search } = new URL(from.url, gateway.url);
       const to = request(gateway.url, { path: path + search, method: from.method, headers: from.headers }, (told) => {
         answer.writeHead(told.statusCode, told.headers);
@@ -276,6 +276,7 @@ async function slowLine(patch_ms) {
       answer.on("close", () => to.destroy());
       from.pipe(to);
     }, from.method === "PATCH" ? patch_ms() : from.method === "POST" ? CREATION_MS : 0);
+    turn.unref(); // one that nobody waits for any more keeps no test running
   }).listen(0, "127.0.0.1");
   await once(line, "listening");
   return { url: `http://127.0.0.1:${line.address().port}`, close: () => (line.closeAllConnections(), line.close()) };

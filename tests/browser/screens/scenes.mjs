@@ -137,6 +137,11 @@ export const SCENES = [
     await stage.press("link.go");
     await stage.page.locator(".notice.bad").last().waitFor();
   } },
+  { name: "scan-refused", title: "The camera may not be used", async show(stage) {
+    await stage.page.evaluate(() => (navigator.mediaDevices.getUserMedia = async () => Promise.reject(new DOMException("", "NotAllowedError"))));
+    await stage.press("scan.go");
+    await stage.reads("scan.refused");
+  } },
   { name: "grant", title: "A code was opened: where it leads, before anything is sent", async show(stage) {
     await stage.device("phone", await stage.hospital.code({ label: "Aroha N., CT from Ōtaki" }));
     await stage.page.getByRole("heading", { name: "St. Elsewhere, Radiology" }).waitFor();
@@ -149,6 +154,16 @@ export const SCENES = [
     await stage.reads("receipt.save");
   } },
   { name: "remove-dialog", title: "Asked before something goes", async show(stage) { await stage.press("act.remove"); await stage.page.getByRole("dialog").waitFor(); } },
+  { name: "install", title: "Offered once: keep the app on the device", async show(stage) {
+    await stage.page.keyboard.press("Escape");
+    await stage.home();
+    await stage.page.evaluate(() => {
+      const offered = new Event("beforeinstallprompt", { cancelable: true });
+      offered.prompt = async () => undefined;
+      window.dispatchEvent(offered);
+    });
+    await stage.button("install.go").waitFor();
+  } },
   { name: "grant-used", title: "A code that was used", async show(stage) {
     const link = await stage.hospital.code();
     const token = JSON.parse(Buffer.from(new URL(link).hash.slice(4), "base64url")).upload_token;
@@ -175,8 +190,21 @@ export const SCENES = [
     await stage.pick("many");
     for (const part of await stage.page.locator(".left summary").all()) await part.click();
   } },
+  { name: "review-notes", title: "Notes for the radiologist, for each patient", async show(stage) {
+    for (const part of await stage.page.locator(".left summary").all()) await part.click();
+    await stage.page.locator(".each summary").click();
+    await stage.page.locator(".each textarea").first().fill("Fell from a ladder, GCS 14.\nIs there a bleed? Call back: ED, ext. 4410.");
+  } },
+  { name: "review-room", title: "No room for a copy on this device", async show(stage) {
+    await stage.home();
+    await stage.page.evaluate(() => (navigator.storage.estimate = async () => ({ quota: 1e6, usage: 1e6 })));
+    await stage.pick("many");
+    await stage.page.locator(".bottom .button.main").click();
+    await stage.button("act.direct").first().waitFor();
+  } },
   { name: "study-partial", title: "Some files can't go to the PACS: which, why, and what to do", async show(stage) {
     await stage.home();
+    await stage.page.evaluate(() => delete navigator.storage.estimate);
     await stage.pick("broken");
     await stage.send();
     await stage.becomes(LUCIA, "warn");
@@ -220,6 +248,37 @@ export const SCENES = [
     await stage.page.context().setOffline(false);
     await stage.press("nav.settings");
     await stage.heading("settings.title");
+  } },
+  { name: "settings-lock", title: "A PIN for the app lock", async show(stage) {
+    await stage.press("lock.on");
+    await stage.page.getByLabel(stage.say("lock.new")).fill("2468");
+    await stage.page.getByLabel(stage.say("lock.again")).fill("2486");
+    await stage.press("lock.on");
+    await stage.reads("lock.differ");
+  } },
+  { name: "locked", title: "Locked: no name on the screen", async show(stage) {
+    await stage.page.getByLabel(stage.say("lock.again")).fill("2468");
+    await stage.press("lock.on");
+    await stage.press("lock.now");
+    await stage.heading("lock.title");
+    await stage.page.getByText(stage.say("lock.forgotten")).click();
+  } },
+  { name: "locked-wrong", title: "A wrong PIN", async show(stage) {
+    await stage.page.getByText(stage.say("lock.forgotten")).click();
+    await stage.page.getByLabel(stage.say("lock.pin")).fill("1111");
+    await stage.press("lock.open");
+    await stage.reads("lock.wrong");
+  } },
+  { name: "remove-everything-dialog", title: "Asked before everything goes from the device", async show(stage) {
+    await stage.page.getByLabel(stage.say("lock.pin")).fill("2468");
+    await stage.press("lock.open");
+    await stage.heading("settings.title");
+    await stage.press("settings.remove");
+    await stage.page.getByRole("dialog").waitFor();
+  } },
+  { name: "removed", title: "Everything was removed from the device", async show(stage) {
+    await stage.page.getByRole("dialog").getByRole("button", { name: stage.say("settings.remove.yes"), exact: true }).click();
+    await stage.heading("removed.title");
   } },
 
   // The desk of issuers and admins

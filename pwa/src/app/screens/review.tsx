@@ -98,18 +98,20 @@ export function Review(): JSX.Element | null {
           </div>
         </details>
       </section>
-      {room !== null && room > 0 && (
-        <Notice kind="bad">
-          <p>{t("review.room", { size: bytes(room) })}</p>
-          <Button kind="quiet" disabled={busy} onClick={() => void confirm(true)}>{t("act.direct")}</Button>
-        </Notice>
-      )}
-      {pickProblem.value && <Notice kind="bad">{t(pickProblem.value === "quota" ? "problem.quota.queue" : "problem.failed_here")}</Notice>}
       <div class="bottom">
-        <Button onClick={back}>{t("review.cancel")}</Button>
-        <Button kind="main" icon="up" disabled={patients.length === 0 || !to || busy} onClick={() => void confirm()}>
-          {studies ? count("review.send", studies, { size: bytes(size) }) : t("review.nothing")}
-        </Button>
+        {room !== null && room > 0 && (
+          <Notice kind="bad">
+            <p>{t("review.room", { size: bytes(room) })}</p>
+            <Button kind="quiet" disabled={busy} onClick={() => void confirm(true)}>{t("act.direct")}</Button>
+          </Notice>
+        )}
+        {pickProblem.value && <Notice kind="bad">{t(pickProblem.value === "quota" ? "problem.quota.queue" : "problem.failed_here")}</Notice>}
+        <div class="bottom-acts">
+          <Button onClick={back}>{t("review.cancel")}</Button>
+          <Button kind="main" icon="up" disabled={patients.length === 0 || !to || busy} onClick={() => void confirm()}>
+            {studies ? count("review.send", studies, { size: bytes(size) }) : t("review.nothing")}
+          </Button>
+        </div>
       </div>
     </main>
   );

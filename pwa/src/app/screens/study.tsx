@@ -131,7 +131,7 @@ function Acts({ one: { row, meta } }: { one: Shown }): JSX.Element {
         <Ask title={t("remove.sure")} text={`${t("remove.text")} ${row.status === "success" || (row.status === "cancelled" && !row.problem) ? "" : t("remove.unsent")}`} yes={t("remove.yes")} no={t("settings.keep")} onNo={() => setAsking(null)}
           onYes={() => { setAsking(null); void remove(row.id); }} />
       )}
-      {row.status === "failed" && meta.to.contact && <p class="hint">{t("grant.contact")}: <Contact text={meta.to.contact} /></p>}
+      {(row.status === "failed" || row.status === "held") && meta.to.contact && <p class="hint">{t("grant.contact")}: <Contact text={meta.to.contact} /></p>}
     </>
   );
 }
