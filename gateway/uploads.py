@@ -69,9 +69,9 @@ class Uploads:
             return self._insert(tx, upload, key, wish)
 
         seen, tail = await rooms.ledger.write(act)
-        if not seen.fresh and rooms.leases.under([seen.file.file_id]):
+        if not seen.fresh:
             await rooms.leases.cut([seen.file.file_id])
-            seen, tail = await rooms.ledger.write(act)  # where those have left it who wrote
+            seen, tail = await rooms.ledger.write(act)  # where those have left it who wrote meanwhile
         return self._created(seen, tail)
 
     async def create_single(self, wish: Wish, file: NewFile) -> Seen:
