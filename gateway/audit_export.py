@@ -60,7 +60,7 @@ class AuditExport:
                 next_at = now() + EXPORT_EVERY_S
                 await self.catch_up()
                 await watch.changed(LOOK_EVERY_S)
-                await asyncio.sleep(max(0.0, next_at - now()))
+                await asyncio.sleep(max(0.0, next_at - now()))  # what comes until then shares the export
 
     async def catch_up(self) -> int:
         """Export everything that is there now. Returns how many events.

@@ -149,7 +149,7 @@ class Workers:
             if wait_s > 0:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._nudge.wait(), wait_s)
-            await asyncio.sleep(max(0.0, next_at - now()))
+            await asyncio.sleep(max(0.0, next_at - now()))  # what comes until then shares the claim
 
     async def _claim(self) -> float:
         """Start what is due and has room; returns how long to wait for more."""

@@ -115,8 +115,8 @@ class Writer:
         return acts, None
 
     def _commit(self, acts: list[Act]) -> None:
-        """All acts in one transaction. One that raises is undone alone: then all are done again, each in a savepoint,
-        for savepoints cost as much as a statement each, and acts that raise are few.
+        """All acts in one transaction. One that raises after it wrote is undone alone: then all are done again, each in a
+        savepoint, for savepoints cost as much as a statement each, and acts that raise so late are few.
         """
         if not self._try(acts, alone=False) and not self._try(acts, alone=True):
             for act in acts:  # SQLite undid the whole: each for itself, so that only the one that is too much fails
@@ -150,13 +150,18 @@ class Writer:
         db = self._db
         if alone:
             db.execute("SAVEPOINT act")
+        changes = db.total_changes
         try:
             act.result = act.call(self.transaction)
         except BaseException as error:  # the thread's edge: whatever it is, it is the caller's
             self.transaction.take_woken()
-            if not alone or not db.in_transaction:
-                raise _Undone from error
-            db.execute("ROLLBACK TO act")
+            untouched = (
+                db.in_transaction and db.total_changes == changes
+            )  # a refusal: whoever shares this isn't disturbed
+            if not untouched:
+                if not alone or not db.in_transaction:
+                    raise _Undone from error
+                db.execute("ROLLBACK TO act")
             act.error = _told(error)
         else:
             act.woken = self.transaction.take_woken()

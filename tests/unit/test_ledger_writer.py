@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,19 @@ async def test_an_act_that_ends_in_stop_iteration_reaches_its_caller_as_an_error
     with pytest.raises(RuntimeError):
         await ledger.write(ended)
     assert await ledger.write(lambda tx: add(tx, "after")) == "after"
+
+
+async def test_refusals_that_wrote_nothing_have_none_of_the_others_done_again(ledger: SqliteLedger) -> None:
+    done: Counter[int] = Counter()
+
+    def act(tx: Transaction, number: int) -> str:
+        done[number] += 1
+        if number % 3 == 0:
+            raise Conflict("not this one")
+        return add(tx, str(number))
+
+    results = await asyncio.gather(*(ledger.write(partial(act, number=n)) for n in range(60)), return_exceptions=True)
+    assert [isinstance(one, Conflict) for one in results] == [n % 3 == 0 for n in range(60)]
+    assert set(done.values()) == {1}
+    values = await ledger.read(lambda tx: [tx.settings.get(str(n)) for n in range(60)])
+    assert values == [None if n % 3 == 0 else "x" for n in range(60)]

@@ -167,15 +167,9 @@ export class Queue {
 
   /** Those from `first` to `last`. @returns null: the browser has lost one */
   async segments(fileId: string, first: number, last: number): Promise<ArrayBuffer[] | null> {
-    const found = await this.sealedSegments(fileId, first, last);
+    const found = await this.db.getAll("SegmentStore", IDBKeyRange.bound([fileId, first], [fileId, last]));
     if (found.length !== last - first + 1) return null;
     return Promise.all(found.map((sealed, number) => open(this.key, sealed, `SegmentStore|${fileId}|${first + number}`)));
-  }
-
-  private async sealedSegments(fileId: string, first: number, last: number): Promise<Sealed[]> {
-    if (first < last) return this.db.getAll("SegmentStore", IDBKeyRange.bound([fileId, first], [fileId, last]));
-    const only = await this.db.get("SegmentStore", [fileId, first]);
-    return only ? [only] : [];
   }
 
   async acknowledged(file: FileRow, index: number, offset: number): Promise<void> {

@@ -22,8 +22,9 @@ export class SealedSegments implements ByteSource {
     const last = Math.floor((end - 1) / SEGMENT_BYTES);
     const segments = await this.queue.segments(file.id, first, last);
     if (!segments) throw new Missing("lost_here");
-    const base = first * SEGMENT_BYTES;
-    if (segments[0] && first === last) return new Uint8Array(segments[0]).subarray(start - base, end - base);
+    const begins = first * SEGMENT_BYTES;
+    const [only] = segments;
+    if (only && first === last) return new Uint8Array(only).subarray(start - begins, end - begins); // mostly: nothing to copy
     const piece = new Uint8Array(end - start);
     segments.forEach((bytes, number) => {
       const base = (first + number) * SEGMENT_BYTES;
