@@ -111,9 +111,9 @@ for (const [name, viewport] of [["cards", { width: 360, height: 740 }], ["a tabl
     if (name === "cards") return;
     await send(page);
     await until(page, "all are in the queue", ({ count }) => count.StudyStore === 40 && count.FileStore === 80);
-// The gateway holds the second of those that contradict what its PACS has by then.
+    // The gateway holds the second of those that contradict what its PACS has by then.
     await page.locator(".how", { hasText: "In the PACS of Demo archive" }).nth(37).waitFor({ timeout: 40_000 });
-    await page.locator(".how", { hasText: "Held at Demo archive" }).nth(1).waitFor({ timeout: 20_000 });
+    await page.locator(".how", { hasText: "Held at Demo archive" }).nth(1).waitFor({ timeout: 40_000 });
     assert.deepEqual(page.faults, []);
   });
 }

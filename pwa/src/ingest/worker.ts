@@ -1,5 +1,6 @@
 /** Looks at picked files and takes them into the queue, off the screen's thread: the host of what is beside it. */
 import { Queue } from "../queue/db";
+import { isFull } from "../queue/full";
 import type { FileRow } from "../queue/rows";
 import { Channel } from "../upload/channel";
 import { copy, type Placed } from "./copy";
@@ -106,24 +107,9 @@ async function noRoom(queue: Queue, study: string): Promise<true> {
   const unfinished = (await queue.files(study)).filter((file) => file.state === "picked");
   await queue.dropBytes(unfinished.map((file) => file.id));
   tell({ kind: "held", studies: [study] });
-  await insist(() => queue.change(study, () => ({ status: "stopped", problem: { code: "quota", at: Date.now() } })));
+  await queue.change(study, () => ({ status: "stopped", problem: { code: "quota", at: Date.now() } }));
   changed(study);
   return true;
-}
-
-const INSIST_TIMES = 6;
-const INSIST_FIRST_MS = 250;
-
-/** A few bytes more, on a device that is full: a browser gives room back some time after something was deleted. */
-async function insist<T>(act: () => Promise<T>): Promise<T> {
-  for (let time = 0; ; time += 1) {
-    try {
-      return await act();
-    } catch (error) {
-      if (!isFull(error) || time >= INSIST_TIMES) throw error;
-      await new Promise((done) => setTimeout(done, INSIST_FIRST_MS << time));
-    }
-  }
 }
 
 /** All bytes are here: the study waits for its turn like any other. Else a person has to pick the rest again. */
@@ -167,7 +153,7 @@ async function sendDirect(studies: readonly string[]): Promise<void> {
   const queue = await opened;
   for (const id of studies) {
     if (!holding.has(id)) continue;
-    await insist(() => queue.change(id, () => ({ direct: true, status: "queued", problem: null, next_try_at: 0 })));
+    await queue.change(id, () => ({ direct: true, status: "queued", problem: null, next_try_at: 0 }));
     holding.offer(id);
     changed(id);
   }
@@ -175,10 +161,6 @@ async function sendDirect(studies: readonly string[]): Promise<void> {
 
 function changed(study: string): void {
   channel.tell({ kind: "changed", study });
-}
-
-function isFull(error: unknown): boolean {
-  return error instanceof DOMException && error.name === "QuotaExceededError";
 }
 
 function act(order: ToIngest): Promise<void> | void {

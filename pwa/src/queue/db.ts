@@ -3,6 +3,7 @@
  * Lists never touch SegmentStore; payload is read by primary key only (WebKit loses blobs and slows down otherwise).
  */
 import { deleteDB, openDB, type DBSchema, type IDBPDatabase } from "idb";
+import { insist } from "./full";
 import type { ChunkRow, FileName, FileRow, StudyRow } from "./rows";
 import { newKey, open, openJson, seal, sealJson, type Sealed } from "./seal";
 
@@ -90,14 +91,16 @@ export class Queue {
     return this.db.get("StudyStore", id);
   }
 
-  /** Read, change and write in one transaction; undefined: it is gone. */
+  /** Read, change and write in one transaction; undefined: it is gone. Of a full device it is patient. */
   async change(id: string, act: (row: StudyRow) => Partial<StudyRow>): Promise<StudyRow | undefined> {
-    const tx = this.db.transaction("StudyStore", "readwrite");
-    const row = await tx.store.get(id);
-    const changed = row && { ...row, ...act(row), changed_at: Date.now() };
-    if (changed) await tx.store.put(changed);
-    await tx.done;
-    return changed;
+    return insist(async () => {
+      const tx = this.db.transaction("StudyStore", "readwrite");
+      const row = await tx.store.get(id);
+      const changed = row && { ...row, ...act(row), changed_at: Date.now() };
+      if (changed) void tx.store.put(changed);
+      await tx.done;
+      return changed;
+    });
   }
 
   /** A study with all its files, at once or not at all. */
@@ -135,13 +138,16 @@ export class Queue {
     return openJson<FileName>(this.key, file.named, `FileStore|named|${file.id}`);
   }
 
+  /** Of a full device it is patient. */
   async changeFiles(ids: readonly string[], change: Partial<FileRow>): Promise<void> {
-    const tx = this.db.transaction("FileStore", "readwrite");
-    for (const id of ids) {
-      const row = await tx.store.get(id);
-      if (row) void tx.store.put({ ...row, ...change });
-    }
-    await tx.done;
+    return insist(async () => {
+      const tx = this.db.transaction("FileStore", "readwrite");
+      for (const id of ids) {
+        const row = await tx.store.get(id);
+        if (row) void tx.store.put({ ...row, ...change });
+      }
+      await tx.done;
+    });
   }
 
   // Bytes

@@ -32,7 +32,7 @@ export interface Share {
 export class Engine {
   private readonly following = new Set<string>();
   private readonly pace = { chunk: rules.FIRST_CHUNK };
-  /** Files whose creation was asked for, and no answer came. */
+  /** Files whose creation was asked for, and that could not be marked as sent. */
   private readonly asked = new Set<string>();
   private woken = new AbortController();
   /** The study that is being sent, and how to stop it. */
@@ -57,7 +57,7 @@ export class Engine {
         const rows = this.share.studies(await this.queue.studies());
         for (const row of rules.toFollow(rows)) void this.follow(row, signal);
         const row = rules.pick(rows, Date.now());
-        if (row) await this.send(row, signal);
+        if (row) await this.send(row, signal).catch(() => this.idle(PROBE_MS, signal)); // even that couldn't be written down
         else if (once && rules.nextDue(rows) === Infinity && this.following.size === 0) return;
         else await this.idle(Math.min(IDLE_MS, rules.nextDue(rows) - Date.now()), signal);
       }
@@ -192,8 +192,8 @@ export class Engine {
       }
     } catch (error) {
       if (error instanceof Missing) return this.missing(row, file, error.problem);
-      if (!(error instanceof Refused)) throw error;
       this.asked.add(file.id);
+      if (!(error instanceof Refused)) throw error;
       const tries = (tried.get(file.id) ?? 0) + 1;
       tried.set(file.id, tries);
       if (rules.concernsAll(error.status) || tries >= TRIES_PER_FILE) throw error;
@@ -285,7 +285,7 @@ export class Engine {
         }
       }
     } catch (error) {
-      if (!signal.aborted) await this.notFollowed(row.id, error);
+      if (!signal.aborted) await this.notFollowed(row.id, error).catch(() => this.idle(PROBE_MS, signal));
     } finally {
       this.following.delete(row.id);
     }

@@ -49,7 +49,7 @@ export async function sendFile(file: FileRow, to: Sending): Promise<void> {
       onChunkComplete: (bytes, accepted) => {
         to.pace.chunk = nextChunk(bytes, performance.now() - began);
         upload.options.chunkSize = to.pace.chunk;
-        if (accepted < file.size) void to.queue.acknowledged(file, index, accepted);
+        if (accepted < file.size) void to.queue.acknowledged(file, index, accepted).catch(() => undefined); // a hint, no more
         index += 1;
         to.onOffset(accepted);
       },
