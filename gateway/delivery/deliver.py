@@ -60,6 +60,13 @@ class Deliver:
 
     async def __call__(self, job: JobRow) -> Done | Again:
         """One attempt."""
+        outcome = await self._one(job)
+        if isinstance(outcome, Done):
+            for endpoint in self._endpoints.values():
+                endpoint.under_way.leave(job.upload_id)
+        return outcome
+
+    async def _one(self, job: JobRow) -> Done | Again:
         upload, key = await self._open(job)
         if upload is None or key is None:
             return Done()

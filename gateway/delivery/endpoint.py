@@ -13,6 +13,7 @@ from gateway.clock import Clock
 from gateway.delivery.backoff import Backoff
 from gateway.delivery.breaker import Breaker, Condition
 from gateway.delivery.threads import in_thread
+from gateway.delivery.underway import UnderWay
 from gateway.ledger.base import JOBS, Ledger, Transaction
 from gateway.ledger.rows import JobKind, JobRow
 from hooks.contract import Stopped, Target, TargetDown, TargetError, TargetMisconfigured
@@ -55,6 +56,7 @@ class Endpoint:
         self.config = config
         self.breaker = Breaker(clock, backoff, probe_s=probe_s)
         self.batch_bytes = config.batch_bytes  #: goes down when the PACS says 413
+        self.under_way = UnderWay()
         self._ledger = ledger
         self._clock = clock
         self._seats = asyncio.Semaphore(config.connections)

@@ -8,8 +8,11 @@ from functools import partial
 
 from gateway.delivery.attempt import Attempt, Superseded
 from gateway.delivery.end import hold
+from gateway.delivery.receipt import IN_PACS
 from gateway.delivery.records import Item, without_instance
+from gateway.delivery.underway import Before
 from gateway.ledger.base import Transaction
+from gateway.protocol.lifecycle import UploadState
 from hooks.contract import Facts, LookupRefused, PatientRecord
 from hooks.identity import declared_mismatches, hold_reasons
 
@@ -17,6 +20,8 @@ log = logging.getLogger("relaypacs.delivery")
 
 #: Declared fields that must agree with the files; others only warn (CONTRACT 4, `validation.study_mismatch`).
 PATIENT_KEYS = frozenset({"patient_id", "patient_birth_date"})
+#: An upload that goes, or went since it was looked at, to the PACS.
+GOING = frozenset({UploadState.DELIVERING, UploadState.SUCCESS, UploadState.PARTIAL})
 
 
 class Held(Exception):
@@ -36,7 +41,7 @@ async def identify(attempt: Attempt) -> None:
     """
     memory = attempt.memory
     instances = _distinct(attempt.items)
-    if memory.identified or not instances:
+    if not instances or (memory.identified and _has_begun(attempt.items)):
         return
     declared, rule = _declared(attempt), attempt.tools.settings.study_mismatch
     mismatched = declared_mismatches(declared, instances)
@@ -52,8 +57,14 @@ async def identify(attempt: Attempt) -> None:
         if codes:
             await _hold(attempt, codes)
             raise Held
-    memory.identified = True
-    await attempt.remember()
+    if not memory.identified:
+        memory.identified = True
+        await attempt.remember()
+
+
+def _has_begun(items: Iterable[Item]) -> bool:
+    """Some of it may be in the PACS: it isn't held any more."""
+    return any(item.sent or item.acknowledged or (item.saved and item.saved.outcome in IN_PACS) for item in items)
 
 
 def _distinct(items: Iterable[Item]) -> list[Facts]:
@@ -72,10 +83,11 @@ def _texts(attempt: Attempt, part: str) -> dict[str, str]:
 
 
 async def _by_pacs(attempt: Attempt, instances: Sequence[Facts]) -> tuple[str, ...]:
-    """Reasons that only the PACS knows (endpoint `identity = "check"`)."""
+    """Reasons that only the PACS knows, or will when it has what is under way (endpoint `identity = "check"`)."""
     endpoint = attempt.endpoint
     if endpoint.config.identity != "check":
         return ()
+    before = endpoint.under_way.enter(attempt.upload.upload_id, instances)
     patient_ids = sorted({facts.patient_id.strip() for facts in instances} - {""})
     accession_numbers = sorted({facts.accession_number.strip() for facts in instances} - {""})
     target = endpoint.target
@@ -88,8 +100,20 @@ async def _by_pacs(attempt: Attempt, instances: Sequence[Facts]) -> tuple[str, .
             by_number += await endpoint.ask(partial(target.patients, accession_number=one))
     except LookupRefused:
         attempt.memory.unidentified = True
-        return ()
+    for other in await _still_going(attempt, before):
+        by_id += other.by_patient_id
+        by_number += other.by_accession_number
     return hold_reasons(instances=instances, by_patient_id=by_id, by_accession_number=by_number)
+
+
+async def _still_going(attempt: Attempt, before: Sequence[Before]) -> list[Before]:
+    """Not those that were cancelled, of which nobody told."""
+
+    def act(tx: Transaction) -> list[Before]:
+        rows = ((one, tx.uploads.get(one.upload_id)) for one in before)
+        return [one for one, row in rows if row is not None and row.state in GOING]
+
+    return await attempt.tools.ledger.read(act) if before else []
 
 
 async def _hold(attempt: Attempt, codes: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from gateway.delivery.receipt import partial_receipt
 from gateway.errors import Conflict
 from gateway.ledger.base import Transaction
 from gateway.protocol.lifecycle import FileState, UploadEvent, UploadState, after
-from hooks.contract import PatientRecord
+from hooks.contract import PatientRecord, TargetDown
 from tests.unit.delivery.little_pacs import Toy, toys
 from tests.unit.delivery.room import Room, room
 
@@ -63,6 +63,49 @@ async def test_a_patient_id_that_is_somebody_elses_in_the_pacs_holds(it: Room):
     it.pacs.people = [PatientRecord("P1", "ROE^RICHARD", "19550505")]
     upload_id = await it.submit(toys(2))
     await it.run()
+    assert await held_codes(it, upload_id) == ["pacs_patient_conflict"]
+    assert it.pacs.sent == []
+
+
+SOMEBODY_ELSE = "ROE^RICHARD"
+
+
+async def test_of_two_uploads_that_contradict_each_other_at_one_time_the_second_is_held(it: Room):
+    it.pacs.busy = {"1.2.3.1.1"}  # the first is on its way, and the PACS knows nobody yet
+    first = await it.submit(toys(1))
+    await it.run()
+    second = await it.submit([Toy("1.9", study="1.9", patient_name=SOMEBODY_ELSE)])
+    await it.run()
+    assert await held_codes(it, second) == ["pacs_patient_conflict"]
+    await it.run(for_s=600)
+    assert (await it.upload(first)).state is UploadState.SUCCESS
+    assert it.pacs.held.keys() == {"1.2.3.1.1"}
+    third = await it.submit([Toy("1.8", study="1.8", patient_name=SOMEBODY_ELSE)])
+    await it.run()
+    assert (await it.upload(third)).state is UploadState.SUCCESS, "what is over is the PACS's to tell"
+
+
+async def test_an_upload_that_was_cancelled_contradicts_nobody(it: Room):
+    it.pacs.busy = {"1.2.3.1.1"}
+    first = await it.submit(toys(1))
+    await it.run()
+    await cancel(it, first)
+    second = await it.submit([Toy("1.9", study="1.9", patient_name=SOMEBODY_ELSE)])
+    await it.run()
+    assert (await it.upload(second)).state is UploadState.SUCCESS
+
+
+async def test_whose_patient_it_is_is_asked_anew_as_long_as_nothing_was_sent(it: Room, monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: object) -> dict[str, str]:
+        raise TargetDown("connection_reset")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(it.pacs, "present", fails)
+        upload_id = await it.submit(toys(1))
+        await it.run()
+    it.pacs.people = [PatientRecord("P1", "ROE^RICHARD", "19550505")]
+    it.restart()
+    await it.run(for_s=600)
     assert await held_codes(it, upload_id) == ["pacs_patient_conflict"]
     assert it.pacs.sent == []
 
