@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { arrived, browse, closeAll, Device, FILES, Gateway, openPage, pickFolder, send, signIn, slowly, stores, until } from "./stage.mjs";
+import { arrived, browse, closeAll, Device, door, FILES, Gateway, openPage, pickFolder, send, signIn, stores, until } from "./stage.mjs";
 
 const gateway = new Gateway();
 let context;
@@ -61,7 +61,7 @@ test("a code that was used says so", async () => {
 
 test("notes typed before sending lie in the study for the radiologist, and on the device for nobody", async () => {
   context = await browse({ serviceWorkers: "block" });
-  await slowly(context, 150);
+  const open = await door(context);
   const page = await openPage(context, gateway.url);
   await signIn(page, gateway);
   await pickFolder(page);
@@ -70,6 +70,7 @@ test("notes typed before sending lie in the study for the radiologist, and on th
   await middle(page);
   assert.ok(!(await stores(page, true)).text.includes("Rule out"), "sealed in the queue");
   await page.reload();
+  open();
   await complete(page);
   assert.deepEqual([...new Set(await gateway.notes())], ["Fell from a ladder.\r\nRule out bleeding. 頭痛"]);
   await page.getByRole("button", { name: /^Show / }).click();
@@ -113,7 +114,7 @@ test("a hospital that takes no notes any more gets the images without them, once
 
 test("paused, nothing is sent; resumed, it arrives", async () => {
   context = await browse({ serviceWorkers: "block" });
-  await slowly(context, 150);
+  const open = await door(context);
   const page = await openPage(context, gateway.url);
   await signIn(page, gateway);
   await pickFolder(page);
@@ -122,6 +123,7 @@ test("paused, nothing is sent; resumed, it arrives", async () => {
   await page.getByRole("button", { name: "Pause" }).click();
   await page.getByText("Paused").waitFor();
   const sent = (await stores(page)).files.sent;
+  open();
   await new Promise((done) => setTimeout(done, 800));
   assert.ok((await stores(page)).files.sent <= sent + 4, "only what was on its way");
   await page.getByRole("button", { name: "Resume" }).click();
@@ -130,7 +132,7 @@ test("paused, nothing is sent; resumed, it arrives", async () => {
 
 test("cancelled: the gateway forgets it, and the device too", async () => {
   context = await browse({ serviceWorkers: "block" });
-  await slowly(context, 150);
+  const open = await door(context);
   const page = await openPage(context, gateway.url);
   await signIn(page, gateway);
   await pickFolder(page);
@@ -140,6 +142,7 @@ test("cancelled: the gateway forgets it, and the device too", async () => {
   await page.getByRole("button", { name: "Cancel upload" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Cancel upload" }).click();
   await page.getByText("Cancelled").waitFor();
+  open();
   await until(page, "no bytes are left on the device", ({ count }) => count.SegmentStore === 0);
   const uploads = (await gateway.call("/admin/uploads?limit=1000")).uploads;
   assert.equal(uploads.filter((one) => one.state === "cancelled").length, 1);

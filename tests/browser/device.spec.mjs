@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { arrived, browse, closeAll, command, FILES, Gateway, openPage, pickFolder, send, SERIES, signIn, slowly, stores, until } from "./stage.mjs";
+import { arrived, browse, closeAll, command, door, FILES, Gateway, openPage, pickFolder, send, SERIES, signIn, slowly, stores, until } from "./stage.mjs";
 
 const gateway = new Gateway();
 const NAME = process.env.RELAYPACS_PATIENT ?? "";
@@ -113,7 +113,7 @@ test("an upload that is dropped with wipe is removed from its device, and from n
 test("locked after five minutes without a touch: no name on the screen, and the upload arrives", async () => {
   context = await browse({ serviceWorkers: "block" });
   await context.clock.install();
-  await slowly(context, 150);
+  const open = await door(context);
   const page = await openPage(context, gateway.url);
   await signIn(page, gateway);
   await page.getByRole("button", { name: "Settings" }).click();
@@ -134,6 +134,7 @@ test("locked after five minutes without a touch: no name on the screen, and the 
   await page.clock.fastForward("01:00");
   await page.getByRole("heading", { name: "Locked" }).waitFor();
   assert.ok(!(await page.content()).includes(NAME), "no name is left in the page");
+  open();
   await until(page, "it arrived while locked", ({ count, files }) => count.SegmentStore === 0 && files.sent === FILES, 30_000);
   await page.reload();
   await page.getByRole("heading", { name: "Locked" }).waitFor();
@@ -197,7 +198,7 @@ test("the screen stays on while it sends, a browser that keeps nothing is named,
     const released = { released: false, release: async () => void awake.push("off") };
     Object.defineProperty(navigator, "wakeLock", { value: { request: async (what) => (awake.push(what), released) } });
   });
-  await slowly(context, 150);
+  const open = await door(context);
   const page = await openPage(context, gateway.url);
   await page.evaluate(offer);
   await signIn(page, gateway);
@@ -206,6 +207,7 @@ test("the screen stays on while it sends, a browser that keeps nothing is named,
   await page.getByText("This browser may remove waiting images").waitFor();
   assert.deepEqual(await page.evaluate(() => awake), ["screen"]);
   assert.equal(await page.getByRole("heading", { name: "Keep the app on this device" }).count(), 0, "not while it sends");
+  open();
   await arrived(page);
   await page.waitForFunction(() => awake.join() === "screen,off");
   await page.getByRole("heading", { name: "Keep the app on this device" }).waitFor();

@@ -130,7 +130,18 @@ export async function arrived(page, within = 30_000) {
   await page.getByText(/^In the PACS of .+ since \d\d:\d\d/).first().waitFor({ timeout: within });
 }
 
-/** Requests that create files are held up, so that something can happen in the middle. */
+/** The first few requests that bring files pass, the others wait until it is opened: something can happen in the middle. */
+export async function door(context, first = 6) {
+  let open;
+  const opened = new Promise((done) => (open = done));
+  await context.route("**/files/**", async (route) => {
+    if ((first -= 1) < 0) await opened;
+    await route.continue().catch(() => undefined);
+  });
+  return open;
+}
+
+/** Requests that bring files are held up, where they have to go on while something happens. */
 export async function slowly(context, ms) {
   await context.route("**/files/**", async (route) => {
     await new Promise((done) => setTimeout(done, ms));
