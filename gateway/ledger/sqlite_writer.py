@@ -155,10 +155,8 @@ class Writer:
             act.result = act.call(self.transaction)
         except BaseException as error:  # the thread's edge: whatever it is, it is the caller's
             self.transaction.take_woken()
-            untouched = (
-                db.in_transaction and db.total_changes == changes
-            )  # a refusal: whoever shares this isn't disturbed
-            if not untouched:
+            refused = db.in_transaction and db.total_changes == changes
+            if not refused:  # else whoever shares the transaction isn't disturbed
                 if not alone or not db.in_transaction:
                     raise _Undone from error
                 db.execute("ROLLBACK TO act")
