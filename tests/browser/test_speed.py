@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.timing, pytest.mark.timeout(300)]
 
 ROUNDS = 3
 LEAST_OF_PLAIN_INDEXEDDB = 0.4
-LEAST_OF_A_BARE_SINK = 0.25
+LEAST_OF_A_BARE_SINK = 0.3
 #: A task of the page that takes longer is felt (what the browser calls a long task).
 LONGEST_TASK_MS = 50
 LONGEST_LIST_MS = 15

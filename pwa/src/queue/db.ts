@@ -150,6 +150,17 @@ export class Queue {
     });
   }
 
+  /** The gateway has them whole. */
+  async markSent(ids: readonly string[]): Promise<void> {
+    return insist(async () => {
+      const tx = this.db.transaction("FileStore", "readwrite");
+      for (const row of await Promise.all(ids.map((id) => tx.store.get(id)))) {
+        if (row) void tx.store.put({ ...row, state: "sent", offset: row.size, problem: null });
+      }
+      await tx.done;
+    });
+  }
+
   // Bytes
 
   async sealSegment(fileId: string, index: number, bytes: ArrayBuffer): Promise<Sealed> {

@@ -34,6 +34,31 @@ export class SealedSegments implements ByteSource {
   }
 }
 
+/** Files that are read before they are wanted, whole. */
+export class Ahead implements ByteSource {
+  private readonly begun = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
+
+  constructor(private readonly source: ByteSource) {}
+
+  begin(file: FileRow): void {
+    if (this.begun.has(file.id)) return;
+    const bytes = this.source.read(file, 0, file.size);
+    bytes.catch(() => undefined); // told when they are wanted
+    this.begun.set(file.id, bytes);
+  }
+
+  read(file: FileRow, start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = this.begun.get(file.id);
+    this.begun.delete(file.id);
+    return bytes && start === 0 && end === file.size ? bytes : this.source.read(file, start, end);
+  }
+
+  /** What nobody wanted. */
+  forget(): void {
+    this.begun.clear();
+  }
+}
+
 /** What the Worker that holds picked files is asked, and what it says. */
 export interface FromSending {
   n: number;

@@ -4,23 +4,20 @@
  * and where each file goes on the gateway says.
  */
 import type { Queue } from "../queue/db";
-import { ENDED, type FileRow, type Receipt, type StudyRow, type Told } from "../queue/rows";
+import { ENDED, type Receipt, type StudyRow, type Told } from "../queue/rows";
 import type { Sealed } from "../queue/seal";
 import { json, reachable, Refused, request } from "./api";
 import type { Channel } from "./channel";
 import { type GatewayStatus, outcomes, receipt, sleep, statuses } from "./follow";
-import * as rules from "./rules";
-import { asUpload, openUpload, uploadToken } from "./tokens";
 import { Missing, type ByteSource } from "./bytes";
-import { sendFile } from "./tus";
+import { Meter } from "./meter";
+import * as rules from "./rules";
+import { Sending, UNCERTAIN } from "./sending";
+import { asUpload, openUpload, uploadToken } from "./tokens";
 import { askAbout, wipeUpload } from "./wipe";
 
-const AT_ONCE = 4;
 const PROBE_MS = 5_000;
 const IDLE_MS = 60_000;
-const PROGRESS_MS = 500;
-const RATE_OVER_MS = 12_000;
-const TRIES_PER_FILE = 4;
 const TOKEN_KEPT_MS = 2_000;
 
 /** What an engine takes care of: its studies among all, and where their bytes are. */
@@ -32,8 +29,10 @@ export interface Share {
 export class Engine {
   private readonly following = new Set<string>();
   private readonly pace = { chunk: rules.FIRST_CHUNK };
-  /** Files whose creation was asked for, and that could not be marked as sent. */
+  /** Files that may be at the gateway though they aren't marked as sent. */
   private readonly asked = new Set<string>();
+  /** Studies of which this engine knows what it sent; of others somebody else may have sent more than is written down. */
+  private readonly begun = new Set<string>();
   private woken = new AbortController();
   /** The study that is being sent, and how to stop it. */
   private current: { row: StudyRow; stop: AbortController } | null = null;
@@ -100,9 +99,11 @@ export class Engine {
     const signal = AbortSignal.any([outer, stop.signal]);
     this.current = { row: found, stop };
     try {
+      const resumed = found.upload_id !== null && !this.begun.has(found.id);
+      this.begun.add(found.id);
       const row = await openUpload(this.queue, found);
       await this.change(row.id, (now) => (now.status === "queued" ? { status: "sending" } : {}));
-      if (!(await this.sendFiles(row, signal))) return;
+      if (!(await this.sendFiles(row, resumed, signal))) return;
       await this.complete(row, signal);
     } catch (error) {
       if (!signal.aborted) await this.failed(found.id, error);
@@ -124,10 +125,19 @@ export class Engine {
   }
 
   /** @returns false: it stopped before all files were sent, and the row says why */
-  private async sendFiles(row: StudyRow, signal: AbortSignal): Promise<boolean> {
+  private async sendFiles(row: StudyRow, resumed: boolean, signal: AbortSignal): Promise<boolean> {
     const meter = new Meter(this.channel, row.id);
-    const tried = new Map<string, number>();
-    for (;;) {
+    const sending = new Sending({
+      queue: this.queue,
+      bytes: this.share.bytes,
+      creation: row.tus_url ?? "/files/",
+      token: (bad) => this.token(row, bad),
+      pace: this.pace,
+      asked: this.asked,
+      onOffset: (file, offset) => meter.at(file, offset),
+      onSent: () => this.gotThrough(row),
+    });
+    for (let first = resumed; ; first = false) {
       const files = await this.queue.files(row.id);
       meter.start(files);
       const due = files.filter((file) => rules.sendable(row, file));
@@ -140,76 +150,23 @@ export class Engine {
         await this.idle(500, signal); // its bytes are still being copied in
         continue;
       }
-      await this.pool(due, signal, (file, alive) => this.sendOne(row, file, alive, meter, tried));
+      if (first) for (const file of due.slice(0, UNCERTAIN)) this.asked.add(file.id);
+      await sending.pass(due, signal);
       signal.throwIfAborted();
     }
+  }
+
+  /** Once per trouble, not once per file. */
+  private async gotThrough(row: StudyRow): Promise<void> {
+    if (row.retry_count === 0 && !row.slept_at) return;
+    Object.assign(row, { retry_count: 0, slept_at: null });
+    await this.change(row.id, () => ({ retry_count: 0, next_try_at: 0, problem: null, slept_at: null }));
   }
 
   /** Some of the picked files can't be read any more; what could be is at the gateway. */
   private async pickAgain(id: string): Promise<false> {
     await this.change(id, () => ({ status: "stopped", problem: { code: "pick_again", at: Date.now() } }));
     return false;
-  }
-
-  /** Several at once. What ends the study ends all of them; after a trouble that passes the others finish. */
-  private async pool(files: FileRow[], outer: AbortSignal, work: (file: FileRow, signal: AbortSignal) => Promise<void>): Promise<void> {
-    const waiting = files[Symbol.iterator]();
-    const over = new AbortController();
-    const signal = AbortSignal.any([outer, over.signal]);
-    const troubles: unknown[] = [];
-    const line = async (): Promise<void> => {
-      try {
-        for (const file of waiting) await work(file, signal);
-      } catch (error) {
-        troubles.push(error);
-        if (!(error instanceof Refused) || rules.isFinal(error.status, error.code)) over.abort();
-      }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, line));
-    const worst = troubles.find((one) => one instanceof Refused && rules.isFinal(one.status, one.code));
-    if (troubles.length > 0) throw worst ?? troubles[0];
-  }
-
-  private async sendOne(row: StudyRow, file: FileRow, signal: AbortSignal, meter: Meter, tried: Map<string, number>): Promise<void> {
-    let used = "";
-    try {
-      await sendFile(file, {
-        queue: this.queue,
-        bytes: this.share.bytes,
-        creation: row.tus_url ?? "/files/",
-        token: async () => (used = await this.token(row)),
-        pace: this.pace,
-        asked: this.asked.has(file.id),
-        signal,
-        onOffset: (offset) => meter.at(file.id, offset),
-      });
-      await this.queue.changeFiles([file.id], { state: "sent", offset: file.size, problem: null });
-      this.asked.delete(file.id);
-      meter.at(file.id, file.size);
-      if (row.retry_count > 0 || row.slept_at) {
-        Object.assign(row, { retry_count: 0, slept_at: null }); // once per trouble, not once per file
-        await this.change(row.id, () => ({ retry_count: 0, next_try_at: 0, problem: null, slept_at: null }));
-      }
-    } catch (error) {
-      if (error instanceof Missing) return this.missing(row, file, error.problem);
-      this.asked.add(file.id);
-      if (!(error instanceof Refused)) throw error;
-      const tries = (tried.get(file.id) ?? 0) + 1;
-      tried.set(file.id, tries);
-      if (rules.concernsAll(error.status) || tries >= TRIES_PER_FILE) throw error;
-      const verdict = rules.judge(error.status, error.code);
-      if (verdict === "renew" || verdict === "wipe") await this.token(row, used);
-      else if (error.status === 404) await this.queue.changeFiles([file.id], { url: null, offset: 0 });
-      else if (verdict === "again") await sleep(error.retryAfterMs || rules.backoff(tries, Math.random()), signal);
-      else throw error;
-    }
-  }
-
-  private async missing(row: StudyRow, file: FileRow, problem: Missing["problem"]): Promise<void> {
-    await this.queue.changeFiles([file.id], { state: "picked", problem });
-    if (problem === "unreadable") return; // the others are sent first
-    await this.change(row.id, () => ({ status: "stopped", problem: { code: "lost_here", at: Date.now() } }));
-    throw new DOMException("stopped", "AbortError");
   }
 
   private async complete(row: StudyRow, signal: AbortSignal): Promise<void> {
@@ -224,6 +181,7 @@ export class Engine {
 
   private async failed(id: string, error: unknown): Promise<void> {
     if (error instanceof DOMException && error.name === "AbortError") return;
+    if (error instanceof Missing) return void (await this.change(id, () => ({ status: "stopped", problem: { code: error.problem, at: Date.now() } })));
     const refused = error instanceof Refused ? error : new Refused(0, "failed_here");
     const verdict = rules.judge(refused.status, refused.code);
     if (verdict === "wipe" && (await wipeUpload(this.queue, this.channel, id, refused))) return;
@@ -326,38 +284,3 @@ function read(jws: string): Receipt {
   const body = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
   return { jws, id: String(body["pacs_receipt_id"] ?? ""), at: String(body["delivered_at"] ?? ""), verification: String(body["verification"] ?? "") };
 }
-
-/** Bytes that the gateway has of a study, told a few times a second. */
-class Meter {
-  private readonly offsets = new Map<string, number>();
-  private sum = 0;
-  private told = 0;
-  private samples: { at: number; bytes: number }[] = [];
-
-  constructor(
-    private readonly channel: Channel,
-    private readonly study: string,
-  ) {}
-
-  start(files: readonly FileRow[]): void {
-    for (const file of files) this.set(file.id, file.state === "sent" ? file.size : file.offset);
-    this.tell();
-  }
-
-  at(file: string, offset: number): void {
-    this.set(file, offset);
-    if (Date.now() - this.told >= PROGRESS_MS) this.tell();
-  }
-
-  private set(file: string, offset: number): void {
-    this.sum += offset - (this.offsets.get(file) ?? 0);
-    this.offsets.set(file, offset);
-  }
-
-  private tell(): void {
-    this.told = Date.now();
-    this.samples = [...this.samples.filter((one) => one.at > this.told - RATE_OVER_MS), { at: this.told, bytes: this.sum }];
-    this.channel.tell({ kind: "progress", study: this.study, bytes: this.sum, rate: rules.rate(this.samples) });
-  }
-}
-

@@ -1,0 +1,40 @@
+/** Bytes that the gateway has of a study, told a few times a second. */
+import type { FileRow } from "../queue/rows";
+import type { Channel } from "./channel";
+import { rate } from "./rules";
+
+const TELL_EVERY_MS = 500;
+const RATE_OVER_MS = 12_000;
+
+export class Meter {
+  private readonly offsets = new Map<string, number>();
+  private sum = 0;
+  private told = 0;
+  private samples: { at: number; bytes: number }[] = [];
+
+  constructor(
+    private readonly channel: Channel,
+    private readonly study: string,
+  ) {}
+
+  start(files: readonly FileRow[]): void {
+    for (const file of files) this.set(file.id, file.state === "sent" ? file.size : file.offset);
+    this.tell();
+  }
+
+  at(file: string, offset: number): void {
+    this.set(file, offset);
+    if (Date.now() - this.told >= TELL_EVERY_MS) this.tell();
+  }
+
+  private set(file: string, offset: number): void {
+    this.sum += offset - (this.offsets.get(file) ?? 0);
+    this.offsets.set(file, offset);
+  }
+
+  private tell(): void {
+    this.told = Date.now();
+    this.samples = [...this.samples.filter((one) => one.at > this.told - RATE_OVER_MS), { at: this.told, bytes: this.sum }];
+    this.channel.tell({ kind: "progress", study: this.study, bytes: this.sum, rate: rate(this.samples) });
+  }
+}

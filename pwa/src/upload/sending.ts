@@ -1,0 +1,124 @@
+/**
+ * The files of a study on their way: several at once, each from wherever the gateway has it. While one is on the line the
+ * next is read, and those before it are written down.
+ */
+import type { Queue } from "../queue/db";
+import type { FileRow } from "../queue/rows";
+import { Refused } from "./api";
+import { Ahead, Missing, type ByteSource } from "./bytes";
+import { sleep } from "./follow";
+import { Marks, MOST_UNWRITTEN } from "./marks";
+import * as rules from "./rules";
+import { sendFile } from "./tus";
+
+const AT_ONCE = 4;
+const TRIES_PER_FILE = 4;
+/** A larger file is read when it is its turn. */
+const MOST_AHEAD_BYTES = 1 << 20;
+/** So many of the first files may have been sent by somebody who could not write it down any more. */
+export const UNCERTAIN = MOST_UNWRITTEN + AT_ONCE;
+
+/** What the engine gives to a study's files. */
+export interface Way {
+  queue: Queue;
+  bytes: ByteSource;
+  creation: string;
+  /** @param bad a token that was just refused */
+  token: (bad?: string) => Promise<string>;
+  /** Bytes per request; the line's speed changes it. */
+  pace: { chunk: number };
+  /** Files that may be at the gateway though they aren't marked as sent. */
+  asked: Set<string>;
+  onOffset: (file: string, offset: number) => void;
+  /** The gateway has a file more. */
+  onSent: () => Promise<void>;
+}
+
+export class Sending {
+  private readonly tried = new Map<string, number>();
+  private readonly marks: Marks;
+  private readonly ahead: Ahead;
+
+  constructor(private readonly way: Way) {
+    this.marks = new Marks(way.queue, (file) => way.asked.delete(file));
+    this.ahead = new Ahead(way.bytes);
+  }
+
+  /**
+   * Each of the files once. What ends the study ends all of them; after a trouble that passes the others finish.
+   * @throws Refused; Missing, where the device has lost bytes; AbortError
+   */
+  async pass(files: readonly FileRow[], outer: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const signal = AbortSignal.any([outer, over.signal]);
+    const troubles: unknown[] = [];
+    let next = 0;
+    const take = (): FileRow | undefined => {
+      this.readAhead(files[next + AT_ONCE]);
+      return files[next++];
+    };
+    const line = async (): Promise<void> => {
+      try {
+        for (let file = take(); file; file = take()) if (await this.sendOne(file, signal)) await this.marks.sent(file.id);
+      } catch (error) {
+        troubles.push(error);
+        if (!(error instanceof Refused) || rules.isFinal(error.status, error.code)) over.abort();
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, line));
+    await this.marks.end().catch((error: unknown) => troubles.push(error));
+    this.ahead.forget();
+    const worst = troubles.find((one) => one instanceof Refused && rules.isFinal(one.status, one.code));
+    if (troubles.length > 0) throw worst ?? troubles[0];
+  }
+
+  private readAhead(file: FileRow | undefined): void {
+    if (!file?.size || this.way.asked.has(file.id)) return;
+    if (file.size <= Math.min(this.way.pace.chunk, MOST_AHEAD_BYTES)) this.ahead.begin(file);
+  }
+
+  /** @returns false: it isn't at the gateway yet, or can't be read, and is looked at again */
+  private async sendOne(file: FileRow, signal: AbortSignal): Promise<boolean> {
+    const { way } = this;
+    let used = "";
+    try {
+      await sendFile(file, {
+        queue: way.queue,
+        bytes: this.ahead,
+        creation: way.creation,
+        token: async () => (used = await way.token()),
+        pace: way.pace,
+        asked: way.asked.has(file.id),
+        signal,
+        onOffset: (offset) => way.onOffset(file.id, offset),
+      });
+      way.asked.add(file.id);
+      way.onOffset(file.id, file.size);
+      await way.onSent();
+      return true;
+    } catch (error) {
+      if (error instanceof Missing) await this.missing(file, error);
+      else await this.refused(file, error, used, signal);
+      return false;
+    }
+  }
+
+  private async missing(file: FileRow, error: Missing): Promise<void> {
+    await this.way.queue.changeFiles([file.id], { state: "picked", problem: error.problem });
+    if (error.problem === "lost_here") throw error; // of a picked file that can't be read the others are sent first
+  }
+
+  private async refused(file: FileRow, error: unknown, used: string, signal: AbortSignal): Promise<void> {
+    const { way } = this;
+    way.asked.add(file.id);
+    if (!(error instanceof Refused)) throw error;
+    const tries = (this.tried.get(file.id) ?? 0) + 1;
+    this.tried.set(file.id, tries);
+    if (rules.concernsAll(error.status) || tries >= TRIES_PER_FILE) throw error;
+    const verdict = rules.judge(error.status, error.code);
+    if (verdict === "renew" || verdict === "wipe") await way.token(used);
+    else if (error.status === 404) await way.queue.changeFiles([file.id], { url: null, offset: 0 });
+    else if (verdict === "again") await sleep(error.retryAfterMs || rules.backoff(tries, Math.random()), signal);
+    else throw error;
+  }
+}
