@@ -160,6 +160,7 @@ export const de: Record<Key, string> = {
   "act.cancel": "Sendung abbrechen",
   "act.remove": "Von diesem Gerät entfernen",
   "act.pick": "Dateien noch einmal wählen",
+  "act.pick.folder": "Ordner noch einmal wählen",
   "act.direct": "Direkt aus den Dateien senden",
   "act.without": "Ohne die fehlenden Dateien senden",
   "act.unnoted": "Ohne klinische Angaben senden",

@@ -158,6 +158,7 @@ export const en = {
   "act.cancel": "Cancel upload",
   "act.remove": "Remove from this device",
   "act.pick": "Pick the files again",
+  "act.pick.folder": "Pick the folder again",
   "act.direct": "Send straight from the files",
   "act.without": "Send without the missing files",
   "act.unnoted": "Send without the notes",

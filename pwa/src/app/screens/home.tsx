@@ -1,10 +1,11 @@
 import type { ComponentChildren, JSX } from "preact";
-import { useRef, useState } from "preact/hooks";
-import { fromDrop, fromInput } from "../../ingest/files";
+import { useState } from "preact/hooks";
+import { fromDrop } from "../../ingest/files";
 import { unsent } from "../../queue/keeping";
 import { ENDED } from "../../queue/rows";
 import { actions, goesBy } from "../../upload/rules";
 import { pause, resume, retry, sendAgain } from "../acts";
+import { useChoosers } from "../choosers";
 import { bytes, count, dicomDate, moment, t } from "../i18n";
 import { Aloud, Button, Contact, Icon, Notice } from "../parts";
 import { stays, terms, time } from "../device";
@@ -92,10 +93,8 @@ function GrantCard(): JSX.Element | null {
 
 export function Picker(): JSX.Element {
   const [over, setOver] = useState(false);
-  const files = useRef<HTMLInputElement>(null);
-  const folder = useRef<HTMLInputElement>(null);
+  const choosers = useChoosers((files) => void add(files));
   const Heading = grant.value ? "h2" : "h1";
-  const folders = "webkitdirectory" in HTMLInputElement.prototype;
   const drop = (event: DragEvent): void => {
     event.preventDefault();
     setOver(false);
@@ -116,15 +115,12 @@ export function Picker(): JSX.Element {
           <p class="for-mouse">{t("pick.lead")}</p>
           <p class="for-touch">{t("pick.lead.touch")}</p>
           <div class="row center">
-            <Button kind="main" icon="file" onClick={() => files.current?.click()}>{t("pick.files")}</Button>
-            {folders && <Button icon="folder" onClick={() => folder.current?.click()}>{t("pick.folder")}</Button>}
+            <Button kind="main" icon="file" onClick={choosers.files}>{t("pick.files")}</Button>
+            {choosers.folder && <Button icon="folder" onClick={choosers.folder}>{t("pick.folder")}</Button>}
           </div>
         </>
       )}
-      <input ref={files} hidden type="file" multiple onChange={(event) => void add(fromInput(event.currentTarget))} />
-      {folders && (
-        <input ref={folder} hidden type="file" multiple {...{ webkitdirectory: true }} onChange={(event) => void add(fromInput(event.currentTarget))} />
-      )}
+      {choosers.inputs}
       {scanned.value?.patients.length === 0 && (
         <Notice kind="warn">{t("pick.none")} {count("review.left", scanned.value.left.length)}.</Notice>
       )}

@@ -1,9 +1,9 @@
 import "../later.css";
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { fromInput } from "../../ingest/files";
+import { useEffect, useState } from "preact/hooks";
 import { actions, goesBy, needsItsPage, lacksBytes } from "../../upload/rules";
 import { askAgain, cancel, pause, remove, resume, retry, sendAgain, sendWithout, sendWithoutNotes } from "../acts";
+import { useChoosers } from "../choosers";
 import { bytes, moment, t } from "../i18n";
 import { terms, time } from "../device";
 import { useLater } from "../later";
@@ -100,7 +100,7 @@ function Outcomes({ one: { row } }: { one: Shown }): JSX.Element {
 function Acts({ one: { row, meta } }: { one: Shown }): JSX.Element {
   const [asking, setAsking] = useState<"cancel" | "remove" | null>(null);
   const [problem, setProblem] = useState(false);
-  const input = useRef<HTMLInputElement>(null);
+  const choosers = useChoosers((files) => void addAgain(row.id, files));
   const can = actions(row);
   const incomplete = lacksBytes(row);
   const short = row.status === "partial" || row.status === "failed";
@@ -109,7 +109,8 @@ function Acts({ one: { row, meta } }: { one: Shown }): JSX.Element {
     <>
       <div class="row acts">
         {incomplete && held.value.has(row.id) && <Button kind="main" icon="up" onClick={() => sendDirect([row.id])}>{t("act.direct")}</Button>}
-        {incomplete && <Button kind={held.value.has(row.id) ? "plain" : "main"} onClick={() => input.current?.click()}>{t("act.pick")}</Button>}
+        {incomplete && <Button kind={held.value.has(row.id) ? "plain" : "main"} onClick={choosers.files}>{t("act.pick")}</Button>}
+        {incomplete && choosers.folder && <Button icon="folder" onClick={choosers.folder}>{t("act.pick.folder")}</Button>}
         {incomplete && <Button onClick={() => void sendWithout(row.id)}>{t("act.without")}</Button>}
         {row.status === "stopped" && row.problem?.code === "notes_not_delivered" && <Button kind="main" icon="up" onClick={() => void sendWithoutNotes(row.id)}>{t("act.unnoted")}</Button>}
         {can.pause && <Button icon="pause" onClick={() => void pause(row.id)}>{t("act.pause")}</Button>}
@@ -121,7 +122,7 @@ function Acts({ one: { row, meta } }: { one: Shown }): JSX.Element {
         {can.cancel && <Button kind="quiet" onClick={() => setAsking("cancel")}>{t("act.cancel")}</Button>}
         {can.remove && <Button kind="quiet" onClick={() => setAsking("remove")}>{t("act.remove")}</Button>}
       </div>
-      <input ref={input} hidden type="file" multiple onChange={(event) => void addAgain(row.id, fromInput(event.currentTarget))} />
+      {choosers.inputs}
       {problem && <Notice kind="bad">{t("error.offline")}</Notice>}
       {asking === "cancel" && (
         <Ask title={t("cancel.sure")} text={t("cancel.text")} yes={t("cancel.yes")} no={t("cancel.no")} onNo={() => setAsking(null)}
