@@ -25,7 +25,24 @@ async function violations(page) {
   return found.violations.flatMap(told);
 }
 
-test("axe finds nothing on any screen, light or dark, at 360 and at 1280 px", async () => {
+/** In a person's own colours: what is chosen and looks like its neighbours, and what has no edge. */
+async function unseen(page) {
+  await page.emulateMedia({ forcedColors: "active" });
+  const found = await page.evaluate(() => {
+    const looks = (element) => {
+      const { outlineStyle, borderBottomColor, borderBottomWidth } = getComputedStyle(element);
+      return [outlineStyle, borderBottomColor, borderBottomWidth].join();
+    };
+    const alike = (one) => [...document.querySelectorAll(`.${one.parentElement.className} > button`)].some((other) => other !== one && looks(other) === looks(one));
+    const chosen = [...document.querySelectorAll("button[aria-current], button[aria-pressed=true]")].filter(alike);
+    const edgeless = [...document.querySelectorAll("progress, .notice")].filter((one) => getComputedStyle(one).borderTopWidth === "0px");
+    return [...chosen, ...edgeless].map((one) => one.outerHTML.slice(0, 80));
+  });
+  await page.emulateMedia({ forcedColors: "none" });
+  return found;
+}
+
+test("axe finds nothing on any screen, light or dark, at 360 and at 1280 px; in forced colours all is seen that matters", async () => {
   const found = [];
   const seen = new Set();
   await walk(new Stage(hospital, await words()), async ({ name }, page) => {
@@ -35,6 +52,7 @@ test("axe finds nothing on any screen, light or dark, at 360 and at 1280 px", as
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       found.push(...(await violations(page)).map((text) => `${name}, ${colorScheme}: ${text}`));
     }
+    found.push(...(await unseen(page)).map((text) => `${name}, forced colours: ${text}`));
     await page.setViewportSize({ width: 360, height: 740 });
   });
   assert.equal(seen.size, SCENES.length);

@@ -17,7 +17,7 @@ interface ListProps {
 }
 
 const FEW_STUDIES = 3;
-const WIDE = "(min-width: 860px)";
+const WIDE = "(min-width: 53.75em)";
 
 export function isTable(patients: readonly Patient[], wide: boolean): boolean {
   return wide && patients.reduce((sum, one) => sum + one.studies.length, 0) > FEW_STUDIES;
