@@ -1,6 +1,6 @@
 """How fast the app is beside the least that a page can do, by medians of the bench's own loads (docs/performance.md).
 
-The bounds are those below which something is wrong, on a machine that does other things too.
+The bounds are those below which something is wrong: half of plain IndexedDB, half of the 0.8 of a bare sink that we aim at.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from bench.servers import Gateway
 pytestmark = [pytest.mark.timing, pytest.mark.timeout(300)]
 
 ROUNDS = 3
-LEAST_OF_PLAIN_INDEXEDDB = 0.4
-LEAST_OF_A_BARE_SINK = 0.3
+#: What is the app's own fault comes every time; what the machine does meanwhile doesn't.
+TRIES = 3
+LEAST_OF_PLAIN_INDEXEDDB = 0.5
+LEAST_OF_A_BARE_SINK = 0.4
 #: A task of the page that takes longer is felt (what the browser calls a long task).
 LONGEST_TASK_MS = 50
 LONGEST_LIST_MS = 15
@@ -34,23 +36,31 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
 
 
 def test_a_study_is_copied_and_sent_at_a_fair_share_of_what_the_browser_can(gateway: Gateway, tmp_path: Path):
-    figures: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    tries: list[dict[str, float]] = []
+    while not any(one["ingest"] >= LEAST_OF_PLAIN_INDEXEDDB and one["upload"] >= LEAST_OF_A_BARE_SINK for one in tries):
+        assert len(tries) < TRIES, tries
+        of = figures(gateway, tmp_path / f"study{len(tries)}")
+        assert of["app-ingest", "app", "list_ms"] < LONGEST_LIST_MS, of
+        assert of["app-ingest", "app", "longest_task_ms"] <= LONGEST_TASK_MS, of
+        assert of["app-upload", "app", "longest_task_ms"] <= LONGEST_TASK_MS, of
+        ingest = of["app-ingest", "app", "mb_s"] / of["app-ingest", "plain", "mb_s"]
+        tries.append({"ingest": ingest, "upload": of["app-upload", "app", "mb_s"] / of["app-upload", "sink", "mb_s"]})
+
+
+def figures(gateway: Gateway, folder: Path) -> dict[tuple[str, str, str], float]:
+    """Medians, by load, who and figure."""
+    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     wish = app.Wish(500, 512 << 10, ROUNDS)
-    for load, name, run in app.runs(gateway, Payload(), tmp_path / "study", wish, ["app-ingest", "app-upload"]):
+    for load, name, run in app.runs(gateway, Payload(), folder, wish, ["app-ingest", "app-upload"]):
         for figure, value in run.items():
-            figures[load, name, figure].append(value)
-    of = {key: median(values) for key, values in figures.items()}
-    assert of["app-ingest", "app", "mb_s"] >= LEAST_OF_PLAIN_INDEXEDDB * of["app-ingest", "plain", "mb_s"], of
-    assert of["app-upload", "app", "mb_s"] >= LEAST_OF_A_BARE_SINK * of["app-upload", "sink", "mb_s"], of
-    assert of["app-ingest", "app", "list_ms"] < LONGEST_LIST_MS, of
-    assert of["app-ingest", "app", "longest_task_ms"] <= LONGEST_TASK_MS, of
-    assert of["app-upload", "app", "longest_task_ms"] <= LONGEST_TASK_MS, of
+            found[load, name, figure].append(value)
+    return {key: median(values) for key, values in found.items()}
 
 
 def test_the_screen_stays_free_while_5000_files_are_picked_and_copied(gateway: Gateway, tmp_path: Path):
     wish = app.Wish(5000, 16 << 10, 0)
     longest_ms: list[float] = []
-    while not any(one <= LONGEST_TASK_MS for one in longest_ms):  # what is the app's own fault comes every time
-        assert len(longest_ms) < 3, longest_ms
+    while not any(one <= LONGEST_TASK_MS for one in longest_ms):
+        assert len(longest_ms) < TRIES, longest_ms
         ((_, _, run),) = app.runs(gateway, Payload(), tmp_path / f"many{len(longest_ms)}", wish, ["app-many"])
         longest_ms.append(run["longest_task_ms"])
