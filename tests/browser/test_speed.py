@@ -37,14 +37,21 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
 
 def test_a_study_is_copied_and_sent_at_a_fair_share_of_what_the_browser_can(gateway: Gateway, tmp_path: Path):
     tries: list[dict[str, float]] = []
-    while not any(one["ingest"] >= LEAST_OF_PLAIN_INDEXEDDB and one["upload"] >= LEAST_OF_A_BARE_SINK for one in tries):
+    while not any(is_fair(one) for one in tries):
         assert len(tries) < TRIES, tries
         of = figures(gateway, tmp_path / f"study{len(tries)}")
-        assert of["app-ingest", "app", "list_ms"] < LONGEST_LIST_MS, of
-        assert of["app-ingest", "app", "longest_task_ms"] <= LONGEST_TASK_MS, of
-        assert of["app-upload", "app", "longest_task_ms"] <= LONGEST_TASK_MS, of
-        ingest = of["app-ingest", "app", "mb_s"] / of["app-ingest", "plain", "mb_s"]
-        tries.append({"ingest": ingest, "upload": of["app-upload", "app", "mb_s"] / of["app-upload", "sink", "mb_s"]})
+        tries.append({
+            "ingest": of["app-ingest", "app", "mb_s"] / of["app-ingest", "plain", "mb_s"],
+            "upload": of["app-upload", "app", "mb_s"] / of["app-upload", "sink", "mb_s"],
+            "list_ms": of["app-ingest", "app", "list_ms"],
+            "longest_task_ms": max(of[load, "app", "longest_task_ms"] for load in ("app-ingest", "app-upload")),
+        })  # fmt: skip
+
+
+def is_fair(one: dict[str, float]) -> bool:
+    """No figure of a try is out of its bounds."""
+    quick = one["list_ms"] < LONGEST_LIST_MS and one["longest_task_ms"] <= LONGEST_TASK_MS
+    return quick and one["ingest"] >= LEAST_OF_PLAIN_INDEXEDDB and one["upload"] >= LEAST_OF_A_BARE_SINK
 
 
 def figures(gateway: Gateway, folder: Path) -> dict[tuple[str, str, str], float]:

@@ -22,9 +22,16 @@ def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.heavy  # a browser, a gateway and an archive at once
+#: It measures how long the page takes: with nothing beside it.
+ALONE = "lighthouse.spec.mjs"
+SPECS = [
+    pytest.param(path.name, marks=pytest.mark.heavy if path.name == ALONE else pytest.mark.browser)
+    for path in sorted(HERE.glob("*.spec.mjs"))
+]
+
+
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("spec", sorted(path.name for path in HERE.glob("*.spec.mjs")))
+@pytest.mark.parametrize("spec", SPECS)
 def test_every_screen(spec: str, patients: Path) -> None:
     settings = {
         "RELAYPACS_PYTHON": sys.executable,
