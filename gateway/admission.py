@@ -59,6 +59,16 @@ def check_size(wish: Wish, limits: Limits) -> None:
         raise TooLarge("the file is larger than uploads.max_file_size", code="file_too_large")
 
 
+def _room_for(tx: Transaction, wish: Wish, limits: Limits, room_bytes: int) -> int:
+    """Bytes of the spool that it will take at most. :raises SpoolFull: they aren't there."""
+    needed_bytes = sealed_size(wish.total_size_bytes) + wish.total_files * HEADER_SIZE
+    if tx.uploads.reserved_bytes() + needed_bytes > limits.spool_max_bytes * ADMIT_SHARE:
+        raise SpoolFull("the spool has no room for an upload of this size")
+    if tx.uploads.awaited_bytes() + needed_bytes > room_bytes:
+        raise SpoolFull("the spool's disk has no room for an upload of this size")
+    return needed_bytes
+
+
 def open_upload(
     tx: Transaction, ring: KeyRing, wish: Wish, limits: Limits, timing: Timing, now: float, room_bytes: int
 ) -> UploadRow:
@@ -67,11 +77,7 @@ def open_upload(
     :param room_bytes: of the medium, what uploads may still fill; part of it is promised to those that are under way.
     :raises SpoolFull: there is no room; nothing was written.
     """
-    reserved_bytes = sealed_size(wish.total_size_bytes) + wish.total_files * HEADER_SIZE
-    if tx.uploads.reserved_bytes() + reserved_bytes > limits.spool_max_bytes * ADMIT_SHARE:
-        raise SpoolFull("the spool has no room for an upload of this size")
-    if tx.uploads.awaited_bytes() + reserved_bytes > room_bytes:
-        raise SpoolFull("the spool's disk has no room for an upload of this size")
+    reserved_bytes = _room_for(tx, wish, limits, room_bytes)
     upload_id = new_id()
     key, wrapped, kek_id = UploadKey.create(ring, upload_id, kek_id=active_kek(tx, ring))
     row = UploadRow(
