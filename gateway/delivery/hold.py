@@ -46,13 +46,14 @@ async def identify(attempt: Attempt) -> None:
     declared, rule = _declared(attempt), attempt.tools.settings.study_mismatch
     mismatched = declared_mismatches(declared, instances)
     memory.mismatched = ",".join(mismatched)
+    before = _set_out(attempt, instances)
     if not memory.released:
         if rule == "reject" and not PATIENT_KEYS.isdisjoint(mismatched):
             raise Mismatch
         held_to = declared if rule == "hold" else {}
         expected = _texts(attempt, "expected")
         codes = hold_reasons(instances=instances, declared=held_to, expected=expected) or await _by_pacs(
-            attempt, instances
+            attempt, instances, before
         )
         if codes:
             await _hold(attempt, codes)
@@ -82,12 +83,17 @@ def _texts(attempt: Attempt, part: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
-async def _by_pacs(attempt: Attempt, instances: Sequence[Facts]) -> tuple[str, ...]:
+def _set_out(attempt: Attempt, instances: Sequence[Facts]) -> list[Before]:
+    """It is under way, a released one too; who was before it. (Endpoint `identity = "as-is"`: nobody is asked for.)"""
+    endpoint = attempt.endpoint
+    return endpoint.under_way.enter(attempt.upload.upload_id, instances) if endpoint.config.identity == "check" else []
+
+
+async def _by_pacs(attempt: Attempt, instances: Sequence[Facts], before: Sequence[Before]) -> tuple[str, ...]:
     """Reasons that only the PACS knows, or will when it has what is under way (endpoint `identity = "check"`)."""
     endpoint = attempt.endpoint
     if endpoint.config.identity != "check":
         return ()
-    before = endpoint.under_way.enter(attempt.upload.upload_id, instances)
     patient_ids = sorted({facts.patient_id.strip() for facts in instances} - {""})
     accession_numbers = sorted({facts.accession_number.strip() for facts in instances} - {""})
     target = endpoint.target
@@ -107,13 +113,17 @@ async def _by_pacs(attempt: Attempt, instances: Sequence[Facts]) -> tuple[str, .
 
 
 async def _still_going(attempt: Attempt, before: Sequence[Before]) -> list[Before]:
-    """Not those that were cancelled, of which nobody told."""
+    """Not those that were cancelled, of which nobody told: they are under way no more."""
 
     def act(tx: Transaction) -> list[Before]:
         rows = ((one, tx.uploads.get(one.upload_id)) for one in before)
         return [one for one, row in rows if row is not None and row.state in GOING]
 
-    return await attempt.tools.ledger.read(act) if before else []
+    going = await attempt.tools.ledger.read(act) if before else []
+    for one in before:
+        if one not in going:
+            attempt.endpoint.under_way.leave(one.upload_id)
+    return going
 
 
 async def _hold(attempt: Attempt, codes: tuple[str, ...]) -> None:

@@ -85,6 +85,18 @@ async def test_of_two_uploads_that_contradict_each_other_at_one_time_the_second_
     assert (await it.upload(third)).state is UploadState.SUCCESS, "what is over is the PACS's to tell"
 
 
+async def test_one_that_a_person_has_released_is_under_way_like_any_other(it: Room):
+    first = await it.submit(toys(1), study_metadata={"patient_id": "P9"})
+    await it.run()
+    held = await it.upload(first)
+    it.pacs.busy = {"1.2.3.1.1"}
+    await it.ledger.write(lambda tx: it.delivery.release(tx, held, actor="admin", reason="mistyped"))
+    await it.run()
+    second = await it.submit([Toy("1.9", study="1.9", patient_name=SOMEBODY_ELSE)])
+    await it.run()
+    assert await held_codes(it, second) == ["pacs_patient_conflict"]
+
+
 async def test_an_upload_that_was_cancelled_contradicts_nobody(it: Room):
     it.pacs.busy = {"1.2.3.1.1"}
     first = await it.submit(toys(1))
