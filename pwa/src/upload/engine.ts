@@ -181,14 +181,14 @@ export class Engine {
 
   private async failed(id: string, error: unknown): Promise<void> {
     if (error instanceof DOMException && error.name === "AbortError") return;
-    if (error instanceof Missing) return void (await this.change(id, () => ({ status: "stopped", problem: { code: error.problem, at: Date.now() } })));
+    // What is over stays as it is: the person who cancelled was quicker than the gateway's answer, or than the reading.
+    const change = (act: (row: StudyRow) => Partial<StudyRow>): Promise<unknown> => this.change(id, (row) => (ENDED.has(row.status) ? {} : act(row)));
+    if (error instanceof Missing) return void (await change(() => ({ status: "stopped", problem: { code: error.problem, at: Date.now() } })));
     const refused = error instanceof Refused ? error : new Refused(0, "failed_here");
     const verdict = rules.judge(refused.status, refused.code);
     if (verdict === "wipe" && (await wipeUpload(this.queue, this.channel, id, refused))) return;
     if (verdict === "gone" && (await askAbout(this.queue, this.channel, id))) return;
     const problem = { code: verdict === "wipe" ? "unauthorized" : refused.code, at: Date.now() };
-    // What is over stays as it is: the person who cancelled was quicker than the gateway's answer.
-    const change = (act: (row: StudyRow) => Partial<StudyRow>): Promise<unknown> => this.change(id, (row) => (ENDED.has(row.status) ? {} : act(row)));
     if (refused.code === "upload_completed") {
       // The gateway had all of it before we knew: it completes by itself what nobody speaks of any more.
       await change(() => ({ status: "delivering", problem: null, retry_count: 0 }));
