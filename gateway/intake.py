@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from gateway.body import Body, BodyBroken, BodyStopped, Buffered, Gatherer, clip
 from gateway.errors import SpoolFull, TooLarge
 from gateway.leases import Lease
-from gateway.ledger.sqlite_reserve import LedgerReserve
+from gateway.ledger.base import Reserve
 from gateway.spool.segments import SegmentWriter
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Intake:
         threads: Threads,
         buffered: Buffered,
         idle_timeout_s: float,
-        reserve: LedgerReserve | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         self._reserve = reserve
         self.threads = threads

@@ -6,8 +6,6 @@ key that some row needs is absent; the audit trail's first event is the making o
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from gateway.clock import Clock
 from gateway.errors import Damaged
 from gateway.ledger.base import Ledger, Transaction
@@ -18,14 +16,7 @@ from gateway.spool.keys import SERVICE_KEY_NAMES, KeyRing, ServiceKeys, new_serv
 ACTOR = "gateway"
 
 
-class AuditedLedger(Ledger, Protocol):
-    """A ledger that chains its trail under a key that lies in itself: it gets it after the keys are open."""
-
-    def use_audit_key(self, key: bytes) -> None:
-        """Chain and check events with this key from now on."""
-
-
-async def open_service_keys(ledger: AuditedLedger, ring: KeyRing, clock: Clock) -> ServiceKeys:
+async def open_service_keys(ledger: Ledger, ring: KeyRing, clock: Clock) -> ServiceKeys:
     """The service keys, unwrapped; from here on the ledger can write audit events.
 
     :raises ConfigError: some row needs a KEK that the configuration lacks; it is named and nothing has changed.

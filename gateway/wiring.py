@@ -33,7 +33,7 @@ from gateway.destinations import Destinations, Endpoint
 from gateway.errors import ConfigError, NotFound, SpoolFull
 from gateway.intake import Intake, Tails, Threads
 from gateway.leases import Leases
-from gateway.ledger.base import Transaction
+from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import JobKind, JobRow, UploadRow
 from gateway.ledger.sqlite import SqliteLedger
 from gateway.qr import QrSessions, QrTimes
@@ -69,7 +69,7 @@ class Base:
 
     config: Config
     clock: Clock
-    ledger: SqliteLedger
+    ledger: Ledger
     ring: KeyRing
     keys: ServiceKeys
     spool: Spool

@@ -276,8 +276,30 @@ class Watch(Protocol):
         """True as soon as the topic was woken since the last call (or since the watch began); False: timed out."""
 
 
+class ReadOnly(RuntimeError):
+    """An act of `read` tried to write: a fault of ours, told to nobody but us."""
+
+
+class Reserve(Protocol):
+    """Room that is kept for writing down what is there already, and its end. While it is used up no new bytes are taken."""
+
+    @property
+    def held(self) -> bool:
+        """It is there."""
+
+    def hold(self) -> bool:
+        """Take it, also again, if there is room, and say whether it is there. Blocking; never raises."""
+
+
 class Ledger(Protocol):
     """The ledger itself."""
+
+    @property
+    def reserve(self) -> Reserve:
+        """What is left when its room is used up."""
+
+    def use_audit_key(self, key: bytes) -> None:
+        """Chain and check the trail with this key from now on: it lies in the ledger itself, sealed."""
 
     async def write(self, act: Callable[[Transaction], T]) -> T:
         """Run `act` in a transaction; return when it is durable.
@@ -287,7 +309,10 @@ class Ledger(Protocol):
         """
 
     async def read(self, act: Callable[[Transaction], T]) -> T:
-        """Run `act` on a snapshot; it must not write."""
+        """Run `act` on a snapshot.
+
+        :raises ReadOnly: it tried to write.
+        """
 
     def watch(self, topic: str) -> AbstractContextManager[Watch]:
         """Register first, look second, wait third: nothing committed in between is missed."""

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.errors import Unavailable
-from gateway.ledger.base import Transaction
-from gateway.ledger.sqlite_connection import LedgerFull, meaning, open_reader, open_writer
+from gateway.ledger.base import ReadOnly, Transaction
+from gateway.ledger.sqlite_connection import LedgerFull, meaning, open_reader, open_writer, primary_code
 from gateway.ledger.sqlite_reserve import LedgerReserve
 from gateway.ledger.sqlite_trail import SqliteTransaction
 from gateway.ledger.sqlite_watch import TopicWatch, Watches
@@ -84,9 +84,10 @@ class SqliteLedger:
         return await done
 
     async def read(self, act: Callable[[Transaction], T]) -> T:
-        """Run `act` on a snapshot; it must not write (SQLite would refuse).
+        """Run `act` on a snapshot; it must not write.
 
         :raises GatewayError: whatever `act` raised.
+        :raises ReadOnly: it tried to write.
         :raises Unavailable: `storage_error`, or closed.
         """
         self._check_open()
@@ -130,6 +131,8 @@ class SqliteLedger:
                 if db.in_transaction:
                     db.execute("ROLLBACK")  # nothing was written; the snapshot ends, and a checkpoint can go on
         except sqlite3.Error as error:
+            if primary_code(error) == sqlite3.SQLITE_READONLY:
+                raise ReadOnly("an act of a read tried to write") from error
             raise meaning(error) from error
         finally:
             transaction.take_woken()

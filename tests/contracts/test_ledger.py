@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from gateway.errors import Conflict, Gone, NotFound, Unavailable
-from gateway.ledger.base import AUDIT, JOBS, Ledger, Transaction
+from gateway.ledger.base import AUDIT, JOBS, Ledger, ReadOnly, Transaction
 from gateway.ledger.rows import DeliveredRow, Dialect, IdempotencyRow, ReceiptRow
 from gateway.protocol.lifecycle import DEAD_STATES, FileState, UploadState
 from tests.ledger_rows import account_row, file_row, job_row, run_row, token_row, upload_row
@@ -109,7 +109,7 @@ class TestTransactions:
         assert await ledger.read(lambda tx: tx.settings.get("a")) == "after"
 
     async def test_a_read_must_not_write(self, ledger: Ledger) -> None:
-        with pytest.raises(Exception, match="readonly"):
+        with pytest.raises(ReadOnly):
             await ledger.read(lambda tx: tx.settings.put("a", "1"))
         assert await ledger.read(lambda tx: tx.settings.get("a")) is None
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pytest
 
-from gateway.ledger.base import Ledger, Transaction, Watch
+from gateway.ledger.base import Ledger, Reserve, Transaction, Watch
 from gateway.protocol.lifecycle import FileState, UploadState
 from tests.unit.delivery.little_pacs import LittlePacs, Toy, toys
 from tests.unit.delivery.room import Room, room
@@ -34,6 +34,13 @@ class DyingLedger:
         self._after = after
         self.writes = 0
         self.dead = False
+
+    @property
+    def reserve(self) -> Reserve:
+        return self._ledger.reserve
+
+    def use_audit_key(self, key: bytes) -> None:
+        self._ledger.use_audit_key(key)
 
     async def write(self, act: Callable[[Transaction], T]) -> T:
         if self.dead:
