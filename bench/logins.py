@@ -9,7 +9,7 @@ from bench.client import Refused
 from bench.loads import Figures
 from bench.servers import ACCOUNT, Gateway
 
-#: Of one name in five minutes; one more would be 429 (gateway/throttle.py).
+#: Of one name in five minutes; one more would be 429 (gateway/identity/throttle.py).
 TRIES = 9
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.ledger.rows import AccountRow, Dialect, FileRow, JobKind, JobRow, QrRow, RefreshTokenRow, RunRow, UploadRow
-from gateway.protocol.lifecycle import FileState, UploadState
+from gateway.states import FileState, UploadState
 
 
 def account_row(account_id: str, **known: Any) -> AccountRow:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.clock import Clock
+from gateway.keys.service import open_service_keys
 from gateway.ledger.rows import AuditRow
-from gateway.ledger.sqlite import SqliteLedger
-from gateway.service_keys import open_service_keys
+from gateway.ledger.sqlite.ledger import SqliteLedger
 from gateway.spool.keys import KeyRing, ServiceKeys
 
 

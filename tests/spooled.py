@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from gateway.blobs.memory import MemoryBlobs
 from gateway.ledger.rows import FileRow, ReceiptRow, RunRow, UploadRow
-from gateway.protocol.lifecycle import FileState, UploadState
 from gateway.spool import Spool, UploadKey
+from gateway.states import FileState, UploadState
 from tests.clocks import ManualClock
 from tests.ledger_rows import file_row, upload_row
 from tests.opened import Opened

@@ -9,15 +9,15 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from gateway.audit_chain import to_line
-from gateway.audit_check import TrailReport, check_trail
-from gateway.audit_dicom import to_xml
-from gateway.audit_files import former_files
+from gateway.audit.check import TrailReport, check_trail
+from gateway.audit.dicom import to_xml
+from gateway.audit.files import former_files
 from gateway.cli.opening import ACTOR, configured
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.ledger.base import Ledger
+from gateway.ledger.chain import to_line
 from gateway.ledger.rows import AuditRow
 
 PAGE = 500
@@ -52,7 +52,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 async def _check(config: Config, more: list[Path]) -> TrailReport:
-    from gateway.wiring import open_base
+    from gateway.assembly.gateway import open_base
 
     path = config.audit.file
     for one in more:
@@ -86,7 +86,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 async def _write(config: Config, args: argparse.Namespace) -> int:
-    from gateway.wiring import open_base
+    from gateway.assembly.gateway import open_base
 
     async with open_base(config, SystemClock()) as base:
         now, detail = base.clock.now(), {"after": args.after, "format": args.format}

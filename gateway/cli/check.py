@@ -6,12 +6,12 @@ import argparse
 import asyncio
 import secrets
 
+from gateway.assembly.gateway import make_target, open_base
 from gateway.blobs.local import LocalBlobs
 from gateway.cli.opening import configured
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.errors import GatewayError
-from gateway.wiring import make_target, open_base
 from hooks.contract import TargetError
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
-from gateway.accounts import Accounts
+from gateway.assembly.gateway import open_gateway
 from gateway.cli.demo_lan import Lan, add_arguments, instructions, open_lan
 from gateway.cli.serve import allow_many_files, tls_context
 from gateway.clock import SystemClock
@@ -25,10 +25,10 @@ from gateway.config import Config, load
 from gateway.demo.archive import create_archive
 from gateway.demo.trust_page import create_trust_app
 from gateway.errors import ConfigError
+from gateway.identity.accounts import Accounts
 from gateway.logs import log_to_stderr
 from gateway.web.app import create_app
 from gateway.web.server import Listener
-from gateway.wiring import open_gateway
 
 ACCOUNT = "admin"
 _HOST = "127.0.0.1"

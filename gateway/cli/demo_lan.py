@@ -97,7 +97,7 @@ def _address(text: str) -> IPv4Address | IPv6Address:
 
 def instructions(lan: Lan, page_url: str) -> str:
     """How a phone gets there, with the page's address as a QR code."""
-    from gateway import qr_picture
+    from gateway.web import qr_picture
 
     trusted = "phones have to trust it first" if lan.is_new else "phones that trusted it before go straight to the app"
     others, digest = ", ".join(map(str, lan.others)), lan.authority.fingerprint

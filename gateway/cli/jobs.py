@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.opening import ACTOR, configured
 from gateway.clock import SystemClock, rfc3339
-from gateway.delivery.end import retry
+from gateway.delivery.finish import retry
 from gateway.errors import ConfigError, Conflict, Gone, NotFound
+from gateway.identity.principal import ADMIN, Principal
+from gateway.identity.wipe import Wiping
 from gateway.ledger.base import JOBS, Transaction
 from gateway.ledger.rows import JobKind, JobRow, UploadRow
-from gateway.principal import ADMIN, Principal
-from gateway.protocol.lifecycle import UploadState
-from gateway.wiping import Wiping
+from gateway.states import UploadState
 
 if TYPE_CHECKING:
-    from gateway.wiring import Base
+    from gateway.assembly.gateway import Base
 
 PAGE = 500
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _with_base(args: argparse.Namespace, act: Callable[[Base, argparse.Namespace], Awaitable[None]]) -> None:
-    from gateway.wiring import open_base
+    from gateway.assembly.gateway import open_base
 
     async with open_base(configured(args), SystemClock()) as base:
         await act(base, args)
@@ -109,7 +109,7 @@ async def _retry(base: Base, args: argparse.Namespace) -> None:
 
 
 async def _drop(base: Base, args: argparse.Namespace) -> None:
-    from gateway.wiring import open_submissions
+    from gateway.assembly.gateway import open_submissions
 
     who = Principal(ACTOR, ADMIN, named=ACTOR)
     if args.wipe:

@@ -7,12 +7,12 @@ import asyncio
 import base64
 import secrets
 
-from gateway import receipt_keys
 from gateway.cli.opening import ACTOR, configured
 from gateway.clock import SystemClock
 from gateway.config import Config
-from gateway.key_rotation import Rotation, rotate
-from gateway.receipts import Signer
+from gateway.keys.rotation import Rotation, rotate
+from gateway.receipts import keys
+from gateway.receipts.document import Signer
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -52,15 +52,15 @@ def _rotate(args: argparse.Namespace) -> int:
 
 
 async def _rotate_receipts(config: Config) -> str:
-    from gateway.wiring import open_base
+    from gateway.assembly.gateway import open_base
 
     async with open_base(config, SystemClock()) as base:
-        await receipt_keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
-        return await receipt_keys.rotate(base.ledger, base.ring, base.clock, ACTOR)
+        await keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
+        return await keys.rotate(base.ledger, base.ring, base.clock, ACTOR)
 
 
 async def _run(config: Config) -> Rotation:
-    from gateway.wiring import open_base
+    from gateway.assembly.gateway import open_base
 
     async with open_base(config, SystemClock()) as base:
         return await rotate(base.ledger, base.ring, base.clock, ACTOR)

@@ -29,8 +29,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _report(config: Config, args: argparse.Namespace) -> dict[str, Any]:
-    from gateway.wiring import open_base
-    from gateway.wiring_upkeep import open_administration
+    from gateway.assembly.gateway import open_base
+    from gateway.assembly.upkeep import open_administration
 
     async with open_base(config, SystemClock()) as base:
         administration = open_administration(base)

@@ -1,4 +1,4 @@
-"""`relaypacs purge`: the retention timer's work once, now. Works beside a running `serve` (see gateway/retention.py)."""
+"""`relaypacs purge`: the retention timer's work once, now. Works beside a running `serve` (see gateway/purge/retention.py)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from gateway.cli.opening import configured
 from gateway.clock import SystemClock
 from gateway.config import Config
-from gateway.retention import PurgeReport
+from gateway.purge.retention import PurgeReport
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _purge(config: Config) -> PurgeReport:
-    from gateway.wiring import open_base
-    from gateway.wiring_upkeep import open_audit_retention, open_retention
+    from gateway.assembly.gateway import open_base
+    from gateway.assembly.upkeep import open_audit_retention, open_retention
 
     async with open_base(config, SystemClock()) as base:
         report = await open_retention(base).run_once()

@@ -7,14 +7,14 @@ import asyncio
 import os
 from pathlib import Path
 
-from gateway.accounts import Role
 from gateway.cli.opening import configured
 from gateway.clock import SystemClock, rfc3339
 from gateway.config import Config
 from gateway.errors import ConfigError
-from gateway.principal import Principal
+from gateway.identity.accounts import Role
+from gateway.identity.principal import Principal
 from gateway.protocol.rest import QrWish
-from gateway.qr import QrCode
+from gateway.uploads.qr import QrCode
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Make a code. :returns: 0."""
-    from gateway import qr_picture
+    from gateway.web import qr_picture
 
     config = configured(args)
     if not config.server.public_url:
@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _create(config: Config, endpoint_id: str, ttl_s: int | None, user: str | None) -> QrCode:
-    from gateway.accounts import Accounts
-    from gateway.wiring import open_base, open_qr
+    from gateway.assembly.gateway import open_base, open_qr
+    from gateway.identity.accounts import Accounts
 
     async with open_base(config, SystemClock()) as base:
         accounts = await Accounts(base.ledger, base.keys, base.clock).all()

@@ -16,8 +16,8 @@ from gateway.cli.opening import configured
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.errors import ConfigError
-from gateway.receipt_keys import jwks
-from gateway.receipts import Signer, verify
+from gateway.receipts.document import Signer, verify
+from gateway.receipts.keys import jwks
 
 MAX_BYTES = 64 << 20
 TIMEOUT_S = 15.0
@@ -61,7 +61,7 @@ def _keys(args: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _own(config: Config) -> dict[str, Any]:
-    from gateway.wiring import open_base
+    from gateway.assembly.gateway import open_base
 
     async with open_base(config, SystemClock()) as base:
         return await jwks(base.ledger, Signer(base.keys.receipt_seed))

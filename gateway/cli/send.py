@@ -1,4 +1,4 @@
-"""`relaypacs send`: the command line of `gateway.sending`."""
+"""`relaypacs send`: the command line of `gateway.client`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from gateway.sending.access import Sender
-    from gateway.sending.finding import Search
-    from gateway.sending.line import Line
-    from gateway.sending.patience import Patience
+    from gateway.client.access import Sender
+    from gateway.client.http import Line
+    from gateway.client.retry import Patience
+    from gateway.client.scan import Search
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30}
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
     :returns: the exit status.
     """
-    from gateway.sending.faults import EXIT_INTERRUPTED, SendFault
+    from gateway.client.errors import EXIT_INTERRUPTED, SendFault
 
     try:
         return _send(args)
@@ -81,15 +81,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _send(args: argparse.Namespace) -> int:
+    from gateway.client import state
+    from gateway.client.access import qr_token
+    from gateway.client.errors import EXIT_PARTIAL, EXIT_SUCCESS, Again, Misused, SendFault
+    from gateway.client.grouping import pack
+    from gateway.client.http import Line
+    from gateway.client.retry import Patience
+    from gateway.client.run import Options, Run
+    from gateway.client.scan import LeftOut, find
     from gateway.clock import SystemClock
-    from gateway.sending import state
-    from gateway.sending.access import qr_token
-    from gateway.sending.faults import EXIT_PARTIAL, EXIT_SUCCESS, Again, Misused, SendFault
-    from gateway.sending.finding import LeftOut, find
-    from gateway.sending.line import Line
-    from gateway.sending.parcels import pack
-    from gateway.sending.patience import Patience
-    from gateway.sending.sender import Options, Run
 
     clock = SystemClock()
     link = qr_token(args.qr) if args.qr else None
@@ -130,8 +130,8 @@ def _sender(args: argparse.Namespace, qr_upload_token: str, line: Line, patience
 
     :raises Misused: nobody.
     """
-    from gateway.sending.access import AccountSender, QrSender, TokenSender
-    from gateway.sending.faults import Misused
+    from gateway.client.access import AccountSender, QrSender, TokenSender
+    from gateway.client.errors import Misused
 
     if args.password_stdin and not args.user:
         raise Misused("--password-stdin needs --user")
@@ -148,7 +148,7 @@ def _sender(args: argparse.Namespace, qr_upload_token: str, line: Line, patience
 
 
 def _password(*, from_stdin: bool) -> str:
-    from gateway.sending.faults import Misused
+    from gateway.client.errors import Misused
 
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
@@ -164,7 +164,7 @@ def _password(*, from_stdin: bool) -> str:
 
 
 def _endpoint(wanted: str | None, linked: str | None) -> str | None:
-    from gateway.sending.faults import Misused
+    from gateway.client.errors import Misused
 
     if wanted and linked and wanted != linked:
         raise Misused("the QR code is for another endpoint: leave --endpoint out")

@@ -11,6 +11,7 @@ import ssl
 
 import uvloop
 
+from gateway.assembly.gateway import open_gateway
 from gateway.cli.opening import configured
 from gateway.clock import SystemClock
 from gateway.config import Config
@@ -18,7 +19,6 @@ from gateway.errors import ConfigError
 from gateway.logs import log_to_stderr
 from gateway.web.app import create_app
 from gateway.web.server import Listener
-from gateway.wiring import open_gateway
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

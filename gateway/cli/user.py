@@ -8,11 +8,11 @@ import getpass
 import sys
 from collections.abc import Awaitable, Callable
 
-from gateway.accounts import Accounts
 from gateway.cli.opening import configured, seconds
 from gateway.clock import SystemClock, rfc3339
 from gateway.errors import ConfigError
-from gateway.tokens import TokenMint
+from gateway.identity.accounts import Accounts
+from gateway.identity.tokens import TokenMint
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 async def _with_accounts(
     args: argparse.Namespace, act: Callable[[Accounts, argparse.Namespace], Awaitable[None]]
 ) -> None:
-    from gateway.wiring import open_base
+    from gateway.assembly.gateway import open_base
 
     clock = SystemClock()
     async with open_base(configured(args), clock) as base:

@@ -15,16 +15,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from gateway.clock import Clock
-from gateway.delivery.backoff import Backoff
 from gateway.delivery.endpoint import Endpoint
+from gateway.delivery.items import ACKNOWLEDGED, STATES, FileOutcome, Item, Memory, seal_outcome
 from gateway.delivery.receipt import IN_PACS, delivered, is_proof, partial_receipt
-from gateway.delivery.records import ACKNOWLEDGED, STATES, FileOutcome, Item, Memory, seal_outcome
 from gateway.errors import GatewayError
+from gateway.jobs.backoff import Backoff
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import DeliveredRow, JobRow, UploadRow
-from gateway.protocol.lifecycle import FileState, UploadState
-from gateway.receipts import Signer
+from gateway.receipts.document import Signer
 from gateway.spool import KeyRing, ServiceKeys, Spool, UploadKey
+from gateway.states import FileState, UploadState
 
 _LOOK_EVERY_S = 1.0
 

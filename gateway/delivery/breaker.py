@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from gateway.clock import Clock
-from gateway.delivery.backoff import Backoff
+from gateway.jobs.backoff import Backoff
 
 #: A question on behalf of all that got no result after so long was lost with its job.
 PROBE_LOST_AFTER_S = 120.0

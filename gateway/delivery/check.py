@@ -15,17 +15,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gateway.clock import Clock
-from gateway.delivery.claim import Again, Done
 from gateway.delivery.endpoint import ACTOR
-from gateway.delivery.records import FileOutcome, Judgement, maker_of, seal_judgement, seal_outcome, upload_key_of
+from gateway.delivery.items import FileOutcome, Judgement, maker_of, seal_judgement, seal_outcome, upload_key_of
 from gateway.delivery.spooled import Place, opener, place_of
 from gateway.delivery.threads import in_thread
 from gateway.delivery.turns import Turn, Turns
 from gateway.errors import Damaged
+from gateway.jobs.workers import Again, Done
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import FileRow, JobRow, UploadRow
-from gateway.protocol.lifecycle import DEAD_STATES, WHOLE_STATES, FileState
 from gateway.spool import KeyRing, ServiceKeys, Spool
+from gateway.states import DEAD_STATES, WHOLE_STATES, FileState
 from hooks.contract import Accept, Check, CheckBroke, Reject, Source, Verdict
 
 log = logging.getLogger("relaypacs.delivery")

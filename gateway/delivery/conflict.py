@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.delivery.attempt import Attempt
+from gateway.delivery.items import ACKNOWLEDGED, FileOutcome, Item
 from gateway.delivery.receipt import content_mac, instance_mac
-from gateway.delivery.records import ACKNOWLEDGED, FileOutcome, Item
 from gateway.ledger.base import Transaction
-from gateway.receipts import Verification
+from gateway.receipts.document import Verification
 from hooks.contract import Instance, LookupRefused
 
 #: Failure reason "duplicate SOP instance" (PS3.7 annex C.5.7).

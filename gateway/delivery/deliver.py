@@ -15,19 +15,19 @@ from functools import partial
 from gateway.delivery.attempt import Attempt, Stop, Superseded, Tools, same
 from gateway.delivery.breaker import Condition
 from gateway.delivery.check import Checks, needs_check
-from gateway.delivery.claim import Again, Done
-from gateway.delivery.end import fail_pending, finish
 from gateway.delivery.endpoint import WAITS_FOR_ENDPOINT, Endpoint
+from gateway.delivery.finish import fail_pending, finish
 from gateway.delivery.hold import Held, Mismatch, identify
+from gateway.delivery.items import Item, Memory, item_of, upload_key_of
 from gateway.delivery.notes import add_notes, withdraw_notes
-from gateway.delivery.records import Item, Memory, item_of, upload_key_of
 from gateway.delivery.send import send
 from gateway.delivery.threads import in_thread
 from gateway.delivery.verify import give_up, verify
+from gateway.jobs.workers import Again, Done
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import FileRow, JobRow, UploadRow
-from gateway.protocol.lifecycle import FileState
 from gateway.spool import ServiceKeys, UploadKey
+from gateway.states import FileState
 from hooks.contract import Stopped, TargetDown, TargetMisconfigured
 
 log = logging.getLogger("relaypacs.delivery")

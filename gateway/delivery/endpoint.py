@@ -10,10 +10,10 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from gateway.clock import Clock
-from gateway.delivery.backoff import Backoff
 from gateway.delivery.breaker import Breaker, Condition
 from gateway.delivery.threads import in_thread
 from gateway.delivery.underway import UnderWay
+from gateway.jobs.backoff import Backoff
 from gateway.ledger.base import JOBS, Ledger, Transaction
 from gateway.ledger.rows import JobKind, JobRow
 from hooks.contract import Stopped, Target, TargetDown, TargetError, TargetMisconfigured

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from gateway.delivery.attempt import Attempt, Superseded
-from gateway.delivery.end import hold
+from gateway.delivery.finish import hold
+from gateway.delivery.items import Item, without_instance
 from gateway.delivery.receipt import IN_PACS
-from gateway.delivery.records import Item, without_instance
 from gateway.delivery.underway import Before
 from gateway.ledger.base import Transaction
-from gateway.protocol.lifecycle import UploadState
+from gateway.states import UploadState
 from hooks.contract import Facts, LookupRefused, PatientRecord
 from hooks.identity import declared_mismatches, hold_reasons
 

@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 
 from gateway import __version__
 from gateway.delivery.attempt import Attempt, Superseded
+from gateway.delivery.items import Item, Judgement, item_of, open_list, seal_judgement, without_instance
 from gateway.delivery.receipt import IN_PACS, warning
-from gateway.delivery.records import Item, Judgement, item_of, open_list, seal_judgement, without_instance
 from gateway.delivery.spooled import held_context
 from gateway.delivery.threads import in_thread
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import Dialect, FileRow
-from gateway.protocol.lifecycle import FileState
+from gateway.states import FileState
 from hooks.contract import Facts
 from hooks.note_sr import Note, Received, names_its_patient, note_sr, readable
 

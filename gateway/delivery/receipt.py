@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.delivery.records import (
+from gateway.delivery.items import (
     ACKNOWLEDGED,
     FileOutcome,
     client_id,
@@ -22,9 +22,9 @@ from gateway.delivery.records import (
 )
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import DeliveredRow, FileRow, ReceiptRow, UploadRow
-from gateway.protocol.lifecycle import FileState, UploadEvent
-from gateway.receipts import InstanceProof, ProofOutcome, Signer, Skipped, Verification, receipt_payload
+from gateway.receipts.document import InstanceProof, ProofOutcome, Signer, Skipped, Verification, receipt_payload
 from gateway.spool import ServiceKeys
+from gateway.states import FileState, UploadEvent
 
 #: Warnings of one code that are listed one by one; of the rest only their number is told.
 LISTED_PER_CODE = 100

@@ -28,11 +28,11 @@ from gateway.delivery.conflict import (
     judge,
     same_patient,
 )
-from gateway.delivery.records import FileOutcome, Item
+from gateway.delivery.items import FileOutcome, Item
 from gateway.delivery.spooled import Broken, Place, opener, place_of
 from gateway.errors import Damaged
 from gateway.ledger.base import Transaction
-from gateway.protocol.lifecycle import WHOLE_STATES, FileState
+from gateway.states import WHOLE_STATES, FileState
 from hooks.contract import (
     BatchTooLarge,
     Instance,

@@ -8,14 +8,14 @@ from gateway.clock import Clock
 from gateway.delivery.attempt import Settings, Tools
 from gateway.delivery.breaker import Condition
 from gateway.delivery.check import MOST_AT_ONCE, Checks
-from gateway.delivery.claim import Handler
 from gateway.delivery.deliver import Deliver
-from gateway.delivery.end import release, retry
 from gateway.delivery.endpoint import Endpoint, EndpointTarget, hasten_all
+from gateway.delivery.finish import release, retry
 from gateway.delivery.receipt import partial_receipt
+from gateway.jobs.workers import Handler
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import JobKind, UploadRow
-from gateway.receipts import Signer
+from gateway.receipts.document import Signer
 from gateway.spool import KeyRing, ServiceKeys, Spool
 from hooks.contract import Check
 

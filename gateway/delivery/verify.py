@@ -10,9 +10,9 @@ from functools import partial
 
 from gateway.delivery.attempt import Attempt
 from gateway.delivery.conflict import same_patient
+from gateway.delivery.items import Item
 from gateway.delivery.receipt import stored
-from gateway.delivery.records import Item
-from gateway.receipts import Verification
+from gateway.receipts.document import Verification
 from hooks.contract import LookupRefused, Stopped
 
 #: Between two looks at most.

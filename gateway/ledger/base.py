@@ -26,7 +26,7 @@ from gateway.ledger.rows import (
     ServiceKeyRow,
     UploadRow,
 )
-from gateway.protocol.lifecycle import FileState, UploadState
+from gateway.states import FileState, UploadState
 
 T = TypeVar("T")
 

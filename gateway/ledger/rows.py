@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.protocol.lifecycle import FileState, UploadState
+from gateway.states import FileState, UploadState
 
 
 class Dialect(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway import refresh_tokens
+from gateway.identity import refresh_tokens
 from gateway.ledger.rows import AccountRow
 from gateway.protocol.rest import read_credentials
 from gateway.web.addresses import client_address

@@ -7,10 +7,10 @@ from enum import Enum, auto
 from aiohttp import hdrs, web
 
 from gateway.errors import Forbidden, Unauthorized
-from gateway.principal import Principal
-from gateway.qr import QR_PREFIX
-from gateway.refresh_tokens import REFRESH_PREFIX
-from gateway.tokens import AccessClaims, UploadClaims
+from gateway.identity.principal import Principal
+from gateway.identity.refresh_tokens import REFRESH_PREFIX
+from gateway.identity.tokens import AccessClaims, UploadClaims
+from gateway.uploads.qr import QR_PREFIX
 from gateway.web.services import EXPIRES_AT, PRINCIPAL, RAW_TOKEN, SESSION_ID, services
 
 

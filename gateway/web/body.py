@@ -1,4 +1,4 @@
-"""Request bodies as `gateway.body.Body`. `100 Continue` is said when the body is first wanted, so never before a
+"""Request bodies as `gateway.uploads.body.Body`. `100 Continue` is said when the body is first wanted, so never before a
 refusal (RFC 9110 10.1.1).
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from aiohttp import ClientPayloadError, StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway.body import BodyBroken, BodyGarbled, BodyStopped
+from gateway.uploads.body import BodyBroken, BodyGarbled, BodyStopped
 
 #: Receive buffer of a body that proved fast.
 FAST_READ_BYTES = 1 << 20
@@ -74,7 +74,7 @@ class StreamBody:
         return None if self._request.can_read_body else 0
 
     async def read(self, wait_s: float) -> bytes | None:
-        """See `gateway.body.Body.read`."""
+        """See `gateway.uploads.body.Body.read`."""
         if self._stopped:
             raise BodyStopped
         go_on(self._request)

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway import errors
-from gateway.body import BodyBroken, BodyGarbled, BodyStopped
+from gateway.uploads.body import BodyBroken, BodyGarbled, BodyStopped
 from gateway.web.services import services
 
 log = logging.getLogger("relaypacs.web")

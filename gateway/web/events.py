@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 
 from gateway.errors import Gone
 from gateway.ledger.base import Watch
-from gateway.protocol.lifecycle import FINISHED_STATES
+from gateway.states import FINISHED_STATES
 from gateway.web.bearer import principal
 from gateway.web.services import EXPIRES_AT, services
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.body import BodyBroken
 from gateway.errors import Malformed, TooLarge
+from gateway.uploads.body import BodyBroken
 from gateway.web.body import StreamBody
 
 MAX_JSON_BYTES = 1 << 20

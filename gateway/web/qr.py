@@ -9,11 +9,11 @@ from aiohttp import hdrs, web
 from gateway.clock import rfc3339
 from gateway.protocol import rest
 from gateway.protocol.headers import preferred
-from gateway.qr import QrCode
-from gateway.qr_picture import png, svg
+from gateway.uploads.qr import QrCode
 from gateway.web.addresses import base_url
 from gateway.web.bearer import principal
 from gateway.web.json_body import read_json
+from gateway.web.qr_picture import png, svg
 from gateway.web.services import RAW_TOKEN, services
 
 _MAX_PAGE = 1000

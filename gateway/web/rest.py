@@ -8,21 +8,21 @@ from typing import TypeVar
 
 from aiohttp import BodyPartReader, web
 
-from gateway.body import Body, BodyBroken
-from gateway.chunked import ChunkWish
 from gateway.clock import rfc3339
 from gateway.errors import Malformed, TooLarge, Unprocessable, UnsupportedMediaType
 from gateway.ledger.rows import FileRow
 from gateway.protocol import rest
 from gateway.protocol.chunks import MAX_CHUNK_INDEX, Chunk
 from gateway.protocol.headers import single
-from gateway.protocol.lifecycle import FINISHED_STATES, UploadEvent, refusal
-from gateway.submissions import Opened
+from gateway.states import FINISHED_STATES, UploadEvent, refusal
+from gateway.uploads.body import Body, BodyBroken
+from gateway.uploads.chunks import ChunkWish
+from gateway.uploads.submissions import Opened
 from gateway.web.addresses import base_url
 from gateway.web.bearer import principal
 from gateway.web.body import HeldBody, StreamBody, go_on, line_errors, media_type
+from gateway.web.gone import obituary
 from gateway.web.json_body import read_json
-from gateway.web.obituary import obituary
 from gateway.web.services import PRINCIPAL, RAW_TOKEN, services
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import _ErrInfo
 
 from gateway.errors import GatewayError, Malformed, TooLarge
-from gateway.leases import Leases
+from gateway.uploads.leases import Leases
 from gateway.web.app import COMMON_HEADERS
 from gateway.web.errors import problem
 from gateway.web.services import SERVICES

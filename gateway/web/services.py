@@ -10,21 +10,21 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.accounts import Accounts
-from gateway.administration import Administration
-from gateway.audit_events import Refusals
-from gateway.chunked import Chunks
+from gateway.audit.events import Refusals
 from gateway.clock import Clock
-from gateway.destinations import Destinations
-from gateway.foreign_accounts import ForeignAccounts
+from gateway.identity.accounts import Accounts
+from gateway.identity.oidc_accounts import ForeignAccounts
+from gateway.identity.principal import Principal
+from gateway.identity.tokens import TokenMint
+from gateway.identity.wipe import Wiping
 from gateway.ledger.base import Ledger
-from gateway.principal import Principal
-from gateway.qr import QrSessions
-from gateway.records import Records
-from gateway.submissions import Submissions
-from gateway.tokens import TokenMint
-from gateway.uploads import Uploads
-from gateway.wiping import Wiping
+from gateway.uploads.administration import Administration
+from gateway.uploads.chunks import Chunks
+from gateway.uploads.destinations import Destinations
+from gateway.uploads.qr import QrSessions
+from gateway.uploads.submissions import Submissions
+from gateway.uploads.tail import Uploads
+from gateway.uploads.views import Records
 
 AdminAct = Callable[[str, str, str], Awaitable[None]]
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.admission import Wish
 from gateway.errors import Conflict, Forbidden, Gone, Malformed, MethodNotAllowed, NotBuilt, TooLarge
-from gateway.principal import Principal
+from gateway.identity.principal import Principal
 from gateway.protocol import tus
 from gateway.protocol.engine import Append, Completes
 from gateway.protocol.headers import single, text_of
 from gateway.protocol.rest import check_file_id
-from gateway.rooms import NewFile
-from gateway.uploads import Seen
+from gateway.uploads.admission import Wish
+from gateway.uploads.context import NewFile
+from gateway.uploads.tail import Seen
 from gateway.web.addresses import base_url
 from gateway.web.bearer import principal
 from gateway.web.body import StreamBody, media_type
-from gateway.web.obituary import obituary
+from gateway.web.gone import obituary
 from gateway.web.services import services
 
 _IETF_HEADERS = ("Upload-Complete", "Upload-Draft-Interop-Version")

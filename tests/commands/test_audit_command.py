@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.audit_chain import from_line, verify
-from gateway.audit_export import AuditExport
+from gateway.audit.export import AuditExport
+from gateway.ledger.chain import from_line, verify
 from tests.commands.site import events, relaypacs, send
 from tests.unit.delivery.little_pacs import Toy, toys
 

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway import audit_chain
-from gateway.audit_chain import START, from_line, link, opening_line, seal, to_line
-from gateway.audit_check import TrailReport, _check_files, _State, check_trail
-from gateway.audit_export import AuditExport
+from gateway.audit.check import TrailReport, _check_files, _State, check_trail
+from gateway.audit.export import AuditExport
+from gateway.ledger import chain
+from gateway.ledger.chain import START, from_line, link, opening_line, seal, to_line
 from gateway.ledger.rows import AuditRow
-from gateway.ledger.sqlite import SqliteLedger
+from gateway.ledger.sqlite.ledger import SqliteLedger
 from tests.scale import count
 
 EVENTS = 10_000
@@ -143,7 +143,7 @@ def rewrite_a_fact(rng, lines, at):
 
 def forge_with_another_key(_rng, lines, at):
     row = from_line(lines[at])
-    forged = audit_chain._sealed(bytes(32), b"", replace(row, actor="account:0"))
+    forged = chain._sealed(bytes(32), b"", replace(row, actor="account:0"))
     return [*lines[:at], to_line(forged), *lines[at + 1 :]]
 
 
@@ -198,7 +198,7 @@ def test_two_thousand_mutations_of_the_ledgers_rows_are_found(rows):
         tail, at = rows[begin : begin + 3 * EVERY], index - begin
         known = head if begin + 3 * EVERY >= EVENTS else (tail[-1].number, tail[-1].mac)
         changed = changed_rows(rng, tail, at, number % 6)
-        if audit_chain.verify(changed, KEY, known, before=head_of(rows, begin)).whole:
+        if chain.verify(changed, KEY, known, before=head_of(rows, begin)).whole:
             missed.append((number, index))
     assert not missed
 
@@ -252,8 +252,8 @@ async def test_whole_trails_are_checked_whole(tmp_path, rows):
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from gateway.audit_export import AuditExport
-from gateway.ledger.sqlite import SqliteLedger
+from gateway.audit.export import AuditExport
+from gateway.ledger.sqlite.ledger import SqliteLedger
 
 async def main(folder):
     ledger = await SqliteLedger.open(folder / "ledger.db", audit_key=bytes(range(32)))

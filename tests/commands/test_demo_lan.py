@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import qr_picture
 from gateway.cli import demo_lan, main
 from gateway.demo.lan import hostnames
+from gateway.web import qr_picture
 
 ROOT = Path(__file__).parents[2]
 CERTIFICATE = "/relaypacs-demo-ca.crt"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit_export import AuditExport
+from gateway.audit.export import AuditExport
 from gateway.errors import GatewayError
 from gateway.logs import TEXT, Discreet, JsonLines
 from tests.commands.site import relaypacs

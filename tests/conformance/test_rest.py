@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from gateway import receipts
+from gateway.receipts import document
 from tests.conformance.rest_cases import CHUNKS, INIT, OCTETS
 from tests.unit.delivery.little_pacs import toys
 from tests.unit.gateway_app import CHUNK, PASSWORD, TUS, chunks_of, gateway_app, init_body, sha256_field
@@ -778,7 +778,7 @@ async def test_the_receipt_is_a_signed_proof_that_anyone_can_check(gate, person)
     answer = await gate.ask("GET", f"/upload/{opened.upload_id}/receipt", opened.token)
     assert answer.status == 200
     keys = (await gate.ask("GET", "/.well-known/jwks.json")).json
-    payload = receipts.verify(answer.body.decode(), keys)
+    payload = document.verify(answer.body.decode(), keys)
     status = await gate.status(opened)
     assert payload["upload_id"] == opened.upload_id
     assert payload["pacs_receipt_id"] == status["pacs_receipt_id"]

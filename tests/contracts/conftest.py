@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.ledger.base import Ledger
-from gateway.ledger.sqlite import SqliteLedger
+from gateway.ledger.sqlite.ledger import SqliteLedger
 
 AUDIT_KEY = b"k" * 32
 

@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import Conflict, Gone, NotFound, Unavailable
 from gateway.ledger.base import AUDIT, JOBS, Ledger, ReadOnly, Transaction
 from gateway.ledger.rows import DeliveredRow, Dialect, IdempotencyRow, ReceiptRow
-from gateway.protocol.lifecycle import DEAD_STATES, FileState, UploadState
+from gateway.states import DEAD_STATES, FileState, UploadState
 from tests.ledger_rows import account_row, file_row, job_row, run_row, token_row, upload_row
 
 U, V, W = "0a" * 16, "0b" * 16, "0c" * 16

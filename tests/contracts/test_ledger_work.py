@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 
-from gateway import audit_chain
 from gateway.errors import Conflict, NotFound
+from gateway.ledger import chain
 from gateway.ledger.base import AUDIT, Ledger, Transaction
 from gateway.ledger.rows import IdempotencyRow, JobKind, JobRow, RefreshTokenRow, ServiceKeyRow
-from gateway.protocol.lifecycle import UploadState
+from gateway.states import UploadState
 from tests.ledger_rows import job_row, token_row, upload_row
 
 U, V = "0a" * 16, "0b" * 16
@@ -205,7 +205,7 @@ class TestTrail:
         assert rows[1].detail == '{"a":"ü","b":[1,null]}'
         assert rows[2] == third
         assert head == (3, third.mac)
-        assert audit_chain.verify(rows, KEY, head).whole
+        assert chain.verify(rows, KEY, head).whole
         assert [row.number for row in await ledger.read(lambda tx: tx.audit.after(1, 1))] == [2]
 
     async def test_an_event_wakes_whoever_watches_the_trail(self, ledger: Ledger) -> None:
@@ -224,7 +224,7 @@ class TestTrail:
         await ledger.write(lambda tx: tx.audit.append("two", at=1.0, actor="a"))
         rows, head = await ledger.read(lambda tx: (tx.audit.after(0, 10), tx.audit.head()))
         assert [row.event for row in rows] == ["one", "two"]
-        assert audit_chain.verify(rows, KEY, head).whole
+        assert chain.verify(rows, KEY, head).whole
 
 
 class TestKeysAndSettings:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.protocol.lifecycle import DEAD_STATES, TRANSITIONS, FileState, UploadEvent, UploadState, after, refusal
+from gateway.states import DEAD_STATES, TRANSITIONS, FileState, UploadEvent, UploadState, after, refusal
 from gateway.web.errors import status_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "states.md"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.errors import Unavailable
 from gateway.ledger.base import Transaction
-from gateway.ledger.sqlite import SqliteLedger
+from gateway.ledger.sqlite.ledger import SqliteLedger
 
 KEY = b"k" * 32
 AT_ONCE = 8

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import audit_chain
+from gateway.ledger import chain
 from gateway.ledger.base import AUDIT
-from gateway.ledger.sqlite import SqliteLedger
+from gateway.ledger.sqlite.ledger import SqliteLedger
 from tests.e2e.ledger_child import KEY, event
 
 CHILD = Path(__file__).with_name("ledger_child.py")
@@ -48,7 +48,7 @@ async def lost(path: Path, acknowledged: dict[str, list[int]]) -> list[str]:
         rows, head, there = await ledger.read(
             lambda tx: (tx.audit.after(0, 1_000_000), tx.audit.head(), {name: tx.settings.get(name) for name in wanted})
         )
-        assert audit_chain.verify(rows, KEY, head).whole
+        assert chain.verify(rows, KEY, head).whole
         assert len(rows) >= len(wanted)
         return [name for name, value in there.items() if value is None]
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.protocol.lifecycle import UploadState
+from gateway.states import UploadState
 from hooks.stow import DicomWebTarget
 from hooks.validate import ChildCheck
 from tests.dicom_samples import instance, new_uid, study

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset, dcmread
 
-from gateway.receipts import verify
+from gateway.receipts.document import verify
 from hooks.note_sr import BASIC_TEXT_SR
 from tests.dicom_samples import element, study
 from tests.e2e.lab import Http, Lab

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.ledger.rows import JobKind
-from gateway.protocol.lifecycle import UploadState
+from gateway.states import UploadState
 from tests.unit.delivery.little_pacs import Toy
 from tests.unit.gateway_app import Gate, Opened, gateway_app
 

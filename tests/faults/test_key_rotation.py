@@ -119,7 +119,7 @@ def test_without_a_key_that_is_needed_every_command_names_it_and_changes_nothing
 
 
 def wrapped_keys(lab: Lab) -> list[bytes]:
-    """Of uploads and files, as the ledger has them (the form of a slot: gateway/ledger/sqlite_keys.py)."""
+    """Of uploads and files, as the ledger has them (the form of a slot: gateway/ledger/sqlite/keys.py)."""
     with sqlite3.connect(f"file:{lab.database}?mode=ro", uri=True) as db:
         mine = "SELECT key_id & 0xFFFFFFFF FROM uploads UNION SELECT key_id & 0xFFFFFFFF FROM files"
         slots = [row[0] for row in db.execute(f"SELECT content FROM key_slots WHERE slot IN ({mine})")]

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.errors import Forbidden, Unauthorized, Unavailable, Unprocessable
-from gateway.oidc import ASK_AGAIN_S, STALE_S, OidcIssuer, Terms, fetch_json
+from gateway.identity.oidc import ASK_AGAIN_S, STALE_S, OidcIssuer, Terms, fetch_json
 from tests.clocks import ManualClock
 from tests.oidc.issuer import AUDIENCE, OTHER_AUDIENCE, new_key, running_issuer
 from tests.unit.gateway_app import gateway_app

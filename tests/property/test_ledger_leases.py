@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from gateway.ledger.rows import JobKind, JobRow
-from gateway.ledger.sqlite_connection import _migrations
-from gateway.ledger.sqlite_work import SqliteJobs
+from gateway.ledger.sqlite.connection import _migrations
+from gateway.ledger.sqlite.work import SqliteJobs
 from tests.ledger_rows import job_row
 
 LEASE_S = 10.0

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.errors import Unauthorized
-from gateway.ledger.sqlite import SqliteLedger
-from gateway.refresh_tokens import for_account, issue, refresh
+from gateway.identity.refresh_tokens import for_account, issue, refresh
+from gateway.ledger.sqlite.ledger import SqliteLedger
 from tests.clocks import ManualClock
 from tests.ledger_rows import account_row
 

@@ -18,30 +18,30 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from gateway import wiring
-from gateway.accounts import Accounts
+from gateway.assembly import gateway
+from gateway.assembly.upkeep import open_retention
 from gateway.blobs.base import BlobStore
 from gateway.blobs.memory import MemoryBlobs
-from gateway.chunked import Chunks
 from gateway.config import load
 from gateway.delivery.attempt import Settings
-from gateway.delivery.backoff import Backoff
-from gateway.delivery.claim import Workers
 from gateway.delivery.endpoint import EndpointTarget
 from gateway.delivery.service import Delivery
+from gateway.identity.accounts import Accounts
+from gateway.identity.passwords import Hashing
+from gateway.identity.throttle import LoginLimits
+from gateway.jobs.backoff import Backoff
+from gateway.jobs.workers import Workers
+from gateway.keys.service import open_service_keys
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AccountRow, FileRow, JobKind, UploadRow
-from gateway.ledger.sqlite import SqliteLedger
-from gateway.passwords import Hashing
-from gateway.receipts import Signer
-from gateway.rooms import Rooms
-from gateway.service_keys import open_service_keys
+from gateway.ledger.sqlite.ledger import SqliteLedger
+from gateway.receipts.document import Signer
 from gateway.spool import KeyRing, Spool
-from gateway.throttle import LoginLimits
+from gateway.uploads.chunks import Chunks
+from gateway.uploads.context import Rooms
 from gateway.web.app import create_app
 from gateway.web.server import Listener
 from gateway.web.services import Services
-from gateway.wiring_upkeep import open_retention
 from tests.clocks import ManualClock
 from tests.unit.delivery.little_pacs import LittlePacs, ToyCheck
 
@@ -133,7 +133,7 @@ class Gate:
     workers: Workers = field(init=False)
     listener: Listener = field(init=False)
     http: aiohttp.ClientSession = field(init=False)
-    base: wiring.Base = field(init=False)
+    base: gateway.Base = field(init=False)
     port: int = 0
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -146,18 +146,18 @@ class Gate:
         stack.push_async_callback(ledger.close)
         self.ledger = ledger
         keys = await open_service_keys(ledger, ring, self.clock)
-        self.base = wiring.Base(config, self.clock, ledger, ring, keys, Spool(self.blobs))
-        self.rooms = wiring._rooms(self.base)
+        self.base = gateway.Base(config, self.clock, ledger, ring, keys, Spool(self.blobs))
+        self.rooms = gateway._rooms(self.base)
         stack.callback(self.rooms.intake.threads.close)
         stack.callback(self.rooms.tails.close_all)
         delivery = self._delivery()
         cheap = Hashing(time_cost=1, memory_kib=8, parallelism=1)
         limits = self.options.get("login_limits", LoginLimits())
         accounts = Accounts(ledger, keys, self.clock, hashing=cheap, limits=limits)
-        services = wiring._services(self.base, self.rooms, delivery, accounts)
+        services = gateway._services(self.base, self.rooms, delivery, accounts)
         self.services = replace(services, **self.options.get("services", {}))
         stack.callback(self.chunks.writers.close_all)
-        self.workers = wiring._workers(self.base, self.services.submissions, delivery)
+        self.workers = gateway._workers(self.base, self.services.submissions, delivery)
         self.listener = Listener(create_app(self.services), self.rooms.leases)
         self.port = await self.listener.start("127.0.0.1", 0, None)
         stack.push_async_callback(self._stop_listening)
@@ -386,7 +386,7 @@ class Gate:
 
     async def stored(self, file: FileRow) -> bytes:
         """What the spool holds of a file, as far as it reaches without a hole."""
-        from gateway.checksums import open_source
+        from gateway.uploads.checksums import open_source
 
         upload = await self.upload(file.upload_id)
 

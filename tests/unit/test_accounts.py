@@ -7,11 +7,11 @@ import json
 
 import pytest
 
-from gateway.accounts import Accounts
 from gateway.errors import Conflict, NotFound, TooMany, Unauthorized, Unprocessable
-from gateway.passwords import Hashing
-from gateway.refresh_tokens import issue
-from gateway.throttle import LoginGuard, LoginLimits, SlidingWindow
+from gateway.identity.accounts import Accounts
+from gateway.identity.passwords import Hashing
+from gateway.identity.refresh_tokens import issue
+from gateway.identity.throttle import LoginGuard, LoginLimits, SlidingWindow
 from tests.clocks import ManualClock
 from tests.opened import opened_ledger
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.audit_events import Refusals
+from gateway.audit.events import Refusals
 from tests.commands.site import events, send
 from tests.unit.delivery.little_pacs import Toy, toys
 from tests.unit.gateway_app import gateway_app

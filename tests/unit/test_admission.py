@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.admission import ADMIT_SHARE, Limits, Wish, check_size, new_id, open_upload
-from gateway.completion import Timing
 from gateway.errors import SpoolFull, TooLarge, Unprocessable
-from gateway.protocol.lifecycle import UploadState
 from gateway.spool import HEADER_SIZE, UploadKey, sealed_size
+from gateway.states import UploadState
+from gateway.uploads.admission import ADMIT_SHARE, Limits, Wish, check_size, new_id, open_upload
+from gateway.uploads.completion import Timing
 from tests.clocks import ManualClock
 from tests.opened import opened_ledger
 

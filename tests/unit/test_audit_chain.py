@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.audit_chain import START, from_line, link, to_line, verify
 from gateway.errors import Malformed
+from gateway.ledger.chain import START, from_line, link, to_line, verify
 from gateway.ledger.rows import AuditRow
 
 KEY = bytes(range(32))

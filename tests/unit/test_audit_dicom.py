@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydicom.sr.codedict import codes
 
-from gateway.audit_dicom import _DCM, KINDS, Kind, to_xml
+from gateway.audit.dicom import _DCM, KINDS, Kind, to_xml
 from gateway.ledger.rows import AuditRow
 
 ROOT = Path(__file__).parents[2]

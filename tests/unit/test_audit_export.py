@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit_chain import from_line, read_opening, verify
-from gateway.audit_check import check_trail
-from gateway.audit_export import SETTING, AuditExport
-from gateway.audit_files import former_files
-from gateway.audit_retention import AuditRetention
+from gateway.audit.check import check_trail
+from gateway.audit.export import SETTING, AuditExport
+from gateway.audit.files import former_files
+from gateway.audit.retention import AuditRetention
 from gateway.errors import Unavailable
 from gateway.ledger.base import Transaction
-from gateway.ledger.sqlite import SqliteLedger
+from gateway.ledger.chain import from_line, read_opening, verify
+from gateway.ledger.sqlite.ledger import SqliteLedger
 from tests.clocks import ManualClock
 
 KEY = b"k" * 32

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import body as body_module
-from gateway.body import GATHER_BYTES, SMALL_GATHER_BYTES, BodyBroken, BodyStopped, Buffered, Gatherer, clip
+from gateway.uploads import body as body_module
+from gateway.uploads.body import GATHER_BYTES, SMALL_GATHER_BYTES, BodyBroken, BodyStopped, Buffered, Gatherer, clip
 
 
 class Script:

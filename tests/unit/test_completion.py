@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.completion import (
+from gateway.errors import Conflict, Gone, NotFound
+from gateway.ledger.rows import Dialect, JobKind
+from gateway.states import DEAD_STATES, RECEIVING_STATES, FileState, UploadState
+from gateway.uploads.completion import (
     Declared,
     Timing,
     adds_up,
@@ -22,9 +25,6 @@ from gateway.completion import (
     open_upload,
     touched,
 )
-from gateway.errors import Conflict, Gone, NotFound
-from gateway.ledger.rows import Dialect, JobKind
-from gateway.protocol.lifecycle import DEAD_STATES, RECEIVING_STATES, FileState, UploadState
 from tests.clocks import ManualClock
 from tests.ledger_rows import account_row, file_row, upload_row
 from tests.opened import opened_ledger

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from gateway import erasure as erasure_module
 from gateway.blobs.memory import MemoryBlobs
-from gateway.erasure import Erasure, Reason
 from gateway.errors import Conflict, NotFound, Unavailable
-from gateway.leases import Claim, Leases
 from gateway.ledger.rows import JobKind, JobRow
-from gateway.protocol.lifecycle import FileState, UploadState
+from gateway.purge import erasure as erasure_module
+from gateway.purge.erasure import Erasure, Reason
+from gateway.states import FileState, UploadState
+from gateway.uploads.leases import Claim, Leases
 from tests.clocks import ManualClock
 from tests.opened import opened_ledger
 from tests.spooled import Spooled

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.body import BodyBroken, BodyStopped, Buffered
 from gateway.clock import SystemClock
 from gateway.errors import Conflict, SpoolFull, TooLarge, Unavailable
-from gateway.intake import COMMIT_EVERY_BYTES, Flow, Intake, Tail, Tails, Threads, raise_unless_clean
-from gateway.leases import Lease
 from gateway.spool import SegmentWriter
+from gateway.uploads.body import BodyBroken, BodyStopped, Buffered
+from gateway.uploads.leases import Lease
+from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Flow, Intake, Tail, Tails, Threads, raise_unless_clean
 from tests.unit.spool.support import World, noise
 
 MIB = 1 << 20

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from gateway import leases as leases_module
 from gateway.errors import Locked
-from gateway.leases import Claim, Lease, Leases
+from gateway.uploads import leases as leases_module
+from gateway.uploads.leases import Claim, Lease, Leases
 from tests.clocks import ManualClock
 
 

@@ -14,8 +14,8 @@ from gateway.ledger import base
 from gateway.ledger import rows as ledger_rows
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import DeliveredRow, IdempotencyRow, JobKind, ReceiptRow, ServiceKeyRow
-from gateway.ledger.sqlite import SqliteLedger
-from gateway.protocol.lifecycle import UploadState
+from gateway.ledger.sqlite.ledger import SqliteLedger
+from gateway.states import UploadState
 from tests.ledger_rows import account_row, file_row, job_row, qr_row, run_row, token_row, upload_row
 
 U, F, S = "0a" * 16, "1a" * 16, "2a" * 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from gateway.ledger.sqlite_reserve import LedgerReserve
+from gateway.ledger.sqlite.reserve import LedgerReserve
 
 
 def test_of_many_who_make_it_at_once_all_find_it_there(tmp_path):

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError, SpoolFull, Unavailable
-from gateway.ledger import sqlite_connection, sqlite_writer
 from gateway.ledger.base import Transaction
-from gateway.ledger.sqlite import SqliteLedger
+from gateway.ledger.sqlite import connection, writer
+from gateway.ledger.sqlite.ledger import SqliteLedger
 
 KEY = b"k" * 32
 
@@ -99,7 +99,7 @@ class TestCommits:
     async def test_a_commit_that_fails_acknowledges_nothing(
         self, ledger: SqliteLedger, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sqlite_connection, "BUSY_TIMEOUT_S", 0.05)
+        monkeypatch.setattr(connection, "BUSY_TIMEOUT_S", 0.05)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         outcomes = await asyncio.gather(
@@ -123,7 +123,7 @@ class TestCommits:
     async def test_the_log_stays_short_under_many_writes(
         self, ledger: SqliteLedger, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sqlite_writer, "CHECKPOINT_ROWS", 100)
+        monkeypatch.setattr(writer, "CHECKPOINT_ROWS", 100)
 
         def act(tx: Transaction) -> None:
             for _ in range(100):
@@ -173,7 +173,7 @@ class TestDeletedKeys:
     async def test_a_reader_in_the_way_of_scrub_is_told(
         self, ledger: SqliteLedger, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sqlite_writer, "READERS_TIMEOUT_S", 0.05)
+        monkeypatch.setattr(writer, "READERS_TIMEOUT_S", 0.05)
         key_id = await ledger.write(lambda tx: tx.keys.insert(b"w" * 60))
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN")
@@ -246,13 +246,13 @@ class TestTheFile:
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await (await SqliteLedger.open(path)).close()
-        before = sqlite_connection._migrations()
+        before = connection._migrations()
         broken = "CREATE TABLE half (a);\nCREATE TABLE half (a);\n"
-        monkeypatch.setattr(sqlite_connection, "_migrations", lambda: [*before, broken])
+        monkeypatch.setattr(connection, "_migrations", lambda: [*before, broken])
         with pytest.raises(sqlite3.OperationalError):
             await SqliteLedger.open(path)
         whole = "CREATE TABLE half (a);\nCREATE TRIGGER t AFTER INSERT ON half BEGIN SELECT 1; SELECT 2; END;\n"
-        monkeypatch.setattr(sqlite_connection, "_migrations", lambda: [*before, whole])
+        monkeypatch.setattr(connection, "_migrations", lambda: [*before, whole])
         await (await SqliteLedger.open(path)).close()
         db = sqlite3.connect(path)
         assert db.execute("PRAGMA user_version").fetchone() == (len(before) + 1,)

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.errors import Conflict
 from gateway.ledger.base import Transaction
-from gateway.ledger.sqlite import SqliteLedger
+from gateway.ledger.sqlite.ledger import SqliteLedger
 
 
 @pytest.fixture

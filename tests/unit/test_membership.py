@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.completion import Timing, await_completion
 from gateway.errors import Conflict, TooLarge
 from gateway.ledger.rows import JobKind
-from gateway.membership import with_bytes, with_file, without_file
-from gateway.protocol.lifecycle import FileState
+from gateway.states import FileState
+from gateway.uploads.completion import Timing, await_completion
+from gateway.uploads.membership import with_bytes, with_file, without_file
 from tests.clocks import ManualClock
 from tests.ledger_rows import file_row, job_row, upload_row
 from tests.opened import opened_ledger

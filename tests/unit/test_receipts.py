@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from gateway.errors import Malformed
-from gateway.receipts import (
+from gateway.receipts.document import (
     TYPE,
     InstanceProof,
     ProofOutcome,

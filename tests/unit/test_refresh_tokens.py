@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import Forbidden, Gone, Unauthorized
-from gateway.refresh_tokens import Rotated, for_account, for_upload, issue, refresh, revoke, rotate
+from gateway.identity.refresh_tokens import Rotated, for_account, for_upload, issue, refresh, revoke, rotate
 from tests.clocks import ManualClock
 from tests.ledger_rows import account_row, upload_row
 from tests.opened import opened_ledger

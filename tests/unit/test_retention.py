@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import retention as retention_module
 from gateway.blobs.memory import MemoryBlobs
-from gateway.completion import new_job
-from gateway.erasure import Erasure
-from gateway.leases import Claim, Leases
+from gateway.identity.refresh_tokens import issue
 from gateway.ledger.base import PURGE
 from gateway.ledger.rows import JobKind
-from gateway.protocol.lifecycle import DEAD_STATES, FileState, UploadState
-from gateway.refresh_tokens import issue
-from gateway.retention import Retention, Times, running_before
+from gateway.purge import retention as retention_module
+from gateway.purge.erasure import Erasure
+from gateway.purge.retention import Retention, Times, running_before
+from gateway.states import DEAD_STATES, FileState, UploadState
+from gateway.uploads.completion import new_job
+from gateway.uploads.leases import Claim, Leases
 from tests.clocks import ManualClock
 from tests.ledger_rows import account_row
 from tests.opened import opened_ledger

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from gateway.errors import ConfigError, Damaged
-from gateway.ledger.sqlite import SqliteLedger
-from gateway.service_keys import open_service_keys
+from gateway.keys.service import open_service_keys
+from gateway.ledger.sqlite.ledger import SqliteLedger
 from gateway.spool.keys import SERVICE_KEY_NAMES, KeyRing
 from tests.clocks import ManualClock
 from tests.opened import opened_ledger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.accounts import REMEMBERED_FOR_S
+from gateway.identity.accounts import REMEMBERED_FOR_S
 from tests.unit.gateway_app import gateway_app
 
 

@@ -12,14 +12,7 @@ import jwt
 import pytest
 
 from gateway.errors import ConfigError, Unauthorized
-from gateway.tokens import (
-    ACCESS_TYPE,
-    SERVICE_TYPE,
-    UPLOAD_TYPE,
-    AccessClaims,
-    TokenMint,
-    UploadClaims,
-)
+from gateway.identity.tokens import ACCESS_TYPE, SERVICE_TYPE, UPLOAD_TYPE, AccessClaims, TokenMint, UploadClaims
 from tests.clocks import ManualClock
 
 SECRET = b"s" * 32
@@ -61,7 +54,7 @@ def test_a_token_that_was_read_before_ends_in_its_time_and_is_found_by_the_whole
 
 
 def test_more_tokens_than_are_remembered_are_read_like_the_first(mint, monkeypatch):
-    monkeypatch.setattr("gateway.tokens.REMEMBERED", 3)
+    monkeypatch.setattr("gateway.identity.tokens.REMEMBERED", 3)
     tokens = [mint.upload(UPLOAD, ACCOUNT).token for _ in range(5)]
     assert [mint.read(token).upload_id for token in tokens * 2] == [UPLOAD] * 10
     assert len(mint._known) <= 3

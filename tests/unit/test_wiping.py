@@ -7,8 +7,8 @@ import json
 import jwt
 import pytest
 
-from gateway.refresh_tokens import issue
-from gateway.tokens import ACCESS_TYPE
+from gateway.identity.refresh_tokens import issue
+from gateway.identity.tokens import ACCESS_TYPE
 from tests.unit.gateway_app import gateway_app
 
 

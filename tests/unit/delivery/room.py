@@ -9,19 +9,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gateway import receipts
 from gateway.blobs.memory import MemoryBlobs
 from gateway.delivery.attempt import Settings
-from gateway.delivery.backoff import Backoff
-from gateway.delivery.claim import Workers
 from gateway.delivery.endpoint import EndpointTarget
-from gateway.delivery.records import open_outcome
+from gateway.delivery.items import open_outcome
 from gateway.delivery.service import Delivery
+from gateway.jobs.backoff import Backoff
+from gateway.jobs.workers import Workers
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AuditRow, Dialect, FileRow, JobKind, JobRow, ReceiptRow, UploadRow
-from gateway.protocol.lifecycle import FileState, UploadState
-from gateway.receipts import Signer
+from gateway.receipts import document
+from gateway.receipts.document import Signer
 from gateway.spool import Spool, UploadKey
+from gateway.states import FileState, UploadState
 from tests.clocks import ManualClock
 from tests.ledger_rows import file_row, job_row, run_row, upload_row
 from tests.opened import Opened, opened_ledger
@@ -185,7 +185,7 @@ class Room:
         receipt: ReceiptRow | None = await self.ledger.read(lambda tx: tx.receipts.get(receipt_id))
         assert receipt is not None
         jws = self.opened.keys.records.open(receipt.jws_sealed, context=f"receipts|jws|{receipt_id}")
-        return receipts.verify(jws.decode(), self.signer.jwks())
+        return document.verify(jws.decode(), self.signer.jwks())
 
     async def jobs(self) -> list[JobRow]:
         return await self.ledger.read(lambda tx: tx.jobs.page(after=0, limit=1000))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.delivery.backoff import MAX_RETRY_AFTER_S, Backoff
 from gateway.delivery.breaker import PROBE_LOST_AFTER_S, Breaker, Condition
+from gateway.jobs.backoff import MAX_RETRY_AFTER_S, Backoff
 from tests.clocks import ManualClock
 
 

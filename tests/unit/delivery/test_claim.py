@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from gateway.clock import SystemClock
-from gateway.delivery.backoff import Backoff
-from gateway.delivery.claim import Again, Done, Handler, Workers
 from gateway.errors import Unavailable
+from gateway.jobs.backoff import Backoff
+from gateway.jobs.workers import Again, Done, Handler, Workers
 from gateway.ledger.base import JOBS, Transaction
 from gateway.ledger.rows import JobKind, JobRow
-from gateway.ledger.sqlite import SqliteLedger
+from gateway.ledger.sqlite.ledger import SqliteLedger
 from tests.ledger_rows import job_row, upload_row
 
 U = "0a" * 16

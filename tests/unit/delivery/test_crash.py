@@ -14,7 +14,7 @@ from typing import TypeVar
 import pytest
 
 from gateway.ledger.base import Ledger, Reserve, Transaction, Watch
-from gateway.protocol.lifecycle import FileState, UploadState
+from gateway.states import FileState, UploadState
 from tests.unit.delivery.little_pacs import LittlePacs, Toy, toys
 from tests.unit.delivery.room import Room, room
 

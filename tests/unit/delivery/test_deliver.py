@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.protocol.lifecycle import UploadState
+from gateway.states import UploadState
 from hooks.contract import Instance, Outcome, SourceBroke, TargetDown
 from tests.unit.delivery.little_pacs import LittlePacs, Toy, toys
 from tests.unit.delivery.room import Room, room

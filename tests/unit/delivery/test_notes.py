@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from pydicom import Dataset, dcmread
 
-from gateway.delivery.records import seal_list
-from gateway.protocol.lifecycle import FileState, UploadState
+from gateway.delivery.items import seal_list
+from gateway.states import FileState, UploadState
 from hooks.note_sr import BASIC_TEXT_SR
 from tests.unit.delivery.little_pacs import LittlePacs, Toy, toys
 from tests.unit.delivery.room import Room, room

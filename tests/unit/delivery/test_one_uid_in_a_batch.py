@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.protocol.lifecycle import FINISHED_STATES
+from gateway.states import FINISHED_STATES
 from hooks.contract import Instance, Outcome
 from tests.unit.delivery.little_pacs import LittlePacs, Toy
 from tests.unit.delivery.room import room

@@ -13,7 +13,7 @@ import pytest
 from gateway.delivery.receipt import partial_receipt
 from gateway.errors import Conflict
 from gateway.ledger.base import Transaction
-from gateway.protocol.lifecycle import FileState, UploadEvent, UploadState, after
+from gateway.states import FileState, UploadEvent, UploadState, after
 from hooks.contract import PatientRecord, TargetDown
 from tests.unit.delivery.little_pacs import Toy, toys
 from tests.unit.delivery.room import Room, room

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import Conflict, Gone
-from gateway.protocol.lifecycle import (
+from gateway.states import (
     DEAD_STATES,
     FINISHED_STATES,
     RECEIVING_STATES,

@@ -37,7 +37,7 @@ def state(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(gateway: ToyGateway, folder: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Send:
     """The command, on the folder, with the toy's token; pauses are short."""
-    monkeypatch.setattr("gateway.sending.patience._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("gateway.client.retry._FIRST_PAUSE_S", 0.01)
 
     def command(*more: str, paths: list[Path] | None = None, who: tuple[str, ...] = ("--token", "access-0")) -> int:
         where = [str(path) for path in paths or [folder]]
@@ -219,7 +219,7 @@ def test_a_gateway_that_is_not_there_is_given_up_after_patience_is_over(
 def test_what_is_waited_for_is_said_once(
     run: Send, make_file: MakeFile, gateway: ToyGateway, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr("gateway.sending.patience._FIRST_WORD_S", 0.02)
+    monkeypatch.setattr("gateway.client.retry._FIRST_WORD_S", 0.02)
     make_file("1.dcm")
     full = problem(507, "spool_full", "the spool is full")
     gateway.troubles = [once("POST", "/upload/init", full, times=5)]

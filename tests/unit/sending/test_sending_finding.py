@@ -10,9 +10,9 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from gateway.sending.faults import Misused
-from gateway.sending.finding import LeftOut, find
-from gateway.sending.parcels import pack
+from gateway.client.errors import Misused
+from gateway.client.grouping import pack
+from gateway.client.scan import LeftOut, find
 from tests.dicom_samples import deflate_bomb
 from tests.unit.sending.conftest import MakeFile
 

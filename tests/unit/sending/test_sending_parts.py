@@ -8,15 +8,15 @@ import threading
 import pytest
 
 from gateway.cli.send import _duration, _size
-from gateway.sending.access import qr_token
-from gateway.sending.faults import Again, GaveUp, Interrupted, Misused, Refused, plain
-from gateway.sending.line import Line
-from gateway.sending.meter import Display, Meter, size_words
-from gateway.sending.parcels import Parcel
-from gateway.sending.patience import Patience
-from gateway.sending.sender import _Shipment, exit_status
-from gateway.sending.tusfile import Pace
-from gateway.sending.uploads import Standing
+from gateway.client.access import qr_token
+from gateway.client.errors import Again, GaveUp, Interrupted, Misused, Refused, plain
+from gateway.client.grouping import Parcel
+from gateway.client.http import Line
+from gateway.client.meter import Display, Meter, size_words
+from gateway.client.retry import Patience
+from gateway.client.run import _Shipment, exit_status
+from gateway.client.tusfile import Pace
+from gateway.client.uploads import Standing
 
 MIB = 1 << 20
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.client.errors import Misused
+from gateway.client.scan import Found
+from gateway.client.state import StateFile, default_path
 from gateway.clock import SystemClock
-from gateway.sending.faults import Misused
-from gateway.sending.finding import Found
-from gateway.sending.state import StateFile, default_path
 
 
 def found(name: str, size: int = 10) -> Found:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.throttle import LoginLimits
+from gateway.identity.throttle import LoginLimits
 from tests.unit.gateway_app import PASSWORD, gateway_app, init_body
 
 

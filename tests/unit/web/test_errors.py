@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from gateway import errors
-from gateway.body import BodyBroken, BodyStopped
+from gateway.uploads.body import BodyBroken, BodyStopped
 from gateway.web.errors import STATUS, status_of, translated
 from tests.unit.gateway_app import OFFSET_TYPE, TUS, gateway_app, init_body
 

@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 import pytest
 
-from gateway import refresh_tokens, tokens
+from gateway.identity import refresh_tokens, tokens
 from gateway.web.routes import NOT_BUILT, ROUTES
 from tests.unit.gateway_app import OFFSET_TYPE, SECRET, TUS, Gate, Opened, Person, gateway_app, init_body
 

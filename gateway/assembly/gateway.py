@@ -1,0 +1,394 @@
+"""The composition root: the only module that knows everyone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from gateway import __version__
+from gateway.assembly.upkeep import (
+    config_digest,
+    last_words,
+    open_administration,
+    open_export,
+    open_foreign_accounts,
+    open_retention,
+    timers,
+)
+from gateway.audit.events import Refusals, note_start
+from gateway.blobs.local import LocalBlobs
+from gateway.clock import Clock
+from gateway.config import Config, model
+from gateway.delivery.attempt import Settings
+from gateway.delivery.endpoint import EndpointTarget
+from gateway.delivery.receipt import partial_receipt
+from gateway.delivery.service import Delivery
+from gateway.errors import ConfigError, NotFound, SpoolFull
+from gateway.identity.accounts import Accounts
+from gateway.identity.tokens import TokenMint
+from gateway.identity.wipe import Wiping
+from gateway.jobs.backoff import Backoff
+from gateway.jobs.workers import Again, Done, Handler, Workers
+from gateway.keys import rotation
+from gateway.keys.service import open_service_keys
+from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.rows import JobKind, JobRow, UploadRow
+from gateway.ledger.sqlite.ledger import SqliteLedger
+from gateway.receipts import keys as receipt_keys
+from gateway.receipts.document import Signer
+from gateway.spool import KeyRing, ServiceKeys, Spool
+from gateway.uploads.admission import Limits
+from gateway.uploads.body import Buffered
+from gateway.uploads.chunks import Chunks
+from gateway.uploads.completion import GATEWAY, Timing
+from gateway.uploads.context import Rooms
+from gateway.uploads.destinations import Destinations, Endpoint
+from gateway.uploads.leases import Leases
+from gateway.uploads.pipeline import Intake, Tails, Threads
+from gateway.uploads.qr import QrSessions, QrTimes
+from gateway.uploads.submissions import Settle, Submissions
+from gateway.uploads.tail import Uploads
+from gateway.uploads.views import Records
+from gateway.web.services import Services
+from hooks.stow import DicomWebTarget
+from hooks.validate import ChildCheck
+
+#: Threads that seal, write and sync.
+SPOOL_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What every command needs: the facts, the bytes, the keys."""
+
+    config: Config
+    clock: Clock
+    ledger: Ledger
+    ring: KeyRing
+    keys: ServiceKeys
+    spool: Spool
+
+
+@asynccontextmanager
+async def open_base(config: Config, clock: Clock) -> AsyncIterator[Base]:
+    """Open ledger, keys and spool.
+
+    :raises ConfigError: a key is missing, or a path can't be used; it says which.
+    """
+    ring = KeyRing(
+        {name: secret.reveal() for name, secret in config.spool.keys.by_name.items()}, config.spool.keys.active
+    )
+    for path in (config.database.path.parent, config.spool.path):
+        _make_folder(path)
+    ledger = await SqliteLedger.open(config.database.path)
+    try:
+        keys = await open_service_keys(ledger, ring, clock)
+        yield Base(config, clock, ledger, ring, keys, Spool(LocalBlobs(config.spool.path)))
+    finally:
+        await ledger.close()
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be made: {os.strerror(error.errno or 0)}; make it, or name another") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A running gateway, but for its listening."""
+
+    base: Base
+    services: Services
+    leases: Leases
+    delivery: Delivery
+    workers: Workers
+
+
+@asynccontextmanager
+async def open_gateway(config: Config, clock: Clock) -> AsyncIterator[Gateway]:
+    """Everything that `serve` runs: acts, workers, purge, export.
+
+    :raises ConfigError: see `open_base`, or another gateway serves this ledger.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_alone(config.database.path))
+        base = await stack.enter_async_context(open_base(config, clock))
+        await rotation.adopt(base.ledger, base.ring, clock, GATEWAY)
+        await receipt_keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
+        await asyncio.to_thread(base.ledger.reserve.hold)
+        rooms = _rooms(base)
+        stack.callback(rooms.intake.threads.close)
+        stack.callback(rooms.tails.close_all)
+        delivery = _delivery(base, stack)
+        services = _services(base, rooms, delivery)
+        stack.callback(services.chunks.writers.close_all)
+        workers = _workers(base, services.submissions, delivery)
+        export, refusals = open_export(base), services.refusals
+        if config.audit.file is not None:
+            _make_folder(config.audit.file.parent)
+        await note_start(base.ledger, clock, version=__version__, config_sha256=config_digest(config))
+        stack.push_async_callback(last_words, base, export, refusals)
+        for work in (*timers(base, open_retention(base, rooms), export), refusals.run()):
+            stack.push_async_callback(_ended, asyncio.create_task(work))
+        await base.ledger.write(delivery.begin)
+        await workers.start()
+        stack.push_async_callback(workers.stop)
+        stack.callback(delivery.drain)
+        yield Gateway(base, services, rooms.leases, delivery, workers)
+
+
+@contextlib.contextmanager
+def _alone(database: Path) -> Iterator[None]:
+    """One gateway per ledger. :raises ConfigError: another one runs."""
+    _make_folder(database.parent)
+    lock = database.with_name(database.name + ".serving")
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError("another gateway serves this database: stop it, or name another one") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _rooms(base: Base) -> Rooms:
+    config = base.config
+    return Rooms(
+        ledger=base.ledger,
+        spool=base.spool,
+        ring=base.ring,
+        keys=base.keys,
+        leases=Leases(base.clock),
+        tails=Tails(),
+        intake=Intake(
+            Threads(SPOOL_THREADS),
+            Buffered(config.server.max_buffered_bytes),
+            config.server.body_idle_timeout_s,
+            base.ledger.reserve,
+        ),
+        clock=base.clock,
+        limits=Limits(
+            chunk_size=config.uploads.chunk_size_bytes,
+            max_file_size=min(config.uploads.max_file_size_bytes, config.uploads.max_upload_size_bytes),
+            max_upload_size=config.uploads.max_upload_size_bytes,
+            max_files=config.uploads.max_files,
+            spool_max_bytes=config.spool.max_bytes,
+        ),
+        timing=Timing(config.uploads.expires_s, config.uploads.autocomplete_s),
+    )
+
+
+def make_target(endpoint: model.Endpoint, connections: int) -> DicomWebTarget:
+    """The hook that speaks to an endpoint."""
+    return DicomWebTarget(
+        endpoint.url,
+        auth=_auth(endpoint.auth),
+        ca_bundle=str(endpoint.ca_bundle) if endpoint.ca_bundle is not None else None,
+        answer_timeout_s=endpoint.timeout_s,
+        max_connections=connections,
+    )
+
+
+def _takes_notes(endpoint: model.Endpoint) -> bool:
+    return endpoint.notes == "sr"
+
+
+def _auth(auth: model.Auth) -> tuple[str, str, str] | tuple[str, str] | None:
+    if auth.kind == "basic" and auth.password is not None:
+        return ("basic", auth.username, auth.password.reveal())
+    if auth.kind == "bearer" and auth.token is not None:
+        return ("bearer", auth.token.reveal())
+    return None
+
+
+def _delivery(base: Base, stack: AsyncExitStack) -> Delivery:
+    config = base.config
+    check = ChildCheck(
+        workers=config.validation.workers,
+        memory_limit_bytes=config.validation.memory_bytes,
+        timeout_s=config.validation.timeout_s,
+        level=config.validation.level,
+    )
+    stack.callback(check.close)
+    targets: dict[str, EndpointTarget] = {}
+    for name, endpoint in config.endpoints.items():
+        target = make_target(endpoint, config.delivery.connections)
+        stack.callback(target.close)
+        targets[name] = EndpointTarget(
+            target,
+            identity=endpoint.identity,
+            verify=endpoint.verify,
+            verify_for_s=endpoint.verify_for_s,
+            takes_notes=_takes_notes(endpoint),
+            connections=config.delivery.connections,
+            batch_instances=config.delivery.batch_instances,
+            batch_bytes=config.delivery.batch_bytes,
+        )
+    return Delivery(
+        ledger=base.ledger,
+        spool=base.spool,
+        ring=base.ring,
+        keys=base.keys,
+        targets=targets,
+        check=check,
+        signer=Signer(base.keys.receipt_seed),
+        clock=base.clock,
+        settings=Settings(
+            retry_for_s=config.delivery.retry_for_s,
+            backoff=Backoff(config.delivery.retry_base_s),
+            study_mismatch=config.validation.study_mismatch,
+            checks=config.validation.workers,
+        ),
+    )
+
+
+def _workers(base: Base, submissions: Submissions, delivery: Delivery) -> Workers:
+    async def autocomplete(job: JobRow) -> Done | Again:
+        again_at = await submissions.autocomplete(job)
+        return Done() if again_at is None else Again(again_at, "account_disabled", counts=False)
+
+    handlers: dict[JobKind, Handler] = {**delivery.handlers(), JobKind.COMPLETE: autocomplete}
+    concurrency = {**delivery.concurrency(), JobKind.COMPLETE: 4}
+    backoff = Backoff(base.config.delivery.retry_base_s)
+    return Workers(base.ledger, handlers, base.clock, concurrency=concurrency, backoff=backoff)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _destinations(base: Base) -> Destinations:
+    endpoints = {name: Endpoint(name, _takes_notes(one)) for name, one in base.config.endpoints.items()}
+    default = base.config.default_endpoint
+    return Destinations(base.ledger, endpoints, default.endpoint_id if default is not None else None)
+
+
+def _submissions(base: Base, rooms: Rooms, settle_cancelled: Settle) -> Submissions:
+    return Submissions(rooms, Records(base.keys.records), _destinations(base), settle_cancelled)
+
+
+@contextlib.contextmanager
+def open_submissions(base: Base) -> Iterator[Submissions]:
+    """Acts on whole uploads, for a command beside the process that takes them."""
+    rooms, signer = _rooms(base), Signer(base.keys.receipt_seed)
+
+    def settle(tx: Transaction, upload: UploadRow) -> UploadRow:
+        return partial_receipt(tx, upload, now=base.clock.now(), signer=signer, keys=base.keys)
+
+    try:
+        yield _submissions(base, rooms, settle)
+    finally:
+        rooms.intake.threads.close()
+
+
+def open_qr(base: Base, submissions: Submissions | None = None) -> QrSessions:
+    """QR sessions. :param submissions: of the process that takes uploads; a command beside it only makes codes."""
+    times = QrTimes(base.config.tokens.qr_ttl_s, base.config.tokens.qr_max_ttl_s)
+    known = submissions or _submissions(base, _rooms(base), lambda _tx, upload: upload)
+    return QrSessions(base.ledger, base.keys.records, known, _destinations(base), base.clock, times)
+
+
+def _services(base: Base, rooms: Rooms, delivery: Delivery, accounts: Accounts | None = None) -> Services:
+    config = base.config
+    records = Records(base.keys.records)
+    submissions, former = _submissions(base, rooms, delivery.cancelled), config.tokens.previous_secret
+    return Services(
+        clock=base.clock,
+        ledger=base.ledger,
+        mint=TokenMint(
+            config.tokens.secret.reveal().encode(),
+            base.clock,
+            access_ttl_s=config.tokens.access_ttl_s,
+            upload_ttl_s=config.tokens.upload_ttl_s,
+            former_secret=former.reveal().encode() if former is not None else None,
+        ),
+        oidc=open_foreign_accounts(base),
+        accounts=accounts or Accounts(base.ledger, base.keys, base.clock),
+        uploads=Uploads(rooms),
+        chunks=Chunks(rooms),
+        submissions=submissions,
+        qr=open_qr(base, submissions),
+        public_url=config.server.public_url,
+        records=records,
+        destinations=_destinations(base),
+        endpoints={name: _shown(one, config) for name, one in config.endpoints.items()},
+        endpoint_states=lambda: {name: str(one.name.lower()) for name, (one, _) in delivery.conditions().items()},
+        jwks=partial(receipt_keys.jwks, base.ledger, Signer(base.keys.receipt_seed)),
+        probes=_probes(base, rooms),
+        release=_admin_act(base, delivery.release),
+        retry=_admin_act(base, delivery.retry),
+        refusals=Refusals(base.ledger, base.clock),
+        administration=open_administration(base, delivery),
+        wiping=Wiping(base.ledger, base.clock),
+        app_terms={
+            "local_ttl_seconds": round(config.app.local_ttl_s),
+            "privacy_contact": config.app.privacy_contact,
+        },
+        max_file_size=rooms.limits.max_file_size,
+        chunk_size=rooms.limits.chunk_size,
+        cors_origins=config.server.cors_origins,
+        trusted_proxies=config.server.trusted_proxies,
+    )
+
+
+def _shown(endpoint: model.Endpoint, config: Config) -> Mapping[str, object]:
+    """An endpoint as `GET /endpoints` tells it."""
+    return {
+        "endpoint_id": endpoint.endpoint_id,
+        "display_name": endpoint.display_name or endpoint.endpoint_id,
+        "contact": endpoint.contact,
+        "default": endpoint.default,
+        "takes_notes": _takes_notes(endpoint),
+        "limits": {
+            "max_file_size": config.uploads.max_file_size_bytes,
+            "max_upload_size": config.uploads.max_upload_size_bytes,
+            "max_files": config.uploads.max_files,
+            "chunk_size": config.uploads.chunk_size_bytes,
+        },
+        "notice": config.app.notice,
+    }
+
+
+def _probes(base: Base, rooms: Rooms) -> dict[str, Callable[[], Awaitable[None]]]:
+    async def database() -> None:
+        await base.ledger.read(lambda tx: tx.settings.get("readyz"))
+
+    async def spool() -> None:
+        if await rooms.intake.threads.run(base.spool.free_bytes) < 1 << 20:
+            raise SpoolFull("the spool's disk is full")
+
+    async def keys() -> None:
+        base.ring.require(await base.ledger.read(lambda tx: tx.keys.kek_ids()))
+
+    return {"database": database, "spool": spool, "keys": keys}
+
+
+class _Act(Protocol):
+    def __call__(self, tx: Transaction, upload: UploadRow, *, actor: str, reason: str) -> object: ...
+
+
+def _admin_act(base: Base, act: _Act) -> Callable[[str, str, str], Awaitable[None]]:
+    async def run(upload_id: str, actor: str, reason: str) -> None:
+        def write(tx: Transaction) -> None:
+            upload = tx.uploads.get(upload_id)
+            if upload is None:
+                raise NotFound("there is no such upload")
+            act(tx, upload, actor=actor, reason=reason)
+
+        await base.ledger.write(write)
+
+    return run

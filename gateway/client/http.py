@@ -1,0 +1,201 @@
+"""HTTP to one gateway: sessions, errors as this package's own, Retry-After. Knows no call of the API.
+
+A session per thread: connections are kept, threads don't share them. Redirects aren't followed: a redirected POST
+turns into a GET, and bytes must go where the user said. The bearer is given as `auth`, which a .netrc can't replace.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from gateway.client.errors import Again, Misused, NotAllowed, NotLetIn, Refused, UploadGone, plain
+from gateway.clock import Clock
+
+#: For connecting, and for each block of a body to leave.
+CONNECT_TIMEOUT_S = 30.0
+READ_TIMEOUT_S = 120.0
+_BLOCK_BYTES = 64 * 1024
+_STRANGER = "what answers there is no RelayPACS gateway: check --to"
+_PASSING_STATUSES = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
+
+
+class Body(Protocol):
+    """A request body of known length that is read as it is sent."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful response, read."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def json(self) -> dict[str, Any]:
+        """:raises Misused: the body isn't a JSON object."""
+        try:
+            value = json.loads(self.content)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise Misused(_STRANGER)
+        return value
+
+
+class _Bearer(AuthBase):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, blocksize=_BLOCK_BYTES)
+
+
+class Line:
+    """To the gateway at `base_url`.
+
+    :raises Misused: that isn't an HTTP address.
+    """
+
+    def __init__(self, base_url: str, clock: Clock) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._clock = clock
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+        try:
+            parts = urlsplit(self.base_url)
+            port_ok = parts.port is None or parts.port > 0
+        except ValueError:
+            parts, port_ok = urlsplit(""), False
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
+            raise Misused("--to must be the gateway's address, like https://relay.example.org")
+        if parts.query or parts.fragment or parts.username is not None:
+            raise Misused("--to must be the gateway's address alone: no user, no ?, no #")
+        self._origin = (parts.scheme, parts.netloc)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for session in self._sessions:
+            session.close()
+
+    def here(self, url: str, path: str) -> str:
+        """A URL that the gateway named, at the address the user gave: a gateway may know itself by another name.
+
+        :param path: where that is below our address if the origin is another.
+        """
+        whole = urljoin(self.base_url + "/", url)
+        parts = urlsplit(whole)
+        return whole if (parts.scheme, parts.netloc) == self._origin else self.base_url + path
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        bearer: str = "",
+        headers: Mapping[str, str] | None = None,
+        payload: Any = None,
+        body: Body | None = None,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> Answer:
+        """One request.
+
+        :param payload: sent as JSON.
+        :param body: sent as it is read.
+        :raises Again: the network failed, or the gateway can't just now.
+        :raises NotLetIn: 401.
+        :raises NotAllowed: 403.
+        :raises UploadGone: 404 or 410.
+        :raises Misused: what answers is no gateway.
+        :raises Refused: any other answer that isn't 2xx.
+        """
+        try:
+            response = self._session().request(
+                method,
+                url,
+                auth=_Bearer(bearer),
+                headers=dict(headers or {}),
+                json=payload,
+                data=body,
+                timeout=(CONNECT_TIMEOUT_S, read_timeout_s),
+                allow_redirects=False,
+            )
+        except requests.exceptions.SSLError:
+            raise Refused(
+                "the gateway's TLS certificate can't be verified: check --to, or REQUESTS_CA_BUNDLE"
+            ) from None
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
+            raise Misused("--to must be the gateway's address, like https://relay.example.org") from None
+        except (requests.exceptions.RequestException, OSError):
+            raise Again("the gateway can't be reached") from None
+        if 200 <= response.status_code < 300:
+            return Answer(response.status_code, response.headers, response.content)
+        raise self._fault(response)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _Adapter())
+            self._local.session = session
+            self._sessions.append(session)
+        return session
+
+    def _fault(self, response: requests.Response) -> Exception:
+        status = response.status_code
+        problem = _problem(response)
+        code = plain(problem.get("code", ""))
+        said = plain(problem.get("detail") or problem.get("title") or f"the gateway answered {status}")
+        if 300 <= status < 400:
+            return Misused("the gateway's address redirects elsewhere: give the final address to --to")
+        if status in _PASSING_STATUSES or (status == 409 and "Retry-After" in response.headers):
+            return Again(said, self._retry_after_s(response.headers.get("Retry-After")))
+        if status == 401:
+            return NotLetIn(f"{said}: check the credentials")
+        if status == 403:
+            return NotAllowed(f"{said}: ask the gateway's people", status=status, code=code)
+        if status == 410 or (status == 404 and code):
+            return UploadGone(said, status=status, code=code)
+        if status in {404, 405} and not code:
+            return Misused(_STRANGER)
+        return Refused(said, status=status, code=code)
+
+    def _retry_after_s(self, value: str | None) -> float | None:
+        """RFC 9110 10.2.3: seconds, or a date."""
+        if value is None:
+            return None
+        if value.isascii() and value.isdigit() and len(value) < 7:
+            return float(value)
+        try:
+            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - self._clock.now())
+        except ValueError:
+            return None
+
+
+def _problem(response: requests.Response) -> dict[str, Any]:
+    try:
+        value = response.json()
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

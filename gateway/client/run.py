@@ -1,0 +1,359 @@
+"""A whole run: every parcel opened, sent, completed and waited for.
+
+Promises: one patient's trouble doesn't keep another's files from being sent; what is known at the end of each step
+is in the state file. Prints outcomes on `out`, all else on `err`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from gateway.client import uploads
+from gateway.client.access import Sender, UploadAccess
+from gateway.client.errors import (
+    EXIT_FAILED,
+    EXIT_OTHER,
+    EXIT_PARTIAL,
+    EXIT_SUCCESS,
+    FileChanged,
+    Misused,
+    NotAllowed,
+    NotLetIn,
+    Refused,
+    SendFault,
+    UploadGone,
+)
+from gateway.client.grouping import Parcel
+from gateway.client.http import Line
+from gateway.client.meter import Display, Meter
+from gateway.client.retry import Patience
+from gateway.client.scan import Found
+from gateway.client.state import Entry, StateFile
+from gateway.client.tusfile import Pace, TusFile, changed
+from gateway.client.uploads import Standing
+from gateway.clock import Clock
+
+_RECEIVING_STATES = frozenset({"open", "uploading"})
+_PARTING_S = 1.0
+_LONGEST_POLL_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user may choose about a run."""
+
+    endpoint_id: str | None = None
+    jobs: int = 4
+    chunk_bytes: int | None = None
+    wait_s: float = 3600.0
+    patience_s: float = 600.0
+    quiet: bool = False
+
+
+@dataclass(slots=True)
+class _Shipment:
+    """A parcel and what became of it so far."""
+
+    parcel: Parcel
+    set_key: str
+    access: UploadAccess | None = None
+    standing: Standing | None = None
+    fault: SendFault | None = field(default=None, repr=False)
+
+    @property
+    def settled(self) -> bool:
+        """Waiting makes no difference."""
+        return self.fault is not None or self.standing is None or self.standing.final
+
+    @property
+    def retry_after_s(self) -> float:
+        return self.standing.retry_after_s if self.standing is not None else 0.0
+
+
+class Run:
+    """One call of `relaypacs send`."""
+
+    def __init__(
+        self, line: Line, state: StateFile, sender: Sender, clock: Clock, options: Options, out: TextIO, err: TextIO
+    ) -> None:
+        self._line = line
+        self._state = state
+        self._sender = sender
+        self._clock = clock
+        self._options = options
+        self._out = out
+        self._err = err
+        self._pace = Pace(options.chunk_bytes)
+        self._meter = Meter(0, 0, clock)
+        self._display = Display(self._meter, err, quiet=True)
+        self._stop = threading.Event()
+
+    def send(self, parcels: Sequence[Parcel]) -> int:
+        """Send all, wait for all, say what became of each.
+
+        :returns: the exit status.
+        :raises KeyboardInterrupt: the user's; what was sent is remembered.
+        """
+        shipments = [_Shipment(parcel, self._set_key(parcel)) for parcel in parcels]
+        self._meter = Meter(
+            sum(parcel.size_bytes for parcel in parcels), sum(len(parcel.files) for parcel in parcels), self._clock
+        )
+        try:
+            with Display(self._meter, self._err, quiet=self._options.quiet) as self._display:
+                self._send_all(shipments)
+            self._await_outcomes(shipments)
+        finally:
+            self._stop.set()
+            self._state.save()
+        return exit_status(shipments)
+
+    def _patience(self, stop: threading.Event) -> Patience:
+        def tell(words: str) -> None:
+            if not self._options.quiet:
+                self._display.say(words)
+
+        return Patience(self._options.patience_s, self._clock, stop, tell=tell)
+
+    def _set_key(self, parcel: Parcel) -> str:
+        destination = (self._line.base_url, self._options.endpoint_id or "", self._sender.scope)
+        return self._state.set_key(parcel.files, *destination)
+
+    def _send_all(self, shipments: list[_Shipment]) -> None:
+        for shipment in shipments:
+            wait_s = min(30.0, self._options.wait_s) if shipment is shipments[-1] else 0.0
+            try:
+                self._ship(shipment, wait_s)
+            except SendFault as fault:
+                shipment.fault = fault
+                if not isinstance(fault, Refused | FileChanged) or isinstance(fault, NotAllowed):
+                    return  # the others would fare no better
+
+    def _ship(self, shipment: _Shipment, wait_s: float) -> None:
+        entry = self._state.claim(shipment.set_key)
+        patience = self._patience(threading.Event())
+        try:
+            entry, resumed = self._open(shipment, entry, patience)
+            access = shipment.access
+            assert access is not None
+            standing = patience.persist(lambda: uploads.status(self._line, access)) if resumed else None
+            if standing is None or standing.state in _RECEIVING_STATES:
+                self._send_files(shipment.parcel.files, entry, access, patience)
+                standing = self._complete(shipment, entry, access, patience, wait_s)
+            else:
+                for file in shipment.parcel.files:
+                    self._meter.done(self._state.file_key(file), file.size_bytes, before=True)
+            shipment.standing = standing
+        except UploadGone as fault:
+            self._state.drop(shipment.set_key)
+            raise UploadGone(f"{fault}: run it again to send all of it anew", status=fault.status) from None
+        except FileChanged:
+            if shipment.access is not None:
+                with contextlib.suppress(SendFault):  # it can never be whole now, and would expire by itself
+                    uploads.cancel(self._line, shipment.access)
+            self._state.drop(shipment.set_key)
+            raise
+
+    def _open(self, shipment: _Shipment, entry: Entry, patience: Patience) -> tuple[Entry, bool]:
+        """Tokens for the upload that a former run began, or for a new one.
+
+        :returns: its entry, and whether a former run began it.
+        """
+        if entry.refresh_token:
+            access = self._access(entry, entry.upload_id, patience)
+            try:
+                access.resume(entry.refresh_token)
+            except NotLetIn:
+                pass  # too old, or replaced by an answer that was lost: the Idempotency-Key gets fresh ones
+            except UploadGone:
+                self._display.say("the upload that was begun is gone from the gateway: a new one begins")
+                entry = self._state.restart(shipment.set_key)
+            else:
+                shipment.access = access
+                return entry, True
+        try:
+            return self._init(shipment, entry, patience)
+        except Refused as refusal:
+            if refusal.code != "idempotency_key_reused" and not isinstance(refusal, UploadGone):
+                raise
+            return self._init(shipment, self._state.restart(shipment.set_key), patience)
+
+    def _init(self, shipment: _Shipment, entry: Entry, patience: Patience) -> tuple[Entry, bool]:
+        body = uploads.init_body(shipment.parcel, self._options.endpoint_id)
+        try:
+            answer = uploads.init(self._line, patience, self._sender, body, entry.idempotency_key)
+        except Refused as refusal:
+            if refusal.code == "unknown_endpoint":
+                raise Misused("the gateway has no such endpoint for you: check --endpoint") from None
+            raise
+        upload_id = str(answer["upload_id"])
+        resumed = upload_id == entry.upload_id
+        if not resumed:
+            entry.done.clear()
+        entry.upload_id = upload_id
+        entry.tus_url = self._line.here(str(answer.get("tus_url") or ""), "/files/")
+        shipment.access = self._access(entry, upload_id, patience)
+        shipment.access.take(answer)
+        self._state.save()
+        return entry, resumed
+
+    def _access(self, entry: Entry, upload_id: str, patience: Patience) -> UploadAccess:
+        def remember(refresh_token: str) -> None:
+            entry.refresh_token = refresh_token
+            self._state.save()
+
+        return UploadAccess(self._line, patience, self._clock, upload_id, self._sender, remember)
+
+    def _send_files(self, files: Sequence[Found], entry: Entry, access: UploadAccess, patience: Patience) -> None:
+        """Several at once; the first fault ends it.
+
+        Daemon threads: an interrupted user doesn't wait for a gateway that hangs.
+        """
+        waiting: queue.SimpleQueue[Found] = queue.SimpleQueue()
+        finished: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+        missing = [file for file in files if self._state.file_key(file) not in entry.done]
+        for file in files:
+            if self._state.file_key(file) in entry.done:
+                self._meter.done(self._state.file_key(file), file.size_bytes, before=True)
+        for file in missing:
+            waiting.put(file)
+
+        def work() -> None:
+            while not patience.stop.is_set():
+                try:
+                    file = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    self._send_file(file, entry, access, patience)
+                except Exception as fault:  # noqa: BLE001  a thread's edge: the run's own thread raises it again
+                    finished.put(fault)
+                else:
+                    finished.put(None)
+
+        count = min(self._options.jobs, len(missing))
+        threads = [threading.Thread(target=work, name=f"send-{n}", daemon=True) for n in range(count)]
+        try:
+            for thread in threads:
+                thread.start()
+            for _ in missing:
+                fault = finished.get()
+                if fault is not None:
+                    raise fault
+        finally:
+            patience.stop.set()
+            until = self._clock.monotonic() + _PARTING_S
+            for thread in threads:
+                thread.join(max(0.0, until - self._clock.monotonic()))
+            if not any(thread.is_alive() for thread in threads):
+                patience.stop.clear()
+            self._state.save()
+
+    def _send_file(self, file: Found, entry: Entry, access: UploadAccess, patience: Patience) -> None:
+        key = self._state.file_key(file)
+        try:
+            with file.path.open("rb", buffering=0) as stream:
+                TusFile(
+                    file,
+                    stream,
+                    line=self._line,
+                    access=access,
+                    patience=patience,
+                    clock=self._clock,
+                    pace=self._pace,
+                    tus_url=entry.tus_url,
+                    file_id=self._state.file_id(entry, file),
+                    on_offset=lambda offset: self._meter.at(key, offset),
+                ).upload()
+        except OSError:
+            raise changed() from None
+        self._meter.done(key, file.size_bytes)
+        self._state.mark_done(entry, file)
+
+    def _complete(
+        self, shipment: _Shipment, entry: Entry, access: UploadAccess, patience: Patience, wait_s: float
+    ) -> Standing:
+        try:
+            return patience.persist(lambda: uploads.complete(self._line, access, wait_s))
+        except Refused as refusal:
+            if refusal.code != "incomplete" or not entry.done:
+                raise
+        # What a former run knew to be there isn't: ask for each file anew, once.
+        entry.done.clear()
+        self._send_files(shipment.parcel.files, entry, access, patience)
+        return patience.persist(lambda: uploads.complete(self._line, access, wait_s))
+
+    def _await_outcomes(self, shipments: Sequence[_Shipment]) -> None:
+        """Ask until all is over, or until the user's waiting time is; say of each what became of it, when it is known."""
+        began = self._clock.monotonic()
+        patience = self._patience(self._stop)
+        waiting = dict(enumerate(shipments, 1))
+        told = False
+        while True:
+            for number, shipment in list(waiting.items()):
+                if shipment.settled:
+                    if shipment.standing is not None:
+                        self._state.drop(shipment.set_key)
+                    self._report(number, len(shipments), waiting.pop(number))
+            waited_s = self._clock.monotonic() - began
+            if not waiting or waited_s >= self._options.wait_s:
+                break
+            if not told and any(one.standing is not None and one.standing.state == "held" for one in waiting.values()):
+                self._display.say("the gateway holds an upload for a person there to look at: it is not lost")
+                told = True
+            pause_s = max(min(_LONGEST_POLL_S, waited_s / 10), *(one.retry_after_s for one in waiting.values()))
+            self._stop.wait(min(pause_s, self._options.wait_s - waited_s))
+            for shipment in waiting.values():
+                self._ask(shipment, patience)
+        for number, shipment in waiting.items():
+            self._report(number, len(shipments), shipment)
+
+    def _ask(self, shipment: _Shipment, patience: Patience) -> None:
+        access = shipment.access
+        if access is None:
+            return
+        try:
+            shipment.standing = patience.persist(lambda: uploads.status(self._line, access))
+        except SendFault as fault:
+            shipment.fault = fault
+            if not isinstance(fault, UploadGone):
+                shipment.standing = None  # its end is still to be learnt
+
+    def _report(self, number: int, count: int, shipment: _Shipment) -> None:
+        name = f"upload {number} of {count}"
+        if shipment.fault is not None:
+            self._err.write(f"relaypacs send: {name}: {shipment.fault}\n")
+            return
+        standing = shipment.standing
+        if standing is None:
+            self._err.write(f"relaypacs send: {name}: not sent yet; run it again\n")
+            return
+        files = len(shipment.parcel.files)
+        what = f"{files} file{'' if files == 1 else 's'}"
+        if standing.final:
+            receipt = f", receipt {standing.receipt_id}" if standing.receipt_id else ""
+            self._out.write(f"{name}: {standing.state}{receipt}, {what}\n")
+        else:
+            self._out.write(f"{name}: {standing.state}, {what} at the gateway; run it again to learn the outcome\n")
+        for warning, times in Counter(standing.warnings).items():
+            self._out.write(f"  warning: {warning}{f', {times} times' if times > 1 else ''}\n")
+        self._out.flush()
+
+
+def exit_status(shipments: Sequence[_Shipment]) -> int:
+    """0: all success; 3: some of it; 4: none; what stopped the run otherwise."""
+    for shipment in shipments:
+        fault = shipment.fault
+        if fault is not None and (not isinstance(fault, Refused) or fault.exit_status != EXIT_FAILED):
+            return fault.exit_status
+    if any(one.fault is None and (one.standing is None or not one.standing.final) for one in shipments):
+        return EXIT_OTHER
+    states = ["failed" if one.fault or one.standing is None else one.standing.state for one in shipments]
+    if all(state == "success" for state in states):
+        return EXIT_SUCCESS
+    return EXIT_FAILED if all(state == "failed" for state in states) else EXIT_PARTIAL

@@ -1,0 +1,198 @@
+"""Finds DICOM instances among files and folders, by content.
+
+Promises: every file named or met is either found or left out with a reason; each is looked at once. Reads heads of
+files only. Must not know grouping, the network or the state file.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import stat
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset, read_preamble
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from gateway.client.errors import Misused
+
+_DICOMDIR_SOP_CLASS = "1.2.840.10008.1.3.10"
+_LONGEST_HEAD_BYTES = 1 << 20
+_METADATA_KEYWORDS = {
+    "patient_name": "PatientName",
+    "patient_id": "PatientID",
+    "patient_birth_date": "PatientBirthDate",
+    "patient_sex": "PatientSex",
+    "study_date": "StudyDate",
+    "modality": "Modality",
+    "study_description": "StudyDescription",
+    "accession_number": "AccessionNumber",
+    "study_instance_uid": "StudyInstanceUID",
+}
+_KEYWORDS = [*_METADATA_KEYWORDS.values(), "IssuerOfPatientID", "SOPClassUID", "SOPInstanceUID", "SpecificCharacterSet"]
+
+
+class LeftOut(StrEnum):
+    """Why a file isn't sent."""
+
+    HIDDEN = "hidden"
+    NOT_DICOM = "not DICOM"
+    DICOMDIR = "an index of a medium (DICOMDIR)"
+    UNREADABLE = "can't be read"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that holds an instance. `metadata` has the init call's keys; it and `path` must reach no log."""
+
+    path: Path = field(repr=False)
+    size_bytes: int
+    mtime_ns: int
+    issuer_of_patient_id: str = field(repr=False)
+    metadata: dict[str, str] = field(repr=False)
+
+
+@dataclass(slots=True)
+class Search:
+    """What came of looking."""
+
+    found: list[Found] = field(default_factory=list)
+    left_out: list[tuple[Path, LeftOut]] = field(default_factory=list)
+
+    def left_out_words(self) -> str:
+        """Counts by reason, without names."""
+        counts = Counter(reason for _, reason in self.left_out)
+        return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+
+
+def find(paths: Iterable[Path]) -> Search:
+    """Look at every file given and at every file below every folder given.
+
+    A file that is named is looked at even if it is hidden. Links to files are followed, links to folders below a
+    folder are not. What is found is in the order of the paths.
+
+    :raises Misused: a path doesn't exist.
+    """
+    _hush_pydicom()
+    search = Search()
+    seen: set[tuple[int, int]] = set()
+    for number, path in enumerate(paths, 1):
+        if not path.exists():
+            raise Misused(f"there is nothing at path number {number}: check how it is written")
+        for one, hidden in [(path, False)] if not path.is_dir() else _walk(path):
+            _look(one, hidden, search, seen)
+    search.found.sort(key=lambda found: found.path)
+    return search
+
+
+def _hush_pydicom() -> None:
+    """Odd values make pydicom warn by quoting them, and they are patients'."""
+    warnings.filterwarnings("ignore", module=r"pydicom\b")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Every file below, and whether it, or a folder on the way, is hidden."""
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        hidden = any(part.startswith(".") for part in Path(parent).relative_to(folder).parts)
+        for name in sorted(files):
+            yield Path(parent, name), hidden or name.startswith(".")
+
+
+def _look(path: Path, hidden: bool, search: Search, seen: set[tuple[int, int]]) -> None:
+    try:
+        facts = path.stat()
+        if (facts.st_dev, facts.st_ino) in seen:
+            return
+        seen.add((facts.st_dev, facts.st_ino))
+        reason = LeftOut.HIDDEN if hidden else None
+        if not stat.S_ISREG(facts.st_mode):
+            reason = LeftOut.NOT_DICOM
+        elif facts.st_size == 0:
+            reason = reason or LeftOut.EMPTY
+        dataset = None if reason else _head(path)
+    except OSError:
+        search.left_out.append((path, LeftOut.UNREADABLE))
+        return
+    if reason is None and dataset is None:
+        reason = LeftOut.NOT_DICOM
+    elif dataset is not None and dataset.get("SOPClassUID") == _DICOMDIR_SOP_CLASS:
+        reason = LeftOut.DICOMDIR
+    if reason is not None or dataset is None:
+        search.left_out.append((path, reason or LeftOut.NOT_DICOM))
+        return
+    search.found.append(
+        Found(
+            path=path.resolve(),
+            size_bytes=facts.st_size,
+            mtime_ns=facts.st_mtime_ns,
+            issuer_of_patient_id=_text(dataset, "IssuerOfPatientID"),
+            metadata={key: _text(dataset, keyword) for key, keyword in _METADATA_KEYWORDS.items()},
+        )
+    )
+
+
+def _head(path: Path) -> Dataset | None:
+    """The attributes that matter, or None if it isn't DICOM.
+
+    :raises OSError: the file can't be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(132)
+        has_preamble = start[128:] == b"DICM"
+        # Without a preamble the first element gives it away: group 0002 or 0008, in either byte order.
+        if not has_preamble and start[:2] not in {b"\x02\x00", b"\x08\x00", b"\x00\x08"}:
+            return None
+        file.seek(0)
+        try:
+            dataset = _inflated_head(file) if has_preamble else None
+            if dataset is None:
+                file.seek(0)
+                dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_KEYWORDS))
+            dataset.decode()
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001  pydicom raises anything on what others wrote: the gateway shall judge it
+            return Dataset() if has_preamble else None
+    if not has_preamble and "SOPInstanceUID" not in dataset:
+        return None
+    meta = getattr(dataset, "file_meta", Dataset())
+    if "SOPClassUID" not in dataset and meta.get("MediaStorageSOPClassUID") == _DICOMDIR_SOP_CLASS:
+        dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+    return dataset
+
+
+def _inflated_head(file: BinaryIO) -> Dataset | None:
+    """The head of a deflated data set (PS3.5 A.5), or None if it isn't one.
+
+    pydicom would inflate the whole, and a small file can be made to inflate to any size.
+    """
+    read_preamble(file, force=False)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return None
+    packed = file.read(_LONGEST_HEAD_BYTES)
+    start = io.BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, _LONGEST_HEAD_BYTES))
+    tags: list[BaseTag | int] = [Tag(keyword) for keyword in _KEYWORDS]
+    return read_dataset(start, False, True, stop_when=lambda tag, _vr, _length: tag > max(tags), specific_tags=tags)
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    try:
+        value = dataset.get(keyword)
+    except Exception:  # noqa: BLE001  see _head: a value that can't be read is one that isn't declared
+        return ""
+    return "" if value is None else str(value).strip()

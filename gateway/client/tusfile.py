@@ -1,0 +1,229 @@
+"""One file over tus 1.0, with tuspy's uploader and this package's HTTP.
+
+Promises: it ends with the gateway holding the whole file, or with a fault; what the gateway has is never sent again
+knowingly: its `Upload-Offset` decides. tuspy builds the headers and keeps the offset; requests go through `Line`, for
+its kept connections, its bearer and its faults. Knows nothing of uploads as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, BinaryIO, cast
+
+from tusclient.client import TusClient
+from tusclient.uploader.uploader import Uploader
+
+from gateway.client.access import UploadAccess
+from gateway.client.errors import Again, FileChanged, Refused
+from gateway.client.http import Answer, Body, Line
+from gateway.client.retry import Patience
+from gateway.client.scan import Found
+from gateway.client.uploads import with_renewal
+from gateway.clock import Clock
+
+_OFFSET_TYPE = "application/offset+octet-stream"
+_SMALLEST_CHUNK_BYTES = 256 * 1024
+_FIRST_CHUNK_BYTES = 8 * 1024 * 1024
+_LARGEST_CHUNK_BYTES = 64 * 1024 * 1024
+_SHORT_S, _LONG_S = 2.0, 8.0
+
+
+class Pace:
+    """How much goes into one request: as much as the line carries in a few seconds. For all threads.
+
+    :param fixed_bytes: what the user wants; None: find out.
+    """
+
+    def __init__(self, fixed_bytes: int | None = None) -> None:
+        self._fixed = fixed_bytes is not None
+        self._lock = threading.Lock()
+        self.chunk_bytes = fixed_bytes or _FIRST_CHUNK_BYTES
+
+    def took(self, sent_bytes: int, seconds: float) -> None:
+        """A request with this much took this long."""
+        with self._lock:
+            if self._fixed or sent_bytes < self.chunk_bytes:
+                return
+            if seconds < _SHORT_S:
+                self.chunk_bytes = min(_LARGEST_CHUNK_BYTES, self.chunk_bytes * 2)
+            elif seconds > _LONG_S:
+                self.chunk_bytes = max(_SMALLEST_CHUNK_BYTES, self.chunk_bytes // 2)
+
+    def broke(self) -> None:
+        """A request was cut off."""
+        with self._lock:
+            if not self._fixed:
+                self.chunk_bytes = max(_SMALLEST_CHUNK_BYTES, self.chunk_bytes // 2)
+
+
+class Slice:
+    """A stretch of a file as a request body, read as it leaves.
+
+    :param on_read: is told the position after each read, and may raise to end the request.
+    """
+
+    def __init__(self, file: BinaryIO, offset: int, size: int, on_read: Callable[[int], None]) -> None:
+        self._file = file
+        self._at = offset
+        self._end = offset + size
+        self._size = size
+        self._on_read = on_read
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = self._end - self._at
+        wanted = left if size < 0 else min(size, left)
+        data = os.pread(self._file.fileno(), wanted, self._at)
+        if len(data) < wanted:
+            raise changed()
+        self._at += len(data)
+        self._on_read(self._at)
+        return data
+
+
+class TusFile(Uploader):
+    """One file on its way.
+
+    :param file_id: its name towards the gateway; creation is idempotent by it.
+    :param on_offset: is told how far the file has come, and goes back when bytes were lost.
+    """
+
+    def __init__(
+        self,
+        found: Found,
+        stream: BinaryIO,
+        *,
+        line: Line,
+        access: UploadAccess,
+        patience: Patience,
+        clock: Clock,
+        pace: Pace,
+        tus_url: str,
+        file_id: str,
+        on_offset: Callable[[int], None],
+    ) -> None:
+        metadata = {"file_id": file_id, "filetype": "application/dicom"}
+        super().__init__(file_stream=stream, client=TusClient(tus_url), metadata=metadata)
+        self._found = found
+        self._tus_url = tus_url
+        self._file_url = ""
+        self._line = line
+        self._access = access
+        self._patience = patience
+        self._clock = clock
+        self._pace = pace
+        self._on_offset = on_offset
+        self._unsure = False
+        self._created_in_vain = False
+
+    def upload(self, stop_at: int | None = None) -> None:
+        """Send what is missing.
+
+        :raises SendFault: it can't be sent.
+        """
+        del stop_at  # tuspy's parameter: a file is sent whole
+        self._require_unchanged()
+        tries = 0
+        while not self._file_url or self._unsure or self.offset < self._found.size_bytes:
+            self._patience.check()
+            before, asking = self.offset, self._unsure
+            try:
+                self._step()
+            except Again as trouble:
+                first = not asking and self._file_url != ""
+                self._unsure = self._file_url != ""
+                self._created_in_vain = True
+                self._pace.broke()
+                if not (first and trouble.after_s is None and tries == 0):  # ask at once where it stands, once
+                    self._patience.pause(trouble, tries)
+                tries += 1
+            else:
+                if self.offset > before:
+                    self._patience.moved()
+                    tries = 0
+                self._on_offset(self.offset)
+        self._require_unchanged()
+
+    def _step(self) -> None:
+        if not self._file_url:
+            self._create()
+        elif self._unsure:
+            self.offset = self.get_offset()
+            self._unsure = False
+        else:
+            self.upload_chunk()
+
+    def _create(self) -> None:
+        """POST; a file that fits into one request goes with it (creation-with-upload), at the first attempt."""
+        size = self._found.size_bytes
+        whole = 0 < size <= self._pace.chunk_bytes and not self._created_in_vain
+        headers = dict(self.get_url_creation_headers())  # type: ignore[no-untyped-call]  # tuspy's
+        if whole:
+            headers["Content-Type"] = _OFFSET_TYPE
+        answer = self._ask("POST", self._tus_url, headers, size if whole else 0)
+        location = answer.headers.get("Location", "")
+        if not location:
+            raise Refused("what answers there is no tus server: check --to", status=answer.status)
+        self._file_url = self._line.here(location, "/files/" + location.rstrip("/").rpartition("/")[2])
+        if "Upload-Offset" in answer.headers:
+            self.offset = self._offset_of(answer)
+        else:  # a server that doesn't say has taken nothing, or has to be asked
+            self._unsure = True
+
+    def upload_chunk(self) -> None:
+        """PATCH from where it stands.
+
+        :raises Again: it stands elsewhere, or the line broke.
+        """
+        self.chunk_size = self._pace.chunk_bytes
+        size = int(self.get_request_length())  # type: ignore[no-untyped-call]  # tuspy's
+        headers = {**self._headers(), "Upload-Offset": str(self.offset), "Content-Type": _OFFSET_TYPE}
+        began = self._clock.monotonic()
+        try:
+            answer = self._ask("PATCH", self._file_url, headers, size)
+        except Refused as refusal:
+            if refusal.status == 409 and refusal.code in {"", "offset_mismatch"}:
+                raise Again("the gateway is at another offset") from None
+            raise
+        self.offset = self._offset_of(answer)
+        self._pace.took(size, self._clock.monotonic() - began)
+
+    def get_offset(self) -> int:
+        """HEAD."""
+        return self._offset_of(self._ask("HEAD", self._file_url, self._headers(), 0))
+
+    def _headers(self) -> dict[str, str]:
+        return dict(self.get_headers())  # type: ignore[no-untyped-call]  # tuspy's
+
+    def _ask(self, method: str, url: str, headers: dict[str, Any], size: int) -> Answer:
+        def once(bearer: str) -> Answer:
+            body: Body | None = None
+            if size:
+                body = Slice(cast("BinaryIO", self.file_stream), self.offset, size, self._leaving)
+            return self._line.request(method, url, bearer=bearer, headers=headers, body=body)
+
+        return with_renewal(self._access, once)
+
+    def _leaving(self, position: int) -> None:
+        self._patience.check()
+        self._on_offset(position)
+
+    def _offset_of(self, answer: Answer) -> int:
+        value = answer.headers.get("Upload-Offset", "")
+        if not (value.isascii() and value.isdigit() and len(value) < 19 and int(value) <= self._found.size_bytes):
+            raise Refused("what answers there is no tus server: check --to", status=answer.status)
+        return int(value)
+
+    def _require_unchanged(self) -> None:
+        facts = os.fstat(cast("BinaryIO", self.file_stream).fileno())
+        if (facts.st_size, facts.st_mtime_ns) != (self._found.size_bytes, self._found.mtime_ns):
+            raise changed()
+
+
+def changed() -> FileChanged:
+    """What to say of a file that isn't what it was."""
+    return FileChanged("a file changed while it was being sent: run it again when the files are at rest")

@@ -1,0 +1,126 @@
+"""The REST facade's calls for one upload: init, status, complete, cancel. Knows their shapes; holds no bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gateway.client.access import Sender, UploadAccess
+from gateway.client.errors import Again, NotLetIn, plain
+from gateway.client.grouping import Parcel
+from gateway.client.http import READ_TIMEOUT_S, Answer, Line
+from gateway.client.retry import Patience
+
+T = TypeVar("T")
+
+FINAL_STATES = frozenset({"success", "partial", "failed"})
+_LONGEST_PREFERRED_WAIT_S = 30.0
+_POLL_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an upload is. `retry_after_s`: when to ask again, if it isn't over."""
+
+    state: str
+    receipt_id: str = ""
+    warnings: tuple[str, ...] = ()
+    retry_after_s: float = 0.0
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL_STATES
+
+
+def init_body(parcel: Parcel, endpoint_id: str | None) -> dict[str, Any]:
+    """The same parcel gives the same body: an Idempotency-Key holds only for that."""
+    body: dict[str, Any] = {
+        "study_metadata": parcel.metadata,
+        "total_files": len(parcel.files),
+        "total_size_bytes": parcel.size_bytes,
+    }
+    return body if endpoint_id is None else {**body, "endpoint_id": endpoint_id}
+
+
+def init(
+    line: Line, patience: Patience, sender: Sender, body: Mapping[str, Any], idempotency_key: str
+) -> dict[str, Any]:
+    """Open an upload, or get the one that this key opened before; the answer as it came.
+
+    :raises NotLetIn: the sender's credentials don't do.
+    :raises Refused: the gateway won't have it.
+    """
+
+    def once(bearer: str) -> dict[str, Any]:
+        headers = {"Idempotency-Key": idempotency_key}
+        url = f"{line.base_url}/upload/init"
+        return line.request("POST", url, bearer=bearer, headers=headers, payload=body).json()
+
+    return patience.persist(lambda: with_renewal(sender, once))
+
+
+def status(line: Line, access: UploadAccess) -> Standing:
+    """How far it is.
+
+    :raises Again: ask later.
+    :raises UploadGone: it is over, and not well.
+    """
+    url = f"{line.base_url}/upload/{access.upload_id}/status"
+    return _standing(with_renewal(access, lambda bearer: line.request("GET", url, bearer=bearer)))
+
+
+def complete(line: Line, access: UploadAccess, wait_s: float) -> Standing:
+    """Say that all is there, and wait a while for what becomes of it.
+
+    :raises Refused: the gateway misses something (`incomplete`).
+    """
+    wait_s = max(0.0, min(wait_s, _LONGEST_PREFERRED_WAIT_S))
+    headers = {"Prefer": f"wait={wait_s:.0f}"}
+    url = f"{line.base_url}/upload/{access.upload_id}/complete"
+    timeout_s = READ_TIMEOUT_S + wait_s
+    return _standing(
+        with_renewal(
+            access, lambda bearer: line.request("POST", url, bearer=bearer, headers=headers, read_timeout_s=timeout_s)
+        )
+    )
+
+
+def cancel(line: Line, access: UploadAccess) -> None:
+    """Give it up: its space is free again."""
+    url = f"{line.base_url}/upload/{access.upload_id}"
+    with_renewal(access, lambda bearer: line.request("DELETE", url, bearer=bearer))
+
+
+def with_renewal(owner: Sender | UploadAccess, call: Callable[[str], T]) -> T:
+    """Call with the owner's bearer; once more with a fresh one if that is refused.
+
+    :raises NotLetIn: the fresh one is refused as well.
+    """
+    bearer = owner.bearer()
+    try:
+        return call(bearer)
+    except NotLetIn:
+        return call(owner.renewed(bearer))
+
+
+def _standing(answer: Answer) -> Standing:
+    body = answer.json()
+    retry_after = answer.headers.get("Retry-After", "")
+    pause_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else _POLL_S
+    state = body.get("state") or body.get("status")
+    if not isinstance(state, str):
+        raise Again("the gateway's answer can't be read")
+    warnings = tuple(_warning_words(one) for one in body.get("warnings") or ())
+    receipt_id = plain(body.get("pacs_receipt_id") or "")
+    return Standing(plain(state), receipt_id, warnings, min(max(pause_s, 0.1), 60.0))
+
+
+def _warning_words(warning: Any) -> str:
+    """`{code, file_id?, sop_instance_uid?, message}` as a line."""
+    if not isinstance(warning, dict):
+        return plain(warning)
+    code, message = plain(warning.get("code", "")), plain(warning.get("message", ""))
+    about = plain(warning.get("sop_instance_uid") or "")
+    words = f"{message} ({code})" if message and code else message or code
+    return f"{words}: {about}" if about else words

@@ -1,0 +1,241 @@
+"""The end of a delivery, and what a person may do after it.
+
+One transaction makes everything true at once: files, index of what was delivered, receipt, state, audit, and that
+no job is left.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.delivery.attempt import Attempt, Superseded
+from gateway.delivery.endpoint import ACTOR
+from gateway.delivery.items import FileOutcome, Item, Memory, client_id, open_list, seal_list
+from gateway.delivery.notes import undelivered
+from gateway.delivery.receipt import IN_PACS, End, end_of, receipt_of, warning
+from gateway.delivery.threads import in_thread
+from gateway.errors import Conflict
+from gateway.ledger.base import JOBS, PURGE, Transaction
+from gateway.ledger.rows import FileRow, JobKind, JobRow, ReceiptRow, UploadRow
+from gateway.spool import ServiceKeys
+from gateway.states import FileState, UploadEvent, after
+
+log = logging.getLogger("relaypacs.delivery")
+
+#: Files settled in one transaction.
+PAGE = 200
+
+#: Studies that the audit event of a delivery names; the receipt has them all.
+AUDITED_STUDIES = 100
+#: States of files that a retry sends again. `rejected` ones would be rejected again, `lost` ones can't be read.
+RETRIED_STATES = frozenset({FileState.FAILED})
+
+
+def fail_pending(attempt: Attempt, code: str) -> None:
+    """Whatever isn't in the PACS yet won't be."""
+    for item in attempt.items:
+        if item.pending:
+            item.outcome = item.became("failed", code=code)
+
+
+def settle_rest(attempt: Attempt) -> None:
+    """Give every item its final outcome: repeats follow the file they repeat, half files were left out."""
+    settled: dict[tuple[str, str], FileOutcome] = {}
+    for item in attempt.items:
+        if item.outcome is not None and item.outcome.sop_instance_uid:
+            # Not its facts: what was delivered before a retry may be purged.
+            twins = (item.outcome.sop_instance_uid, item.outcome.sha256)
+            if item.outcome.outcome in IN_PACS or twins not in settled:
+                settled[twins] = item.outcome
+    for item in attempt.items:
+        if item.state is FileState.REMOVED or item.outcome is not None:
+            continue
+        if not item.pending:
+            item.outcome = _unjudged(item)
+            continue
+        twin = settled.get((item.sop_instance_uid, item.sha256))
+        if twin is None:
+            item.outcome = item.became("failed", code="not_acknowledged")
+        elif twin.outcome in IN_PACS:
+            item.outcome = item.became(
+                "already_there", warnings=("duplicate_in_upload",), verification=twin.verification
+            )
+        else:
+            item.outcome = item.became("failed", code=twin.code or "not_acknowledged")
+
+
+def _unjudged(item: Item) -> FileOutcome:
+    if item.state is FileState.RECEIVING:
+        return FileOutcome("skipped", code="incomplete")
+    if item.state is FileState.SKIPPED:
+        return FileOutcome("skipped", code="declared")
+    return FileOutcome("failed", code="data_lost" if item.state is FileState.LOST else "not_checked")
+
+
+async def finish(attempt: Attempt) -> None:
+    """Write the end down.
+
+    Files beyond a page are settled before, a page at a time, so that others needn't wait for the writer; what they
+    become is true by then. The rest, the receipt, the state and the audit event are one transaction.
+
+    :raises Superseded: the upload was stopped in between.
+    """
+    settle_rest(attempt)
+    unsaved = [item for item in attempt.items if item.outcome is not None and item.outcome is not item.saved]
+    while len(unsaved) > PAGE:
+        page, unsaved = unsaved[:PAGE], unsaved[PAGE:]
+        await attempt.record([(item, item.outcome) for item in page if item.outcome is not None])
+    names = await _names(attempt)
+    end, receipt, columns = await in_thread(lambda: _made(attempt, names))
+    studies = _study_digests(attempt, end)
+    last = attempt.sealed_outcomes([(item, item.outcome) for item in unsaved if item.outcome is not None])
+
+    def act(tx: Transaction) -> bool:
+        upload = attempt.mine(tx)
+        if upload is None:
+            return False
+        state = after(upload.state, end.event)
+        attempt.save_outcomes(tx, last)
+        tx.receipts.insert(receipt)
+        tx.uploads.save(replace(upload, state=state, **columns))
+        detail = {"endpoint": upload.endpoint_id, "state": str(state), "studies": studies, **end.counts}
+        tx.audit.append(
+            "upload.delivered", at=receipt.created_at, actor=ACTOR, upload_id=upload.upload_id, detail=detail
+        )
+        tx.jobs.delete(attempt.job.job_id)
+        tx.wake(upload.upload_id)
+        tx.wake(PURGE)
+        return True
+
+    if not await attempt.tools.ledger.write(act):
+        raise Superseded
+    log.info("upload_ended upload=%s event=%s", attempt.upload.upload_id, end.event)
+
+
+def _study_digests(attempt: Attempt, end: End) -> list[str]:
+    """Keyed digests of the studies, for the audit trail: who asks for one study finds it, and nobody reads a UID."""
+    uids = (str(study["study_instance_uid"]) for study in end.studies[:AUDITED_STUDIES])
+    return [attempt.tools.keys.index_mac(f"audit|study|{uid}".encode()).hex() for uid in uids]
+
+
+def _outcomes(attempt: Attempt) -> Iterator[tuple[str, FileOutcome]]:
+    for item in attempt.items:
+        if item.outcome is not None:
+            yield item.file_id, item.outcome
+
+
+async def _names(attempt: Attempt) -> dict[str, str]:
+    """What the client calls the files that a warning names."""
+    warned: list[str] = []
+
+    def noted(file_id: str) -> str:
+        warned.append(file_id)
+        return ""
+
+    end_of(_outcomes(attempt), noted)
+
+    def act(tx: Transaction) -> dict[str, str]:
+        rows = (tx.files.get(file_id) for file_id in warned)
+        return {row.file_id: client_id(attempt.tools.keys, row) for row in rows if row is not None}
+
+    return await attempt.tools.ledger.read(act) if warned else {}
+
+
+def _made(attempt: Attempt, names: Mapping[str, str]) -> tuple[End, ReceiptRow, dict[str, Any]]:
+    """How it ended, the receipt, and what changes in the upload's row. In a thread: 20,000 instances take their time."""
+    keys, now, upload = attempt.tools.keys, attempt.tools.clock.now(), attempt.upload
+    kept = open_list(keys.records, upload.warnings_sealed, "warnings", upload.upload_id)
+    extra = kept + _of_upload(attempt.memory) + undelivered(attempt)
+    end = end_of(_outcomes(attempt), lambda file_id: names.get(file_id, ""), extra)
+    receipt = receipt_of(
+        upload,
+        _outcomes(attempt),
+        receipt_id=attempt.memory.receipt_id,
+        verification=end.verification,
+        now=now,
+        signer=attempt.tools.signer,
+        keys=keys,
+    )
+    columns = {
+        "warnings_sealed": seal_list(keys.records, end.warnings, "warnings", upload.upload_id),
+        "studies_sealed": seal_list(keys.records, end.studies, "studies", upload.upload_id),
+        "receipt_id": receipt.receipt_id,
+        "finished_at": now,
+    }
+    return end, receipt, columns
+
+
+def _of_upload(memory: Memory) -> list[dict[str, str]]:
+    """Warnings of the upload as a whole."""
+    warnings = []
+    if memory.mismatched:
+        told = warning("study_metadata_mismatch")
+        fields = memory.mismatched.replace(",", ", ")
+        warnings.append({**told, "message": f"{told['message']}: {fields}"})
+    if memory.unidentified:
+        warnings.append(warning("identity_not_checked"))
+    return warnings
+
+
+def hold(tx: Transaction, upload: UploadRow, job: JobRow, codes: tuple[str, ...], now: float) -> None:
+    """A person has to look at it before anything is sent; the job is done."""
+    tx.uploads.save(replace(upload, state=after(upload.state, UploadEvent.HOLD), held_codes=",".join(codes)))
+    tx.audit.append("upload.held", at=now, actor=ACTOR, upload_id=upload.upload_id, detail={"codes": list(codes)})
+    tx.jobs.delete(job.job_id)
+    tx.wake(upload.upload_id)
+
+
+def release(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, clock: Clock, keys: ServiceKeys) -> None:
+    """A person has looked at a held upload: it goes, and isn't held again.
+
+    :param reason: for the audit trail; the caller sees to it that it names no patient.
+    :raises Conflict, Gone: it isn't held.
+    """
+    now = clock.now()
+    row = replace(upload, state=after(upload.state, UploadEvent.RELEASE), held_codes="")
+    tx.uploads.save(row)
+    _new_job(tx, row, now, keys, Memory(released=True))
+    _note(tx, "upload.released", row, now, actor, {"reason": reason})
+
+
+def retry(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, clock: Clock, keys: ServiceKeys) -> int:
+    """Send what failed once more. How many files that is.
+
+    :raises Conflict, Gone: nothing failed, or the upload isn't partial or failed, or its bytes are erased.
+    """
+    now = clock.now()
+    state = after(upload.state, UploadEvent.RETRY)
+    if upload.key_id is None:
+        raise Conflict("the bytes of this upload are erased", state=str(upload.state))
+    files = list(_retried(tx, upload))
+    if not files:
+        raise Conflict("no file of this upload can be sent again", state=str(upload.state))
+    for file in files:
+        tx.files.save(replace(file, state=FileState.QUEUED, outcome_sealed=None))
+    row = replace(upload, state=state, finished_at=None, warnings_sealed=None, held_codes="")
+    tx.uploads.save(row)
+    _new_job(tx, row, now, keys, Memory(released=True))
+    _note(tx, "upload.retried", row, now, actor, {"reason": reason, "files": len(files)})
+    return len(files)
+
+
+def _retried(tx: Transaction, upload: UploadRow) -> Iterator[FileRow]:
+    for file in tx.files.page(upload.upload_id):
+        if file.state in RETRIED_STATES and file.facts_sealed is not None and file.key_id is not None:
+            yield file
+
+
+def _new_job(tx: Transaction, upload: UploadRow, now: float, keys: ServiceKeys, memory: Memory) -> None:
+    blank = JobRow(0, JobKind.DELIVER, upload.upload_id, None, now, 0, 0.0, None, None, None, "")
+    job_id = tx.jobs.insert(blank)
+    tx.jobs.save(replace(blank, job_id=job_id, memory_sealed=memory.sealed(keys, job_id)))
+
+
+def _note(tx: Transaction, event: str, upload: UploadRow, now: float, actor: str, detail: dict[str, Any]) -> None:
+    tx.audit.append(event, at=now, actor=actor, upload_id=upload.upload_id, detail=detail)
+    tx.wake(upload.upload_id)
+    tx.wake(JOBS)

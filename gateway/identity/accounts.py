@@ -1,0 +1,347 @@
+"""Local accounts: who may log in, and as what.
+
+Promises: a refused login tells nobody whether the name exists: one answer, one duration (one Argon2id run each);
+guessing is slowed down per name and per address, and whoever knows the password still gets in from where it worked
+before; names are sealed and found by a keyed digest; what changes an account is audited in the same transaction.
+Knows no HTTP and no tokens but those that it revokes.
+"""
+
+from __future__ import annotations
+
+import secrets
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from gateway.clock import Clock
+from gateway.errors import Conflict, NotFound, TooMany, Unauthorized, Unprocessable
+from gateway.identity import wipe as wiping
+from gateway.identity.passwords import Hashing, Passwords, acceptable
+from gateway.identity.refresh_tokens import new_session
+from gateway.identity.throttle import LoginGuard, LoginLimits
+from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.rows import AccountRow, RefreshTokenRow
+from gateway.spool.keys import ServiceKeys
+
+MAX_NAME_CHARS = 128
+#: What another process has ended, this one notices within so long.
+REMEMBERED_FOR_S = 1.0
+REMEMBERED = 10_000
+#: Names of accounts that an OIDC issuer vouches for begin with it; no local account's does.
+FOREIGN = "oidc:"
+
+
+class Role(StrEnum):
+    """CONTRACT 2.1."""
+
+    UPLOADER = "uploader"
+    ISSUER = "issuer"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as its administrator sees it."""
+
+    account_id: str
+    name: str
+    role: Role
+    disabled_at: float | None
+    created_at: float
+    endpoints: tuple[str, ...] = ()  #: it may send to these only; none: to all
+
+
+#: What becomes of an account's row; None: it stays as it is.
+_Change = Callable[[Transaction, AccountRow, float], AccountRow | None]
+#: Shared default of `_change`; nobody writes to it.
+_NOTHING: Mapping[str, object] = {}
+
+
+class Accounts:
+    """All local accounts.
+
+    :ivar refused: how many logins were refused since the start, by code. Refusals are counted, not written: whoever
+        isn't logged in must not be able to fill the trail.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        keys: ServiceKeys,
+        clock: Clock,
+        *,
+        hashing: Hashing | None = None,
+        limits: LoginLimits | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._keys = keys
+        self._clock = clock
+        self._passwords = Passwords(hashing or Hashing())
+        self._guard = LoginGuard(limits or LoginLimits(), clock)
+        self.refused: Counter[str] = Counter()
+        self._welcome: dict[tuple[str, str, str], float] = {}  # bearers that were looked up -> until when that holds
+        self._ended = 0
+
+    async def add(
+        self, name: str, role: str, password: str, *, endpoints: Sequence[str] = (), actor: str = "cli"
+    ) -> AccountRow:
+        """A new account.
+
+        :param endpoints: it may send to these only; none: to all.
+        :raises Unprocessable: `invalid_field`: the name, role or password can't be used.
+        :raises Conflict: the name is taken.
+        """
+        name, role = _checked_name(name), _checked_role(role)
+        password_hash = await self._passwords.hash(acceptable(password))
+        account_id, now = secrets.token_hex(16), self._clock.now()
+        row = AccountRow(
+            account_id=account_id,
+            name_mac=self._name_mac(name),
+            name_sealed=self._keys.records.seal(name.encode(), context=name_context(account_id)),
+            role=role,
+            password_hash=password_hash,
+            disabled_at=None,
+            created_at=now,
+            endpoints=" ".join(endpoints),
+        )
+
+        def act(tx: Transaction) -> AccountRow:
+            if tx.accounts.by_name(row.name_mac) is not None:
+                raise Conflict("there is an account of that name already")
+            tx.accounts.insert(row)
+            detail = {"account_id": account_id, "role": role} | ({"endpoints": row.endpoints} if endpoints else {})
+            tx.audit.append("account.added", at=now, actor=actor, detail=detail)
+            return row
+
+        return await self._ledger.write(act)
+
+    async def all(self) -> list[Account]:
+        """Every account, by name."""
+        rows = await self._ledger.read(lambda tx: tx.accounts.all())
+        return sorted(map(self._shown, rows), key=lambda account: account.name)
+
+    async def disable(self, name: str, *, actor: str = "cli", wipe: bool = False) -> None:
+        """Refuse it from now on; its refresh tokens end. Doing it twice changes nothing.
+
+        :param wipe: its devices are told to delete what it left there (`gateway/identity/wipe.py`).
+        :raises NotFound: no such account.
+        """
+
+        def change(tx: Transaction, row: AccountRow, now: float) -> AccountRow | None:
+            tx.tokens.revoke_account(row.account_id)
+            since = now if row.disabled_at is None else row.disabled_at
+            disabled = replace(row, disabled_at=since, wipe=row.wipe or wipe)
+            return None if disabled == row else disabled
+
+        await self._change(name, "account.disabled", actor, change, {"wipe": True} if wipe else {})
+
+    async def enable(self, name: str, *, actor: str = "cli") -> None:
+        """Let it in again. Doing it twice changes nothing. :raises NotFound: no such account."""
+
+        def change(_tx: Transaction, row: AccountRow, _now: float) -> AccountRow | None:
+            return None if row.disabled_at is None else replace(row, disabled_at=None, wipe=False)
+
+        await self._change(name, "account.enabled", actor, change)
+
+    async def limit(self, name: str, endpoints: Sequence[str], *, actor: str = "cli") -> None:
+        """Let it send to these endpoints only; none: to all. What it has open already goes on.
+
+        :raises NotFound: no such account.
+        """
+
+        def change(_tx: Transaction, row: AccountRow, _now: float) -> AccountRow | None:
+            limited = replace(row, endpoints=" ".join(endpoints))
+            return None if limited == row else limited
+
+        await self._change(name, "account.limited", actor, change, {"endpoints": " ".join(endpoints) or "all"})
+
+    async def set_password(self, name: str, password: str, *, actor: str = "cli") -> None:
+        """Give it another password; its refresh tokens end.
+
+        :raises NotFound: no such account.
+        :raises Unprocessable: `invalid_field`: the password can't be used.
+        """
+        password_hash = await self._passwords.hash(acceptable(password))
+
+        def change(tx: Transaction, row: AccountRow, _now: float) -> AccountRow:
+            if not row.password_hash:
+                raise Unprocessable("an OIDC issuer's people have no password here", code="invalid_field", field="name")
+            tx.tokens.revoke_account(row.account_id)
+            return replace(row, password_hash=password_hash)
+
+        await self._change(name, "password.changed", actor, change)
+
+    async def login(self, name: str, password: str, address: str) -> AccountRow:
+        """The account of that name and password.
+
+        :param address: of the client, as the proxies tell it.
+        :raises Unauthorized: `bad_credentials`: no such name, another password, or disabled.
+        :raises TooMany: too many failures lately, or too many logins at once; with `retry_after_s`.
+        """
+        mac = self._name_mac(unicodedata.normalize("NFC", name))
+        try:
+            row = await self._proven(mac, password, address)
+        except (Unauthorized, TooMany) as refusal:
+            self.refused[refusal.code] += 1
+            raise
+        return await self._entered(row, password)
+
+    async def active(self, account_id: str) -> AccountRow:
+        """The account, if it is there and not disabled. :raises Unauthorized: otherwise."""
+        row = await self._ledger.read(lambda tx: tx.accounts.get(account_id))
+        if row is None or row.disabled_at is not None:
+            raise Unauthorized("the account is not active")
+        return row
+
+    async def check_bearer(self, account_id: str, session_id: str = "", upload_id: str | None = None) -> None:
+        """Is the bearer of a good token still welcome? Asked at each request, and remembered for a second.
+
+        :param session_id: of an access token that came with a session; it ends with that.
+        :param upload_id: of an upload token.
+        :raises Unauthorized: the account is disabled or gone, the session was ended, or its device shall delete what
+            it has (`device_wipe`).
+        """
+        who, now = (account_id, session_id, upload_id or ""), self._clock.monotonic()
+        if now < self._welcome.get(who, 0.0):
+            return
+
+        def look(tx: Transaction) -> tuple[AccountRow | None, bool]:
+            wiping.check(tx, account_id, upload_id)
+            return tx.accounts.get(account_id), not session_id or tx.tokens.family_lives(session_id)
+
+        ended = self._ended
+        row, lives = await self._ledger.read(look)
+        if row is None or row.disabled_at is not None:
+            raise Unauthorized("the account is not active")
+        if not lives:
+            raise Unauthorized("this session was ended: log in again")
+        if len(self._welcome) >= REMEMBERED:
+            self._welcome.clear()
+        if ended == self._ended:
+            self._welcome[who] = now + REMEMBERED_FOR_S
+
+    def forget_bearers(self) -> None:
+        """Something was ended: ask the ledger about everybody again."""
+        self._welcome.clear()
+        self._ended += 1
+
+    async def service_session(self, name: str, ttl_s: float, *, actor: str = "cli") -> tuple[AccountRow, str]:
+        """The account of that name, and a session for a service token of it. :raises NotFound: none that is active."""
+        mac, now = self._name_mac(unicodedata.normalize("NFC", name)), self._clock.now()
+
+        def act(tx: Transaction) -> tuple[AccountRow, str]:
+            row = tx.accounts.by_name(mac)
+            if row is None or row.disabled_at is not None:
+                raise NotFound("there is no active account of that name")
+            session_id = new_session()
+            # Its hash is of nothing: the row renews nothing, it is only there or not.
+            token = RefreshTokenRow(
+                secrets.token_bytes(32),
+                session_id,
+                None,
+                row.account_id,
+                None,
+                spent=False,
+                issued_at=now,
+                expires_at=now + ttl_s,
+            )
+            tx.tokens.insert(token)
+            detail = {"account_id": row.account_id, "kind": "service", "ttl_s": round(ttl_s)}
+            tx.audit.append("token.issued", at=now, actor=actor, detail=detail)
+            return row, session_id
+
+        return await self._ledger.write(act)
+
+    async def revoke_tokens(self, name: str, *, actor: str = "cli") -> None:
+        """End every session of it, service tokens too. :raises NotFound: no such account."""
+
+        def change(tx: Transaction, row: AccountRow, _now: float) -> AccountRow:
+            tx.tokens.revoke_account(row.account_id)
+            return row
+
+        await self._change(name, "token.revoked", actor, change)
+
+    async def _proven(self, mac: bytes, password: str, address: str) -> AccountRow:
+        self._guard.check(mac, address)
+        async with self._passwords.turn():
+            self._guard.check(mac, address)  # others may have failed while this one waited
+            row = await self._ledger.read(lambda tx: tx.accounts.by_name(mac))
+            fits = await self._passwords.fits(None if row is None else row.password_hash or None, password)
+            if row is None or not fits or row.disabled_at is not None:
+                self._guard.failed(mac, address)
+                raise _bad_credentials()
+            self._guard.succeeded(mac, address)
+            return row
+
+    async def _entered(self, row: AccountRow, password: str) -> AccountRow:
+        """Write the login down; renew a hash that was made at another cost."""
+        renewed = None if self._passwords.is_current(row.password_hash) else await self._passwords.hash(password)
+        now = self._clock.now()
+
+        def act(tx: Transaction) -> AccountRow:
+            present = tx.accounts.get(row.account_id)
+            if present is None or present.disabled_at is not None or present.password_hash != row.password_hash:
+                raise _bad_credentials()
+            if renewed is not None:
+                present = replace(present, password_hash=renewed)
+                tx.accounts.save(present)
+            tx.audit.append("login", at=now, actor=f"account:{row.account_id}")
+            return present
+
+        return await self._ledger.write(act)
+
+    async def _change(
+        self, name: str, event: str, actor: str, change: _Change, said: Mapping[str, object] = _NOTHING
+    ) -> None:
+        mac, now = self._name_mac(unicodedata.normalize("NFC", name)), self._clock.now()
+
+        def act(tx: Transaction) -> None:
+            row = tx.accounts.by_name(mac)
+            if row is None:
+                raise NotFound("there is no account of that name")
+            changed = change(tx, row, now)
+            if changed is not None:
+                tx.accounts.save(changed)
+                tx.audit.append(event, at=now, actor=actor, detail={"account_id": row.account_id, **said})
+
+        await self._ledger.write(act)
+        self.forget_bearers()
+
+    def _shown(self, row: AccountRow) -> Account:
+        name = self._keys.records.open(row.name_sealed, context=name_context(row.account_id)).decode()
+        endpoints = tuple(row.endpoints.split())
+        return Account(row.account_id, name, Role(row.role), row.disabled_at, row.created_at, endpoints)
+
+    def _name_mac(self, name: str) -> bytes:
+        return self._keys.index_mac(b"account|" + name.encode("utf-8", "surrogatepass"))
+
+
+def _checked_name(name: str) -> str:
+    name = unicodedata.normalize("NFC", name)
+    if not 1 <= len(name) <= MAX_NAME_CHARS or name != name.strip() or not name.isprintable():
+        raise Unprocessable(
+            f"a name has 1 to {MAX_NAME_CHARS} printable characters and no space at its ends",
+            code="invalid_field",
+            field="name",
+        )
+    if name.startswith(FOREIGN):
+        raise Unprocessable(f"a local account's name doesn't begin with {FOREIGN}", code="invalid_field", field="name")
+    return name
+
+
+def _checked_role(role: str) -> Role:
+    try:
+        return Role(role)
+    except ValueError:
+        raise Unprocessable(f"a role is one of {', '.join(Role)}", code="invalid_field", field="role") from None
+
+
+def name_context(account_id: str) -> str:
+    """What a sealed name belongs to."""
+    return f"accounts|name|{account_id}"
+
+
+def _bad_credentials() -> Unauthorized:
+    return Unauthorized("the name or the password is wrong", code="bad_credentials")

@@ -1,0 +1,267 @@
+"""Workers: they claim due jobs, keep the leases while a handler runs, and write down how it ended.
+
+They know neither what a job does nor why it failed. A handler may delete its own job in its last transaction; the
+lease is what gives it the right to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+from gateway.clock import Clock
+from gateway.errors import GatewayError
+from gateway.jobs.backoff import Backoff
+from gateway.ledger.base import JOBS, Ledger, Transaction
+from gateway.ledger.rows import JobKind, JobRow
+
+log = logging.getLogger("relaypacs.delivery")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing is left to do. `deleted`: the handler has taken the job out itself."""
+
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """To be tried again.
+
+    :param due_at: unix seconds.
+    :param code: why, for operators.
+    :param memory_sealed: what the next attempt must know; None: what the job's row has.
+    :param tried_s: seconds to count against `delivery.retry_for`.
+    :param counts: whether this was an attempt that failed.
+    """
+
+    due_at: float
+    code: str
+    memory_sealed: bytes | None = None
+    tried_s: float = 0.0
+    counts: bool = True
+
+
+Handler = Callable[[JobRow], Awaitable[Done | Again]]
+
+#: The shortest time between two claims: what many small files want in that time shares a claim and its transaction.
+CLAIM_EVERY_S = 0.1
+
+
+class Workers:
+    """Runs jobs with the handlers it is given.
+
+    :param concurrency: jobs of a kind at once; a kind that isn't named: 2.
+    :param lease_s: for how long a claim holds without being renewed.
+    :param poll_s: the longest time between two looks, if no commit wakes it.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        handlers: Mapping[JobKind, Handler],
+        clock: Clock,
+        *,
+        concurrency: Mapping[JobKind, int] | None = None,
+        backoff: Backoff | None = None,
+        lease_s: float = 60.0,
+        poll_s: float = 2.0,
+    ) -> None:
+        self._ledger = ledger
+        self._handlers = dict(handlers)
+        self._clock = clock
+        self._concurrency = dict(concurrency or {})
+        self._backoff = backoff or Backoff()
+        self._lease_s = lease_s
+        self._poll_s = poll_s
+        self._name = secrets.token_hex(8)
+        self._running: dict[int, tuple[JobKind, asyncio.Task[None]]] = {}
+        self._nudge = asyncio.Event()
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, *, alone: bool = True) -> None:
+        """Begin.
+
+        :param alone: this process is the only one that works on the ledger (one gateway, CONTRACT 4
+            `server.workers`): leases that a former process left are void.
+        """
+        if alone:
+            await self._ledger.write(_free_leases)
+        self._tasks = [
+            asyncio.create_task(self._watch(), name="delivery-watch"),
+            asyncio.create_task(self._loop(), name="delivery-claim"),
+            asyncio.create_task(self._renew(), name="delivery-renew"),
+        ]
+
+    async def stop(self, grace_s: float = 10.0) -> None:
+        """Claim nothing more; let handlers end for `grace_s`, then cancel them. Their jobs stay, due at once."""
+        self._stopping = True
+        self._nudge.set()
+        running = [task for _, task in self._running.values()]
+        if running:
+            await asyncio.wait(running, timeout=grace_s)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def run_due(self) -> None:
+        """Run what is due now, and what becomes due by it, to its end; without `start`."""
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                wait_s = await self._claim()
+                running.update(task for _, task in self._running.values())
+                if running:
+                    done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.gather(*done)
+                elif wait_s > 0:
+                    return
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        with self._ledger.watch(JOBS) as watch:
+            while True:
+                if await watch.changed():
+                    self._nudge.set()
+
+    async def _loop(self) -> None:
+        now = asyncio.get_running_loop().time
+        while not self._stopping:
+            self._nudge.clear()
+            next_at = now() + CLAIM_EVERY_S
+            try:
+                wait_s = await self._claim()
+            except GatewayError as error:
+                log.warning("claim_failed code=%s", error.code)
+                wait_s = self._poll_s
+            if wait_s > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._nudge.wait(), wait_s)
+            await asyncio.sleep(max(0.0, next_at - now()))  # what comes until then shares the claim
+
+    async def _claim(self) -> float:
+        """Start what is due and has room; returns how long to wait for more."""
+        room = self._room()
+        if not room:
+            return self._poll_s
+        due_at = await self._ledger.read(lambda tx: tx.jobs.next_due(list(room)))
+        now = self._clock.now()
+        if due_at is None or due_at > now:
+            return self._poll_s if due_at is None else min(self._poll_s, max(due_at - now, 0.01))
+
+        def act(tx: Transaction) -> list[JobRow]:
+            until = now + self._lease_s
+            return [
+                job
+                for kind, limit in room.items()
+                for job in tx.jobs.claim(now, by=self._name, until=until, kinds=[kind], limit=limit)
+            ]
+
+        for job in await self._ledger.write(act):
+            if job.job_id not in self._running:
+                task = asyncio.create_task(self._run(job), name=f"job-{job.job_id}")
+                self._running[job.job_id] = (job.kind, task)
+        return 0.0
+
+    def _room(self) -> dict[JobKind, int]:
+        if self._stopping:
+            return {}
+        busy = [kind for kind, _ in self._running.values()]
+        room = {kind: self._concurrency.get(kind, 2) - busy.count(kind) for kind in self._handlers}
+        return {kind: limit for kind, limit in room.items() if limit > 0}
+
+    async def _run(self, job: JobRow) -> None:
+        try:
+            await self._write_down(job, await self._handle(job))
+        except asyncio.CancelledError:
+            await self._write_down(job, Again(self._clock.now(), "interrupted", counts=False))
+            raise
+        finally:
+            self._running.pop(job.job_id, None)
+            self._nudge.set()
+
+    async def _handle(self, job: JobRow) -> Done | Again:
+        began = self._clock.monotonic()
+        try:
+            return await self._handlers[job.kind](job)
+        except Exception as error:  # noqa: BLE001 # the edge of a job: it is parked, and tried again
+            code = error.code if isinstance(error, GatewayError) else "internal_error"
+            log.error(  # noqa: TRY400 # a traceback would carry values
+                "job_broke kind=%s job=%d upload=%s error=%s code=%s",
+                job.kind, job.job_id, job.upload_id, type(error).__name__, code,
+            )  # fmt: skip
+            wait_s = self._backoff.wait_s(job.attempts + 1)
+            took_s = self._clock.monotonic() - began
+            return Again(self._clock.now() + wait_s, code, tried_s=took_s + wait_s)
+
+    async def _write_down(self, job: JobRow, result: Done | Again) -> None:
+        if isinstance(result, Done) and result.deleted:
+            return
+
+        def act(tx: Transaction) -> None:
+            row = tx.jobs.get(job.job_id)
+            if row is None or row.lease_by != self._name:
+                return
+            if isinstance(result, Done):
+                tx.jobs.delete(row.job_id)
+                return
+            tx.jobs.save(
+                replace(
+                    row,
+                    due_at=result.due_at,
+                    attempts=row.attempts + result.counts,
+                    tried_s=row.tried_s + result.tried_s,
+                    lease_by=None,
+                    lease_until=None,
+                    memory_sealed=row.memory_sealed if result.memory_sealed is None else result.memory_sealed,
+                    last_code=result.code,
+                )
+            )
+
+        try:
+            await self._ledger.write(act)
+        except GatewayError as error:
+            # The lease runs out by itself, and the job is claimed again: a step is done twice, which it may.
+            log.warning("job_not_written job=%d code=%s", job.job_id, error.code)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_s / 3)
+            mine = list(self._running)
+            if not mine:
+                continue
+            until = self._clock.now() + self._lease_s
+
+            def act(tx: Transaction, mine: list[int] = mine, until: float = until) -> list[int]:
+                return [job_id for job_id in mine if not tx.jobs.renew(job_id, self._name, until)]
+
+            try:
+                lost = await self._ledger.write(act)
+            except GatewayError as error:
+                log.warning("leases_not_renewed code=%s", error.code)
+                continue
+            for job_id in lost:
+                if (running := self._running.get(job_id)) is not None:
+                    log.warning("lease_lost job=%d", job_id)
+                    running[1].cancel()
+
+
+def _free_leases(tx: Transaction) -> None:
+    last = 0
+    while page := tx.jobs.page(after=last, limit=500):
+        for job in page:
+            if job.lease_by is not None:
+                tx.jobs.save(replace(job, lease_by=None, lease_until=None))
+        last = page[-1].job_id

@@ -1,0 +1,1 @@
+"""The gateway's own keys, and under which master key everything is wrapped."""

@@ -1,3 +1,0 @@
--- Whose copies devices are told to delete (gateway/wiping.py).
-ALTER TABLE accounts ADD COLUMN wipe INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE uploads ADD COLUMN wipe INTEGER NOT NULL DEFAULT 0;

@@ -1,2 +1,0 @@
--- Where an account may send: endpoint ids with a space between them; empty: everywhere (gateway/destinations.py).
-ALTER TABLE accounts ADD COLUMN endpoints TEXT NOT NULL DEFAULT '';

@@ -1,0 +1,107 @@
+"""Wrapped keys in SQLite, kept so that a deleted one can be in no file after the next `scrub`.
+
+`secure_delete` alone doesn't do that: when rows are deleted, SQLite moves their neighbours between pages, and a moved
+row leaves a copy in the gap of its old page; is that row deleted later, the copy stays. Here nothing ever moves. Every
+key lies in a slot, a row of one fixed size that is never deleted. A key is deleted by overwriting its slot in place,
+and a free slot takes the next key; new slots are only ever added at the end.
+
+A key_id is slot + (how often the slot was taken before) * 2**32: never given twice, although slots are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from gateway.errors import NotFound
+from gateway.ledger.rows import ServiceKeyRow
+from gateway.ledger.sqlite.rows import Rows
+
+#: Bytes of a slot: turn (4), length of the key (1; 0: free), the key, zeros. The schema holds it to that.
+SLOT_BYTES = 128
+#: Bytes of the longest wrapped key.
+LONGEST = SLOT_BYTES - 5
+
+
+class SqliteKeys:
+    """Wrapped keys, and the gateway's own among them."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._service = Rows(db, "service_keys", ServiceKeyRow, ("key_id",))
+
+    def insert(self, wrapped: bytes) -> int:
+        """Returns the new key_id; none is ever given twice.
+
+        :raises ValueError: empty, or longer than a slot takes.
+        """
+        slot: int | None = self._db.execute("SELECT max(slot) FROM free_key_slots").fetchone()[0]
+        if slot is None:
+            return (
+                self._db.execute("INSERT INTO key_slots (content) VALUES (?)", (_content(0, wrapped),)).lastrowid or 0
+            )
+        turn = self._slot(slot)[0] + 1
+        self._write(slot, _content(turn, wrapped))
+        self._db.execute("DELETE FROM free_key_slots WHERE slot = ?", (slot,))
+        return turn << 32 | slot
+
+    def get(self, key_id: int) -> bytes | None:
+        """The wrapped key."""
+        turn, wrapped = self._slot(key_id & 0xFFFF_FFFF)
+        return wrapped if wrapped and turn == key_id >> 32 else None
+
+    def replace(self, key_id: int, wrapped: bytes) -> None:
+        """Put the key, wrapped anew, in its place.
+
+        :raises NotFound: there is no such key any more.
+        :raises ValueError: as `insert`.
+        """
+        if self.get(key_id) is None:
+            raise NotFound("the key is gone")
+        self._write(key_id & 0xFFFF_FFFF, _content(key_id >> 32, wrapped))
+
+    def delete(self, key_ids: Sequence[int]) -> None:
+        """Overwrite them; they are gone from the files after `scrub`. One that is gone already is no error."""
+        for key_id in key_ids:
+            if self.get(key_id) is not None:
+                slot, turn = key_id & 0xFFFF_FFFF, key_id >> 32
+                self._write(slot, turn.to_bytes(4, "big").ljust(SLOT_BYTES, b"\0"))
+                self._db.execute("INSERT INTO free_key_slots VALUES (?)", (slot,))
+
+    def service(self) -> list[ServiceKeyRow]:
+        """The gateway's own keys, oldest first. A handful."""
+        return self._service.where("1 ORDER BY created_at, key_id", ())
+
+    def insert_service(self, row: ServiceKeyRow) -> None:
+        """Insert, or replace the row with that key_id (its key was wrapped under another KEK)."""
+        self._service.put(row)
+
+    def kek_ids(self) -> set[str]:
+        """Every KEK that some row still needs."""
+        needed = {row.kek_id for row in self.service()}
+        last = ""
+        while True:  # one look-up per KEK, however many uploads have it
+            (found,) = self._db.execute(
+                "SELECT min(kek_id) FROM uploads WHERE key_id IS NOT NULL AND kek_id > ?", (last,)
+            ).fetchone()
+            if found is None:
+                return needed
+            needed.add(found)
+            last = found
+
+    def _slot(self, slot: int) -> tuple[int, bytes]:
+        """Turn and key of a slot; no key: free, or never made."""
+        found = self._db.execute("SELECT content FROM key_slots WHERE slot = ?", (slot,)).fetchone()
+        if found is None:
+            return 0, b""
+        content: bytes = found[0]
+        return int.from_bytes(content[:4], "big"), content[5 : 5 + content[4]]
+
+    def _write(self, slot: int, content: bytes) -> None:
+        self._db.execute("UPDATE key_slots SET content = ? WHERE slot = ?", (content, slot))
+
+
+def _content(turn: int, wrapped: bytes) -> bytes:
+    if not 0 < len(wrapped) <= LONGEST:
+        raise ValueError(f"a wrapped key has 1 to {LONGEST} bytes")
+    return (turn.to_bytes(4, "big") + bytes([len(wrapped)]) + wrapped).ljust(SLOT_BYTES, b"\0")

@@ -1,0 +1,276 @@
+"""The one place that erases.
+
+Promises: nothing is erased without a receipt or the end of its retention; the keys go and the audit event is written
+in one transaction, so from then on nobody can read the bytes; the sealed bytes follow, and a crash in between is
+made good by `resume`. Knows no clock of retentions: when something is due is `retention.py`'s question.
+
+Order: cut the writers, delete the keys (event, intent), clear the files' rows, unlink, forget the segments (intent
+done).
+
+Other processes: `relaypacs purge` beside a running `serve` can't cut that process's writers. It needn't: nothing is
+erased while bytes may come, and whoever still holds a key in memory finds the row's `key_id` gone or its `epoch`
+changed before it writes or sends on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import partial
+
+from gateway.clock import Clock
+from gateway.errors import Conflict, NotFound
+from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.rows import FileRow, UploadRow
+from gateway.states import IN_PACS_STATES, FileState, UploadState
+from gateway.uploads.leases import Leases
+
+ACTOR = "gateway"
+#: Rows that one transaction clears: the ledger's writer is never held for long.
+PAGE = 500
+#: Setting: uploads whose keys are gone and whose sealed bytes may still be there, as a JSON list.
+UNFINISHED = "erasure.unfinished"
+#: How often a scrub is tried while a reader is in the way, and the pause between, seconds.
+SCRUB_TRIES = 5
+SCRUB_PAUSE_S = 0.2
+
+
+class Reason(StrEnum):
+    """Why something may be erased."""
+
+    DELIVERED = "delivered"  #: a receipt says that the PACS has it
+    RETENTION = "retention"  #: kept for a retry for as long as the configuration says
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+#: In which states each reason holds for a whole upload.
+STATES = {
+    Reason.DELIVERED: frozenset({UploadState.SUCCESS}),
+    Reason.RETENTION: frozenset({UploadState.PARTIAL, UploadState.FAILED}),
+    Reason.CANCELLED: frozenset({UploadState.CANCELLED}),
+    Reason.EXPIRED: frozenset({UploadState.EXPIRED}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was erased. Sizes in sealed bytes."""
+
+    files: int
+    size_bytes: int
+
+
+class Erasure:
+    """Erases uploads and files.
+
+    :param spool_delete: removes segments for good; blocks, so it is run in a thread.
+    :param close_tail: closes what is kept open of a file between requests.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        spool_delete: Callable[[Sequence[str]], None],
+        leases: Leases,
+        clock: Clock,
+        *,
+        close_tail: Callable[[str], None] = lambda _file_id: None,
+    ) -> None:
+        self._ledger = ledger
+        self._spool_delete = spool_delete
+        self._leases = leases
+        self._clock = clock
+        self._close_tail = close_tail
+
+    def being_written(self, file_ids: Iterable[str]) -> bool:
+        """Whether a request of this process writes to one of these files just now."""
+        return bool(self._leases.under(file_ids))
+
+    async def erase_upload(self, upload_id: str, reason: Reason) -> Erased:
+        """Erase all bytes of an upload, and its patient's fields. Doing it twice changes nothing.
+
+        :raises NotFound: there is no such upload.
+        :raises Conflict: the reason doesn't hold: another state, or no receipt.
+        :raises Locked: a writer doesn't let go.
+        :raises Unavailable: the storage failed after the keys were gone; `resume` goes on.
+        """
+        await self._let_go(await self._ledger.read(lambda tx: _file_ids(tx, upload_id)))
+        now = self._clock.now()
+
+        def act(tx: Transaction) -> Erased | None:
+            upload = _upload(tx, upload_id)
+            if upload.erased_at is not None:
+                return None
+            _check_upload(tx, upload, reason)
+            files = [file for file in tx.files.page(upload_id) if file.state is not FileState.REMOVED]
+            erased = Erased(len(files), sum(file.sealed_bytes for file in files))
+            _delete_keys(tx, files, upload.key_id)
+            for job in tx.jobs.of_upload(upload_id):
+                tx.jobs.delete(job.job_id)
+            changed = replace(
+                upload, key_id=None, meta_sealed=None, reserved_bytes=0, erased_at=now, epoch=upload.epoch + 1
+            )
+            tx.uploads.save(changed)
+            _note(tx, "upload.purged", upload_id, reason, erased, now)
+            _intend(tx, upload_id)
+            tx.wake(upload_id)
+            return erased
+
+        erased = await self._ledger.write(act)
+        await self._finish(upload_id)
+        return erased or Erased(0, 0)
+
+    async def erase_files(self, upload_id: str, file_ids: Sequence[str], reason: Reason) -> Erased:
+        """Erase some files of a finished upload that its PACS has; the others stay for a retry.
+
+        :raises NotFound, Conflict, Locked, Unavailable: as `erase_upload`; Conflict also for a file that the PACS
+            hasn't. Then none of them is erased.
+        """
+        await self._let_go(file_ids)
+        now = self._clock.now()
+
+        def act(tx: Transaction) -> Erased:
+            upload = _upload(tx, upload_id)
+            _check_receipt(tx, upload, reason)
+            files = [file for file in map(tx.files.get, file_ids) if file is not None and file.key_id is not None]
+            if any(file.upload_id != upload_id or file.state not in IN_PACS_STATES for file in files):
+                raise Conflict("one of these files is not known to be in the PACS")
+            erased = Erased(len(files), sum(file.sealed_bytes for file in files))
+            if not files:
+                return erased
+            _delete_keys(tx, files, None)
+            for file in files:
+                tx.files.save(_cleared(file))
+            tx.uploads.save(replace(upload, reserved_bytes=max(upload.reserved_bytes - erased.size_bytes, 0)))
+            _note(tx, "files.purged", upload_id, reason, erased, now)
+            _intend(tx, upload_id)
+            tx.wake(upload_id)
+            return erased
+
+        erased = await self._ledger.write(act)
+        if erased.files:
+            await self._finish(upload_id)
+        return erased
+
+    async def resume(self) -> int:
+        """Finish what a crash or a failing storage has left; how many uploads that were.
+
+        :raises Unavailable: the storage fails still.
+        """
+        unfinished = await self._ledger.read(_intents)
+        for upload_id in unfinished:
+            await self._finish(upload_id)
+        return len(unfinished)
+
+    async def scrub(self) -> bool:
+        """After a batch: what was deleted is gone from the ledger's files too. False: readers were in the way."""
+        for attempt in range(SCRUB_TRIES):
+            if attempt:
+                await asyncio.sleep(SCRUB_PAUSE_S)
+            if await self._ledger.scrub():
+                return True
+        return False
+
+    async def _let_go(self, file_ids: Iterable[str]) -> None:
+        file_ids = list(file_ids)
+        await self._leases.cut(file_ids)
+        for file_id in file_ids:
+            self._close_tail(file_id)
+
+    async def _finish(self, upload_id: str) -> None:
+        """Everything after the keys; may be done again from the start at any time."""
+        after: str | None = ""
+        while after is not None:
+            after = await self._ledger.write(partial(_clear_page, upload_id=upload_id, after=after))
+        segments = await self._ledger.read(lambda tx: _dead_segments(tx, upload_id))
+        for start in range(0, len(segments), PAGE):
+            batch = segments[start : start + PAGE]
+            await asyncio.to_thread(self._spool_delete, batch)
+            await self._ledger.write(partial(_forget, segment_ids=batch))
+        await self._ledger.write(lambda tx: _done(tx, upload_id))
+
+
+def _upload(tx: Transaction, upload_id: str) -> UploadRow:
+    upload = tx.uploads.get(upload_id)
+    if upload is None:
+        raise NotFound("there is no such upload")
+    return upload
+
+
+def _check_upload(tx: Transaction, upload: UploadRow, reason: Reason) -> None:
+    if upload.state not in STATES[reason]:
+        raise Conflict(f"an upload that is {upload.state} can't be erased as {reason}", state=str(upload.state))
+    if reason is Reason.DELIVERED:
+        _check_receipt(tx, upload, reason)
+
+
+def _check_receipt(tx: Transaction, upload: UploadRow, reason: Reason) -> None:
+    if reason is not Reason.DELIVERED or upload.completed_at is None or upload.finished_at is None:
+        raise Conflict("only a finished upload's files can be erased apart", state=str(upload.state))
+    if upload.receipt_id is None or tx.receipts.get(upload.receipt_id) is None:
+        raise Conflict("nothing is erased as delivered without a receipt", state=str(upload.state))
+
+
+def _delete_keys(tx: Transaction, files: Iterable[FileRow], upload_key_id: int | None) -> None:
+    key_ids = [file.key_id for file in files if file.key_id is not None]
+    tx.keys.delete(key_ids if upload_key_id is None else [*key_ids, upload_key_id])
+
+
+def _cleared(file: FileRow) -> FileRow:
+    """The row without what was sealed under keys that are gone."""
+    return replace(file, key_id=None, client_mac=None, meta_sealed=None, facts_sealed=None, bytes_sealed=None)
+
+
+def _note(tx: Transaction, event: str, upload_id: str, reason: Reason, erased: Erased, now: float) -> None:
+    detail = {"reason": str(reason), "files": erased.files, "bytes": erased.size_bytes}
+    tx.audit.append(event, at=now, actor=ACTOR, upload_id=upload_id, detail=detail)
+
+
+def _clear_page(tx: Transaction, upload_id: str, after: str) -> str | None:
+    """Clear one page of an erased upload's file rows; where the next begins, None: there is none."""
+    upload = tx.uploads.get(upload_id)
+    if upload is None or upload.erased_at is None:
+        return None
+    page = tx.files.page(upload_id, after=after, limit=PAGE)
+    for file in page:
+        if (cleared := _cleared(file)) != file:
+            tx.files.save(cleared)
+    return page[-1].file_id if len(page) == PAGE else None
+
+
+def _forget(tx: Transaction, segment_ids: Sequence[str]) -> None:
+    tx.runs.forget(segment_ids)
+
+
+def _dead_segments(tx: Transaction, upload_id: str) -> list[str]:
+    """Segments that nobody can read any more: all of an erased upload, else those of files without a key."""
+    upload = tx.uploads.get(upload_id)
+    if upload is None:
+        return []
+    if upload.erased_at is not None:
+        return tx.runs.segment_ids(upload_id)
+    keyless = (file.file_id for file in tx.files.page(upload_id) if file.key_id is None)
+    return [segment for file_id in keyless for segment in tx.runs.segment_ids(upload_id, file_id)]
+
+
+def _file_ids(tx: Transaction, upload_id: str) -> list[str]:
+    return [file.file_id for file in tx.files.page(upload_id)]
+
+
+def _intents(tx: Transaction) -> list[str]:
+    intents: list[str] = json.loads(tx.settings.get(UNFINISHED) or "[]")
+    return intents
+
+
+def _intend(tx: Transaction, upload_id: str) -> None:
+    if upload_id not in (intents := _intents(tx)):
+        tx.settings.put(UNFINISHED, json.dumps([*intents, upload_id]))
+
+
+def _done(tx: Transaction, upload_id: str) -> None:
+    if upload_id in (intents := _intents(tx)):
+        tx.settings.put(UNFINISHED, json.dumps([one for one in intents if one != upload_id]))

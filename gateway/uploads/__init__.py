@@ -1,0 +1,1 @@
+"""Uploads and their files: opened, filled, completed, looked at, cancelled."""

@@ -1,0 +1,293 @@
+"""What those who run the gateway may ask: uploads without names, the patient's data with a reason, the trail itself.
+
+Promises: nothing here names a patient, but for `reveal`, which needs a reason and is audited in the transaction that
+reads; after erasure there is nothing to reveal (410). Who asks, and whether it may, is decided before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.clock import Clock, rfc3339
+from gateway.errors import Gone, NotFound, Unprocessable
+from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.rows import AuditRow, JobKind, JobRow, UploadRow
+from gateway.spool import KeyRing, UploadKey
+from gateway.states import UploadState
+from gateway.uploads.views import Records
+
+#: (upload's key, file_id, `facts_sealed`) -> what the file says of its patient and study.
+ReadFacts = Callable[[UploadKey, str, bytes], Mapping[str, str]]
+
+#: What of a file's facts is the patient's own.
+PATIENT_FACTS = ("patient_id", "issuer_of_patient_id", "patient_name", "patient_birth_date", "accession_number")
+#: Fields of `study_metadata` that CONTRACT 2.2 names.
+DECLARED = frozenset(
+    {
+        "patient_name",
+        "patient_id",
+        "patient_birth_date",
+        "patient_sex",
+        "study_date",
+        "modality",
+        "study_description",
+        "accession_number",
+        "study_instance_uid",
+        "referring_physician",
+        "priority",
+    }
+)
+#: Files that are opened to see whose they are: of a large upload the first ones.
+REVEALED_FILES = 500
+#: An admin's page that polls the trail is one event in so long.
+AUDIT_READ_EVERY_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointState:
+    """How an endpoint fares. `code`: why it is not up; empty otherwise."""
+
+    condition: str
+    code: str
+
+
+class Administration:
+    """Questions of admins.
+
+    :param endpoints: endpoint_id -> how it fares.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        ring: KeyRing,
+        records: Records,
+        clock: Clock,
+        *,
+        read_facts: ReadFacts,
+        endpoints: Callable[[], Mapping[str, EndpointState]],
+    ) -> None:
+        self._ledger = ledger
+        self._ring = ring
+        self._records = records
+        self._clock = clock
+        self._read_facts = read_facts
+        self._endpoints = endpoints
+        self._audit_read_at: dict[str, float] = {}
+
+    async def uploads(self, states: str, after: str, limit: int) -> dict[str, Any]:
+        """A page of uploads by upload_id; `cursor` leads to the next.
+
+        :param states: comma list; empty: all.
+        :raises Unprocessable: `invalid_field`: there is no such state.
+        """
+        wanted = [_state(name) for name in states.split(",") if name]
+
+        def act(tx: Transaction) -> list[tuple[UploadRow, list[JobRow]]]:
+            rows = tx.uploads.page(states=wanted, after=after, limit=limit)
+            return [(row, tx.jobs.of_upload(row.upload_id, JobKind.DELIVER)) for row in rows]
+
+        found = await self._ledger.read(act)
+        shown = [self._upload(row, jobs) for row, jobs in found]
+        return {"uploads": shown, "cursor": found[-1][0].upload_id if len(found) == limit else None}
+
+    async def upload(self, upload_id: str) -> dict[str, Any]:
+        """One upload, without names. :raises NotFound: there is no such upload."""
+
+        def act(tx: Transaction) -> tuple[UploadRow | None, list[JobRow], dict[str, int]]:
+            jobs = tx.jobs.of_upload(upload_id, JobKind.DELIVER)
+            return tx.uploads.get(upload_id), jobs, {str(one): n for one, n in tx.files.counts(upload_id).items()}
+
+        row, jobs, counts = await self._ledger.read(act)
+        if row is None:
+            raise NotFound("there is no such upload")
+        return {**self._upload(row, jobs), "file_states": counts}
+
+    def _upload(self, row: UploadRow, jobs: list[JobRow]) -> dict[str, Any]:
+        job = jobs[0] if jobs else None
+        return {
+            "upload_id": row.upload_id,
+            "owner_id": row.owner_id,
+            "endpoint_id": row.endpoint_id,
+            "state": str(row.state),
+            "held_reasons": row.held_codes.split(",") if row.held_codes else [],
+            "files": {"expected": row.total_files, "whole": row.whole_files},
+            "bytes": {"expected": row.total_size_bytes, "received": row.received_bytes},
+            "warnings": sorted({str(one.get("code")) for one in self._records.warnings(row)}),
+            "pacs_receipt_id": row.receipt_id,
+            "delivery": None
+            if job is None
+            else {"attempts": job.attempts, "last_code": job.last_code, "due_at": rfc3339(job.due_at)},
+            "created_at": rfc3339(row.created_at),
+            "expires_at": rfc3339(row.expires_at),
+            "finished_at": _time(row.finished_at),
+            "erased_at": _time(row.erased_at),
+        }
+
+    async def reveal(self, upload_id: str, *, actor: str, reason: str) -> dict[str, Any]:
+        """Whose upload it is: what was declared, and what the files say. Audited with its reason.
+
+        :raises NotFound: there is no such upload.
+        :raises Gone: its keys are erased: nobody can tell any more.
+        """
+        now = self._clock.now()
+
+        def act(tx: Transaction) -> dict[str, Any]:
+            found = self._read(tx, upload_id)
+            tx.audit.append("patient.revealed", at=now, actor=actor, upload_id=upload_id, detail={"reason": reason})
+            return found
+
+        return await self._ledger.write(act)
+
+    def _read(self, tx: Transaction, upload_id: str) -> dict[str, Any]:
+        upload = tx.uploads.get(upload_id)
+        if upload is None:
+            raise NotFound("there is no such upload")
+        wrapped = tx.keys.get(upload.key_id) if upload.key_id is not None else None
+        if wrapped is None:
+            raise Gone(
+                "what was known of the patient is erased",
+                code="upload_gone",
+                state=str(upload.state),
+                pacs_receipt_id=upload.receipt_id,
+                warnings=self._records.warnings(upload),
+            )
+        key = UploadKey.unwrap(self._ring, upload_id, upload.kek_id, wrapped)
+        declared = {}
+        if upload.meta_sealed is not None:
+            declared = key.meta.open_json(upload.meta_sealed, context=f"uploads|meta|{upload_id}")
+        patients: dict[tuple[str, ...], dict[str, str]] = {}
+        files = tx.files.page(upload_id, limit=REVEALED_FILES)
+        for file in files:
+            if file.facts_sealed is not None:
+                facts = self._read_facts(key, file.file_id, file.facts_sealed)
+                whose = {name: facts[name] for name in PATIENT_FACTS if facts.get(name)}
+                patients.setdefault(tuple(whose.values()), whose)
+        return {
+            "upload_id": upload_id,
+            "study_metadata": declared.get("study_metadata") or {},
+            "expected": declared.get("expected") or {},
+            "uploader": declared.get("uploader") or {},
+            "clinical_notes": declared.get("clinical_notes") or "",
+            "patients": list(patients.values()),
+            "files_read": len(files),
+        }
+
+    async def endpoints(self) -> dict[str, Any]:
+        """How each endpoint fares, and how many deliveries wait for it."""
+
+        def act(tx: Transaction) -> dict[str, int]:
+            queued: dict[str, int] = {}
+            after = 0
+            while page := tx.jobs.page(after=after, limit=500):
+                after = page[-1].job_id
+                for job in page:
+                    upload = tx.uploads.get(job.upload_id) if job.kind is JobKind.DELIVER else None
+                    if upload is not None:
+                        queued[upload.endpoint_id] = queued.get(upload.endpoint_id, 0) + 1
+            return queued
+
+        queued = await self._ledger.read(act)
+        return {
+            "endpoints": [
+                {
+                    "endpoint_id": name,
+                    "condition": state.condition,
+                    "code": state.code or None,
+                    "queued_jobs": queued.get(name, 0),
+                }
+                for name, state in sorted(self._endpoints().items())
+            ]
+        }
+
+    async def audit(self, after: int, limit: int, *, actor: str) -> dict[str, Any]:
+        """Events behind a number, and where to go on. That the trail was read is an event, once an hour."""
+        now = self._clock.now()
+        if now - self._audit_read_at.get(actor, -AUDIT_READ_EVERY_S) >= AUDIT_READ_EVERY_S:
+            await self._ledger.write(
+                lambda tx: tx.audit.append("audit.read", at=now, actor=actor, detail={"after": after})
+            )
+            self._audit_read_at[actor] = now
+        rows, head = await self._ledger.read(lambda tx: (tx.audit.after(after, limit), tx.audit.head()))
+        return {
+            "events": [_event(row) for row in rows],
+            "after": rows[-1].number if rows else after,
+            "head": head[0],
+        }
+
+    async def report(self, upload_id: str, *, actor: str) -> dict[str, Any]:
+        """What is held on one upload, and until when; field names of the patient's data, no values. Audited.
+
+        :raises NotFound: there is no such upload.
+        """
+        now = self._clock.now()
+
+        def act(tx: Transaction) -> tuple[UploadRow, list[JobRow], dict[str, Any], list[str], dict[str, int]]:
+            upload = tx.uploads.get(upload_id)
+            if upload is None:
+                raise NotFound("there is no such upload: its record may have been deleted at the end of its retention")
+            try:
+                patient = self._read(tx, upload_id)
+            except Gone:
+                patient = {}
+            events = _events_of(tx, upload_id)
+            counts = {str(state): count for state, count in tx.files.counts(upload_id).items()}
+            tx.audit.append("privacy.reported", at=now, actor=actor, upload_id=upload_id)
+            return upload, tx.jobs.of_upload(upload_id), patient, events, counts
+
+        upload, jobs, patient, events, counts = await self._ledger.write(act)
+        return {
+            **self._upload(upload, [job for job in jobs if job.kind is JobKind.DELIVER]),
+            "file_states": counts,
+            "bytes_readable": upload.key_id is not None,
+            "patient_data_held": {
+                "declared": _field_names(patient.get("study_metadata", {})),
+                "uploader": sorted(patient.get("uploader", {})),
+                "clinical_notes": bool(patient.get("clinical_notes")),
+                "from_files": sorted({name for whose in patient.get("patients", ()) for name in whose}),
+            },
+            "events": events,
+        }
+
+
+def _field_names(declared: Mapping[str, object]) -> list[str]:
+    """Names of declared fields; a client's own names for them could say anything."""
+    known = sorted(declared.keys() & DECLARED)
+    return [*known, "(others)"] if declared.keys() - DECLARED else known
+
+
+def _events_of(tx: Transaction, upload_id: str) -> list[str]:
+    """`time event` of every event on the upload that the trail still has."""
+    found: list[str] = []
+    after = 0
+    while page := tx.audit.after(after, 500):
+        after = page[-1].number
+        found += [f"{rfc3339(row.at)} {row.event} by {row.actor}" for row in page if row.upload_id == upload_id]
+    return found
+
+
+def _event(row: AuditRow) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "at": rfc3339(row.at),
+        "event": row.event,
+        "actor": row.actor,
+        "upload_id": row.upload_id,
+        "detail": json.loads(row.detail),
+    }
+
+
+def _state(name: str) -> UploadState:
+    try:
+        return UploadState(name)
+    except ValueError:
+        raise Unprocessable(
+            f"state must be one of {', '.join(UploadState)}", code="invalid_field", field="state"
+        ) from None
+
+
+def _time(at: float | None) -> str | None:
+    return None if at is None else rfc3339(at)

@@ -1,0 +1,122 @@
+"""Opening an upload: its row, its key, and its room in the spool. Transactions only."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.errors import SpoolFull, TooLarge, Unprocessable
+from gateway.keys.rotation import active_kek
+from gateway.ledger.base import Transaction
+from gateway.ledger.rows import UploadRow
+from gateway.spool import HEADER_SIZE, KeyRing, UploadKey, sealed_size
+from gateway.states import UploadState
+from gateway.uploads.completion import Timing
+
+#: Above this share of `spool.max_bytes` no new upload is taken; begun ones go on.
+ADMIT_SHARE = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an upload may be. Sizes in bytes."""
+
+    chunk_size: int
+    max_file_size: int
+    max_upload_size: int
+    max_files: int
+    spool_max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """An upload that somebody wants to open."""
+
+    owner_id: str
+    actor: str
+    endpoint_id: str
+    single: bool
+    total_files: int
+    total_size_bytes: int
+    meta: Mapping[str, object]  #: study_metadata, clinical_notes, uploader
+
+
+def new_id() -> str:
+    """32 random lower hex digits."""
+    return secrets.token_hex(16)
+
+
+def check_size(wish: Wish, limits: Limits) -> None:
+    """:raises TooLarge, Unprocessable: more than the configuration allows."""
+    if wish.total_files > limits.max_files:
+        raise Unprocessable(
+            "total_files is over the limit", code="invalid_field", field="total_files", limit=limits.max_files
+        )
+    if wish.total_size_bytes > limits.max_upload_size:
+        raise TooLarge("the upload is larger than uploads.max_upload_size", code="upload_too_large")
+    if wish.single and wish.total_size_bytes > limits.max_file_size:
+        raise TooLarge("the file is larger than uploads.max_file_size", code="file_too_large")
+
+
+def _room_for(tx: Transaction, wish: Wish, limits: Limits, room_bytes: int) -> int:
+    """Bytes of the spool that it will take at most. :raises SpoolFull: they aren't there."""
+    needed_bytes = sealed_size(wish.total_size_bytes) + wish.total_files * HEADER_SIZE
+    if tx.uploads.reserved_bytes() + needed_bytes > limits.spool_max_bytes * ADMIT_SHARE:
+        raise SpoolFull("the spool has no room for an upload of this size")
+    if tx.uploads.awaited_bytes() + needed_bytes > room_bytes:
+        raise SpoolFull("the spool's disk has no room for an upload of this size")
+    return needed_bytes
+
+
+def open_upload(
+    tx: Transaction, ring: KeyRing, wish: Wish, limits: Limits, timing: Timing, now: float, room_bytes: int
+) -> UploadRow:
+    """Write a new upload and set its room aside.
+
+    :param room_bytes: of the medium, what uploads may still fill; part of it is promised to those that are under way.
+    :raises SpoolFull: there is no room; nothing was written.
+    """
+    reserved_bytes = _room_for(tx, wish, limits, room_bytes)
+    upload_id = new_id()
+    key, wrapped, kek_id = UploadKey.create(ring, upload_id, kek_id=active_kek(tx, ring))
+    row = UploadRow(
+        upload_id=upload_id,
+        owner_id=wish.owner_id,
+        endpoint_id=wish.endpoint_id,
+        single=wish.single,
+        state=UploadState.OPEN,
+        epoch=1,
+        key_id=tx.keys.insert(wrapped),
+        kek_id=kek_id,
+        total_files=wish.total_files,
+        total_size_bytes=wish.total_size_bytes,
+        reserved_bytes=reserved_bytes,
+        chunk_size=limits.chunk_size,
+        live_files=0,
+        planned_bytes=0,
+        received_bytes=0,
+        whole_files=0,
+        whole_bytes=0,
+        meta_sealed=key.meta.seal_json(dict(wish.meta), context=f"uploads|meta|{upload_id}"),
+        skipped_sealed=None,
+        warnings_sealed=None,
+        studies_sealed=None,
+        held_codes="",
+        receipt_id=None,
+        created_at=now,
+        active_at=now,
+        expires_at=now + timing.expires_s,
+        completed_at=None,
+        finished_at=None,
+        erased_at=None,
+    )
+    tx.uploads.insert(row)
+    tx.audit.append(
+        "upload.opened",
+        at=now,
+        actor=wish.actor,
+        upload_id=upload_id,
+        detail={"endpoint": wish.endpoint_id, "files": wish.total_files, "size_bytes": wish.total_size_bytes},
+    )
+    return row

@@ -1,0 +1,247 @@
+"""Chunks of the REST facade: in any order, in parallel, more than once; each kept whole or not at all (CONTRACT 2.2).
+
+A chunk's bytes are an unaccepted run of a segment until its row is committed; before that they count for nothing.
+Segments are kept for the next chunk of the same file, so that a file of many chunks isn't a heap of small segments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.errors import ChecksumMismatch, Conflict, NotFound, TooLarge
+from gateway.identity.principal import Principal
+from gateway.ledger.base import Transaction
+from gateway.ledger.rows import Dialect, FileRow, RunRow, UploadRow
+from gateway.protocol import chunks
+from gateway.protocol.chunks import Chunk
+from gateway.spool import Run, SegmentWriter
+from gateway.states import FileState
+from gateway.uploads.body import Body
+from gateway.uploads.completion import chunked_view, mark_whole, note_bytes, open_file, open_upload
+from gateway.uploads.context import NewFile, Rooms, begin_segment, new_file, upload_key
+from gateway.uploads.leases import Claim
+from gateway.uploads.membership import with_bytes, with_file
+from gateway.uploads.pipeline import raise_unless_clean
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkWish:
+    """One chunk that a client sends.
+
+    :param digests: declared digests, hashlib name -> raw digest.
+    """
+
+    file_id: str
+    chunk: Chunk
+    digests: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    upload: UploadRow
+    file: FileRow
+    there: bool  #: a chunk was accepted here before
+
+
+class ChunkWriters:
+    """Open segments of chunked files, waiting for their next chunk."""
+
+    def __init__(self, limit: int = 1024) -> None:
+        self._limit = limit
+        self._free: dict[str, list[SegmentWriter]] = {}
+        self._count = 0
+
+    def take(self, file_id: str) -> SegmentWriter | None:
+        """A segment of this file that nobody writes to."""
+        free = self._free.get(file_id)
+        if not free:
+            return None
+        self._count -= 1
+        return free.pop()
+
+    def give_back(self, file_id: str, writer: SegmentWriter) -> None:
+        """The writer may take another chunk, unless it is broken or there are too many."""
+        if writer.broken or self._count >= self._limit:
+            writer.close()
+            return
+        self._free.setdefault(file_id, []).append(writer)
+        self._count += 1
+
+    def close(self, file_id: str) -> None:
+        """No more chunks come for this file."""
+        for writer in self._free.pop(file_id, []):
+            self._count -= 1
+            writer.close()
+
+    def close_all(self) -> None:
+        """At the end of the process."""
+        for file_id in list(self._free):
+            self.close(file_id)
+
+
+class Chunks:
+    """The act on files that come as chunks."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self.writers = ChunkWriters()
+        self._serial = itertools.count()
+
+    async def put(self, who: Principal, upload_id: str, wish: ChunkWish, body: Body) -> FileRow:
+        """Take one chunk; the file as it is afterwards.
+
+        :raises Conflict: `chunk_conflict`, `chunk_size_mismatch`, `other_dialect`, `upload_completed`, ...
+        :raises ChecksumMismatch: the bytes don't have the declared digest; nothing was kept.
+        """
+        place = await self._place(who, upload_id, wish)
+        view = chunked_view(place.upload, place.file)
+        chunks.check_place(view, wish.chunk)
+        if body.size is not None:
+            chunks.check_size(view, body.size)
+        slot = f"{place.file.file_id}#{wish.chunk.index}#{next(self._serial)}"
+        async with self._rooms.leases.hold(slot, Claim.CUT, body.stop) as lease:
+            taker = _Taker(self._rooms, place, wish)
+            room = view.chunk_size
+            if place.there:
+                flow = await self._rooms.intake.digest(body, room, lease, taker.digest)
+                raise_unless_clean(flow, "body_too_large")
+                await taker.commit(flow.stored, ended_cleanly=True)
+            else:
+                await self._store(place, taker, body, room, lease)
+        if taker.file.whole_at is not None:
+            self.writers.close(place.file.file_id)
+        return taker.file
+
+    async def _store(self, place: _Place, taker: _Taker, body: Body, room: int, lease: Any) -> None:
+        rooms, file_id = self._rooms, place.file.file_id
+        writer = self.writers.take(file_id)
+        if writer is None:
+            tail = await rooms.ledger.write(lambda tx: begin_segment(tx, rooms, place.upload, place.file, 0))
+            writer = tail.writer
+        before = writer.position
+        writer.begin_run(taker.start)
+        taker.writes_with(writer, before)
+        try:
+            flow = await rooms.intake.pour(
+                body, writer, room, lease, taker.commit, (taker.digest,), commit_every=room + 1
+            )
+        finally:
+            self.writers.give_back(file_id, writer)
+        raise_unless_clean(flow, "body_too_large")
+
+    async def _place(self, who: Principal, upload_id: str, wish: ChunkWish) -> _Place:
+        """The chunk's file, made by its first chunk."""
+        rooms = self._rooms
+
+        def look(tx: Transaction) -> _Place | None:
+            upload = tx.uploads.get(upload_id)
+            if upload is None or not who.may_write(upload):
+                raise NotFound("there is no such upload")
+            upload = open_upload(tx, upload_id)
+            mac = upload_key(tx, rooms.ring, upload).mac("file_id", wish.file_id.encode())
+            file = tx.files.by_client_mac(upload_id, mac)
+            if file is None:
+                return None
+            file = open_file(tx, file.file_id, Dialect.REST)
+            there = tx.runs.at(file.file_id, wish.chunk.index * upload.chunk_size) is not None
+            return _Place(upload, file, there)
+
+        def make(tx: Transaction) -> _Place:
+            found = look(tx)
+            if found is not None:
+                return found
+            upload = open_upload(tx, upload_id)
+            with_file(upload, 0)  # there must be room for one more; it counts once a chunk of it is accepted
+            key = upload_key(tx, rooms.ring, upload)
+            file, _ = new_file(tx, rooms, key, Dialect.REST, NewFile(0, wish.file_id, None), length=None)
+            return _Place(upload, file, there=False)
+
+        found: _Place | None = await rooms.ledger.read(look)
+        return await rooms.ledger.write(make) if found is None else found
+
+
+class _Hashes:
+    """Several hash objects as one."""
+
+    def __init__(self, names: Mapping[str, bytes]) -> None:
+        self._hashes = {name: hashlib.new(name) for name in {"sha256", *names}}
+
+    def update(self, data: Any) -> None:
+        for one in self._hashes.values():
+            one.update(data)
+
+    def digest(self, name: str) -> bytes:
+        return self._hashes[name].digest()
+
+
+class _Taker:
+    """Accepts one chunk, once its bytes are on disk."""
+
+    def __init__(self, rooms: Rooms, place: _Place, wish: ChunkWish) -> None:
+        self._rooms = rooms
+        self._place = place
+        self._wish = wish
+        self._run: SegmentWriter | None = None
+        self._sealed_before = 0
+        self.digest = _Hashes(wish.digests)
+        self.start = wish.chunk.index * place.upload.chunk_size
+        self.file = place.file
+
+    def writes_with(self, writer: SegmentWriter, sealed_before: int) -> None:
+        """The bytes go through `writer`, which had `sealed_before` bytes before."""
+        self._run, self._sealed_before = writer, sealed_before
+
+    async def commit(self, stored: int, ended_cleanly: bool) -> None:
+        """Accept the chunk if it came whole, else leave it out."""
+        if not ended_cleanly:
+            return
+        for name, declared in self._wish.digests.items():
+            if not hmac.compare_digest(self.digest.digest(name), declared):
+                raise ChecksumMismatch("the chunk doesn't have the declared digest")
+        self.file = await self._rooms.ledger.write(lambda tx: self._accept(tx, stored))
+
+    def _accept(self, tx: Transaction, size: int) -> FileRow:
+        rooms, wish = self._rooms, self._wish
+        upload = open_upload(tx, self._place.upload.upload_id, self._place.upload.epoch)
+        file = open_file(tx, self._place.file.file_id, Dialect.REST)
+        mac = upload_key(tx, rooms.ring, upload).mac("chunk", self.digest.digest("sha256"))
+        there = tx.runs.at(file.file_id, self.start)
+        if there is not None:
+            if not hmac.compare_digest(there.content_mac or b"", mac):
+                raise Conflict("other bytes were accepted as this chunk before", code="chunk_conflict")
+            return file
+        view = chunks.accept(chunked_view(upload, file), wish.chunk, size)
+        if self.start + size > rooms.limits.max_file_size:
+            raise TooLarge("the file is larger than uploads.max_file_size", code="file_too_large")
+        run, sealed_bytes = self._written()
+        row = RunRow(0, file.file_id, run.segment_id, self.start, size, run.position, run.first_frame, mac)
+        tx.runs.insert(row)
+        file = replace(
+            file,
+            offset=view.received_bytes,
+            total_chunks=view.total_chunks,
+            chunks=view.chunks,
+            highest_chunk=view.highest_index,
+            sealed_bytes=file.sealed_bytes + sealed_bytes,
+        )
+        now = rooms.clock.now()
+        if view.chunks == 1:
+            upload = with_file(upload, 0)
+        upload = note_bytes(with_bytes(upload, size), size, now, rooms.timing)
+        if chunks.is_whole(view) and file.state is FileState.RECEIVING:
+            return mark_whole(tx, upload, file, now, rooms.timing)[1]
+        tx.uploads.save(upload)
+        tx.files.save(file)
+        tx.wake(upload.upload_id)
+        return file
+
+    def _written(self) -> tuple[Run, int]:
+        if self._run is None:
+            # The chunk was there when we looked and is gone now: its file was removed and made anew in between.
+            raise Conflict("the file was changed in between; send the chunk again", code="conflict")
+        return self._run.run, self._run.position - self._sealed_before

@@ -1,0 +1,217 @@
+"""Acts on the ledger that make a file or an upload complete. Pure transactions: no bytes, no waiting.
+
+*Whole* and its job are one transaction; so are the completion of an upload and its delivery job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gateway.errors import Conflict, Gone, NotFound
+from gateway.ledger.base import JOBS, Transaction
+from gateway.ledger.rows import Dialect, FileRow, JobKind, JobRow, UploadRow
+from gateway.protocol import chunks
+from gateway.states import RECEIVING_STATES, FileState, UploadEvent, UploadState, after, refusal
+
+#: Who acts when nobody asked: the gateway's own timers and workers.
+GATEWAY = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When things happen by themselves. Seconds."""
+
+    expires_s: float
+    autocomplete_s: float
+
+
+def new_job(kind: JobKind, upload_id: str, file_id: str | None, due_at: float) -> JobRow:
+    """A job that nobody has tried yet."""
+    return JobRow(0, kind, upload_id, file_id, due_at, 0, 0.0, None, None, None, "")
+
+
+def open_upload(tx: Transaction, upload_id: str, epoch: int | None = None) -> UploadRow:
+    """The upload, if bytes may still come.
+
+    :param epoch: what the caller saw before; another one means that it was stopped in between.
+    :raises NotFound, Gone, Conflict: it isn't there, is dead, or is completed.
+    """
+    upload = tx.uploads.get(upload_id)
+    if upload is None:
+        raise NotFound("there is no such upload")
+    return receiving(upload, epoch)
+
+
+def receiving(upload: UploadRow, epoch: int | None = None) -> UploadRow:
+    """`open_upload` of a row that is at hand."""
+    if upload.state not in RECEIVING_STATES:
+        raise refusal(upload.state, UploadEvent.BYTES)
+    if epoch is not None and upload.epoch != epoch:
+        raise Conflict("the upload was stopped in between", code="conflict")
+    return upload
+
+
+def open_file(tx: Transaction, file_id: str, dialect: Dialect) -> FileRow:
+    """The file, if bytes of this dialect may still come.
+
+    :raises NotFound, Gone, Conflict: it isn't there, was removed or damaged, or was made by another protocol.
+    """
+    file = tx.files.get(file_id)
+    if file is None:
+        raise NotFound("there is no such file")
+    if file.state is FileState.REMOVED:
+        raise Gone("the file was removed", code="file_gone", state=str(file.state))
+    if file.state is FileState.LOST:
+        raise Gone("stored bytes of this file are damaged", code="data_lost", state=str(file.state))
+    if file.dialect is not dialect:
+        raise Conflict(f"this file was made by {file.dialect}", code="other_dialect")
+    return file
+
+
+def touched(upload: UploadRow, now: float, timing: Timing) -> UploadRow:
+    """The upload after a sign of life of its client."""
+    return replace(upload, active_at=now, expires_at=now + timing.expires_s)
+
+
+def note_bytes(upload: UploadRow, delta_bytes: int, now: float, timing: Timing) -> UploadRow:
+    """The upload after `delta_bytes` more durable bytes."""
+    return replace(
+        touched(upload, now, timing),
+        state=after(upload.state, UploadEvent.BYTES),
+        received_bytes=upload.received_bytes + delta_bytes,
+    )
+
+
+def mark_whole(
+    tx: Transaction, upload: UploadRow, file: FileRow, now: float, timing: Timing
+) -> tuple[UploadRow, FileRow]:
+    """Save both rows with the file whole, and write what follows from it.
+
+    A single upload is completed at once, if its account may; another one whose sums add up gets a job that completes
+    it if its client forgets to.
+
+    :returns: both as saved.
+    """
+    whole = replace(file, state=FileState.WHOLE, whole_at=now, length=file.offset)
+    tx.files.save(whole)
+    upload = replace(upload, whole_files=upload.whole_files + 1, whole_bytes=upload.whole_bytes + whole.offset)
+    tx.uploads.save(upload)
+    tx.jobs.insert(new_job(JobKind.CHECK, upload.upload_id, file.file_id, now))
+    tx.audit.append(
+        "file.whole",
+        at=now,
+        actor=GATEWAY,
+        upload_id=upload.upload_id,
+        detail={"file": file.file_id, "size_bytes": whole.offset},
+    )
+    tx.wake(upload.upload_id)
+    tx.wake(JOBS)
+    if upload.single and may_complete(tx, upload.owner_id):
+        upload = deliver(tx, upload, now, GATEWAY)
+        return upload, tx.files.get(file.file_id) or whole
+    await_completion(tx, upload, now, timing)
+    return upload, whole
+
+
+def await_completion(tx: Transaction, upload: UploadRow, now: float, timing: Timing) -> None:
+    """Write or move the job that completes an upload whose sums add up; take it back where they don't."""
+    waiting = tx.jobs.of_upload(upload.upload_id, JobKind.COMPLETE)
+    if not adds_up(upload) or upload.state not in RECEIVING_STATES:
+        for job in waiting:
+            tx.jobs.delete(job.job_id)
+        return
+    due_at = now + timing.autocomplete_s
+    if waiting:
+        tx.jobs.save(replace(waiting[0], due_at=due_at))
+    else:
+        tx.jobs.insert(new_job(JobKind.COMPLETE, upload.upload_id, None, due_at))
+
+
+def adds_up(upload: UploadRow) -> bool:
+    """As many whole files and bytes as were declared."""
+    return upload.whole_files == upload.total_files and upload.whole_bytes == upload.total_size_bytes
+
+
+def may_complete(tx: Transaction, account_id: str) -> bool:
+    """Nothing is completed for an account that was disabled; what came is kept (CONTRACT 2)."""
+    account = tx.accounts.get(account_id)
+    return account is None or account.disabled_at is None
+
+
+def all_there(upload: UploadRow, file: FileRow) -> bool:
+    """Every byte of the file came, as far as anybody told how many there are."""
+    if file.dialect is Dialect.REST:
+        return chunks.is_whole_at_complete(chunked_view(upload, file))
+    return file.length == file.offset
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What `complete` must find."""
+
+    files: int
+    size_bytes: int
+    unsized: bool = False  #: a skipped file's size isn't known: fewer bytes are right, too
+
+
+def incomplete(upload: UploadRow, declared: Declared) -> Conflict:
+    """The refusal of `complete` where something is missing."""
+    expected, got = (declared.files, declared.size_bytes), (upload.whole_files, upload.whole_bytes)
+    return Conflict(
+        "not everything that was declared is there",
+        code="incomplete",
+        expected={"files": expected[0], "size_bytes": expected[1]},
+        got={"files": got[0], "size_bytes": got[1]},
+        missing={"files": expected[0] - got[0], "size_bytes": expected[1] - got[1]},
+    )
+
+
+def end_chunked_files(tx: Transaction, upload: UploadRow, now: float, timing: Timing) -> UploadRow:
+    """`complete` ends every REST file that has no hole. Returns the upload as saved."""
+    for file in tx.files.page(upload.upload_id):
+        view = chunked_view(upload, file)
+        if file.dialect is Dialect.REST and file.state is FileState.RECEIVING and chunks.is_whole_at_complete(view):
+            upload, _ = mark_whole(tx, upload, replace(file, total_chunks=file.chunks), now, timing)
+    return upload
+
+
+def chunked_view(upload: UploadRow, file: FileRow) -> chunks.ChunkedFile:
+    """A REST file as the protocol core sees it."""
+    return chunks.ChunkedFile(
+        chunk_size=upload.chunk_size,
+        total_chunks=file.total_chunks,
+        received_bytes=file.offset,
+        chunks=file.chunks,
+        highest_index=file.highest_chunk,
+    )
+
+
+def deliver(tx: Transaction, upload: UploadRow, now: float, actor: str) -> UploadRow:
+    """Complete the upload: no byte is taken after this; its delivery job is written."""
+    done = replace(upload, state=after(upload.state, UploadEvent.COMPLETE), completed_at=now, active_at=now)
+    tx.uploads.save(done)
+    for file in tx.files.page(upload.upload_id):
+        if file.state is FileState.WHOLE:
+            tx.files.save(replace(file, state=FileState.QUEUED))
+        elif file.state is FileState.RECEIVING and file.dialect is Dialect.REST and not file.chunks:
+            # Its only chunk was refused: there is no such file.
+            tx.keys.delete([file.key_id] if file.key_id is not None else [])
+            tx.files.save(replace(file, state=FileState.REMOVED, key_id=None, client_mac=None))
+    for job in tx.jobs.of_upload(upload.upload_id, JobKind.COMPLETE):
+        tx.jobs.delete(job.job_id)
+    tx.jobs.insert(new_job(JobKind.DELIVER, upload.upload_id, None, now))
+    tx.audit.append(
+        "upload.completed",
+        at=now,
+        actor=actor,
+        upload_id=upload.upload_id,
+        detail={"files": upload.whole_files, "size_bytes": upload.whole_bytes},
+    )
+    tx.wake(upload.upload_id)
+    tx.wake(JOBS)
+    return done
+
+
+def takes_bytes(state: UploadState) -> bool:
+    """Bytes may still come."""
+    return state in RECEIVING_STATES

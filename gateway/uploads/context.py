@@ -1,0 +1,122 @@
+"""What the acts on files share: the rooms they are built on, keys, new rows.
+
+Transactions only; the way of the bytes is in `intake.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.clock import Clock
+from gateway.errors import Gone
+from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.rows import Dialect, FileRow, UploadRow
+from gateway.spool import FileKey, KeyRing, ServiceKeys, Spool, UploadKey
+from gateway.states import FileState
+from gateway.uploads.admission import Limits, new_id
+from gateway.uploads.completion import Timing
+from gateway.uploads.leases import Leases
+from gateway.uploads.pipeline import Intake, Tail, Tails
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the acts on files are built on."""
+
+    ledger: Ledger
+    spool: Spool
+    ring: KeyRing
+    keys: ServiceKeys
+    leases: Leases
+    tails: Tails
+    intake: Intake
+    clock: Clock
+    limits: Limits
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file that somebody wants to make. Sizes in bytes."""
+
+    length: int
+    client_file_id: str | None
+    raw_metadata: str | None
+
+
+def file_key(tx: Transaction, ring: KeyRing, upload: UploadRow, file: FileRow) -> FileKey:
+    """:raises Gone: the keys are erased."""
+    wrapped = tx.keys.get(file.key_id) if file.key_id is not None else None
+    if wrapped is None:
+        raise Gone("the bytes of this file are erased", code="file_gone")
+    return upload_key(tx, ring, upload).file_key(file.file_id, wrapped)
+
+
+def upload_key(tx: Transaction, ring: KeyRing, upload: UploadRow) -> UploadKey:
+    """:raises Gone: the key is erased."""
+    wrapped = tx.keys.get(upload.key_id) if upload.key_id is not None else None
+    if wrapped is None:
+        raise Gone("the bytes of this upload are erased", code="upload_gone", state=str(upload.state))
+    return UploadKey.unwrap(ring, upload.upload_id, upload.kek_id, wrapped)
+
+
+def new_file(
+    tx: Transaction, rooms: Rooms, key: UploadKey, dialect: Dialect, wish: NewFile, *, length: int | None
+) -> tuple[FileRow, FileKey]:
+    """Write a new file with its key; the upload's row is the caller's to save.
+
+    :param key: the upload's.
+    """
+    file_id = new_id()
+    file_key, wrapped = key.new_file_key(file_id)
+    client_id, raw = wish.client_file_id, wish.raw_metadata
+    context = f"files|{{}}|{file_id}"
+    row = FileRow(
+        file_id=file_id,
+        upload_id=key.upload_id,
+        dialect=dialect,
+        state=FileState.RECEIVING,
+        client_mac=key.mac("file_id", client_id.encode()) if client_id is not None else None,
+        client_id_sealed=rooms.keys.records.seal(client_id.encode(), context=context.format("client_id"))
+        if client_id is not None
+        else None,
+        meta_sealed=key.meta.seal(raw.encode(), context=context.format("meta")) if raw is not None else None,
+        key_id=tx.keys.insert(wrapped),
+        length=length,
+        offset=0,
+        total_chunks=None,
+        chunks=0,
+        highest_chunk=-1,
+        sealed_bytes=0,
+        facts_sealed=None,
+        outcome_sealed=None,
+        created_at=rooms.clock.now(),
+        whole_at=None,
+        bytes_sealed=None,
+    )
+    tx.files.insert(row)
+    return row, file_key
+
+
+def begin_segment(
+    tx: Transaction, rooms: Rooms, upload: UploadRow, file: FileRow, at: int, key: FileKey | None = None
+) -> Tail:
+    """Write a new segment down, before its blob is made.
+
+    :param key: the file's, if it is at hand.
+    :raises Gone: the keys are erased.
+    """
+    segment_id = new_id()
+    tx.runs.begin_segment(segment_id, file.file_id, upload.upload_id)
+    if key is None:
+        key = file_key(tx, rooms.ring, upload, file)
+    return Tail(
+        rooms.spool.writer(
+            segment_id=segment_id,
+            upload_id=upload.upload_id,
+            file_id=file.file_id,
+            key=key,
+            base_offset=at,
+            epoch=upload.epoch,
+        )
+    )

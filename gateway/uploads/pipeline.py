@@ -1,0 +1,215 @@
+"""From a body into a segment: read ahead while a thread seals and writes; sync; hand the durable bytes to a commit.
+
+Knows nothing of protocols or of what a commit writes. Nothing is told to anybody before its commit returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gateway.errors import SpoolFull, TooLarge
+from gateway.ledger.base import Reserve
+from gateway.spool.segments import SegmentWriter
+from gateway.uploads.body import Body, BodyBroken, BodyStopped, Buffered, Gatherer, clip
+from gateway.uploads.leases import Lease
+
+T = TypeVar("T")
+
+#: At the latest after so many bytes they are synced and committed in mid-body.
+COMMIT_EVERY_BYTES = 8 << 20
+
+
+class Threads:
+    """The threads that seal, write and sync, so that the event loop never waits for a disk."""
+
+    def __init__(self, count: int = 16) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="spool")
+
+    def run(self, act: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """Run `act` in a thread."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, act, *args)
+
+    def close(self) -> None:
+        """Wait for what runs."""
+        self._pool.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How one body ended.
+
+    :param stored: bytes of it that are durable and committed.
+    :param error: why it ended before its own end; None: cleanly.
+    :param overrun: it had more bytes than there was room for.
+    """
+
+    stored: int
+    error: BodyBroken | BodyStopped | None
+    overrun: bool
+
+
+class Intake:
+    """The way of the bytes.
+
+    :param reserve: while it is used up no byte more is taken, whatever was promised.
+    """
+
+    def __init__(
+        self,
+        threads: Threads,
+        buffered: Buffered,
+        idle_timeout_s: float,
+        reserve: Reserve | None = None,
+    ) -> None:
+        self._reserve = reserve
+        self.threads = threads
+        self._buffered = buffered
+        self._idle_timeout_s = idle_timeout_s
+
+    async def pour(
+        self,
+        body: Body,
+        writer: SegmentWriter,
+        room: int,
+        lease: Lease,
+        commit: Callable[[int, bool], Awaitable[None]],
+        digests: tuple[Any, ...] = (),
+        commit_every: int = COMMIT_EVERY_BYTES,
+    ) -> Flow:
+        """Store up to `room` bytes of `body` through `writer`.
+
+        :param commit: called with (bytes of this body that are on disk, whether the body ended cleanly); the last
+            call comes after the end, however that was. It isn't called where nothing came and the line broke.
+        :param digests: hash objects that see every byte stored.
+        :raises SpoolFull, Unavailable: the disk refuses; what was committed before stays.
+        """
+        if self._reserve is not None and not self._reserve.held and not await self.threads.run(self._reserve.hold):
+            raise SpoolFull("the disk is full")
+        gatherer = Gatherer(body, self._buffered, self._idle_timeout_s, lease.heard)
+        stored, asked, synced, in_flight = 0, 0, 0, 0  # bytes; `asked`: a commit of so many is done or under way
+        over, overrun = gatherer.ended, False
+        writing: asyncio.Future[Any] | None = None
+        with self._buffered.account() as held:
+            try:
+                while not over:
+                    batch = await gatherer.batch(room - stored)
+                    pieces, size, overrun = clip(batch, room - stored)
+                    over = gatherer.ended or overrun
+                    if writing is not None:
+                        await writing
+                        held.give_back(in_flight)
+                        writing = None
+                    if not size:
+                        continue
+                    held.take(size)
+                    stored, in_flight = stored + size, size
+                    if over:
+                        writing, synced = self.threads.run(_append_and_sync, writer, pieces, digests), stored
+                    elif stored - asked >= commit_every:
+                        writing = asyncio.ensure_future(self._commit_midway(writer, pieces, digests, commit, stored))
+                        asked = stored
+                    else:
+                        writing = self.threads.run(writer.append, pieces, digests)
+            finally:
+                if writing is not None:
+                    await writing
+        cleanly = gatherer.error is None and not overrun
+        if stored > asked:
+            if synced < stored:
+                await self.threads.run(writer.sync)
+            await commit(stored, cleanly)
+        elif cleanly:
+            await commit(stored, True)
+        return Flow(stored, gatherer.error, overrun)
+
+    async def _commit_midway(
+        self,
+        writer: SegmentWriter,
+        pieces: list[bytes | memoryview],
+        digests: tuple[Any, ...],
+        commit: Callable[[int, bool], Awaitable[None]],
+        stored: int,
+    ) -> None:
+        """As a task, so that the next batch is gathered meanwhile."""
+        await self.threads.run(_append_and_sync, writer, pieces, digests)
+        await commit(stored, False)
+
+    async def digest(self, body: Body, room: int, lease: Lease, digest: Any) -> Flow:
+        """Read a body only to know its digest."""
+        gatherer = Gatherer(body, self._buffered, self._idle_timeout_s, lease.heard)
+        size_so_far, overrun = 0, False
+        while not gatherer.ended and not overrun:
+            pieces, size, overrun = clip(await gatherer.batch(room - size_so_far), room - size_so_far)
+            size_so_far += size
+            await self.threads.run(_update, digest, pieces)
+        return Flow(size_so_far, gatherer.error, overrun)
+
+
+def _append_and_sync(writer: SegmentWriter, pieces: list[bytes | memoryview], digests: tuple[Any, ...]) -> None:
+    """Both by one turn of a thread: small files are one batch."""
+    writer.append(pieces, digests)
+    writer.sync()
+
+
+def _update(digest: Any, pieces: list[bytes | memoryview]) -> None:
+    for piece in pieces:
+        digest.update(piece)
+
+
+def raise_unless_clean(flow: Flow, too_large: str = "file_too_large") -> None:
+    """:raises TooLarge, BodyBroken, BodyStopped: the flow's own end, as an error; `too_large` is the first one's code."""
+    if flow.overrun:
+        raise TooLarge("the body is longer than there is room for", code=too_large)
+    if flow.error is not None:
+        raise flow.error
+
+
+@dataclass(slots=True)
+class Tail:
+    """A segment that can still grow, and the run that its last bytes belong to."""
+
+    writer: SegmentWriter
+    run_id: int = 0  #: 0: no row yet
+    sealed_bytes: int = 0  #: of the segment, as the file's row counts them
+
+
+class Tails:
+    """Segments kept open between requests, the least recently used closed first. A closed one never grows again."""
+
+    def __init__(self, limit: int = 4096) -> None:
+        self._limit = limit
+        self._open: OrderedDict[str, Tail] = OrderedDict()
+
+    def knows(self, place: str) -> bool:
+        """This process wrote the last bytes there, and they were synced."""
+        return place in self._open
+
+    def unused(self, place: str) -> bool:
+        """A segment waits there that no byte was committed of."""
+        return (tail := self._open.get(place)) is not None and tail.run_id == 0
+
+    def take(self, place: str) -> Tail | None:
+        """Take a tail out; whoever took it puts it back or closes it."""
+        return self._open.pop(place, None)
+
+    def put(self, place: str, tail: Tail) -> None:
+        """Keep a tail for the next request."""
+        self._open[place] = tail
+        while len(self._open) > self._limit:
+            _, oldest = self._open.popitem(last=False)
+            oldest.writer.close()
+
+    def close(self, place: str) -> None:
+        """No more bytes will come here."""
+        if (tail := self._open.pop(place, None)) is not None:
+            tail.writer.close()
+
+    def close_all(self) -> None:
+        """At the end of the process."""
+        while self._open:
+            self._open.popitem()[1].writer.close()

@@ -1,0 +1,376 @@
+"""Uploads as their clients see them: init, complete, status, cancel, renew (CONTRACT 2.2).
+
+The bytes of their files are `uploads.py`'s and `chunked.py`'s business; what becomes of them is `delivery/`'s. The
+two meet in the ledger.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from gateway.errors import NotFound, Unauthorized, Unprocessable
+from gateway.identity import refresh_tokens
+from gateway.identity.principal import Principal, visible
+from gateway.ledger.base import PURGE, Transaction
+from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, UploadRow
+from gateway.protocol.chunks import ranges
+from gateway.protocol.rest import Complete, Init, Skipped
+from gateway.states import DEAD_STATES, RECEIVING_STATES, FileState, UploadEvent, UploadState, after
+from gateway.uploads.admission import Wish, check_size, open_upload
+from gateway.uploads.checksums import compare
+from gateway.uploads.completion import (
+    GATEWAY,
+    Declared,
+    adds_up,
+    all_there,
+    deliver,
+    end_chunked_files,
+    incomplete,
+    may_complete,
+    touched,
+)
+from gateway.uploads.context import Rooms, upload_key
+from gateway.uploads.destinations import Destinations
+from gateway.uploads.views import Records
+
+#: What is written as the end of an Idempotency-Key: it lives as long as its upload, whose row takes it along.
+_WITH_ITS_UPLOAD_S = 10 * 366 * 86400.0
+
+#: Writes a receipt for what the PACS already took of an upload that is being cancelled.
+Settle = Callable[[Transaction, UploadRow], UploadRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A new upload, or the same again."""
+
+    upload: UploadRow
+    refresh_token: str
+
+
+class Ticket(Protocol):
+    """A right to open one upload, used up in the transaction that opens it."""
+
+    @property
+    def principal(self) -> str:
+        """Whose Idempotency-Keys they are."""
+
+    @property
+    def expected(self) -> Mapping[str, str]:
+        """What the files must say, checked before anything is sent."""
+
+    def admit(self, tx: Transaction) -> UploadRow | None:
+        """The upload to open again, or None: a new one. :raises Unauthorized: it is used up."""
+
+    def redeemed(self, tx: Transaction, upload: UploadRow, now: float) -> None:
+        """It has opened this upload."""
+
+
+class Submissions:
+    """The acts on whole uploads."""
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        records: Records,
+        destinations: Destinations,
+        settle_cancelled: Settle,
+    ) -> None:
+        self._rooms = rooms
+        self._records = records
+        self._destinations = destinations
+        self._settle_cancelled = settle_cancelled
+
+    async def init(
+        self, who: Principal, wish: Init, idempotency_key: str | None, ticket: Ticket | None = None
+    ) -> Opened:
+        """Open an upload and set its room aside; the same key and body give the same upload again.
+
+        :param ticket: a right that is used up by it; None: the principal's own.
+        :raises Unprocessable, Forbidden, TooLarge, SpoolFull: nothing is used up.
+        """
+        rooms = self._rooms
+        endpoint = await self._destinations.choose(who, wish.endpoint_id)
+        if wish.clinical_notes.strip() and not endpoint.takes_notes:
+            raise Unprocessable("this endpoint takes no clinical notes", code="notes_not_delivered")
+        asked = Wish(
+            owner_id=who.account_id,
+            actor=who.actor,
+            endpoint_id=endpoint.endpoint_id,
+            single=False,
+            total_files=wish.total_files,
+            total_size_bytes=wish.total_size_bytes,
+            meta=wish.meta() | ({"expected": dict(ticket.expected)} if ticket is not None else {}),
+        )
+        check_size(asked, rooms.limits)
+        room_bytes = await rooms.intake.threads.run(rooms.spool.room_bytes)
+        return await rooms.ledger.write(lambda tx: self._open(tx, who, asked, idempotency_key, ticket, room_bytes))
+
+    def _open(
+        self,
+        tx: Transaction,
+        who: Principal,
+        asked: Wish,
+        idempotency_key: str | None,
+        ticket: Ticket | None,
+        room_bytes: int,
+    ) -> Opened:
+        principal = who.account_id if ticket is None else ticket.principal
+        rooms, now = self._rooms, self._rooms.clock.now()
+        body_mac = self._mac(
+            "body",
+            json.dumps([asked.endpoint_id, asked.total_files, asked.total_size_bytes, asked.meta], sort_keys=True),
+        )
+        key_mac = self._mac("idempotency", idempotency_key or "")
+        if idempotency_key is not None:
+            known = tx.tokens.idempotency(principal, key_mac)
+            upload = tx.uploads.get(known.upload_id) if known is not None else None
+            if known is not None and upload is not None and upload.state not in DEAD_STATES:
+                if not hmac.compare_digest(known.body_mac, body_mac):
+                    raise Unprocessable("this Idempotency-Key came with another body", code="idempotency_key_reused")
+                return self._issued(tx, upload, now)
+        upload = ticket.admit(tx) if ticket is not None else None
+        if upload is None:
+            upload = open_upload(tx, rooms.ring, asked, rooms.limits, rooms.timing, now, room_bytes)
+        if ticket is not None:
+            ticket.redeemed(tx, upload, now)
+        if idempotency_key is not None:
+            row = IdempotencyRow(principal, key_mac, body_mac, upload.upload_id, now + _WITH_ITS_UPLOAD_S)
+            tx.tokens.remember(row)
+        return self._issued(tx, upload, now)
+
+    def _issued(self, tx: Transaction, upload: UploadRow, now: float) -> Opened:
+        token = refresh_tokens.issue(tx, account_id=upload.owner_id, upload_id=upload.upload_id, now=now)
+        return Opened(upload, token)
+
+    def _mac(self, purpose: str, text: str) -> bytes:
+        return self._rooms.keys.index_mac(f"{purpose}|{text}".encode())
+
+    async def renew(self, who: Principal | None, upload_id: str, refresh_token: str | None) -> Opened:
+        """New tokens for an upload, by its refresh token or its owner's access token.
+
+        :raises Unauthorized, Forbidden, NotFound, Gone: see there.
+        """
+        ledger, now = self._rooms.ledger, self._rooms.clock.now()
+        if refresh_token is not None:
+            check = refresh_tokens.for_upload(upload_id, self._records.raise_if_dead)
+            rotated = await refresh_tokens.refresh(ledger, refresh_token, now=now, check=check)
+            upload = await ledger.write(lambda tx: self._asked(tx, tx.uploads.get(upload_id), now))
+            return Opened(upload, rotated.token)
+
+        def act(tx: Transaction) -> Opened:
+            upload = tx.uploads.get(upload_id)
+            visible(upload, who is not None and upload is not None and who.may_write(upload))
+            return self._issued(tx, self._asked(tx, upload, now), now)
+
+        return await ledger.write(act)
+
+    def _asked(self, tx: Transaction, upload: UploadRow | None, now: float) -> UploadRow:
+        """The upload, whose client is alive. :raises NotFound, Gone: see there."""
+        found = visible(upload, allowed=True)
+        self._records.raise_if_dead(found)
+        if found.state in RECEIVING_STATES:
+            found = touched(found, now, self._rooms.timing)
+            tx.uploads.save(found)
+        return found
+
+    async def _living(self, upload_id: str) -> UploadRow:
+        upload = await self._rooms.ledger.read(lambda tx: tx.uploads.get(upload_id))
+        if upload is None:
+            raise NotFound("there is no such upload")
+        self._records.raise_if_dead(upload)
+        return upload
+
+    async def see(self, who: Principal, upload_id: str, *, dead_too: bool = False) -> UploadRow:
+        """The caller's upload. :raises NotFound, Gone: see there."""
+        upload = await self._rooms.ledger.read(lambda tx: tx.uploads.get(upload_id))
+        found = visible(upload, upload is not None and who.may_see(upload))
+        if not dead_too:
+            self._records.raise_if_dead(found)
+        return found
+
+    async def complete(self, who: Principal, upload_id: str, wish: Complete) -> UploadRow:
+        """End the receiving and hand the upload to delivery. Idempotent.
+
+        :raises Conflict: `incomplete`, with `expected`, `got` and `missing`.
+        :raises ChecksumMismatch: a file doesn't have the declared digest; the upload stays open.
+        """
+        upload = await self.see(who, upload_id)
+        if upload.state not in RECEIVING_STATES:
+            return upload
+        if wish.checksums:
+            for client_file_id, digests in wish.checksums.items():
+                file = await self.file_named(upload, client_file_id)
+                if not all_there(upload, file):
+                    raise incomplete(upload, Declared(upload.total_files, upload.total_size_bytes))
+                await compare(self._rooms, upload, file, digests)
+        return await self._rooms.ledger.write(lambda tx: self._complete(tx, who, upload_id, wish))
+
+    def _complete(self, tx: Transaction, who: Principal, upload_id: str, wish: Complete) -> UploadRow:
+        rooms, now = self._rooms, self._rooms.clock.now()
+        if not may_complete(tx, who.account_id):
+            raise Unauthorized("the account is not active")
+        found = tx.uploads.get(upload_id)
+        upload = visible(found, found is not None and who.may_see(found))
+        if upload.state not in RECEIVING_STATES:
+            return upload
+        upload = end_chunked_files(tx, upload, now, rooms.timing)
+        upload, declared = self._skip(tx, upload, wish.skipped)
+        missing_files = declared.files - upload.whole_files
+        missing_bytes = declared.size_bytes - upload.whole_bytes
+        exact = missing_bytes == 0 or (declared.unsized and missing_bytes > 0)
+        if missing_files or not exact:
+            raise incomplete(upload, declared)
+        return deliver(tx, upload, now, who.actor)
+
+    def _skip(self, tx: Transaction, upload: UploadRow, skipped: tuple[Skipped, ...]) -> tuple[UploadRow, Declared]:
+        """Take the skipped files out of what is expected; the upload as saved, and what is left to expect."""
+        if not skipped:
+            return upload, Declared(upload.total_files, upload.total_size_bytes)
+        if len(skipped) > upload.total_files:
+            raise Unprocessable("more files are skipped than were declared", code="invalid_field", field="skipped")
+        key, size_bytes, unsized = upload_key(tx, self._rooms.ring, upload), 0, False
+        for one in skipped:
+            mac = key.mac("file_id", one.file_id.encode()) if one.file_id is not None else b""
+            file = tx.files.by_client_mac(upload.upload_id, mac) if mac else None
+            if file is None:
+                unsized = True
+                continue
+            size_bytes += file.offset if file.length is None else file.length
+            unsized = unsized or file.length is None
+            if file.whole_at is not None:
+                upload = replace(
+                    upload, whole_files=upload.whole_files - 1, whole_bytes=upload.whole_bytes - file.offset
+                )
+            tx.files.save(replace(file, state=FileState.SKIPPED))
+        listed = [{"file_id": one.file_id, "reason": one.reason} for one in skipped]
+        sealed = self._records.seal(listed, "uploads", "skipped", upload.upload_id)
+        upload = replace(upload, skipped_sealed=sealed)
+        tx.uploads.save(upload)
+        return upload, Declared(
+            upload.total_files - len(skipped), upload.total_size_bytes - size_bytes, unsized=unsized
+        )
+
+    async def autocomplete(self, job: JobRow) -> float | None:
+        """Complete an upload whose sums add up and whose client forgot to.
+
+        :returns: when to look again (unix seconds): its account is disabled just now; None: there is nothing to do.
+        """
+
+        def act(tx: Transaction) -> float | None:
+            now, upload = self._rooms.clock.now(), tx.uploads.get(job.upload_id)
+            if upload is None or upload.state not in RECEIVING_STATES or not adds_up(upload):
+                return None
+            if not may_complete(tx, upload.owner_id):
+                return now + max(60.0, self._rooms.timing.autocomplete_s)
+            deliver(tx, upload, now, GATEWAY)
+            return None
+
+        return await self._rooms.ledger.write(act)
+
+    async def wait(self, upload_id: str, wait_s: float, leaving: Callable[[], object] = lambda: False) -> UploadRow:
+        """The upload as soon as its delivery is over, or as it is after `wait_s`.
+
+        :param leaving: the process is about to end: nobody waits any longer.
+        """
+        ledger, clock = self._rooms.ledger, self._rooms.clock
+        until = clock.monotonic() + wait_s
+        with ledger.watch(upload_id) as watch:
+            while True:
+                upload = await self._living(upload_id)
+                rest_s = until - clock.monotonic()
+                over = upload.state not in (UploadState.DELIVERING, *RECEIVING_STATES)
+                if over or rest_s <= 0 or leaving():
+                    return upload
+                await watch.changed(min(rest_s, 1.0))
+
+    async def cancel(self, who: Principal, upload_id: str, reason: str, *, as_admin: bool = False) -> None:
+        """End an upload; its bytes can't be read any more.
+
+        :param reason: shown to the uploader; needed of an admin.
+        :param as_admin: an admin's act, also on an upload that a QR code of its own opened for somebody else.
+        :raises Gone, Conflict: it was dead before, or is delivered already.
+        """
+        rooms = self._rooms
+        upload = await self.see(who, upload_id)
+        by_other = as_admin or not who.may_write(upload)
+        if by_other and not reason:
+            raise Unprocessable("say why, as `reason`", code="reason_required", field="reason")
+
+        def act(tx: Transaction) -> list[str]:
+            row = tx.uploads.get(upload_id)
+            if row is None or row.state in DEAD_STATES:
+                return []
+            before = row.state
+            row = replace(row, state=after(row.state, UploadEvent.CANCEL), epoch=row.epoch + 1)
+            row = replace(row, finished_at=rooms.clock.now())
+            if before not in RECEIVING_STATES:
+                row = self._settle_cancelled(tx, row)
+            if by_other:
+                told = {"code": "cancelled_by_admin", "message": reason}
+                row = self._records.with_warnings(row, [*self._records.warnings(row), told])
+            files = tx.files.page(upload_id)
+            key_ids = [file.key_id for file in files if file.key_id is not None]
+            tx.keys.delete([*key_ids, *([row.key_id] if row.key_id is not None else [])])
+            tx.uploads.save(replace(row, key_id=None, meta_sealed=None))
+            for job in tx.jobs.of_upload(upload_id):
+                tx.jobs.delete(job.job_id)
+            said = {"reason": reason} if by_other else {}  # an uploader's words could name a patient
+            at = rooms.clock.now()
+            tx.audit.append("upload.cancelled", at=at, actor=who.actor, upload_id=upload_id, detail=said)
+            tx.wake(upload_id)
+            tx.wake(PURGE)
+            return [file.file_id for file in files]
+
+        await rooms.leases.cut(await rooms.ledger.write(act))
+
+    async def status(self, upload: UploadRow) -> dict[str, Any]:
+        """The answer of `GET status`, as JSON values."""
+        counts = await self._rooms.ledger.read(lambda tx: tx.files.counts(upload.upload_id))
+        return self._records.status(upload, counts)
+
+    async def files(self, upload: UploadRow, after_id: str, limit: int) -> dict[str, Any]:
+        """A page of `GET files`, as JSON values; `cursor` leads to the next."""
+
+        def act(tx: Transaction) -> list[tuple[FileRow, list[int]]]:
+            rows = tx.files.page(upload.upload_id, after=after_id, limit=limit)
+            return [(row, self._chunk_indexes(tx, upload, row)) for row in rows]
+
+        rows = await self._rooms.ledger.read(act)
+        shown = [
+            self._records.file(row) | {"received_chunks": ranges(indexes)}
+            for row, indexes in rows
+            if row.state is not FileState.REMOVED and row.dialect is not Dialect.GATEWAY
+        ]
+        return {"files": shown, "cursor": rows[-1][0].file_id if len(rows) == limit else None}
+
+    def _chunk_indexes(self, tx: Transaction, upload: UploadRow, file: FileRow) -> list[int]:
+        if file.dialect is not Dialect.REST:
+            return []
+        return [run.start // upload.chunk_size for run in tx.runs.of_file(file.file_id)]
+
+    async def file_named(self, upload: UploadRow, client_file_id: str) -> FileRow:
+        """The file that the client calls so. :raises NotFound, Gone: see there."""
+
+        def act(tx: Transaction) -> FileRow | None:
+            mac = upload_key(tx, self._rooms.ring, upload).mac("file_id", client_file_id.encode())
+            return tx.files.by_client_mac(upload.upload_id, mac)
+
+        file = await self._rooms.ledger.read(act)
+        if file is None or file.state is FileState.REMOVED:
+            raise NotFound("there is no such file")
+        return file
+
+    async def receipt(self, upload: UploadRow) -> str:
+        """The signed receipt, compact JWS. :raises NotFound: `no_receipt_yet`."""
+        receipt_id = upload.receipt_id
+        row = None
+        if receipt_id is not None:
+            row = await self._rooms.ledger.read(lambda tx: tx.receipts.get(receipt_id))
+        if row is None:
+            raise NotFound("there is no receipt yet", code="no_receipt_yet")
+        return self._records.jws(row)

@@ -1,0 +1,333 @@
+"""Files of an upload: create, append, look, drop. The four promises, in the order in which they become true:
+
+1. acknowledged <= committed <= durable: an offset is told only after its bytes were synced and its row committed.
+2. *whole* and its job are one transaction, with the audit event (`completion.mark_whole`).
+3. delivery is idempotent and retried (`delivery/`); it begins with what stands in the ledger.
+4. one place erases (`erasure.py`), and only with a receipt or at the end of a retention.
+
+Knows no protocol's headers, no HTTP library and no PACS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gateway.errors import Conflict, NotFound, TooLarge, Unauthorized
+from gateway.identity.principal import Principal, visible
+from gateway.ledger.base import Transaction
+from gateway.ledger.rows import Dialect, FileRow, RunRow, UploadRow
+from gateway.protocol.engine import Append, Completes, FileView, plan, settle
+from gateway.spool import Run, UploadKey
+from gateway.states import FileState, UploadState
+from gateway.uploads.admission import Wish, check_size
+from gateway.uploads.admission import open_upload as admit
+from gateway.uploads.body import Body
+from gateway.uploads.completion import mark_whole, note_bytes, open_file, open_upload, receiving, takes_bytes, touched
+from gateway.uploads.context import NewFile, Rooms, begin_segment, new_file, upload_key
+from gateway.uploads.leases import Claim
+from gateway.uploads.membership import with_file, without_file
+from gateway.uploads.pipeline import Tail, raise_unless_clean
+from gateway.uploads.probe import ensure_sound
+
+#: A question of a client moves `expires_at` only if that moved it by more than this share of its life.
+TOUCH_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A file and its upload as the ledger has them.
+
+    :param fresh: made just now, by the one who sees it.
+    """
+
+    upload: UploadRow
+    file: FileRow
+    raw_metadata: str | None = None
+    fresh: bool = False
+
+
+class Uploads:
+    """The acts on files that grow at their tail."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    async def create(self, who: Principal, upload_id: str, wish: NewFile) -> Seen:
+        """A file of one of the caller's uploads; the same client file id and length give the same file.
+
+        :raises NotFound, Gone, Conflict, TooLarge: see the codes.
+        """
+        rooms = self._rooms
+
+        def act(tx: Transaction) -> tuple[Seen, Tail | None]:
+            found = tx.uploads.get(upload_id)
+            upload = receiving(visible(found, found is not None and who.may_write(found)))
+            key = upload_key(tx, rooms.ring, upload)
+            twin = self._twin(tx, key, wish)
+            if twin is not None:
+                return Seen(upload, twin), None
+            return self._insert(tx, upload, key, wish)
+
+        seen, tail = await rooms.ledger.write(act)
+        if not seen.fresh:
+            await rooms.leases.cut([seen.file.file_id])
+            seen, tail = await rooms.ledger.write(act)  # where those have left it who wrote meanwhile
+        return self._created(seen, tail)
+
+    async def create_single(self, wish: Wish, file: NewFile) -> Seen:
+        """A file in an upload of its own, which is completed when the file is whole.
+
+        :raises TooLarge, SpoolFull: it is over a limit, or there is no room.
+        """
+        rooms = self._rooms
+        check_size(wish, rooms.limits)
+        room_bytes = await rooms.intake.threads.run(rooms.spool.room_bytes)
+
+        def act(tx: Transaction) -> tuple[Seen, Tail | None]:
+            upload = admit(tx, rooms.ring, wish, rooms.limits, rooms.timing, rooms.clock.now(), room_bytes)
+            return self._insert(tx, upload, upload_key(tx, rooms.ring, upload), file)
+
+        return self._created(*await rooms.ledger.write(act))
+
+    async def find(self, who: Principal, file_id: str, *, to_write: bool = True) -> Seen:
+        """The file, if it is the caller's. :raises NotFound: it isn't there, or is another's."""
+
+        def act(tx: Transaction) -> Seen:
+            file = tx.files.get(file_id)
+            upload = tx.uploads.get(file.upload_id) if file is not None else None
+            allowed = upload is not None and (who.may_write(upload) if to_write else who.may_see(upload))
+            if file is None or upload is None or not allowed:
+                raise NotFound("there is no such file")
+            return Seen(upload, file)
+
+        return await self._rooms.ledger.read(act)
+
+    async def look(self, who: Principal, file_id: str) -> Seen:
+        """Where to go on: cuts whoever writes, then tells what is durable.
+
+        :raises NotFound, Gone: see there.
+        """
+        await self.find(who, file_id)
+        await self._rooms.leases.cut([file_id])
+
+        def act(tx: Transaction) -> Seen:
+            file = tx.files.get(file_id)
+            if file is None:
+                raise NotFound("there is no such file")
+            upload = tx.uploads.get(file.upload_id)
+            if upload is None:
+                raise NotFound("there is no such file")
+            raw: str | None = None
+            if file.meta_sealed is not None and upload.key_id is not None:
+                key = upload_key(tx, self._rooms.ring, upload)
+                raw = key.meta.open(file.meta_sealed, context=f"files|meta|{file_id}").decode()
+            return Seen(upload, file, raw)
+
+        seen = await self._rooms.ledger.read(act)
+        await ensure_sound(self._rooms, seen.upload, seen.file)
+        await self.touch(seen.upload)
+        return seen
+
+    async def append(self, seen: Seen, wish: Append, body: Body) -> Seen:
+        """Add a body at the tail; what a broken line brought is kept.
+
+        :param seen: the caller's own file, from `find`.
+        :raises Conflict: wrong offset; nobody is disturbed.
+        :raises Locked: a live request is writing.
+        :raises Unauthorized: the file is whole, and its account may not complete it.
+        :raises BodyBroken, BodyStopped: after everything that came is stored.
+        """
+        if wish.at != seen.file.offset:
+            raise Conflict("Upload-Offset is not the end of the file", code="offset_mismatch", offset=seen.file.offset)
+        return await self._append(seen.file.file_id, wish, body, Claim.POLITE)
+
+    async def append_first(self, created: Seen, body: Body) -> Seen:
+        """The body of a creation, from wherever the file is."""
+        wish = Append(created.file.offset, body.size, Completes.WHEN_FULL)
+        return await self._append(created.file.file_id, wish, body, Claim.CUT, created if created.fresh else None)
+
+    async def drop(self, who: Principal, file_id: str) -> UploadRow:
+        """Take a file out that isn't completed yet; its upload's totals stay as declared.
+
+        :returns: the upload, as it was when the file was taken out.
+        :raises Conflict: the upload is completed.
+        """
+        await self.find(who, file_id)
+        return await self.remove(file_id, who.actor, lower_totals=False)
+
+    async def remove(self, file_id: str, actor: str, *, lower_totals: bool) -> UploadRow:
+        """Erase one file of an upload that still receives or is held, and write that down."""
+        rooms = self._rooms
+        await rooms.leases.cut([file_id])
+        rooms.tails.close(file_id)
+
+        def act(tx: Transaction) -> tuple[UploadRow, list[str]]:
+            file = tx.files.get(file_id)
+            if file is None or file.state is FileState.REMOVED:
+                raise NotFound("there is no such file")
+            upload = tx.uploads.get(file.upload_id)
+            if upload is None:
+                raise NotFound("there is no such file")
+            if upload.state is not UploadState.HELD:
+                upload = open_upload(tx, file.upload_id)
+            segments = tx.runs.segment_ids(file.upload_id, file_id)
+            now = rooms.clock.now()
+            return without_file(tx, upload, file, actor, now, rooms.timing, lower_totals=lower_totals), segments
+
+        upload, segments = await rooms.ledger.write(act)
+        await rooms.intake.threads.run(rooms.spool.delete, segments)
+        await rooms.ledger.write(lambda tx: tx.runs.forget(segments))
+        return upload
+
+    async def touch(self, upload: UploadRow) -> None:
+        """A client asked: its upload lives on. Written down only when that makes a difference."""
+        rooms = self._rooms
+        now = rooms.clock.now()
+        moved_s = now + rooms.timing.expires_s - upload.expires_at
+        if upload.state not in (UploadState.OPEN, UploadState.UPLOADING) or moved_s < (
+            rooms.timing.expires_s * TOUCH_SHARE
+        ):
+            return
+
+        def act(tx: Transaction) -> None:
+            row = tx.uploads.get(upload.upload_id)
+            if row is not None and row.state in (UploadState.OPEN, UploadState.UPLOADING):
+                tx.uploads.save(touched(row, now, rooms.timing))
+
+        await rooms.ledger.write(act)
+
+    def _twin(self, tx: Transaction, key: UploadKey, wish: NewFile) -> FileRow | None:
+        if wish.client_file_id is None:
+            return None
+        twin = tx.files.by_client_mac(key.upload_id, key.mac("file_id", wish.client_file_id.encode()))
+        if twin is None or twin.state is FileState.REMOVED:
+            return None
+        if twin.dialect is not Dialect.TUS:
+            raise Conflict(f"this file was made by {twin.dialect}", code="other_dialect")
+        if twin.length != wish.length:
+            raise Conflict("this file_id was created with another length", code="length_mismatch")
+        return twin
+
+    def _insert(self, tx: Transaction, upload: UploadRow, key: UploadKey, wish: NewFile) -> tuple[Seen, Tail | None]:
+        rooms = self._rooms
+        if wish.length > rooms.limits.max_file_size:
+            raise TooLarge("the file is larger than uploads.max_file_size", code="file_too_large")
+        upload = with_file(upload, wish.length)
+        row, file_key = new_file(tx, rooms, key, Dialect.TUS, wish, length=wish.length)
+        if wish.length:
+            tx.uploads.save(upload)
+            return Seen(upload, row, fresh=True), begin_segment(tx, rooms, upload, row, 0, file_key)
+        now = rooms.clock.now()
+        upload, row = mark_whole(tx, note_bytes(upload, 0, now, rooms.timing), row, now, rooms.timing)
+        return Seen(upload, row, fresh=True), None
+
+    def _created(self, seen: Seen, tail: Tail | None) -> Seen:
+        if tail is not None:
+            self._rooms.tails.put(seen.file.file_id, tail)
+        return seen
+
+    async def _append(self, file_id: str, wish: Append, body: Body, claim: Claim, fresh: Seen | None = None) -> Seen:
+        rooms = self._rooms
+        async with rooms.leases.hold(file_id, claim, body.stop) as lease:
+            if fresh is not None and rooms.tails.unused(file_id):
+                seen = fresh  # nobody wrote since; what else may have happened the commit looks for
+            else:
+                seen = await rooms.ledger.read(lambda tx: _receiving(tx, file_id, wish))
+            leave = plan(view_of(seen.file), wish, rooms.limits.max_file_size)
+            if seen.file.whole_at is not None:
+                return seen
+            await ensure_sound(rooms, seen.upload, seen.file)
+            tail = await self._tail(seen, leave.at)
+            appender = _Appender(rooms, seen, wish, tail)
+            try:
+                flow = await rooms.intake.pour(body, tail.writer, leave.room, lease, appender.commit)
+            except BaseException:
+                tail.writer.close()
+                raise
+            if appender.seen.file.whole_at is None:
+                rooms.tails.put(file_id, tail)
+            else:
+                tail.writer.close()
+        done = appender.seen
+        if done.upload.single and done.file.whole_at is not None and takes_bytes(done.upload.state):
+            raise Unauthorized("the account is not active; what came is kept")
+        raise_unless_clean(flow)
+        return done
+
+    async def _tail(self, seen: Seen, at: int) -> Tail:
+        """The segment that goes on at `at`, or a new one: a segment with uncommitted bytes is never continued."""
+        rooms, file_id = self._rooms, seen.file.file_id
+        tail = rooms.tails.take(file_id)
+        if tail is not None:
+            if not tail.writer.broken and tail.writer.offset == at:
+                return tail
+            tail.writer.close()
+
+        def act(tx: Transaction) -> Tail:
+            return begin_segment(tx, rooms, seen.upload, seen.file, at)
+
+        return await rooms.ledger.write(act)
+
+
+class _Appender:
+    """Commits what one append stored."""
+
+    def __init__(self, rooms: Rooms, seen: Seen, wish: Append, tail: Tail) -> None:
+        self._rooms = rooms
+        self._wish = wish
+        self._tail = tail
+        self.seen = seen
+
+    async def commit(self, stored: int, ended_cleanly: bool) -> None:
+        """Write down that `stored` bytes of this append are durable.
+
+        :raises Gone, Conflict: the upload was cancelled or completed in between; the bytes count for nothing.
+        """
+        tail, before = self._tail, self.seen
+        run, sealed_bytes = tail.writer.run, tail.writer.position
+
+        def act(tx: Transaction) -> tuple[Seen, int]:
+            upload = open_upload(tx, before.upload.upload_id, before.upload.epoch)
+            file = open_file(tx, before.file.file_id, Dialect.TUS)
+            if file.offset != before.file.offset:
+                raise Conflict("another process wrote to this file", code="conflict")
+            done = settle(view_of(file), self._wish, stored, ended_cleanly=ended_cleanly)
+            run_id = _write_run(tx, file.file_id, tail.run_id, run)
+            delta = done.offset - file.offset
+            file = replace(file, offset=done.offset, sealed_bytes=file.sealed_bytes + sealed_bytes - tail.sealed_bytes)
+            now = self._rooms.clock.now()
+            upload = note_bytes(upload, delta, now, self._rooms.timing)
+            if done.whole and file.whole_at is None:
+                upload, file = mark_whole(tx, upload, file, now, self._rooms.timing)
+            else:
+                tx.uploads.save(upload)
+                tx.files.save(file)
+                tx.wake(upload.upload_id)
+            return Seen(upload, file), run_id
+
+        self.seen, tail.run_id = await self._rooms.ledger.write(act)
+        tail.sealed_bytes = sealed_bytes
+
+
+def _receiving(tx: Transaction, file_id: str, wish: Append) -> Seen:
+    file = open_file(tx, file_id, Dialect.TUS)
+    upload = tx.uploads.get(file.upload_id)
+    if upload is not None and file.whole_at is not None and wish.size == 0:
+        return Seen(upload, file)  # an empty append to a whole file changes nothing, whatever became of the upload
+    return Seen(open_upload(tx, file.upload_id), file)
+
+
+def _write_run(tx: Transaction, file_id: str, run_id: int, run: Run) -> int:
+    if run_id:
+        tx.runs.extend(run_id, run.length)
+        return run_id
+    if run.length == 0:
+        return 0
+    return tx.runs.insert(
+        RunRow(0, file_id, run.segment_id, run.start, run.length, run.position, run.first_frame, None)
+    )
+
+
+def view_of(file: FileRow) -> FileView:
+    """A file as the engine sees it."""
+    return FileView(file.offset, file.length, file.whole_at is not None)
