@@ -28,7 +28,7 @@ MANUFACTURER = "RelayPACS gateway"
 
 #: Of every UID that is made here (RFC 9562 section 5.5); itself, as a UID, the implementation's.
 _NAMESPACE = uuid.UUID("8d1c5a3e-0b6f-4c57-9a54-6a2f6d3f1b70")
-#: A copied value that the character set didn't give: `hooks.charset` has put this into it.
+#: A copied value that the character set didn't give: `hooks.checks.charset` has put this into it.
 _UNREADABLE = "?"
 #: What UT takes of the control characters: TAB, LF, FF, CR (PS3.5 section 6.1.3).
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")

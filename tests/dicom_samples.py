@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from hooks.checks.scanner import scan
 from hooks.contract import Accept, Instance
-from hooks.scanner import scan
 
 IMPLICIT_LE = "1.2.840.10008.1.2"
 EXPLICIT_LE = "1.2.840.10008.1.2.1"

@@ -58,8 +58,8 @@ from gateway.uploads.submissions import Settle, Submissions
 from gateway.uploads.tail import Uploads
 from gateway.uploads.views import Records
 from gateway.web.services import Services
-from hooks.stow import DicomWebTarget
-from hooks.validate import ChildCheck
+from hooks.checks.validate import ChildCheck
+from hooks.targets.stow import DicomWebTarget
 
 #: Threads that seal, write and sync.
 SPOOL_THREADS = 8

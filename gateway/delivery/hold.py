@@ -8,13 +8,13 @@ from functools import partial
 
 from gateway.delivery.attempt import Attempt, Superseded
 from gateway.delivery.finish import hold
+from gateway.delivery.identity import declared_mismatches, hold_reasons
 from gateway.delivery.items import Item, without_instance
 from gateway.delivery.receipt import IN_PACS
 from gateway.delivery.underway import Before
 from gateway.ledger.base import Transaction
 from gateway.states import UploadState
 from hooks.contract import Facts, LookupRefused, PatientRecord
-from hooks.identity import declared_mismatches, hold_reasons
 
 log = logging.getLogger("relaypacs.delivery")
 

@@ -13,8 +13,8 @@ from bench.__main__ import LOADS
 from bench.measure import Tree
 from bench.payload import Payload, Series
 from bench.report import BEGIN, END, Column, Comparison, write_into
+from hooks.checks.scanner import scan
 from hooks.contract import Accept
-from hooks.scanner import scan
 from tests.dicom_samples import BytesSource
 
 REPOSITORY = Path(__file__).resolve().parents[2]

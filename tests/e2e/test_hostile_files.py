@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from hooks.checks.scanner import scan
 from hooks.contract import Accept
-from hooks.scanner import scan
 from tests.dicom_samples import HOSTILE, BytesSource, as_instance, element, instance, new_uid, smuggler, study
 from tests.e2e.lab import Http, Lab, Pacs, running_lab
 from tests.e2e.orthanc import PASSWORD, USER, Orthanc, running_orthanc

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gateway.states import UploadState
-from hooks.stow import DicomWebTarget
-from hooks.validate import ChildCheck
+from hooks.checks.validate import ChildCheck
+from hooks.targets.stow import DicomWebTarget
 from tests.dicom_samples import instance, new_uid, study
 from tests.e2e import parrot
 from tests.e2e.parrot import Parrot

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from hooks.checks.scanner import scan
 from hooks.contract import Accept, LookupRefused, Outcome, OutcomeKind, TargetDown, TargetMisconfigured
-from hooks.scanner import scan
-from hooks.stow import DicomWebTarget
+from hooks.targets.stow import DicomWebTarget
 from tests.dicom_samples import (
     DEFLATED,
     EXPLICIT_BE,

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
+from hooks.checks.scanner import scan
+from hooks.checks.validate import ChildCheck
 from hooks.contract import Accept, Verdict
-from hooks.scanner import scan
-from hooks.validate import ChildCheck
 from tests.dicom_samples import (
     DEFLATED,
     EXPLICIT_BE,

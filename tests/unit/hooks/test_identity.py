@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.delivery.identity import declared_mismatches, hold_reasons, same_name
 from hooks.contract import Facts, PatientRecord
-from hooks.identity import declared_mismatches, hold_reasons, same_name
 
 
 def facts(**values):

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from hooks.multipart import DigestOfOnlyPart, NotOnePart
+from hooks.targets.multipart import DigestOfOnlyPart, NotOnePart
 
 TYPE = 'multipart/related; type="application/dicom"; boundary="XYZ"'
 CONTENT = bytes(range(256)) * 40 + b"\r\n--XY" + b"\r\n\r\n" + b"\r\n--"

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
+from hooks.checks.scanner import scan
 from hooks.contract import Accept, Facts
 from hooks.note_sr import BASIC_TEXT_SR, Note, Received, note_sr, readable
-from hooks.scanner import scan
 
 STUDY = Facts(
     "1.2.840.10008.5.1.4.1.1.2", "1.2.3.1.1", "1.2.3", "1.2.3.1", "1.2.840.10008.1.2.1", "CT", "P1", "HOSPITAL",

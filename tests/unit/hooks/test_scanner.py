@@ -10,9 +10,9 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from hooks.charset import decode
+from hooks.checks.charset import decode
+from hooks.checks.scanner import scan
 from hooks.contract import Accept, Reject, Skip
-from hooks.scanner import scan
 from tests.dicom_samples import (
     DEFLATED,
     EXPLICIT_BE,

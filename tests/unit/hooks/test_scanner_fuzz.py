@@ -7,8 +7,8 @@ import struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hooks.checks.scanner import scan
 from hooks.contract import Accept, Reject, Skip
-from hooks.scanner import scan
 from tests.dicom_samples import (
     DEFLATED,
     EXPLICIT_BE,

@@ -29,7 +29,7 @@ from hooks.contract import (
     TargetDown,
     TargetMisconfigured,
 )
-from hooks.stow import DicomWebTarget
+from hooks.targets.stow import DicomWebTarget
 from tests.dicom_samples import BytesSource, as_instance, instance, smuggler, study
 from tests.unit.hooks.scripted_pacs import scripted, stow_answer
 

@@ -9,7 +9,7 @@ from time import time
 import pytest
 
 from hooks.contract import BatchTooLarge, Outcome, OutcomeKind, TargetDown, TargetMisconfigured
-from hooks.stow_response import MAX_BODY_BYTES, outcomes, seconds_of
+from hooks.targets.stow_response import MAX_BODY_BYTES, outcomes, seconds_of
 from tests.dicom_samples import as_instance, study
 from tests.unit.hooks.scripted_pacs import DICOM_JSON, stow_answer
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from hooks.checks.scanner import scan
+from hooks.checks.validate import ChildCheck
 from hooks.contract import Accept, CheckBroke, Reject
-from hooks.scanner import scan
-from hooks.validate import ChildCheck
 from tests.dicom_samples import HOSTILE, BytesSource, instance
 
 GOOD = instance()

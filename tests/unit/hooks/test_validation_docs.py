@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hooks.checks.scanner import scan
 from hooks.contract import Accept
-from hooks.scanner import scan
 from tests.dicom_samples import HOSTILE, BytesSource
 
 ROOT = Path(__file__).parents[3]

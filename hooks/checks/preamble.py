@@ -6,8 +6,8 @@ as a program or a script is refused, for it would reach every workstation that o
 
 from __future__ import annotations
 
+from hooks.checks.dicom_reader import WINDOW_BYTES, Broken, ReadAt
 from hooks.contract import Reject, Skip
-from hooks.dicom_reader import WINDOW_BYTES, Broken, ReadAt
 
 PREAMBLE_BYTES = 128
 META_START = 132

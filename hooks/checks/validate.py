@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hooks.child_protocol import (
+from hooks.checks.child_protocol import (
     ASK,
     BYTES,
     HEAD,
@@ -36,7 +36,7 @@ LEVELS = ("standard", "strict")
 SLOWEST_BYTES_PER_S = 32 * 2**20
 
 #: No environment and no site packages: `-I -S` starts in a third of the time, and nothing of ours leaks in.
-CHILD = "import sys; sys.path.append(sys.argv[1]); from hooks.scanner_child import main; main(int(sys.argv[2]))"
+CHILD = "import sys; sys.path.append(sys.argv[1]); from hooks.checks.scanner_child import main; main(int(sys.argv[2]))"
 
 
 class ChildCheck:
@@ -108,7 +108,7 @@ class _Child:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                root = str(Path(__file__).resolve().parent.parent)
+                root = str(Path(__file__).resolve().parents[2])
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-S", "-B", "-c", CHILD, root, str(self._memory_limit_bytes)],
                     stdin=theirs.fileno(),

@@ -10,14 +10,14 @@ import resource
 import socket
 from json import loads
 
-from hooks.child_protocol import ASK, BYTES, HEAD, READ, READ_KIND, VERDICT, BadMessage, dump_verdict, frame
-from hooks.scanner import scan
+from hooks.checks.child_protocol import ASK, BYTES, HEAD, READ, READ_KIND, VERDICT, BadMessage, dump_verdict, frame
+from hooks.checks.scanner import scan
 
 MAX_OPEN_FILES = 16
 
 
 class Parent:
-    """The other end of the socket, and the file it holds, as `hooks.dicom_reader.ReadAt`."""
+    """The other end of the socket, and the file it holds, as `hooks.checks.dicom_reader.ReadAt`."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock

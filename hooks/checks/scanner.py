@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from hooks.charset import decode
-from hooks.contract import Accept, Facts, Reject, Skip, Verdict
-from hooks.dicom_reader import (
+from hooks.checks.charset import decode
+from hooks.checks.dicom_reader import (
     EXPLICIT_BE,
     EXPLICIT_LE,
     IMPLICIT_LE,
@@ -30,8 +29,8 @@ from hooks.dicom_reader import (
     Window,
     read_header,
 )
-from hooks.preamble import META_START, PREAMBLE_BYTES, PREFIX, judge_preamble, without_prefix
-from hooks.uids import (
+from hooks.checks.preamble import META_START, PREAMBLE_BYTES, PREFIX, judge_preamble, without_prefix
+from hooks.checks.uids import (
     DEFLATED,
     EXPLICIT_BIG_ENDIAN,
     IMPLICIT_LITTLE_ENDIAN,
@@ -40,6 +39,7 @@ from hooks.uids import (
     is_known_sop_class,
     is_known_transfer_syntax,
 )
+from hooks.contract import Accept, Facts, Reject, Skip, Verdict
 
 #: No attribute that is judged is longer (PS3.5 table 6.2-1: PN has three groups of 64 characters).
 MAX_VALUE_BYTES = 1024

@@ -27,9 +27,9 @@ from hooks.contract import (
     TargetDown,
     TargetMisconfigured,
 )
-from hooks.multipart import DigestOfOnlyPart, NotOnePart
-from hooks.stow_body import MIB, StowBody
-from hooks.stow_response import (
+from hooks.targets.multipart import DigestOfOnlyPart, NotOnePart
+from hooks.targets.stow_body import MIB, StowBody
+from hooks.targets.stow_response import (
     BUSY_STATUSES,
     CONFIGURATION_STATUSES,
     MAX_BODY_BYTES,
@@ -37,7 +37,7 @@ from hooks.stow_response import (
     seconds_of,
     values,
 )
-from hooks.transport import Auth, exchange, open_session, read_all, read_capped
+from hooks.targets.transport import Auth, exchange, open_session, read_all, read_capped
 
 SOP_INSTANCE_UID = "00080018"
 ACCESSION_NUMBER = "00080050"

@@ -1,0 +1,1 @@
+"""What judges an instance before it leaves."""
