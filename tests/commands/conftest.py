@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.unit.gateway_app import gateway_app
+from tests.component.gateway_app import gateway_app
 
 
 @pytest.fixture

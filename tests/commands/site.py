@@ -12,8 +12,8 @@ from pathlib import Path
 from unittest import mock
 
 from gateway.cli import main
+from tests.component.gateway_app import Gate, Opened, Person
 from tests.unit.delivery.little_pacs import Toy
-from tests.unit.gateway_app import Gate, Opened, Person
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from gateway.audit.export import AuditExport
 from gateway.errors import GatewayError
 from gateway.logs import TEXT, Discreet, JsonLines
 from tests.commands.site import relaypacs
+from tests.component.gateway_app import OFFSET_TYPE, TUS, init_body
 from tests.unit.delivery.little_pacs import toys
-from tests.unit.gateway_app import OFFSET_TYPE, TUS, init_body
 
 #: As written by different clients; the last is base64 as tus metadata carries it.
 NAME = "Mustermann-Erika"

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from tests.unit.gateway_app import gateway_app, init_body
+from tests.component.gateway_app import gateway_app, init_body
 
 TUS = {"Tus-Resumable": "1.0.0", "Upload-Length": "10"}
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.component.gateway_app import Gate, Opened, Person, gateway_app, init_body
 from tests.scale import count
 from tests.unit.delivery.little_pacs import Toy
-from tests.unit.gateway_app import Gate, Opened, Person, gateway_app, init_body
 
 ROUNDS = count(3, 20)
 

@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 import pytest
 
 from gateway.receipts import document
+from tests.component.gateway_app import CHUNK, PASSWORD, TUS, chunks_of, gateway_app, init_body, sha256_field
 from tests.conformance.rest_cases import CHUNKS, INIT, OCTETS
 from tests.unit.delivery.little_pacs import toys
-from tests.unit.gateway_app import CHUNK, PASSWORD, TUS, chunks_of, gateway_app, init_body, sha256_field
 
 
 def content(size: int, seed: int = 1) -> bytes:

@@ -24,7 +24,7 @@ from tests.e2e.series import sha256
 from tests.e2e.test_real_series import digests_in
 from tests.property.test_scanner_fuzz import fuzzed
 from tests.scale import count
-from tests.unit.hooks.test_validation_docs import TWINS, malformed_files, rows
+from tests.unit.hooks.checks.test_validation_docs import TWINS, malformed_files, rows
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("hostile_files")]
 

@@ -12,8 +12,8 @@ import pytest
 
 from gateway.ledger.rows import JobKind
 from gateway.states import UploadState
+from tests.component.gateway_app import Gate, Opened, gateway_app
 from tests.unit.delivery.little_pacs import Toy
-from tests.unit.gateway_app import Gate, Opened, gateway_app
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 CONTENT = Toy("1.2.3.4.5", pixels=b"pixels" * 500).content

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from gateway.errors import Forbidden, Unauthorized, Unavailable, Unprocessable
 from gateway.identity.oidc import ASK_AGAIN_S, STALE_S, OidcIssuer, Terms, fetch_json
 from tests.clocks import ManualClock
+from tests.component.gateway_app import gateway_app
 from tests.oidc.issuer import AUDIENCE, OTHER_AUDIENCE, new_key, running_issuer
-from tests.unit.gateway_app import gateway_app
 
 PEOPLE: dict[str, dict[str, Any]] = {
     "ada": {"roles": ["staff", "relay-upload"]},

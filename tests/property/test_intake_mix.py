@@ -14,8 +14,18 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.component.gateway_app import (
+    CHUNK,
+    OFFSET_TYPE,
+    TUS,
+    Answer,
+    Gate,
+    Opened,
+    chunks_of,
+    gateway_app,
+    sha256_field,
+)
 from tests.scale import count
-from tests.unit.gateway_app import CHUNK, OFFSET_TYPE, TUS, Answer, Gate, Opened, chunks_of, gateway_app, sha256_field
 
 SIZES = st.one_of(st.integers(0, 3), st.integers(CHUNK - 1, CHUNK + 1), st.integers(1, 8 * CHUNK), st.just(150_000))
 AMOUNTS = st.one_of(st.integers(0, 5), st.integers(1, 4 * CHUNK), st.integers(60_000, 70_000))

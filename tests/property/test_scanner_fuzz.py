@@ -40,7 +40,7 @@ from tests.dicom_samples import (
     sequence,
 )
 from tests.scale import SOAK, count
-from tests.unit.hooks.test_validation_docs import documented_codes
+from tests.unit.hooks.checks.test_validation_docs import documented_codes
 
 FILES = count(10_000, 1_000_000)
 BATCHES = count(4, 40)

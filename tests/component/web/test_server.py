@@ -8,7 +8,7 @@ import time
 import aiohttp
 import pytest
 
-from tests.unit.gateway_app import CHUNK, OFFSET_TYPE, TUS, head
+from tests.component.gateway_app import CHUNK, OFFSET_TYPE, TUS, head
 
 
 @pytest.fixture

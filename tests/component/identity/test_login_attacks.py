@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.identity.throttle import LoginLimits
-from tests.unit.gateway_app import PASSWORD, gateway_app
+from tests.component.gateway_app import PASSWORD, gateway_app
 
 LIMITS = LoginLimits(per_name=10, per_address=60, window_s=300.0)
 HOME = "192.0.2.77"

@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from tests.unit.sending.toy_gateway import ToyGateway
+from tests.unit.client.toy_gateway import ToyGateway
 
 MakeFile = Callable[..., Path]
 

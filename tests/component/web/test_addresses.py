@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.identity.throttle import LoginLimits
-from tests.unit.gateway_app import gateway_app, init_body
+from tests.component.gateway_app import gateway_app, init_body
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.web import rest
 from gateway.web.json_body import MAX_JSON_BYTES
-from tests.unit.gateway_app import CHUNK, OFFSET_TYPE, TUS
+from tests.component.gateway_app import CHUNK, OFFSET_TYPE, TUS
 
 WAITS = {"Expect": "100-continue"}
 
@@ -166,7 +166,7 @@ async def test_a_chunked_body_longer_than_the_file_is_too_large_and_the_file_kee
 
 
 async def test_a_body_that_stands_still_is_given_up_and_what_came_is_kept(tmp_path):
-    from tests.unit.gateway_app import gateway_app
+    from tests.component.gateway_app import gateway_app
 
     async with gateway_app(tmp_path, toml='[server]\nbody_idle_timeout = "200ms"\n') as gate:
         opened = await gate.init((await gate.person()).token, [10])

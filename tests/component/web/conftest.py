@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.gateway_app import gateway_app
+from tests.component.gateway_app import gateway_app
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.identity.accounts import REMEMBERED_FOR_S
-from tests.unit.gateway_app import gateway_app
+from tests.component.gateway_app import gateway_app
 
 
 @pytest.fixture

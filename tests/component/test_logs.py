@@ -9,7 +9,7 @@ import logging
 import pytest
 
 from gateway.logs import TEXT, Discreet, JsonLines
-from tests.unit.gateway_app import gateway_app
+from tests.component.gateway_app import gateway_app
 
 NAME = "Mustermann^Erika"
 

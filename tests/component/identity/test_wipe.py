@@ -9,7 +9,7 @@ import pytest
 
 from gateway.identity.refresh_tokens import issue
 from gateway.identity.tokens import ACCESS_TYPE
-from tests.unit.gateway_app import gateway_app
+from tests.component.gateway_app import gateway_app
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pydicom.sr.codedict import codes
 from gateway.audit.dicom import _DCM, KINDS, Kind, to_xml
 from gateway.ledger.rows import AuditRow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def row(event: str, actor: str = "account:1", upload_id: str | None = "u" * 32, **detail: object) -> AuditRow:

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.audit.events import Refusals
 from tests.commands.site import events, send
+from tests.component.gateway_app import gateway_app
 from tests.unit.delivery.little_pacs import Toy, toys
-from tests.unit.gateway_app import gateway_app
 
 NAME = "Mustermann^Erika"
 

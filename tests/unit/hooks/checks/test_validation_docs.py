@@ -13,7 +13,7 @@ from hooks.checks.scanner import scan
 from hooks.contract import Accept
 from tests.dicom_samples import HOSTILE, BytesSource
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
 SCANNERS = ("scanner", "dicom_reader", "preamble", "identity")
 OUTCOMES = {"Accept": "accepted", "Skip": "skipped", "Reject": "rejected"}

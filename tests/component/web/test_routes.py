@@ -12,7 +12,7 @@ import pytest
 
 from gateway.identity import refresh_tokens, tokens
 from gateway.web.routes import NOT_BUILT, ROUTES
-from tests.unit.gateway_app import OFFSET_TYPE, SECRET, TUS, Gate, Opened, Person, gateway_app, init_body
+from tests.component.gateway_app import OFFSET_TYPE, SECRET, TUS, Gate, Opened, Person, gateway_app, init_body
 
 #: Tokens that are good for something.
 KINDS = (

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.identity.throttle import LoginLimits
-from tests.unit.gateway_app import PASSWORD, gateway_app, init_body
+from tests.component.gateway_app import PASSWORD, gateway_app, init_body
 
 
 async def login(gate, name: str, password: str):

@@ -31,7 +31,7 @@ from hooks.contract import (
 )
 from hooks.targets.stow import DicomWebTarget
 from tests.dicom_samples import BytesSource, as_instance, instance, smuggler, study
-from tests.unit.hooks.scripted_pacs import scripted, stow_answer
+from tests.unit.hooks.targets.scripted_pacs import scripted, stow_answer
 
 STORED = Outcome(OutcomeKind.STORED)
 UNKNOWN = Outcome(OutcomeKind.UNKNOWN)

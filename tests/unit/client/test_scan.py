@@ -14,7 +14,7 @@ from gateway.client.errors import Misused
 from gateway.client.grouping import pack
 from gateway.client.scan import LeftOut, find
 from tests.dicom_samples import deflate_bomb
-from tests.unit.sending.conftest import MakeFile
+from tests.unit.client.conftest import MakeFile
 
 
 def reasons(paths: list[Path]) -> dict[str, LeftOut]:

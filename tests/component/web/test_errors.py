@@ -15,7 +15,7 @@ from yarl import URL
 from gateway import errors
 from gateway.uploads.body import BodyBroken, BodyStopped
 from gateway.web.errors import STATUS, status_of, translated
-from tests.unit.gateway_app import OFFSET_TYPE, TUS, gateway_app, init_body
+from tests.component.gateway_app import OFFSET_TYPE, TUS, gateway_app, init_body
 
 KEYS = {"type", "title", "status", "code", "detail", "request_id"}
 

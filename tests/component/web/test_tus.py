@@ -8,8 +8,8 @@ import logging
 import pytest
 from yarl import URL
 
+from tests.component.gateway_app import CHUNK, OFFSET_TYPE, TUS, gateway_app, sha256_field, tus_metadata
 from tests.unit.delivery.little_pacs import toys
-from tests.unit.gateway_app import CHUNK, OFFSET_TYPE, TUS, gateway_app, sha256_field, tus_metadata
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 from aiohttp import web
 
 from gateway.cli import send
-from tests.unit.sending.conftest import MakeFile
-from tests.unit.sending.toy_gateway import ToyGateway, once, problem
+from tests.unit.client.conftest import MakeFile
+from tests.unit.client.toy_gateway import ToyGateway, once, problem
 
 Send = Callable[..., int]
 

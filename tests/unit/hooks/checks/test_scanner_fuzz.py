@@ -21,7 +21,7 @@ from tests.dicom_samples import (
     nested,
     sequence,
 )
-from tests.unit.hooks.test_validation_docs import documented_codes
+from tests.unit.hooks.checks.test_validation_docs import documented_codes
 
 CODES = documented_codes()
 SEEDS = [

@@ -11,7 +11,7 @@ import pytest
 from hooks.contract import BatchTooLarge, Outcome, OutcomeKind, TargetDown, TargetMisconfigured
 from hooks.targets.stow_response import MAX_BODY_BYTES, outcomes, seconds_of
 from tests.dicom_samples import as_instance, study
-from tests.unit.hooks.scripted_pacs import DICOM_JSON, stow_answer
+from tests.unit.hooks.targets.scripted_pacs import DICOM_JSON, stow_answer
 
 SENT = [as_instance(data, name) for data, name in zip(study(3), "abc", strict=True)]
 UID = {instance.instance_id: instance.sop_instance_uid for instance in SENT}
