@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway import __version__
+from gateway.assembly.base import Base, make_folder, open_base
+from gateway.assembly.parts import PARTS, Parts
 from gateway.assembly.upkeep import (
     config_digest,
     last_words,
@@ -24,7 +26,6 @@ from gateway.assembly.upkeep import (
     timers,
 )
 from gateway.audit.events import Refusals, note_start
-from gateway.blobs.local import LocalBlobs
 from gateway.clock import Clock
 from gateway.config import Config, model
 from gateway.delivery.attempt import Settings
@@ -38,13 +39,10 @@ from gateway.identity.wipe import Wiping
 from gateway.jobs.backoff import Backoff
 from gateway.jobs.workers import Again, Done, Handler, Workers
 from gateway.keys import rotation
-from gateway.keys.service import open_service_keys
-from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.base import Transaction
 from gateway.ledger.rows import JobKind, JobRow, UploadRow
-from gateway.ledger.sqlite.ledger import SqliteLedger
 from gateway.receipts import keys as receipt_keys
 from gateway.receipts.document import Signer
-from gateway.spool import KeyRing, ServiceKeys, Spool
 from gateway.uploads.admission import Limits
 from gateway.uploads.body import Buffered
 from gateway.uploads.chunks import Chunks
@@ -58,49 +56,9 @@ from gateway.uploads.submissions import Settle, Submissions
 from gateway.uploads.tail import Uploads
 from gateway.uploads.views import Records
 from gateway.web.services import Services
-from hooks.checks.validate import ChildCheck
-from hooks.targets.stow import DicomWebTarget
 
 #: Threads that seal, write and sync.
 SPOOL_THREADS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """What every command needs: the facts, the bytes, the keys."""
-
-    config: Config
-    clock: Clock
-    ledger: Ledger
-    ring: KeyRing
-    keys: ServiceKeys
-    spool: Spool
-
-
-@asynccontextmanager
-async def open_base(config: Config, clock: Clock) -> AsyncIterator[Base]:
-    """Open ledger, keys and spool.
-
-    :raises ConfigError: a key is missing, or a path can't be used; it says which.
-    """
-    ring = KeyRing(
-        {name: secret.reveal() for name, secret in config.spool.keys.by_name.items()}, config.spool.keys.active
-    )
-    for path in (config.database.path.parent, config.spool.path):
-        _make_folder(path)
-    ledger = await SqliteLedger.open(config.database.path)
-    try:
-        keys = await open_service_keys(ledger, ring, clock)
-        yield Base(config, clock, ledger, ring, keys, Spool(LocalBlobs(config.spool.path)))
-    finally:
-        await ledger.close()
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise ConfigError(f"{path} can't be made: {os.strerror(error.errno or 0)}; make it, or name another") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,49 +66,57 @@ class Gateway:
     """A running gateway, but for its listening."""
 
     base: Base
+    rooms: Rooms
     services: Services
-    leases: Leases
     delivery: Delivery
     workers: Workers
 
 
 @asynccontextmanager
-async def open_gateway(config: Config, clock: Clock) -> AsyncIterator[Gateway]:
+async def open_gateway(config: Config, clock: Clock, parts: Parts = PARTS) -> AsyncIterator[Gateway]:
     """Everything that `serve` runs: acts, workers, purge, export.
 
     :raises ConfigError: see `open_base`, or another gateway serves this ledger.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(_alone(config.database.path))
-        base = await stack.enter_async_context(open_base(config, clock))
+        base = await stack.enter_async_context(open_base(config, clock, parts))
         await rotation.adopt(base.ledger, base.ring, clock, GATEWAY)
         await receipt_keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
         await asyncio.to_thread(base.ledger.reserve.hold)
         rooms = _rooms(base)
         stack.callback(rooms.intake.threads.close)
         stack.callback(rooms.tails.close_all)
-        delivery = _delivery(base, stack)
-        services = _services(base, rooms, delivery)
+        delivery = _delivery(base, parts, stack)
+        services = _services(base, rooms, delivery, parts)
         stack.callback(services.chunks.writers.close_all)
         workers = _workers(base, services.submissions, delivery)
-        export, refusals = open_export(base), services.refusals
-        if config.audit.file is not None:
-            _make_folder(config.audit.file.parent)
-        await note_start(base.ledger, clock, version=__version__, config_sha256=config_digest(config))
-        stack.push_async_callback(last_words, base, export, refusals)
-        for work in (*timers(base, open_retention(base, rooms), export), refusals.run()):
-            stack.push_async_callback(_ended, asyncio.create_task(work))
-        await base.ledger.write(delivery.begin)
-        await workers.start()
-        stack.push_async_callback(workers.stop)
-        stack.callback(delivery.drain)
-        yield Gateway(base, services, rooms.leases, delivery, workers)
+        gateway = Gateway(base, rooms, services, delivery, workers)
+        if parts.acts_alone:
+            await _begin(gateway, stack)
+        yield gateway
+
+
+async def _begin(gateway: Gateway, stack: AsyncExitStack) -> None:
+    """From here on what is due is done by itself, until the stack ends."""
+    base, delivery = gateway.base, gateway.delivery
+    export, refusals = open_export(base), gateway.services.refusals
+    if base.config.audit.file is not None:
+        make_folder(base.config.audit.file.parent)
+    await note_start(base.ledger, base.clock, version=__version__, config_sha256=config_digest(base.config))
+    stack.push_async_callback(last_words, base, export, refusals)
+    for work in (*timers(base, open_retention(base, gateway.rooms), export), refusals.run()):
+        stack.push_async_callback(_ended, asyncio.create_task(work))
+    await base.ledger.write(delivery.begin)
+    await gateway.workers.start()
+    stack.push_async_callback(gateway.workers.stop)
+    stack.callback(delivery.drain)
 
 
 @contextlib.contextmanager
 def _alone(database: Path) -> Iterator[None]:
     """One gateway per ledger. :raises ConfigError: another one runs."""
-    _make_folder(database.parent)
+    make_folder(database.parent)
     lock = database.with_name(database.name + ".serving")
     handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -190,41 +156,17 @@ def _rooms(base: Base) -> Rooms:
     )
 
 
-def make_target(endpoint: model.Endpoint, connections: int) -> DicomWebTarget:
-    """The hook that speaks to an endpoint."""
-    return DicomWebTarget(
-        endpoint.url,
-        auth=_auth(endpoint.auth),
-        ca_bundle=str(endpoint.ca_bundle) if endpoint.ca_bundle is not None else None,
-        answer_timeout_s=endpoint.timeout_s,
-        max_connections=connections,
-    )
-
-
 def _takes_notes(endpoint: model.Endpoint) -> bool:
     return endpoint.notes == "sr"
 
 
-def _auth(auth: model.Auth) -> tuple[str, str, str] | tuple[str, str] | None:
-    if auth.kind == "basic" and auth.password is not None:
-        return ("basic", auth.username, auth.password.reveal())
-    if auth.kind == "bearer" and auth.token is not None:
-        return ("bearer", auth.token.reveal())
-    return None
-
-
-def _delivery(base: Base, stack: AsyncExitStack) -> Delivery:
+def _delivery(base: Base, parts: Parts, stack: AsyncExitStack) -> Delivery:
     config = base.config
-    check = ChildCheck(
-        workers=config.validation.workers,
-        memory_limit_bytes=config.validation.memory_bytes,
-        timeout_s=config.validation.timeout_s,
-        level=config.validation.level,
-    )
+    check = parts.make_check(config.validation)
     stack.callback(check.close)
     targets: dict[str, EndpointTarget] = {}
     for name, endpoint in config.endpoints.items():
-        target = make_target(endpoint, config.delivery.connections)
+        target = parts.make_target(endpoint, config.delivery.connections)
         stack.callback(target.close)
         targets[name] = EndpointTarget(
             target,
@@ -302,7 +244,7 @@ def open_qr(base: Base, submissions: Submissions | None = None) -> QrSessions:
     return QrSessions(base.ledger, base.keys.records, known, _destinations(base), base.clock, times)
 
 
-def _services(base: Base, rooms: Rooms, delivery: Delivery, accounts: Accounts | None = None) -> Services:
+def _services(base: Base, rooms: Rooms, delivery: Delivery, parts: Parts) -> Services:
     config = base.config
     records = Records(base.keys.records)
     submissions, former = _submissions(base, rooms, delivery.cancelled), config.tokens.previous_secret
@@ -317,7 +259,7 @@ def _services(base: Base, rooms: Rooms, delivery: Delivery, accounts: Accounts |
             former_secret=former.reveal().encode() if former is not None else None,
         ),
         oidc=open_foreign_accounts(base),
-        accounts=accounts or Accounts(base.ledger, base.keys, base.clock),
+        accounts=Accounts(base.ledger, base.keys, base.clock, hashing=parts.hashing, limits=parts.login_limits),
         uploads=Uploads(rooms),
         chunks=Chunks(rooms),
         submissions=submissions,

@@ -1,4 +1,4 @@
-"""The composition root's other half: what runs beside the requests, and what administers. See `wiring.py`."""
+"""The composition root's other half: what runs beside the requests, and what administers. See `gateway.py`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import hashlib
 import logging
 from collections.abc import Coroutine, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+from gateway.assembly.base import Base
 from gateway.audit.events import Refusals, note_stop
 from gateway.audit.export import AuditExport
 from gateway.audit.retention import AuditRetention
@@ -25,9 +25,6 @@ from gateway.uploads.administration import Administration, EndpointState
 from gateway.uploads.context import Rooms
 from gateway.uploads.leases import Leases
 from gateway.uploads.views import Records
-
-if TYPE_CHECKING:
-    from gateway.assembly.gateway import Base
 
 log = logging.getLogger("relaypacs.gateway")
 

@@ -52,7 +52,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 async def _check(config: Config, more: list[Path]) -> TrailReport:
-    from gateway.assembly.gateway import open_base
+    from gateway.assembly.base import open_base
 
     path = config.audit.file
     for one in more:
@@ -86,7 +86,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 async def _write(config: Config, args: argparse.Namespace) -> int:
-    from gateway.assembly.gateway import open_base
+    from gateway.assembly.base import open_base
 
     async with open_base(config, SystemClock()) as base:
         now, detail = base.clock.now(), {"after": args.after, "format": args.format}

@@ -6,7 +6,8 @@ import argparse
 import asyncio
 import secrets
 
-from gateway.assembly.gateway import make_target, open_base
+from gateway.assembly.base import open_base
+from gateway.assembly.targets import make_target
 from gateway.blobs.local import LocalBlobs
 from gateway.cli.opening import configured
 from gateway.clock import SystemClock

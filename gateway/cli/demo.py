@@ -90,7 +90,7 @@ async def _demo(place: _Place, port: int, lan: Lan | None, page_port: int) -> No
         password = place.secret("password", secrets.token_urlsafe(12))
         if not await accounts.all():
             await accounts.add(ACCOUNT, "admin", password)
-        listener = Listener(create_app(gateway.services), gateway.leases)
+        listener = Listener(create_app(gateway.services), gateway.rooms.leases)
         try:
             bound = await listener.start(config.server.host, port, tls_context(config))
         except OSError:

@@ -19,7 +19,7 @@ from gateway.ledger.rows import JobKind, JobRow, UploadRow
 from gateway.states import UploadState
 
 if TYPE_CHECKING:
-    from gateway.assembly.gateway import Base
+    from gateway.assembly.base import Base
 
 PAGE = 500
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _with_base(args: argparse.Namespace, act: Callable[[Base, argparse.Namespace], Awaitable[None]]) -> None:
-    from gateway.assembly.gateway import open_base
+    from gateway.assembly.base import open_base
 
     async with open_base(configured(args), SystemClock()) as base:
         await act(base, args)

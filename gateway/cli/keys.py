@@ -52,7 +52,7 @@ def _rotate(args: argparse.Namespace) -> int:
 
 
 async def _rotate_receipts(config: Config) -> str:
-    from gateway.assembly.gateway import open_base
+    from gateway.assembly.base import open_base
 
     async with open_base(config, SystemClock()) as base:
         await keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
@@ -60,7 +60,7 @@ async def _rotate_receipts(config: Config) -> str:
 
 
 async def _run(config: Config) -> Rotation:
-    from gateway.assembly.gateway import open_base
+    from gateway.assembly.base import open_base
 
     async with open_base(config, SystemClock()) as base:
         return await rotate(base.ledger, base.ring, base.clock, ACTOR)

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _report(config: Config, args: argparse.Namespace) -> dict[str, Any]:
-    from gateway.assembly.gateway import open_base
+    from gateway.assembly.base import open_base
     from gateway.assembly.upkeep import open_administration
 
     async with open_base(config, SystemClock()) as base:

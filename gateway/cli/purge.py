@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _purge(config: Config) -> PurgeReport:
-    from gateway.assembly.gateway import open_base
+    from gateway.assembly.base import open_base
     from gateway.assembly.upkeep import open_audit_retention, open_retention
 
     async with open_base(config, SystemClock()) as base:

@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _create(config: Config, endpoint_id: str, ttl_s: int | None, user: str | None) -> QrCode:
-    from gateway.assembly.gateway import open_base, open_qr
+    from gateway.assembly.base import open_base
+    from gateway.assembly.gateway import open_qr
     from gateway.identity.accounts import Accounts
 
     async with open_base(config, SystemClock()) as base:

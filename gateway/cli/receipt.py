@@ -61,7 +61,7 @@ def _keys(args: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _own(config: Config) -> dict[str, Any]:
-    from gateway.assembly.gateway import open_base
+    from gateway.assembly.base import open_base
 
     async with open_base(config, SystemClock()) as base:
         return await jwks(base.ledger, Signer(base.keys.receipt_seed))

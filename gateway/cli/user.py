@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 async def _with_accounts(
     args: argparse.Namespace, act: Callable[[Accounts, argparse.Namespace], Awaitable[None]]
 ) -> None:
-    from gateway.assembly.gateway import open_base
+    from gateway.assembly.base import open_base
 
     clock = SystemClock()
     async with open_base(configured(args), clock) as base:

@@ -18,25 +18,18 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from gateway.assembly import gateway
+from gateway.assembly.base import Base
+from gateway.assembly.gateway import Gateway, open_gateway
+from gateway.assembly.parts import Parts
 from gateway.assembly.upkeep import open_retention
 from gateway.blobs.base import BlobStore
 from gateway.blobs.memory import MemoryBlobs
 from gateway.config import load
-from gateway.delivery.attempt import Settings
-from gateway.delivery.endpoint import EndpointTarget
-from gateway.delivery.service import Delivery
-from gateway.identity.accounts import Accounts
 from gateway.identity.passwords import Hashing
 from gateway.identity.throttle import LoginLimits
-from gateway.jobs.backoff import Backoff
 from gateway.jobs.workers import Workers
-from gateway.keys.service import open_service_keys
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AccountRow, FileRow, JobKind, UploadRow
-from gateway.ledger.sqlite.ledger import SqliteLedger
-from gateway.receipts.document import Signer
-from gateway.spool import KeyRing, Spool
 from gateway.uploads.chunks import Chunks
 from gateway.uploads.context import Rooms
 from gateway.web.app import create_app
@@ -127,13 +120,10 @@ class Gate:
     blobs: BlobStore
     check: ToyCheck = field(default_factory=ToyCheck)
 
-    ledger: Ledger = field(init=False)
-    rooms: Rooms = field(init=False)
+    gateway: Gateway = field(init=False)
     services: Services = field(init=False)
-    workers: Workers = field(init=False)
     listener: Listener = field(init=False)
     http: aiohttp.ClientSession = field(init=False)
-    base: gateway.Base = field(init=False)
     port: int = 0
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -141,24 +131,17 @@ class Gate:
         """Start, as after any end of the process before."""
         config = load(self._config_file(), {})
         stack = self._stack
-        ring = KeyRing({"k1": KEY}, "k1")
-        ledger = await SqliteLedger.open(config.database.path)
-        stack.push_async_callback(ledger.close)
-        self.ledger = ledger
-        keys = await open_service_keys(ledger, ring, self.clock)
-        self.base = gateway.Base(config, self.clock, ledger, ring, keys, Spool(self.blobs))
-        self.rooms = gateway._rooms(self.base)
-        stack.callback(self.rooms.intake.threads.close)
-        stack.callback(self.rooms.tails.close_all)
-        delivery = self._delivery()
-        cheap = Hashing(time_cost=1, memory_kib=8, parallelism=1)
-        limits = self.options.get("login_limits", LoginLimits())
-        accounts = Accounts(ledger, keys, self.clock, hashing=cheap, limits=limits)
-        services = gateway._services(self.base, self.rooms, delivery, accounts)
-        self.services = replace(services, **self.options.get("services", {}))
-        stack.callback(self.chunks.writers.close_all)
-        self.workers = gateway._workers(self.base, self.services.submissions, delivery)
-        self.listener = Listener(create_app(self.services), self.rooms.leases)
+        parts = Parts(
+            open_blobs=lambda _path: self.blobs,
+            make_target=lambda _endpoint, _connections: self.pacs,
+            make_check=lambda _validation: self.check,
+            hashing=Hashing(time_cost=1, memory_kib=8, parallelism=1),
+            login_limits=self.options.get("login_limits", LoginLimits()),
+            acts_alone=False,
+        )
+        self.gateway = await stack.enter_async_context(open_gateway(config, self.clock, parts))
+        self.services = replace(self.gateway.services, **self.options.get("services", {}))
+        self.listener = Listener(create_app(self.services), self.gateway.rooms.leases)
         self.port = await self.listener.start("127.0.0.1", 0, None)
         stack.push_async_callback(self._stop_listening)
         self.http = aiohttp.ClientSession(
@@ -200,19 +183,21 @@ class Gate:
         path.write_text(text + self.options.get("toml", ""), encoding="utf-8")
         return path
 
-    def _delivery(self) -> Delivery:
-        target = EndpointTarget(self.pacs)
-        return Delivery(
-            ledger=self.base.ledger,
-            spool=self.base.spool,
-            ring=self.base.ring,
-            keys=self.base.keys,
-            targets={"main": target, "deaf": target},
-            check=self.check,
-            signer=Signer(self.base.keys.receipt_seed),
-            clock=self.clock,
-            settings=Settings(backoff=Backoff(base_s=1.0, cap_s=60.0)),
-        )
+    @property
+    def base(self) -> Base:
+        return self.gateway.base
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.gateway.base.ledger
+
+    @property
+    def rooms(self) -> Rooms:
+        return self.gateway.rooms
+
+    @property
+    def workers(self) -> Workers:
+        return self.gateway.workers
 
     @property
     def chunks(self) -> Chunks:

@@ -1,0 +1,56 @@
+"""What every command is built on: the facts, the bytes, the keys."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.assembly.parts import PARTS, Parts
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.errors import ConfigError
+from gateway.keys.service import open_service_keys
+from gateway.ledger.base import Ledger
+from gateway.spool import KeyRing, ServiceKeys, Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What every command needs."""
+
+    config: Config
+    clock: Clock
+    ledger: Ledger
+    ring: KeyRing
+    keys: ServiceKeys
+    spool: Spool
+
+
+@asynccontextmanager
+async def open_base(config: Config, clock: Clock, parts: Parts = PARTS) -> AsyncIterator[Base]:
+    """Open ledger, keys and spool.
+
+    :raises ConfigError: a key is missing, or a path can't be used; it says which.
+    """
+    ring = KeyRing(
+        {name: secret.reveal() for name, secret in config.spool.keys.by_name.items()}, config.spool.keys.active
+    )
+    for path in (config.database.path.parent, config.spool.path):
+        make_folder(path)
+    ledger = await parts.open_ledger(config.database.path)
+    try:
+        keys = await open_service_keys(ledger, ring, clock)
+        yield Base(config, clock, ledger, ring, keys, Spool(parts.open_blobs(config.spool.path)))
+    finally:
+        await ledger.close()
+
+
+def make_folder(path: Path) -> None:
+    """A folder of ours, for its owner only. :raises ConfigError: it can't be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be made: {os.strerror(error.errno or 0)}; make it, or name another") from None

@@ -1,0 +1,49 @@
+"""The parts that a gateway is put together from. `serve` takes them as they are; a test puts its own in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.assembly.targets import make_target
+from gateway.blobs.base import BlobStore
+from gateway.blobs.local import LocalBlobs
+from gateway.config import model
+from gateway.identity.passwords import Hashing
+from gateway.identity.throttle import LoginLimits
+from gateway.ledger.base import Ledger
+from gateway.ledger.sqlite.ledger import SqliteLedger
+from hooks.checks.validate import ChildCheck
+from hooks.contract import Check, Target
+
+
+def scanner(validation: model.Validation) -> Check:
+    """What judges instances, in child processes."""
+    return ChildCheck(
+        workers=validation.workers,
+        memory_limit_bytes=validation.memory_bytes,
+        timeout_s=validation.timeout_s,
+        level=validation.level,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """How each part is made.
+
+    :param make_target: of an endpoint, and how many connections it may hold.
+    :param acts_alone: what is due is done by itself: deliveries, purge, export. Else whoever opened the gateway does it.
+    """
+
+    open_ledger: Callable[[Path], Awaitable[Ledger]] = SqliteLedger.open
+    open_blobs: Callable[[Path], BlobStore] = LocalBlobs
+    make_target: Callable[[model.Endpoint, int], Target] = make_target
+    make_check: Callable[[model.Validation], Check] = scanner
+    hashing: Hashing = field(default_factory=Hashing)
+    login_limits: LoginLimits = field(default_factory=LoginLimits)
+    acts_alone: bool = True
+
+
+#: What `serve` and the commands run with.
+PARTS = Parts()
