@@ -28,7 +28,7 @@ from gateway.assembly.upkeep import (
 from gateway.audit.events import Refusals, note_start
 from gateway.clock import Clock
 from gateway.config import Config, model
-from gateway.delivery.attempt import Settings
+from gateway.delivery.attempt import DeliveryRules
 from gateway.delivery.endpoint import EndpointTarget
 from gateway.delivery.receipt import partial_receipt
 from gateway.delivery.service import Delivery
@@ -47,14 +47,14 @@ from gateway.uploads.admission import Limits
 from gateway.uploads.body import Buffered
 from gateway.uploads.chunks import Chunks
 from gateway.uploads.completion import GATEWAY, Timing
-from gateway.uploads.context import Rooms
-from gateway.uploads.destinations import Destinations, Endpoint
+from gateway.uploads.destinations import Destination, Destinations
+from gateway.uploads.intake import Intake
 from gateway.uploads.leases import Leases
-from gateway.uploads.pipeline import Intake, Tails, Threads
+from gateway.uploads.pipeline import Pipeline, Tails, Threads
 from gateway.uploads.qr import QrSessions, QrTimes
 from gateway.uploads.submissions import Settle, Submissions
-from gateway.uploads.tail import Uploads
-from gateway.uploads.views import Records
+from gateway.uploads.tail import Files
+from gateway.uploads.views import Views
 from gateway.web.services import Services
 
 #: Threads that seal, write and sync.
@@ -66,7 +66,7 @@ class Gateway:
     """A running gateway, but for its listening."""
 
     base: Base
-    rooms: Rooms
+    intake: Intake
     services: Services
     delivery: Delivery
     workers: Workers
@@ -84,14 +84,14 @@ async def open_gateway(config: Config, clock: Clock, parts: Parts = PARTS) -> As
         await rotation.adopt(base.ledger, base.ring, clock, GATEWAY)
         await receipt_keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
         await asyncio.to_thread(base.ledger.reserve.hold)
-        rooms = _rooms(base)
-        stack.callback(rooms.intake.threads.close)
-        stack.callback(rooms.tails.close_all)
+        intake = _intake(base)
+        stack.callback(intake.pipeline.threads.close)
+        stack.callback(intake.tails.close_all)
         delivery = _delivery(base, parts, stack)
-        services = _services(base, rooms, delivery, parts)
+        services = _services(base, intake, delivery, parts)
         stack.callback(services.chunks.writers.close_all)
         workers = _workers(base, services.submissions, delivery)
-        gateway = Gateway(base, rooms, services, delivery, workers)
+        gateway = Gateway(base, intake, services, delivery, workers)
         if parts.acts_alone:
             await _begin(gateway, stack)
         yield gateway
@@ -105,7 +105,7 @@ async def _begin(gateway: Gateway, stack: AsyncExitStack) -> None:
         make_folder(base.config.audit.file.parent)
     await note_start(base.ledger, base.clock, version=__version__, config_sha256=config_digest(base.config))
     stack.push_async_callback(last_words, base, export, refusals)
-    for work in (*timers(base, open_retention(base, gateway.rooms), export), refusals.run()):
+    for work in (*timers(base, open_retention(base, gateway.intake), export), refusals.run()):
         stack.push_async_callback(_ended, asyncio.create_task(work))
     await base.ledger.write(delivery.begin)
     await gateway.workers.start()
@@ -129,16 +129,16 @@ def _alone(database: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _rooms(base: Base) -> Rooms:
+def _intake(base: Base) -> Intake:
     config = base.config
-    return Rooms(
+    return Intake(
         ledger=base.ledger,
         spool=base.spool,
         ring=base.ring,
         keys=base.keys,
         leases=Leases(base.clock),
         tails=Tails(),
-        intake=Intake(
+        pipeline=Pipeline(
             Threads(SPOOL_THREADS),
             Buffered(config.server.max_buffered_bytes),
             config.server.body_idle_timeout_s,
@@ -156,7 +156,7 @@ def _rooms(base: Base) -> Rooms:
     )
 
 
-def _takes_notes(endpoint: model.Endpoint) -> bool:
+def _takes_notes(endpoint: model.EndpointSection) -> bool:
     return endpoint.notes == "sr"
 
 
@@ -187,7 +187,7 @@ def _delivery(base: Base, parts: Parts, stack: AsyncExitStack) -> Delivery:
         check=check,
         signer=Signer(base.keys.receipt_seed),
         clock=base.clock,
-        settings=Settings(
+        settings=DeliveryRules(
             retry_for_s=config.delivery.retry_for_s,
             backoff=Backoff(config.delivery.retry_base_s),
             study_mismatch=config.validation.study_mismatch,
@@ -214,40 +214,40 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 def _destinations(base: Base) -> Destinations:
-    endpoints = {name: Endpoint(name, _takes_notes(one)) for name, one in base.config.endpoints.items()}
+    endpoints = {name: Destination(name, _takes_notes(one)) for name, one in base.config.endpoints.items()}
     default = base.config.default_endpoint
     return Destinations(base.ledger, endpoints, default.endpoint_id if default is not None else None)
 
 
-def _submissions(base: Base, rooms: Rooms, settle_cancelled: Settle) -> Submissions:
-    return Submissions(rooms, Records(base.keys.records), _destinations(base), settle_cancelled)
+def _submissions(base: Base, intake: Intake, settle_cancelled: Settle) -> Submissions:
+    return Submissions(intake, Views(base.keys.records), _destinations(base), settle_cancelled)
 
 
 @contextlib.contextmanager
 def open_submissions(base: Base) -> Iterator[Submissions]:
     """Acts on whole uploads, for a command beside the process that takes them."""
-    rooms, signer = _rooms(base), Signer(base.keys.receipt_seed)
+    intake, signer = _intake(base), Signer(base.keys.receipt_seed)
 
     def settle(tx: Transaction, upload: UploadRow) -> UploadRow:
         return partial_receipt(tx, upload, now=base.clock.now(), signer=signer, keys=base.keys)
 
     try:
-        yield _submissions(base, rooms, settle)
+        yield _submissions(base, intake, settle)
     finally:
-        rooms.intake.threads.close()
+        intake.pipeline.threads.close()
 
 
 def open_qr(base: Base, submissions: Submissions | None = None) -> QrSessions:
     """QR sessions. :param submissions: of the process that takes uploads; a command beside it only makes codes."""
     times = QrTimes(base.config.tokens.qr_ttl_s, base.config.tokens.qr_max_ttl_s)
-    known = submissions or _submissions(base, _rooms(base), lambda _tx, upload: upload)
+    known = submissions or _submissions(base, _intake(base), lambda _tx, upload: upload)
     return QrSessions(base.ledger, base.keys.records, known, _destinations(base), base.clock, times)
 
 
-def _services(base: Base, rooms: Rooms, delivery: Delivery, parts: Parts) -> Services:
+def _services(base: Base, intake: Intake, delivery: Delivery, parts: Parts) -> Services:
     config = base.config
-    records = Records(base.keys.records)
-    submissions, former = _submissions(base, rooms, delivery.cancelled), config.tokens.previous_secret
+    records = Views(base.keys.records)
+    submissions, former = _submissions(base, intake, delivery.cancelled), config.tokens.previous_secret
     return Services(
         clock=base.clock,
         ledger=base.ledger,
@@ -260,8 +260,8 @@ def _services(base: Base, rooms: Rooms, delivery: Delivery, parts: Parts) -> Ser
         ),
         oidc=open_foreign_accounts(base),
         accounts=Accounts(base.ledger, base.keys, base.clock, hashing=parts.hashing, limits=parts.login_limits),
-        uploads=Uploads(rooms),
-        chunks=Chunks(rooms),
+        uploads=Files(intake),
+        chunks=Chunks(intake),
         submissions=submissions,
         qr=open_qr(base, submissions),
         public_url=config.server.public_url,
@@ -270,7 +270,7 @@ def _services(base: Base, rooms: Rooms, delivery: Delivery, parts: Parts) -> Ser
         endpoints={name: _shown(one, config) for name, one in config.endpoints.items()},
         endpoint_states=lambda: {name: str(one.name.lower()) for name, (one, _) in delivery.conditions().items()},
         jwks=partial(receipt_keys.jwks, base.ledger, Signer(base.keys.receipt_seed)),
-        probes=_probes(base, rooms),
+        probes=_probes(base, intake),
         release=_admin_act(base, delivery.release),
         retry=_admin_act(base, delivery.retry),
         refusals=Refusals(base.ledger, base.clock),
@@ -280,14 +280,14 @@ def _services(base: Base, rooms: Rooms, delivery: Delivery, parts: Parts) -> Ser
             "local_ttl_seconds": round(config.app.local_ttl_s),
             "privacy_contact": config.app.privacy_contact,
         },
-        max_file_size=rooms.limits.max_file_size,
-        chunk_size=rooms.limits.chunk_size,
+        max_file_size=intake.limits.max_file_size,
+        chunk_size=intake.limits.chunk_size,
         cors_origins=config.server.cors_origins,
         trusted_proxies=config.server.trusted_proxies,
     )
 
 
-def _shown(endpoint: model.Endpoint, config: Config) -> Mapping[str, object]:
+def _shown(endpoint: model.EndpointSection, config: Config) -> Mapping[str, object]:
     """An endpoint as `GET /endpoints` tells it."""
     return {
         "endpoint_id": endpoint.endpoint_id,
@@ -305,12 +305,12 @@ def _shown(endpoint: model.Endpoint, config: Config) -> Mapping[str, object]:
     }
 
 
-def _probes(base: Base, rooms: Rooms) -> dict[str, Callable[[], Awaitable[None]]]:
+def _probes(base: Base, intake: Intake) -> dict[str, Callable[[], Awaitable[None]]]:
     async def database() -> None:
         await base.ledger.read(lambda tx: tx.settings.get("readyz"))
 
     async def spool() -> None:
-        if await rooms.intake.threads.run(base.spool.free_bytes) < 1 << 20:
+        if await intake.pipeline.threads.run(base.spool.free_bytes) < 1 << 20:
             raise SpoolFull("the spool's disk is full")
 
     async def keys() -> None:
@@ -319,11 +319,11 @@ def _probes(base: Base, rooms: Rooms) -> dict[str, Callable[[], Awaitable[None]]
     return {"database": database, "spool": spool, "keys": keys}
 
 
-class _Act(Protocol):
+class _AdminAct(Protocol):
     def __call__(self, tx: Transaction, upload: UploadRow, *, actor: str, reason: str) -> object: ...
 
 
-def _admin_act(base: Base, act: _Act) -> Callable[[str, str, str], Awaitable[None]]:
+def _admin_act(base: Base, act: _AdminAct) -> Callable[[str, str, str], Awaitable[None]]:
     async def run(upload_id: str, actor: str, reason: str) -> None:
         def write(tx: Transaction) -> None:
             upload = tx.uploads.get(upload_id)

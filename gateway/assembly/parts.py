@@ -18,7 +18,7 @@ from hooks.checks.validate import ChildCheck
 from hooks.contract import Check, Target
 
 
-def scanner(validation: model.Validation) -> Check:
+def scanner(validation: model.ValidationSection) -> Check:
     """What judges instances, in child processes."""
     return ChildCheck(
         workers=validation.workers,
@@ -38,8 +38,8 @@ class Parts:
 
     open_ledger: Callable[[Path], Awaitable[Ledger]] = SqliteLedger.open
     open_blobs: Callable[[Path], BlobStore] = LocalBlobs
-    make_target: Callable[[model.Endpoint, int], Target] = make_target
-    make_check: Callable[[model.Validation], Check] = scanner
+    make_target: Callable[[model.EndpointSection, int], Target] = make_target
+    make_check: Callable[[model.ValidationSection], Check] = scanner
     hashing: Hashing = field(default_factory=Hashing)
     login_limits: LoginLimits = field(default_factory=LoginLimits)
     acts_alone: bool = True

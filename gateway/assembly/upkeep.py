@@ -22,9 +22,9 @@ from gateway.purge.erasure import Erasure
 from gateway.purge.retention import Retention, Times
 from gateway.spool import UploadKey
 from gateway.uploads.administration import Administration, EndpointState
-from gateway.uploads.context import Rooms
+from gateway.uploads.intake import Intake
 from gateway.uploads.leases import Leases
-from gateway.uploads.views import Records
+from gateway.uploads.views import Views
 
 log = logging.getLogger("relaypacs.gateway")
 
@@ -34,15 +34,15 @@ RESERVE_EVERY_S = 1.0
 EXPORT_AGAIN_S = 5.0
 
 
-def open_retention(base: Base, rooms: Rooms | None = None) -> Retention:
-    """The purge. :param rooms: of the process that takes bytes; a command beside it has none."""
+def open_retention(base: Base, intake: Intake | None = None) -> Retention:
+    """The purge. :param intake: of the process that takes bytes; a command beside it has none."""
     times = base.config.retention
     erasure = Erasure(
         base.ledger,
         base.spool.delete,
-        rooms.leases if rooms is not None else Leases(base.clock),
+        intake.leases if intake is not None else Leases(base.clock),
         base.clock,
-        **({"close_tail": rooms.tails.close} if rooms is not None else {}),
+        **({"close_tail": intake.tails.close} if intake is not None else {}),
     )
     return Retention(
         base.ledger,
@@ -136,5 +136,5 @@ def open_administration(base: Base, delivery: Delivery | None = None) -> Adminis
         return {} if facts is None else asdict(facts)
 
     return Administration(
-        base.ledger, base.ring, Records(base.keys.records), base.clock, read_facts=read_facts, endpoints=endpoints
+        base.ledger, base.ring, Views(base.keys.records), base.clock, read_facts=read_facts, endpoints=endpoints
     )

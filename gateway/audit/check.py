@@ -18,7 +18,7 @@ from gateway.audit.files import TAIL_BYTES
 from gateway.errors import Malformed
 from gateway.ledger import chain
 from gateway.ledger.base import Ledger, Transaction
-from gateway.ledger.chain import Head, Walk, from_line, read_opening, to_line
+from gateway.ledger.chain import ChainWalk, Head, from_line, read_opening, to_line
 from gateway.ledger.rows import AuditRow
 
 #: Events that are read at once.
@@ -85,7 +85,7 @@ def _check_start(state: _State, key: bytes, report: TrailReport) -> bool:
 
 
 async def _check_chain(ledger: Ledger, key: bytes, state: _State, report: TrailReport) -> None:
-    walk = Walk(key, state.pruned)
+    walk = ChainWalk(key, state.pruned)
     while walk.head[0] < state.head[0]:
         number = walk.head[0]
         rows = await ledger.read(lambda tx, number=number: tx.audit.after(number, PAGE))  # type: ignore[misc]  # mypy#12557
@@ -94,7 +94,7 @@ async def _check_chain(ledger: Ledger, key: bytes, state: _State, report: TrailR
         if wrong is not None or not rows:
             pruned = await ledger.read(lambda tx: tx.audit.pruned())
             if pruned[0] >= walk.head[0] + 1:  # they were pruned while this walked
-                walk = Walk(key, (pruned[0], pruned[1]))
+                walk = ChainWalk(key, (pruned[0], pruned[1]))
                 continue
             report.faults.append(f"ledger: event {walk.head[0] + 1} was changed, dropped or inserted")
             return
@@ -141,7 +141,7 @@ def _check_files(paths: Sequence[Path], key: bytes, state: _State, report: Trail
 
 
 def _walk_file(path: Path, key: bytes, start: Head, report: TrailReport, *, is_last: bool) -> Head | None:
-    walk = Walk(key, start)
+    walk = ChainWalk(key, start)
     with path.open("rb") as file:
         for number, line in enumerate(_lines(file), 1):
             if number == 1 and line.startswith(b'{"opening"'):

@@ -41,7 +41,7 @@ _DCM = {
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class MessageKind:
     """How an event of ours is said in DICOM.
 
     :param event: EventID.
@@ -59,59 +59,59 @@ class Kind:
 _IMPORT, _DELETED, _ALERT = "110107", "110105", "110113"
 
 #: Every event that the gateway writes; an unknown one is an Application Activity.
-KINDS: Mapping[str, Kind] = {
-    "gateway.started": Kind("110100", "E", "110120"),
-    "gateway.stopped": Kind("110100", "E", "110121"),
-    "config.loaded": Kind(_ALERT, "E", "110131"),
-    "retention.gap": Kind("110100", "E"),
-    "spool.swept": Kind("110100", "E"),
-    "refusals.counted": Kind(_ALERT, "E", "110132", 4),
-    "device.wipe_ordered": Kind(_ALERT, "D"),
-    "device.wipe_told": Kind(_ALERT, "D"),
-    "endpoint.up": Kind("110100", "E"),
-    "endpoint.down": Kind(_ALERT, "E", "", 4),
-    "endpoint.misconfigured": Kind(_ALERT, "E", "", 8),
-    "login": Kind("110114", "E", "110122"),
-    "logout": Kind("110114", "E", "110123"),
-    "token.refreshed": Kind("110114", "E"),
-    "token.reused": Kind(_ALERT, "E", "110132", 4),
-    "token.issued": Kind("110114", "E"),
-    "token.revoked": Kind("110114", "E"),
-    "qr.created": Kind("110114", "E"),
-    "qr.redeemed": Kind("110114", "E"),
-    "qr.revoked": Kind("110114", "E"),
-    "account.added": Kind(_ALERT, "C", "110136"),
-    "account.role_changed": Kind(_ALERT, "U", "110136"),
-    "account.limited": Kind(_ALERT, "U", "110137"),
-    "account.disabled": Kind(_ALERT, "U", "110137"),
-    "account.enabled": Kind(_ALERT, "U", "110137"),
-    "password.changed": Kind(_ALERT, "U", "110137"),
-    "keys.created": Kind(_ALERT, "C", "110129"),
-    "keys.activated": Kind(_ALERT, "U", "110129"),
-    "keys.rotated": Kind(_ALERT, "U", "110129"),
-    "receipt_key.rotated": Kind(_ALERT, "U", "110129"),
-    "upload.opened": Kind(_IMPORT, "C"),
-    "upload.completed": Kind(_IMPORT, "C"),
-    "file.whole": Kind(_IMPORT, "C"),
-    "file.lost": Kind(_ALERT, "D", "", 8),
-    "file.removed": Kind(_IMPORT, "D"),
-    "upload.held": Kind(_IMPORT, "U", "", 4),
-    "upload.released": Kind(_IMPORT, "U"),
-    "upload.retried": Kind(_IMPORT, "U"),
-    "upload.cancelled": Kind(_IMPORT, "D"),
-    "upload.expired": Kind(_IMPORT, "D", "", 4),
-    "upload.delivered": Kind("110104", "C"),
-    "upload.purged": Kind(_DELETED, "D"),
-    "files.purged": Kind(_DELETED, "D"),
-    "record.deleted": Kind(_DELETED, "D"),
-    "patient.revealed": Kind("110110", "R"),
-    "privacy.reported": Kind("110110", "R"),
-    "audit.read": Kind("110101", "R"),
-    "audit.verified": Kind("110101", "R"),
-    "audit.exported": Kind("110101", "R"),
-    "audit.pruned": Kind("110101", "D"),
+KINDS: Mapping[str, MessageKind] = {
+    "gateway.started": MessageKind("110100", "E", "110120"),
+    "gateway.stopped": MessageKind("110100", "E", "110121"),
+    "config.loaded": MessageKind(_ALERT, "E", "110131"),
+    "retention.gap": MessageKind("110100", "E"),
+    "spool.swept": MessageKind("110100", "E"),
+    "refusals.counted": MessageKind(_ALERT, "E", "110132", 4),
+    "device.wipe_ordered": MessageKind(_ALERT, "D"),
+    "device.wipe_told": MessageKind(_ALERT, "D"),
+    "endpoint.up": MessageKind("110100", "E"),
+    "endpoint.down": MessageKind(_ALERT, "E", "", 4),
+    "endpoint.misconfigured": MessageKind(_ALERT, "E", "", 8),
+    "login": MessageKind("110114", "E", "110122"),
+    "logout": MessageKind("110114", "E", "110123"),
+    "token.refreshed": MessageKind("110114", "E"),
+    "token.reused": MessageKind(_ALERT, "E", "110132", 4),
+    "token.issued": MessageKind("110114", "E"),
+    "token.revoked": MessageKind("110114", "E"),
+    "qr.created": MessageKind("110114", "E"),
+    "qr.redeemed": MessageKind("110114", "E"),
+    "qr.revoked": MessageKind("110114", "E"),
+    "account.added": MessageKind(_ALERT, "C", "110136"),
+    "account.role_changed": MessageKind(_ALERT, "U", "110136"),
+    "account.limited": MessageKind(_ALERT, "U", "110137"),
+    "account.disabled": MessageKind(_ALERT, "U", "110137"),
+    "account.enabled": MessageKind(_ALERT, "U", "110137"),
+    "password.changed": MessageKind(_ALERT, "U", "110137"),
+    "keys.created": MessageKind(_ALERT, "C", "110129"),
+    "keys.activated": MessageKind(_ALERT, "U", "110129"),
+    "keys.rotated": MessageKind(_ALERT, "U", "110129"),
+    "receipt_key.rotated": MessageKind(_ALERT, "U", "110129"),
+    "upload.opened": MessageKind(_IMPORT, "C"),
+    "upload.completed": MessageKind(_IMPORT, "C"),
+    "file.whole": MessageKind(_IMPORT, "C"),
+    "file.lost": MessageKind(_ALERT, "D", "", 8),
+    "file.removed": MessageKind(_IMPORT, "D"),
+    "upload.held": MessageKind(_IMPORT, "U", "", 4),
+    "upload.released": MessageKind(_IMPORT, "U"),
+    "upload.retried": MessageKind(_IMPORT, "U"),
+    "upload.cancelled": MessageKind(_IMPORT, "D"),
+    "upload.expired": MessageKind(_IMPORT, "D", "", 4),
+    "upload.delivered": MessageKind("110104", "C"),
+    "upload.purged": MessageKind(_DELETED, "D"),
+    "files.purged": MessageKind(_DELETED, "D"),
+    "record.deleted": MessageKind(_DELETED, "D"),
+    "patient.revealed": MessageKind("110110", "R"),
+    "privacy.reported": MessageKind("110110", "R"),
+    "audit.read": MessageKind("110101", "R"),
+    "audit.verified": MessageKind("110101", "R"),
+    "audit.exported": MessageKind("110101", "R"),
+    "audit.pruned": MessageKind("110101", "D"),
 }
-_OTHER = Kind("110100", "E")
+_OTHER = MessageKind("110100", "E")
 _FAILED_STATES = {"partial": 4, "failed": 8}
 
 
@@ -143,7 +143,9 @@ def to_xml(row: AuditRow, *, source_id: str) -> bytes:
     return written
 
 
-def _participants(message: Element, row: AuditRow, kind: Kind, detail: Mapping[str, object], source_id: str) -> None:
+def _participants(
+    message: Element, row: AuditRow, kind: MessageKind, detail: Mapping[str, object], source_id: str
+) -> None:
     """Who asked, and the gateway; of a delivery also the PACS."""
     by_itself = row.actor == "gateway"
     if not by_itself:

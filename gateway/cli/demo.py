@@ -35,7 +35,7 @@ _HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _DemoFolder:
     """The demo's folder: everything it writes, keys and password too."""
 
     root: Path
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError:
         raise ConfigError("--dir can't be made: name a folder that you may write to") from None
-    place = _Place(root.resolve())
+    place = _DemoFolder(root.resolve())
     lan = open_lan(args, place.root, SystemClock())
     page_port = args.ca_port if args.ca_port is not None else args.port and args.port + 1
     log_to_stderr()
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _demo(place: _Place, port: int, lan: Lan | None, page_port: int) -> None:
+async def _demo(place: _DemoFolder, port: int, lan: Lan | None, page_port: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,7 +90,7 @@ async def _demo(place: _Place, port: int, lan: Lan | None, page_port: int) -> No
         password = place.secret("password", secrets.token_urlsafe(12))
         if not await accounts.all():
             await accounts.add(ACCOUNT, "admin", password)
-        listener = Listener(create_app(gateway.services), gateway.rooms.leases)
+        listener = Listener(create_app(gateway.services), gateway.intake.leases)
         try:
             bound = await listener.start(config.server.host, port, tls_context(config))
         except OSError:
@@ -120,7 +120,7 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
         await runner.cleanup()
 
 
-def _config(place: _Place, port: int, lan: Lan | None, archive_url: str) -> Config:
+def _config(place: _DemoFolder, port: int, lan: Lan | None, archive_url: str) -> Config:
     """A configuration like any other, read like any other."""
     key = place.secret("spool-key", base64.b64encode(secrets.token_bytes(32)).decode())
     token_secret = place.secret("tokens", secrets.token_urlsafe(48))
@@ -157,7 +157,7 @@ file = "{place.root}/audit.jsonl"
     return load(path, {})
 
 
-def _welcome(place: _Place, url: str, archive_url: str, password: str, lan: Lan | None, on_a_phone: str) -> None:
+def _welcome(place: _DemoFolder, url: str, archive_url: str, password: str, lan: Lan | None, on_a_phone: str) -> None:
     trusting = f"REQUESTS_CA_BUNDLE={lan.authority_certificate} " if lan else ""
     print(f"listening on {url}", flush=True)
     print(

@@ -1,4 +1,4 @@
-"""What every command that works on a gateway's own rooms does first."""
+"""What every command that works on a gateway's own data does first."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from gateway.client.access import Sender
-    from gateway.client.http import Line
-    from gateway.client.retry import Patience
+    from gateway.client.http import GatewayHttp
+    from gateway.client.retry import RetryPolicy
     from gateway.client.scan import Search
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30}
@@ -83,11 +83,11 @@ def run(args: argparse.Namespace) -> int:
 def _send(args: argparse.Namespace) -> int:
     from gateway.client import state
     from gateway.client.access import qr_token
-    from gateway.client.errors import EXIT_PARTIAL, EXIT_SUCCESS, Again, Misused, SendFault
-    from gateway.client.grouping import pack
-    from gateway.client.http import Line
-    from gateway.client.retry import Patience
-    from gateway.client.run import Options, Run
+    from gateway.client.errors import EXIT_PARTIAL, EXIT_SUCCESS, Misused, SendFault, TryAgain
+    from gateway.client.grouping import group
+    from gateway.client.http import GatewayHttp
+    from gateway.client.retry import RetryPolicy
+    from gateway.client.run import Options, SendRun
     from gateway.client.scan import LeftOut, find
     from gateway.clock import SystemClock
 
@@ -103,29 +103,29 @@ def _send(args: argparse.Namespace) -> int:
     )
     if not (args.to or link):
         raise Misused("--to is missing: give the gateway's address")
-    line = Line(args.to or (link[0] if link else ""), clock)
-    _warn_of_plain_http(line.base_url)
-    sender = _sender(args, link[2] if link else "", line, Patience(args.patience, clock, threading.Event()))
+    http = GatewayHttp(args.to or (link[0] if link else ""), clock)
+    _warn_of_plain_http(http.base_url)
+    sender = _sender(args, link[2] if link else "", http, RetryPolicy(args.patience, clock, threading.Event()))
     search = find(args.paths)
     _say_left_out(search, verbose=args.verbose)
-    parcels = pack(search.found)
-    if not parcels:
+    plans = group(search.found)
+    if not plans:
         raise Misused("there is no DICOM file at the given paths: nothing was sent")
-    if sender.single_upload and len(parcels) > 1:
-        raise Misused(f"a QR code takes the files of one patient, these are of {len(parcels)}: send them one by one")
+    if sender.single_upload and len(plans) > 1:
+        raise Misused(f"a QR code takes the files of one patient, these are of {len(plans)}: send them one by one")
     kept = state.StateFile(args.state or state.default_path(), clock)
     try:
-        status = Run(line, kept, sender, clock, options, sys.stdout, sys.stderr).send(parcels)
-        with contextlib.suppress(SendFault, Again):  # a session that isn't closed runs out by itself
+        status = SendRun(http, kept, sender, clock, options, sys.stdout, sys.stderr).send(plans)
+        with contextlib.suppress(SendFault, TryAgain):  # a session that isn't closed runs out by itself
             sender.leave()
     finally:
         kept.close()
-        line.close()
+        http.close()
     unreadable = any(reason is LeftOut.UNREADABLE for _, reason in search.left_out)
     return EXIT_PARTIAL if status == EXIT_SUCCESS and unreadable else status
 
 
-def _sender(args: argparse.Namespace, qr_upload_token: str, line: Line, patience: Patience) -> Sender:
+def _sender(args: argparse.Namespace, qr_upload_token: str, http: GatewayHttp, retry: RetryPolicy) -> Sender:
     """Who sends, as the flags and the environment say.
 
     :raises Misused: nobody.
@@ -138,7 +138,7 @@ def _sender(args: argparse.Namespace, qr_upload_token: str, line: Line, patience
     if qr_upload_token:
         return QrSender(qr_upload_token)
     if args.user:
-        return AccountSender(line, patience, args.user, _password(from_stdin=args.password_stdin))
+        return AccountSender(http, retry, args.user, _password(from_stdin=args.password_stdin))
     token = args.token or os.environ.get("RELAYPACS_TOKEN", "")
     if not token:
         raise Misused("say who sends: --user NAME, --token ACCESS_TOKEN or --qr LINK")

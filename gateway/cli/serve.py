@@ -48,7 +48,7 @@ async def _serve(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with open_gateway(config, SystemClock()) as gateway:
-        listener = Listener(create_app(gateway.services), gateway.rooms.leases)
+        listener = Listener(create_app(gateway.services), gateway.intake.leases)
         tls = tls_context(config)
         try:
             port = await listener.start(config.server.host, config.server.port, tls)

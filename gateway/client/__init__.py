@@ -2,5 +2,5 @@
 
 Promises: what a killed or cut-off run has sent is not sent again; nothing of a patient is written to disk, and no
 name, path or value of one appears in an error. It speaks to gateways by HTTP alone (docs/send.md) and knows none of
-the server's rooms.
+the server's intake.
 """

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from gateway.client.errors import Misused, NotLetIn
-from gateway.client.http import Line
-from gateway.client.retry import Patience
+from gateway.client.http import GatewayHttp
+from gateway.client.retry import RetryPolicy
 from gateway.clock import Clock
 
 _EARLY_S = 60.0
@@ -94,9 +94,9 @@ class AccountSender:
     scope = "account"
     single_upload = False
 
-    def __init__(self, line: Line, patience: Patience, username: str, password: str) -> None:
-        self._line = line
-        self._patience = patience
+    def __init__(self, http: GatewayHttp, retry: RetryPolicy, username: str, password: str) -> None:
+        self._http = http
+        self._retry = retry
         self._credentials = {"username": username, "password": password}
         self._lock = threading.Lock()
         self._access = ""
@@ -117,7 +117,7 @@ class AccountSender:
 
     def leave(self) -> None:
         if self._access:
-            self._line.request("POST", f"{self._line.base_url}/auth/logout", bearer=self._access, read_timeout_s=10.0)
+            self._http.request("POST", f"{self._http.base_url}/auth/logout", bearer=self._access, read_timeout_s=10.0)
 
     def _log_in(self) -> str:
         try:
@@ -126,8 +126,8 @@ class AccountSender:
             raise NotLetIn("the gateway doesn't know this user name with this password") from None
 
     def _take(self, path: str, **request: Any) -> str:
-        answer = self._patience.persist(
-            lambda: self._line.request("POST", self._line.base_url + path, **request)
+        answer = self._retry.persist(
+            lambda: self._http.request("POST", self._http.base_url + path, **request)
         ).json()
         self._access, self._refresh = str(answer["access_token"]), str(answer.get("refresh_token", ""))
         return self._access
@@ -141,16 +141,16 @@ class UploadAccess:
 
     def __init__(
         self,
-        line: Line,
-        patience: Patience,
+        http: GatewayHttp,
+        retry: RetryPolicy,
         clock: Clock,
         upload_id: str,
         sender: Sender,
         on_refresh_token: Callable[[str], None],
     ) -> None:
         self.upload_id = upload_id
-        self._line = line
-        self._patience = patience
+        self._http = http
+        self._retry = retry
         self._clock = clock
         self._sender = sender
         self._on_refresh_token = on_refresh_token
@@ -211,8 +211,8 @@ class UploadAccess:
             self._renew(self._sender.renewed(owner))
 
     def _renew(self, bearer: str) -> None:
-        url = f"{self._line.base_url}/upload/{self.upload_id}/token"
-        self.take(self._patience.persist(lambda: self._line.request("POST", url, bearer=bearer)).json())
+        url = f"{self._http.base_url}/upload/{self.upload_id}/token"
+        self.take(self._retry.persist(lambda: self._http.request("POST", url, bearer=bearer)).json())
 
 
 def qr_token(link: str) -> tuple[str, str, str]:

@@ -56,13 +56,13 @@ class GaveUp(SendFault):
     """Nothing moved for as long as patience lasted."""
 
 
-class Interrupted(SendFault):
+class UserStopped(SendFault):
     """The user said stop."""
 
     exit_status = EXIT_INTERRUPTED
 
 
-class Again(Exception):
+class TryAgain(Exception):
     """Trouble that passes: the network, a busy or restarting gateway. Never leaves this package.
 
     :param why: a few plain words.

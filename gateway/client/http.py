@@ -18,7 +18,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from gateway.client.errors import Again, Misused, NotAllowed, NotLetIn, Refused, UploadGone, plain
+from gateway.client.errors import Misused, NotAllowed, NotLetIn, Refused, TryAgain, UploadGone, plain
 from gateway.clock import Clock
 
 #: For connecting, and for each block of a body to leave.
@@ -29,7 +29,7 @@ _STRANGER = "what answers there is no RelayPACS gateway: check --to"
 _PASSING_STATUSES = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
 
 
-class Body(Protocol):
+class SizedBody(Protocol):
     """A request body of known length that is read as it is sent."""
 
     def __len__(self) -> int: ...
@@ -56,7 +56,7 @@ class Answer:
         return value
 
 
-class _Bearer(AuthBase):
+class _TokenAuth(AuthBase):
     def __init__(self, token: str) -> None:
         self._token = token
 
@@ -66,12 +66,12 @@ class _Bearer(AuthBase):
         return request
 
 
-class _Adapter(HTTPAdapter):
+class _GatewayAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, blocksize=_BLOCK_BYTES)
 
 
-class Line:
+class GatewayHttp:
     """To the gateway at `base_url`.
 
     :raises Misused: that isn't an HTTP address.
@@ -115,7 +115,7 @@ class Line:
         bearer: str = "",
         headers: Mapping[str, str] | None = None,
         payload: Any = None,
-        body: Body | None = None,
+        body: SizedBody | None = None,
         read_timeout_s: float = READ_TIMEOUT_S,
     ) -> Answer:
         """One request.
@@ -133,7 +133,7 @@ class Line:
             response = self._session().request(
                 method,
                 url,
-                auth=_Bearer(bearer),
+                auth=_TokenAuth(bearer),
                 headers=dict(headers or {}),
                 json=payload,
                 data=body,
@@ -147,7 +147,7 @@ class Line:
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
             raise Misused("--to must be the gateway's address, like https://relay.example.org") from None
         except (requests.exceptions.RequestException, OSError):
-            raise Again("the gateway can't be reached") from None
+            raise TryAgain("the gateway can't be reached") from None
         if 200 <= response.status_code < 300:
             return Answer(response.status_code, response.headers, response.content)
         raise self._fault(response)
@@ -157,7 +157,7 @@ class Line:
         if session is None:
             session = requests.Session()
             for scheme in ("http://", "https://"):
-                session.mount(scheme, _Adapter())
+                session.mount(scheme, _GatewayAdapter())
             self._local.session = session
             self._sessions.append(session)
         return session
@@ -170,7 +170,7 @@ class Line:
         if 300 <= status < 400:
             return Misused("the gateway's address redirects elsewhere: give the final address to --to")
         if status in _PASSING_STATUSES or (status == 409 and "Retry-After" in response.headers):
-            return Again(said, self._retry_after_s(response.headers.get("Retry-After")))
+            return TryAgain(said, self._retry_after_s(response.headers.get("Retry-After")))
         if status == 401:
             return NotLetIn(f"{said}: check the credentials")
         if status == 403:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from gateway.client.errors import Again, GaveUp, Interrupted
+from gateway.client.errors import GaveUp, TryAgain, UserStopped
 from gateway.clock import Clock
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ _FIRST_WORD_S = 5.0
 _NEXT_WORD_S = 60.0
 
 
-class Patience:
+class RetryPolicy:
     """Shared by all threads of a run: while bytes move anywhere, nobody gives up.
 
     :param limit_s: how long nothing may move.
@@ -51,10 +51,10 @@ class Patience:
     def check(self) -> None:
         """:raises Interrupted: the user wants out."""
         if self.stop.is_set():
-            raise Interrupted("stopped")
+            raise UserStopped("stopped")
 
     def persist(self, attempt: Callable[[], T]) -> T:
-        """Do it, again and again while it raises `Again`.
+        """Do it, again and again while it raises `TryAgain`.
 
         :raises GaveUp: nothing moved for too long.
         :raises Interrupted: the user wants out.
@@ -64,14 +64,14 @@ class Patience:
             self.check()
             try:
                 result = attempt()
-            except Again as trouble:
+            except TryAgain as trouble:
                 self.pause(trouble, tries)
                 tries += 1
             else:
                 self.moved()
                 return result
 
-    def pause(self, trouble: Again, tries: int) -> None:
+    def pause(self, trouble: TryAgain, tries: int) -> None:
         """Wait before the next attempt, longer each time, each waiter a little differently.
 
         :raises GaveUp: patience is at its end.
@@ -88,4 +88,4 @@ class Patience:
         own_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(tries, 10)) * (0.5 + self._chance() / 2)
         wanted_s = own_s if trouble.after_s is None else max(own_s, trouble.after_s)
         if self.stop.wait(min(wanted_s, left_s)):
-            raise Interrupted("stopped")
+            raise UserStopped("stopped")

@@ -1,4 +1,4 @@
-"""A whole run: every parcel opened, sent, completed and waited for.
+"""A whole run: every plan opened, sent, completed and waited for.
 
 Promises: one patient's trouble doesn't keep another's files from being sent; what is known at the end of each step
 is in the state file. Prints outcomes on `out`, all else on `err`.
@@ -29,14 +29,14 @@ from gateway.client.errors import (
     SendFault,
     UploadGone,
 )
-from gateway.client.grouping import Parcel
-from gateway.client.http import Line
+from gateway.client.grouping import PlannedUpload
+from gateway.client.http import GatewayHttp
 from gateway.client.meter import Display, Meter
-from gateway.client.retry import Patience
-from gateway.client.scan import Found
+from gateway.client.retry import RetryPolicy
+from gateway.client.scan import LocalFile
 from gateway.client.state import Entry, StateFile
 from gateway.client.tusfile import Pace, TusFile, changed
-from gateway.client.uploads import Standing
+from gateway.client.uploads import UploadStatus
 from gateway.clock import Clock
 
 _RECEIVING_STATES = frozenset({"open", "uploading"})
@@ -57,13 +57,13 @@ class Options:
 
 
 @dataclass(slots=True)
-class _Shipment:
-    """A parcel and what became of it so far."""
+class _Sending:
+    """A plan and what became of it so far."""
 
-    parcel: Parcel
+    plan: PlannedUpload
     set_key: str
     access: UploadAccess | None = None
-    standing: Standing | None = None
+    standing: UploadStatus | None = None
     fault: SendFault | None = field(default=None, repr=False)
 
     @property
@@ -76,13 +76,20 @@ class _Shipment:
         return self.standing.retry_after_s if self.standing is not None else 0.0
 
 
-class Run:
+class SendRun:
     """One call of `relaypacs send`."""
 
     def __init__(
-        self, line: Line, state: StateFile, sender: Sender, clock: Clock, options: Options, out: TextIO, err: TextIO
+        self,
+        http: GatewayHttp,
+        state: StateFile,
+        sender: Sender,
+        clock: Clock,
+        options: Options,
+        out: TextIO,
+        err: TextIO,
     ) -> None:
-        self._line = line
+        self._http = http
         self._state = state
         self._sender = sender
         self._clock = clock
@@ -94,99 +101,97 @@ class Run:
         self._display = Display(self._meter, err, quiet=True)
         self._stop = threading.Event()
 
-    def send(self, parcels: Sequence[Parcel]) -> int:
+    def send(self, plans: Sequence[PlannedUpload]) -> int:
         """Send all, wait for all, say what became of each.
 
         :returns: the exit status.
         :raises KeyboardInterrupt: the user's; what was sent is remembered.
         """
-        shipments = [_Shipment(parcel, self._set_key(parcel)) for parcel in parcels]
-        self._meter = Meter(
-            sum(parcel.size_bytes for parcel in parcels), sum(len(parcel.files) for parcel in parcels), self._clock
-        )
+        sendings = [_Sending(plan, self._set_key(plan)) for plan in plans]
+        self._meter = Meter(sum(plan.size_bytes for plan in plans), sum(len(plan.files) for plan in plans), self._clock)
         try:
             with Display(self._meter, self._err, quiet=self._options.quiet) as self._display:
-                self._send_all(shipments)
-            self._await_outcomes(shipments)
+                self._send_all(sendings)
+            self._await_outcomes(sendings)
         finally:
             self._stop.set()
             self._state.save()
-        return exit_status(shipments)
+        return exit_status(sendings)
 
-    def _patience(self, stop: threading.Event) -> Patience:
+    def _retry(self, stop: threading.Event) -> RetryPolicy:
         def tell(words: str) -> None:
             if not self._options.quiet:
                 self._display.say(words)
 
-        return Patience(self._options.patience_s, self._clock, stop, tell=tell)
+        return RetryPolicy(self._options.patience_s, self._clock, stop, tell=tell)
 
-    def _set_key(self, parcel: Parcel) -> str:
-        destination = (self._line.base_url, self._options.endpoint_id or "", self._sender.scope)
-        return self._state.set_key(parcel.files, *destination)
+    def _set_key(self, plan: PlannedUpload) -> str:
+        destination = (self._http.base_url, self._options.endpoint_id or "", self._sender.scope)
+        return self._state.set_key(plan.files, *destination)
 
-    def _send_all(self, shipments: list[_Shipment]) -> None:
-        for shipment in shipments:
-            wait_s = min(30.0, self._options.wait_s) if shipment is shipments[-1] else 0.0
+    def _send_all(self, sendings: list[_Sending]) -> None:
+        for sending in sendings:
+            wait_s = min(30.0, self._options.wait_s) if sending is sendings[-1] else 0.0
             try:
-                self._ship(shipment, wait_s)
+                self._ship(sending, wait_s)
             except SendFault as fault:
-                shipment.fault = fault
+                sending.fault = fault
                 if not isinstance(fault, Refused | FileChanged) or isinstance(fault, NotAllowed):
                     return  # the others would fare no better
 
-    def _ship(self, shipment: _Shipment, wait_s: float) -> None:
-        entry = self._state.claim(shipment.set_key)
-        patience = self._patience(threading.Event())
+    def _ship(self, sending: _Sending, wait_s: float) -> None:
+        entry = self._state.claim(sending.set_key)
+        retry = self._retry(threading.Event())
         try:
-            entry, resumed = self._open(shipment, entry, patience)
-            access = shipment.access
+            entry, resumed = self._open(sending, entry, retry)
+            access = sending.access
             assert access is not None
-            standing = patience.persist(lambda: uploads.status(self._line, access)) if resumed else None
+            standing = retry.persist(lambda: uploads.status(self._http, access)) if resumed else None
             if standing is None or standing.state in _RECEIVING_STATES:
-                self._send_files(shipment.parcel.files, entry, access, patience)
-                standing = self._complete(shipment, entry, access, patience, wait_s)
+                self._send_files(sending.plan.files, entry, access, retry)
+                standing = self._complete(sending, entry, access, retry, wait_s)
             else:
-                for file in shipment.parcel.files:
+                for file in sending.plan.files:
                     self._meter.done(self._state.file_key(file), file.size_bytes, before=True)
-            shipment.standing = standing
+            sending.standing = standing
         except UploadGone as fault:
-            self._state.drop(shipment.set_key)
+            self._state.drop(sending.set_key)
             raise UploadGone(f"{fault}: run it again to send all of it anew", status=fault.status) from None
         except FileChanged:
-            if shipment.access is not None:
+            if sending.access is not None:
                 with contextlib.suppress(SendFault):  # it can never be whole now, and would expire by itself
-                    uploads.cancel(self._line, shipment.access)
-            self._state.drop(shipment.set_key)
+                    uploads.cancel(self._http, sending.access)
+            self._state.drop(sending.set_key)
             raise
 
-    def _open(self, shipment: _Shipment, entry: Entry, patience: Patience) -> tuple[Entry, bool]:
+    def _open(self, sending: _Sending, entry: Entry, retry: RetryPolicy) -> tuple[Entry, bool]:
         """Tokens for the upload that a former run began, or for a new one.
 
         :returns: its entry, and whether a former run began it.
         """
         if entry.refresh_token:
-            access = self._access(entry, entry.upload_id, patience)
+            access = self._access(entry, entry.upload_id, retry)
             try:
                 access.resume(entry.refresh_token)
             except NotLetIn:
                 pass  # too old, or replaced by an answer that was lost: the Idempotency-Key gets fresh ones
             except UploadGone:
                 self._display.say("the upload that was begun is gone from the gateway: a new one begins")
-                entry = self._state.restart(shipment.set_key)
+                entry = self._state.restart(sending.set_key)
             else:
-                shipment.access = access
+                sending.access = access
                 return entry, True
         try:
-            return self._init(shipment, entry, patience)
+            return self._init(sending, entry, retry)
         except Refused as refusal:
             if refusal.code != "idempotency_key_reused" and not isinstance(refusal, UploadGone):
                 raise
-            return self._init(shipment, self._state.restart(shipment.set_key), patience)
+            return self._init(sending, self._state.restart(sending.set_key), retry)
 
-    def _init(self, shipment: _Shipment, entry: Entry, patience: Patience) -> tuple[Entry, bool]:
-        body = uploads.init_body(shipment.parcel, self._options.endpoint_id)
+    def _init(self, sending: _Sending, entry: Entry, retry: RetryPolicy) -> tuple[Entry, bool]:
+        body = uploads.init_body(sending.plan, self._options.endpoint_id)
         try:
-            answer = uploads.init(self._line, patience, self._sender, body, entry.idempotency_key)
+            answer = uploads.init(self._http, retry, self._sender, body, entry.idempotency_key)
         except Refused as refusal:
             if refusal.code == "unknown_endpoint":
                 raise Misused("the gateway has no such endpoint for you: check --endpoint") from None
@@ -196,25 +201,27 @@ class Run:
         if not resumed:
             entry.done.clear()
         entry.upload_id = upload_id
-        entry.tus_url = self._line.here(str(answer.get("tus_url") or ""), "/files/")
-        shipment.access = self._access(entry, upload_id, patience)
-        shipment.access.take(answer)
+        entry.tus_url = self._http.here(str(answer.get("tus_url") or ""), "/files/")
+        sending.access = self._access(entry, upload_id, retry)
+        sending.access.take(answer)
         self._state.save()
         return entry, resumed
 
-    def _access(self, entry: Entry, upload_id: str, patience: Patience) -> UploadAccess:
+    def _access(self, entry: Entry, upload_id: str, retry: RetryPolicy) -> UploadAccess:
         def remember(refresh_token: str) -> None:
             entry.refresh_token = refresh_token
             self._state.save()
 
-        return UploadAccess(self._line, patience, self._clock, upload_id, self._sender, remember)
+        return UploadAccess(self._http, retry, self._clock, upload_id, self._sender, remember)
 
-    def _send_files(self, files: Sequence[Found], entry: Entry, access: UploadAccess, patience: Patience) -> None:
+    def _send_files(
+        self, files: Sequence[LocalFile], entry: Entry, access: UploadAccess, retry: RetryPolicy
+    ) -> None:
         """Several at once; the first fault ends it.
 
         Daemon threads: an interrupted user doesn't wait for a gateway that hangs.
         """
-        waiting: queue.SimpleQueue[Found] = queue.SimpleQueue()
+        waiting: queue.SimpleQueue[LocalFile] = queue.SimpleQueue()
         finished: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         missing = [file for file in files if self._state.file_key(file) not in entry.done]
         for file in files:
@@ -224,13 +231,13 @@ class Run:
             waiting.put(file)
 
         def work() -> None:
-            while not patience.stop.is_set():
+            while not retry.stop.is_set():
                 try:
                     file = waiting.get_nowait()
                 except queue.Empty:
                     return
                 try:
-                    self._send_file(file, entry, access, patience)
+                    self._send_file(file, entry, access, retry)
                 except Exception as fault:  # noqa: BLE001  a thread's edge: the run's own thread raises it again
                     finished.put(fault)
                 else:
@@ -246,24 +253,24 @@ class Run:
                 if fault is not None:
                     raise fault
         finally:
-            patience.stop.set()
+            retry.stop.set()
             until = self._clock.monotonic() + _PARTING_S
             for thread in threads:
                 thread.join(max(0.0, until - self._clock.monotonic()))
             if not any(thread.is_alive() for thread in threads):
-                patience.stop.clear()
+                retry.stop.clear()
             self._state.save()
 
-    def _send_file(self, file: Found, entry: Entry, access: UploadAccess, patience: Patience) -> None:
+    def _send_file(self, file: LocalFile, entry: Entry, access: UploadAccess, retry: RetryPolicy) -> None:
         key = self._state.file_key(file)
         try:
             with file.path.open("rb", buffering=0) as stream:
                 TusFile(
                     file,
                     stream,
-                    line=self._line,
+                    http=self._http,
                     access=access,
-                    patience=patience,
+                    retry=retry,
                     clock=self._clock,
                     pace=self._pace,
                     tus_url=entry.tus_url,
@@ -276,30 +283,30 @@ class Run:
         self._state.mark_done(entry, file)
 
     def _complete(
-        self, shipment: _Shipment, entry: Entry, access: UploadAccess, patience: Patience, wait_s: float
-    ) -> Standing:
+        self, sending: _Sending, entry: Entry, access: UploadAccess, retry: RetryPolicy, wait_s: float
+    ) -> UploadStatus:
         try:
-            return patience.persist(lambda: uploads.complete(self._line, access, wait_s))
+            return retry.persist(lambda: uploads.complete(self._http, access, wait_s))
         except Refused as refusal:
             if refusal.code != "incomplete" or not entry.done:
                 raise
         # What a former run knew to be there isn't: ask for each file anew, once.
         entry.done.clear()
-        self._send_files(shipment.parcel.files, entry, access, patience)
-        return patience.persist(lambda: uploads.complete(self._line, access, wait_s))
+        self._send_files(sending.plan.files, entry, access, retry)
+        return retry.persist(lambda: uploads.complete(self._http, access, wait_s))
 
-    def _await_outcomes(self, shipments: Sequence[_Shipment]) -> None:
+    def _await_outcomes(self, sendings: Sequence[_Sending]) -> None:
         """Ask until all is over, or until the user's waiting time is; say of each what became of it, when it is known."""
         began = self._clock.monotonic()
-        patience = self._patience(self._stop)
-        waiting = dict(enumerate(shipments, 1))
+        retry = self._retry(self._stop)
+        waiting = dict(enumerate(sendings, 1))
         told = False
         while True:
-            for number, shipment in list(waiting.items()):
-                if shipment.settled:
-                    if shipment.standing is not None:
-                        self._state.drop(shipment.set_key)
-                    self._report(number, len(shipments), waiting.pop(number))
+            for number, sending in list(waiting.items()):
+                if sending.settled:
+                    if sending.standing is not None:
+                        self._state.drop(sending.set_key)
+                    self._report(number, len(sendings), waiting.pop(number))
             waited_s = self._clock.monotonic() - began
             if not waiting or waited_s >= self._options.wait_s:
                 break
@@ -308,32 +315,32 @@ class Run:
                 told = True
             pause_s = max(min(_LONGEST_POLL_S, waited_s / 10), *(one.retry_after_s for one in waiting.values()))
             self._stop.wait(min(pause_s, self._options.wait_s - waited_s))
-            for shipment in waiting.values():
-                self._ask(shipment, patience)
-        for number, shipment in waiting.items():
-            self._report(number, len(shipments), shipment)
+            for sending in waiting.values():
+                self._ask(sending, retry)
+        for number, sending in waiting.items():
+            self._report(number, len(sendings), sending)
 
-    def _ask(self, shipment: _Shipment, patience: Patience) -> None:
-        access = shipment.access
+    def _ask(self, sending: _Sending, retry: RetryPolicy) -> None:
+        access = sending.access
         if access is None:
             return
         try:
-            shipment.standing = patience.persist(lambda: uploads.status(self._line, access))
+            sending.standing = retry.persist(lambda: uploads.status(self._http, access))
         except SendFault as fault:
-            shipment.fault = fault
+            sending.fault = fault
             if not isinstance(fault, UploadGone):
-                shipment.standing = None  # its end is still to be learnt
+                sending.standing = None  # its end is still to be learnt
 
-    def _report(self, number: int, count: int, shipment: _Shipment) -> None:
+    def _report(self, number: int, count: int, sending: _Sending) -> None:
         name = f"upload {number} of {count}"
-        if shipment.fault is not None:
-            self._err.write(f"relaypacs send: {name}: {shipment.fault}\n")
+        if sending.fault is not None:
+            self._err.write(f"relaypacs send: {name}: {sending.fault}\n")
             return
-        standing = shipment.standing
+        standing = sending.standing
         if standing is None:
             self._err.write(f"relaypacs send: {name}: not sent yet; run it again\n")
             return
-        files = len(shipment.parcel.files)
+        files = len(sending.plan.files)
         what = f"{files} file{'' if files == 1 else 's'}"
         if standing.final:
             receipt = f", receipt {standing.receipt_id}" if standing.receipt_id else ""
@@ -345,15 +352,15 @@ class Run:
         self._out.flush()
 
 
-def exit_status(shipments: Sequence[_Shipment]) -> int:
+def exit_status(sendings: Sequence[_Sending]) -> int:
     """0: all success; 3: some of it; 4: none; what stopped the run otherwise."""
-    for shipment in shipments:
-        fault = shipment.fault
+    for sending in sendings:
+        fault = sending.fault
         if fault is not None and (not isinstance(fault, Refused) or fault.exit_status != EXIT_FAILED):
             return fault.exit_status
-    if any(one.fault is None and (one.standing is None or not one.standing.final) for one in shipments):
+    if any(one.fault is None and (one.standing is None or not one.standing.final) for one in sendings):
         return EXIT_OTHER
-    states = ["failed" if one.fault or one.standing is None else one.standing.state for one in shipments]
+    states = ["failed" if one.fault or one.standing is None else one.standing.state for one in sendings]
     if all(state == "success" for state in states):
         return EXIT_SUCCESS
     return EXIT_FAILED if all(state == "failed" for state in states) else EXIT_PARTIAL

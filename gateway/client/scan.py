@@ -54,7 +54,7 @@ class LeftOut(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LocalFile:
     """A file that holds an instance. `metadata` has the init call's keys; it and `path` must reach no log."""
 
     path: Path = field(repr=False)
@@ -68,7 +68,7 @@ class Found:
 class Search:
     """What came of looking."""
 
-    found: list[Found] = field(default_factory=list)
+    found: list[LocalFile] = field(default_factory=list)
     left_out: list[tuple[Path, LeftOut]] = field(default_factory=list)
 
     def left_out_words(self) -> str:
@@ -135,7 +135,7 @@ def _look(path: Path, hidden: bool, search: Search, seen: set[tuple[int, int]]) 
         search.left_out.append((path, reason or LeftOut.NOT_DICOM))
         return
     search.found.append(
-        Found(
+        LocalFile(
             path=path.resolve(),
             size_bytes=facts.st_size,
             mtime_ns=facts.st_mtime_ns,

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.client.errors import GaveUp, Misused
-from gateway.client.scan import Found
+from gateway.client.scan import LocalFile
 from gateway.clock import Clock
 
 _VERSION = 1
@@ -81,17 +81,17 @@ class StateFile:
         """Give all locks back."""
         os.close(self._lock_fd)
 
-    def file_key(self, file: Found) -> str:
+    def file_key(self, file: LocalFile) -> str:
         """Names this content of this file: path, size and time of change."""
         return self._hash("file", os.fsencode(file.path), str(file.size_bytes).encode(), str(file.mtime_ns).encode())
 
-    def set_key(self, files: Iterable[Found], *destination: str) -> str:
+    def set_key(self, files: Iterable[LocalFile], *destination: str) -> str:
         """Names this set of files going to this place."""
         return self._hash(
             "set", *(one.encode() for one in destination), *sorted(self.file_key(f).encode() for f in files)
         )
 
-    def file_id(self, entry: Entry, file: Found) -> str:
+    def file_id(self, entry: Entry, file: LocalFile) -> str:
         """The file's name towards the gateway: tells nothing, and is the same whenever this upload goes on."""
         return self._hash("id", entry.idempotency_key.encode(), self.file_key(file).encode())
 
@@ -133,7 +133,7 @@ class StateFile:
             self.save()
             self._let_go(set_key)
 
-    def mark_done(self, entry: Entry, file: Found) -> None:
+    def mark_done(self, entry: Entry, file: LocalFile) -> None:
         """The gateway has the file whole. Reaches the disk soon, not at once: to ask again is cheap."""
         with self._thread_lock:
             entry.done.add(self.file_key(file))

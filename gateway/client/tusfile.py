@@ -1,7 +1,7 @@
 """One file over tus 1.0, with tuspy's uploader and this package's HTTP.
 
 Promises: it ends with the gateway holding the whole file, or with a fault; what the gateway has is never sent again
-knowingly: its `Upload-Offset` decides. tuspy builds the headers and keeps the offset; requests go through `Line`, for
+knowingly: its `Upload-Offset` decides. tuspy builds the headers and keeps the offset; requests go through `GatewayHttp`, for
 its kept connections, its bearer and its faults. Knows nothing of uploads as a whole.
 """
 
@@ -16,10 +16,10 @@ from tusclient.client import TusClient
 from tusclient.uploader.uploader import Uploader
 
 from gateway.client.access import UploadAccess
-from gateway.client.errors import Again, FileChanged, Refused
-from gateway.client.http import Answer, Body, Line
-from gateway.client.retry import Patience
-from gateway.client.scan import Found
+from gateway.client.errors import FileChanged, Refused, TryAgain
+from gateway.client.http import Answer, GatewayHttp, SizedBody
+from gateway.client.retry import RetryPolicy
+from gateway.client.scan import LocalFile
 from gateway.client.uploads import with_renewal
 from gateway.clock import Clock
 
@@ -94,12 +94,12 @@ class TusFile(Uploader):
 
     def __init__(
         self,
-        found: Found,
+        found: LocalFile,
         stream: BinaryIO,
         *,
-        line: Line,
+        http: GatewayHttp,
         access: UploadAccess,
-        patience: Patience,
+        retry: RetryPolicy,
         clock: Clock,
         pace: Pace,
         tus_url: str,
@@ -111,9 +111,9 @@ class TusFile(Uploader):
         self._found = found
         self._tus_url = tus_url
         self._file_url = ""
-        self._line = line
+        self._http = http
         self._access = access
-        self._patience = patience
+        self._retry = retry
         self._clock = clock
         self._pace = pace
         self._on_offset = on_offset
@@ -129,21 +129,21 @@ class TusFile(Uploader):
         self._require_unchanged()
         tries = 0
         while not self._file_url or self._unsure or self.offset < self._found.size_bytes:
-            self._patience.check()
+            self._retry.check()
             before, asking = self.offset, self._unsure
             try:
                 self._step()
-            except Again as trouble:
+            except TryAgain as trouble:
                 first = not asking and self._file_url != ""
                 self._unsure = self._file_url != ""
                 self._created_in_vain = True
                 self._pace.broke()
                 if not (first and trouble.after_s is None and tries == 0):  # ask at once where it stands, once
-                    self._patience.pause(trouble, tries)
+                    self._retry.pause(trouble, tries)
                 tries += 1
             else:
                 if self.offset > before:
-                    self._patience.moved()
+                    self._retry.moved()
                     tries = 0
                 self._on_offset(self.offset)
         self._require_unchanged()
@@ -168,7 +168,7 @@ class TusFile(Uploader):
         location = answer.headers.get("Location", "")
         if not location:
             raise Refused("what answers there is no tus server: check --to", status=answer.status)
-        self._file_url = self._line.here(location, "/files/" + location.rstrip("/").rpartition("/")[2])
+        self._file_url = self._http.here(location, "/files/" + location.rstrip("/").rpartition("/")[2])
         if "Upload-Offset" in answer.headers:
             self.offset = self._offset_of(answer)
         else:  # a server that doesn't say has taken nothing, or has to be asked
@@ -187,7 +187,7 @@ class TusFile(Uploader):
             answer = self._ask("PATCH", self._file_url, headers, size)
         except Refused as refusal:
             if refusal.status == 409 and refusal.code in {"", "offset_mismatch"}:
-                raise Again("the gateway is at another offset") from None
+                raise TryAgain("the gateway is at another offset") from None
             raise
         self.offset = self._offset_of(answer)
         self._pace.took(size, self._clock.monotonic() - began)
@@ -201,15 +201,15 @@ class TusFile(Uploader):
 
     def _ask(self, method: str, url: str, headers: dict[str, Any], size: int) -> Answer:
         def once(bearer: str) -> Answer:
-            body: Body | None = None
+            body: SizedBody | None = None
             if size:
                 body = Slice(cast("BinaryIO", self.file_stream), self.offset, size, self._leaving)
-            return self._line.request(method, url, bearer=bearer, headers=headers, body=body)
+            return self._http.request(method, url, bearer=bearer, headers=headers, body=body)
 
         return with_renewal(self._access, once)
 
     def _leaving(self, position: int) -> None:
-        self._patience.check()
+        self._retry.check()
         self._on_offset(position)
 
     def _offset_of(self, answer: Answer) -> int:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gateway.client.access import Sender, UploadAccess
-from gateway.client.errors import Again, NotLetIn, plain
-from gateway.client.grouping import Parcel
-from gateway.client.http import READ_TIMEOUT_S, Answer, Line
-from gateway.client.retry import Patience
+from gateway.client.errors import NotLetIn, TryAgain, plain
+from gateway.client.grouping import PlannedUpload
+from gateway.client.http import READ_TIMEOUT_S, Answer, GatewayHttp
+from gateway.client.retry import RetryPolicy
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ _POLL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class UploadStatus:
     """Where an upload is. `retry_after_s`: when to ask again, if it isn't over."""
 
     state: str
@@ -33,18 +33,18 @@ class Standing:
         return self.state in FINAL_STATES
 
 
-def init_body(parcel: Parcel, endpoint_id: str | None) -> dict[str, Any]:
-    """The same parcel gives the same body: an Idempotency-Key holds only for that."""
+def init_body(plan: PlannedUpload, endpoint_id: str | None) -> dict[str, Any]:
+    """The same plan gives the same body: an Idempotency-Key holds only for that."""
     body: dict[str, Any] = {
-        "study_metadata": parcel.metadata,
-        "total_files": len(parcel.files),
-        "total_size_bytes": parcel.size_bytes,
+        "study_metadata": plan.metadata,
+        "total_files": len(plan.files),
+        "total_size_bytes": plan.size_bytes,
     }
     return body if endpoint_id is None else {**body, "endpoint_id": endpoint_id}
 
 
 def init(
-    line: Line, patience: Patience, sender: Sender, body: Mapping[str, Any], idempotency_key: str
+    http: GatewayHttp, retry: RetryPolicy, sender: Sender, body: Mapping[str, Any], idempotency_key: str
 ) -> dict[str, Any]:
     """Open an upload, or get the one that this key opened before; the answer as it came.
 
@@ -54,42 +54,42 @@ def init(
 
     def once(bearer: str) -> dict[str, Any]:
         headers = {"Idempotency-Key": idempotency_key}
-        url = f"{line.base_url}/upload/init"
-        return line.request("POST", url, bearer=bearer, headers=headers, payload=body).json()
+        url = f"{http.base_url}/upload/init"
+        return http.request("POST", url, bearer=bearer, headers=headers, payload=body).json()
 
-    return patience.persist(lambda: with_renewal(sender, once))
+    return retry.persist(lambda: with_renewal(sender, once))
 
 
-def status(line: Line, access: UploadAccess) -> Standing:
+def status(http: GatewayHttp, access: UploadAccess) -> UploadStatus:
     """How far it is.
 
     :raises Again: ask later.
     :raises UploadGone: it is over, and not well.
     """
-    url = f"{line.base_url}/upload/{access.upload_id}/status"
-    return _standing(with_renewal(access, lambda bearer: line.request("GET", url, bearer=bearer)))
+    url = f"{http.base_url}/upload/{access.upload_id}/status"
+    return _standing(with_renewal(access, lambda bearer: http.request("GET", url, bearer=bearer)))
 
 
-def complete(line: Line, access: UploadAccess, wait_s: float) -> Standing:
+def complete(http: GatewayHttp, access: UploadAccess, wait_s: float) -> UploadStatus:
     """Say that all is there, and wait a while for what becomes of it.
 
     :raises Refused: the gateway misses something (`incomplete`).
     """
     wait_s = max(0.0, min(wait_s, _LONGEST_PREFERRED_WAIT_S))
     headers = {"Prefer": f"wait={wait_s:.0f}"}
-    url = f"{line.base_url}/upload/{access.upload_id}/complete"
+    url = f"{http.base_url}/upload/{access.upload_id}/complete"
     timeout_s = READ_TIMEOUT_S + wait_s
     return _standing(
         with_renewal(
-            access, lambda bearer: line.request("POST", url, bearer=bearer, headers=headers, read_timeout_s=timeout_s)
+            access, lambda bearer: http.request("POST", url, bearer=bearer, headers=headers, read_timeout_s=timeout_s)
         )
     )
 
 
-def cancel(line: Line, access: UploadAccess) -> None:
+def cancel(http: GatewayHttp, access: UploadAccess) -> None:
     """Give it up: its space is free again."""
-    url = f"{line.base_url}/upload/{access.upload_id}"
-    with_renewal(access, lambda bearer: line.request("DELETE", url, bearer=bearer))
+    url = f"{http.base_url}/upload/{access.upload_id}"
+    with_renewal(access, lambda bearer: http.request("DELETE", url, bearer=bearer))
 
 
 def with_renewal(owner: Sender | UploadAccess, call: Callable[[str], T]) -> T:
@@ -104,16 +104,16 @@ def with_renewal(owner: Sender | UploadAccess, call: Callable[[str], T]) -> T:
         return call(owner.renewed(bearer))
 
 
-def _standing(answer: Answer) -> Standing:
+def _standing(answer: Answer) -> UploadStatus:
     body = answer.json()
     retry_after = answer.headers.get("Retry-After", "")
     pause_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else _POLL_S
     state = body.get("state") or body.get("status")
     if not isinstance(state, str):
-        raise Again("the gateway's answer can't be read")
+        raise TryAgain("the gateway's answer can't be read")
     warnings = tuple(_warning_words(one) for one in body.get("warnings") or ())
     receipt_id = plain(body.get("pacs_receipt_id") or "")
-    return Standing(plain(state), receipt_id, warnings, min(max(pause_s, 0.1), 60.0))
+    return UploadStatus(plain(state), receipt_id, warnings, min(max(pause_s, 0.1), 60.0))
 
 
 def _warning_words(warning: Any) -> str:

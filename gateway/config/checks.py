@@ -8,7 +8,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from gateway.config.kinds import KIB, MIB
-from gateway.config.model import Config, Endpoint, Oidc, Server
+from gateway.config.model import Config, EndpointSection, OidcSection, ServerSection
 from gateway.errors import ConfigError
 
 _ROLES = frozenset({"uploader", "issuer", "admin"})
@@ -40,7 +40,7 @@ def settle(config: Config, *, given: frozenset[str]) -> Config:
     )
 
 
-def _check_server(server: Server) -> None:
+def _check_server(server: ServerSection) -> None:
     if server.workers > 1:
         raise ConfigError("server.workers: more than 1 needs PostgreSQL, which is not built yet: set it to 1")
     if bool(server.tls_cert) != bool(server.tls_key):
@@ -89,7 +89,7 @@ def _check_sizes(config: Config) -> None:
         )
 
 
-def _check_oidc(oidc: Oidc) -> None:
+def _check_oidc(oidc: OidcSection) -> None:
     if not oidc.enabled:
         if oidc.audience or oidc.roles:
             raise ConfigError("auth.oidc.issuer: is missing: name the issuer, or take the table out")
@@ -103,7 +103,7 @@ def _check_oidc(oidc: Oidc) -> None:
         raise ConfigError('auth.oidc.roles: takes { "theirs" = "uploader" }, with uploader, issuer or admin as ours')
 
 
-def _check_auth(endpoint: Endpoint) -> None:
+def _check_auth(endpoint: EndpointSection) -> None:
     auth, where = endpoint.auth, f"endpoints.{endpoint.endpoint_id}.auth"
     needs = {"none": set[str](), "basic": {"username", "password"}, "bearer": {"token"}}[auth.kind]
     has = {name for name in ("username", "password", "token") if getattr(auth, name)}
@@ -113,7 +113,7 @@ def _check_auth(endpoint: Endpoint) -> None:
         raise ConfigError(f'{where}.{name}: is not used by kind "{auth.kind}": take it out, or set the kind')
 
 
-def _with_default(config: Config) -> dict[str, Endpoint]:
+def _with_default(config: Config) -> dict[str, EndpointSection]:
     endpoints = dict(config.endpoints)
     if not endpoints:
         raise ConfigError("endpoints: there is none: add a table [endpoints.main] with a url")

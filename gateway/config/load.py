@@ -14,7 +14,17 @@ from typing import Any, TypeVar
 
 from gateway.config import checks, kinds
 from gateway.config.kinds import Secret, Surroundings
-from gateway.config.model import PLAIN_TABLES, REQUIRED, Auth, Config, Endpoint, Oidc, Spool, SpoolKeys, keys_of
+from gateway.config.model import (
+    PLAIN_TABLES,
+    REQUIRED,
+    AuthSection,
+    Config,
+    EndpointSection,
+    OidcSection,
+    SpoolKeysSection,
+    SpoolSection,
+    keys_of,
+)
 from gateway.errors import ConfigError
 
 PREFIX = "RELAYPACS__"
@@ -85,9 +95,9 @@ def _override_one(raw: Raw, parts: list[str], value: str) -> str:
         case [str(table), str(name)] if table in PLAIN_TABLES:
             return _set(raw, (table,), PLAIN_TABLES[table], name, value)
         case ["auth", "oidc", str(name)]:
-            return _set(raw, ("auth", "oidc"), Oidc, name, value)
+            return _set(raw, ("auth", "oidc"), OidcSection, name, value)
         case ["spool", "keys", "active"]:
-            return _set(raw, ("spool", "keys"), SpoolKeys, "active", value)
+            return _set(raw, ("spool", "keys"), SpoolKeysSection, "active", value)
         case ["spool", "keys", str(name)]:
             keys = _child(_child(raw, "spool", "spool"), "keys", "spool.keys")
             name = _spelling(name, keys)
@@ -99,9 +109,9 @@ def _override_one(raw: Raw, parts: list[str], value: str) -> str:
             _child(_child(raw, "endpoints", "endpoints"), where[1], ".".join(where))["auth"] = auth
             return ".".join((*where, "auth"))
         case ["endpoints", str(name), str(key)]:
-            return _set(raw, _endpoint(raw, name), Endpoint, key, value)
+            return _set(raw, _endpoint(raw, name), EndpointSection, key, value)
         case ["endpoints", str(name), "auth", str(key)]:
-            return _set(raw, (*_endpoint(raw, name), "auth"), Auth, key, value)
+            return _set(raw, (*_endpoint(raw, name), "auth"), AuthSection, key, value)
         case [str(table)] if table in _TABLES:
             raise ConfigError(f"names a whole table: set its keys, like {PREFIX}{table.upper()}__NAME")
         case [str(table), *_] if table and table not in _TABLES:
@@ -146,16 +156,16 @@ def _build(raw: Raw, around: Surroundings) -> Config:
     tables: Raw = {
         name: _table(table, _child(raw, name, name), name, around)
         for name, table in PLAIN_TABLES.items()
-        if table is not Spool
+        if table is not SpoolSection
     }
     auth = _child(raw, "auth", "auth")
     for name in auth:
         if name != "oidc":
             raise _unknown(name, "auth", ["oidc"])
-    tables["oidc"] = _table(Oidc, _child(auth, "oidc", "auth.oidc"), "auth.oidc", around)
+    tables["oidc"] = _table(OidcSection, _child(auth, "oidc", "auth.oidc"), "auth.oidc", around)
     spool = dict(_child(raw, "spool", "spool"))
     keys = _spool_keys(_child(spool, "keys", "spool.keys"), around)
-    tables["spool"] = _table(Spool, spool, "spool", around, keys=keys)
+    tables["spool"] = _table(SpoolSection, spool, "spool", around, keys=keys)
     tables["endpoints"] = _endpoints(_child(raw, "endpoints", "endpoints"), around)
     return checks.settle(Config(**tables), given=frozenset(_leaves(raw)))
 
@@ -185,7 +195,7 @@ def _table(table: type[T], raw: Raw, where: str, around: Surroundings, **ready: 
     return table(**values)
 
 
-def _spool_keys(raw: Raw, around: Surroundings) -> SpoolKeys:
+def _spool_keys(raw: Raw, around: Surroundings) -> SpoolKeysSection:
     named = {name: value for name, value in raw.items() if name != "active"}
     if not named:
         raise ConfigError(
@@ -200,7 +210,7 @@ def _spool_keys(raw: Raw, around: Surroundings) -> SpoolKeys:
         except ValueError as error:
             raise ConfigError(f"{where}: {error}") from None
     own = {"active": raw["active"]} if "active" in raw else {}
-    keys = _table(SpoolKeys, own, "spool.keys", around, by_name=MappingProxyType(by_name))
+    keys = _table(SpoolKeysSection, own, "spool.keys", around, by_name=MappingProxyType(by_name))
     if keys.active not in by_name:
         raise ConfigError(f"spool.keys.active: names none of the keys here: use one of {', '.join(sorted(by_name))}")
     return keys
@@ -217,14 +227,14 @@ def _master_key(secret: Secret[str]) -> Secret[bytes]:
     return Secret(key)
 
 
-def _endpoints(raw: Raw, around: Surroundings) -> Mapping[str, Endpoint]:
+def _endpoints(raw: Raw, around: Surroundings) -> Mapping[str, EndpointSection]:
     endpoints = {}
     for name in raw:
         where = f"endpoints.{name}"
         _check_name(name, where)
         table = dict(_child(raw, name, where))
-        auth = _table(Auth, _child(table, "auth", f"{where}.auth"), f"{where}.auth", around)
-        endpoints[name] = _table(Endpoint, table, where, around, auth=auth, endpoint_id=name)
+        auth = _table(AuthSection, _child(table, "auth", f"{where}.auth"), f"{where}.auth", around)
+        endpoints[name] = _table(EndpointSection, table, where, around, auth=auth, endpoint_id=name)
     return MappingProxyType(endpoints)
 
 

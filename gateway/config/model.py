@@ -58,7 +58,7 @@ def url_path(url: str) -> Path:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class ServerSection:
     """Where the gateway listens."""
 
     host: str = key(kinds.text, "127.0.0.1", "Address to listen on.")
@@ -104,7 +104,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Database:
+class DatabaseSection:
     """Where the ledger is."""
 
     url: str = key(
@@ -120,7 +120,7 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpoolKeys:
+class SpoolKeysSection:
     """Master keys, 32 bytes each in base64, under names of your own; `relaypacs keys new` makes one."""
 
     active: str = key(kinds.text, REQUIRED, "Name of the key that new uploads are wrapped with.")
@@ -128,14 +128,14 @@ class SpoolKeys:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spool:
+class SpoolSection:
     """The encrypted temporary storage."""
 
     url: str = key(
         kinds.text, "file:///var/relaypacs/spool", "`file:///` and an absolute path. `s3://`: not built yet."
     )
     max_bytes: int = key(kinds.positive_size, "50GiB", "Sealed bytes that it may hold, reservations included.")
-    keys: SpoolKeys
+    keys: SpoolKeysSection
 
     @property
     def path(self) -> Path:
@@ -144,7 +144,7 @@ class Spool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Uploads:
+class UploadsSection:
     """What one upload may be."""
 
     chunk_size_bytes: int = key(
@@ -173,7 +173,7 @@ class Uploads:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
+class TokensSection:
     """What signs tokens, and how long they live."""
 
     secret: Secret[str] = key(
@@ -194,7 +194,7 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
+class RetentionSection:
     """When bytes and records are purged."""
 
     interval_s: float = key(kinds.positive_duration, "60s", "How often the purge runs.", name="interval")
@@ -210,7 +210,7 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class DeliverySection:
     """How instances go to a PACS."""
 
     retry_for_s: float = key(
@@ -225,7 +225,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Validation:
+class ValidationSection:
     """How an instance is looked at before it may leave."""
 
     level: str = key(
@@ -242,7 +242,7 @@ class Validation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Auth:
+class AuthSection:
     """How the gateway shows itself to an endpoint. Without it: not at all."""
 
     kind: str = key(
@@ -256,7 +256,7 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class EndpointSection:
     """A PACS. The table's name is its `endpoint_id`."""
 
     endpoint_id: str
@@ -292,11 +292,11 @@ class Endpoint:
     timeout_s: float = key(
         kinds.positive_duration, "60s", "How long one request may be without an answer.", name="timeout"
     )
-    auth: Auth = Auth()
+    auth: AuthSection = AuthSection()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Audit:
+class AuditSection:
     """The audit trail's export."""
 
     file: Path | None = key(kinds.path, "/var/relaypacs/audit.jsonl", "JSON lines, appended. Empty: no export.")
@@ -304,14 +304,14 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
+class LogSection:
     """What the gateway says on stderr; never a URL, a name or a value that a client sent."""
 
     format: str = key(kinds.one_of("text", "json"), "text", "`json`: one object a line, for log collectors.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Oidc:
+class OidcSection:
     """An OpenID Connect issuer whose access tokens are taken beside local accounts. Off without `issuer`."""
 
     issuer: str = key(
@@ -336,7 +336,7 @@ class Oidc:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class App:
+class AppSection:
     """What the app tells its users."""
 
     notice: str = key(kinds.text, "", "Shown before anything is sent: legal basis, conditions.")
@@ -350,36 +350,36 @@ class App:
 class Config:
     """The whole configuration, checked; secrets resolved."""
 
-    server: Server = Server()
-    database: Database = Database()
-    spool: Spool
-    uploads: Uploads = Uploads()
-    tokens: Tokens
-    retention: Retention = Retention()
-    delivery: Delivery = Delivery()
-    validation: Validation = Validation()
-    endpoints: Mapping[str, Endpoint]
-    audit: Audit = Audit()
-    app: App = App()
-    log: Log = Log()
-    oidc: Oidc = Oidc()
+    server: ServerSection = ServerSection()
+    database: DatabaseSection = DatabaseSection()
+    spool: SpoolSection
+    uploads: UploadsSection = UploadsSection()
+    tokens: TokensSection
+    retention: RetentionSection = RetentionSection()
+    delivery: DeliverySection = DeliverySection()
+    validation: ValidationSection = ValidationSection()
+    endpoints: Mapping[str, EndpointSection]
+    audit: AuditSection = AuditSection()
+    app: AppSection = AppSection()
+    log: LogSection = LogSection()
+    oidc: OidcSection = OidcSection()
 
     @property
-    def default_endpoint(self) -> Endpoint | None:
+    def default_endpoint(self) -> EndpointSection | None:
         """The endpoint of uploads that name none, where there is one."""
         return next((endpoint for endpoint in self.endpoints.values() if endpoint.default), None)
 
 
 PLAIN_TABLES: Mapping[str, type] = {
-    "server": Server,
-    "database": Database,
-    "spool": Spool,
-    "uploads": Uploads,
-    "tokens": Tokens,
-    "retention": Retention,
-    "delivery": Delivery,
-    "validation": Validation,
-    "audit": Audit,
-    "app": App,
-    "log": Log,
+    "server": ServerSection,
+    "database": DatabaseSection,
+    "spool": SpoolSection,
+    "uploads": UploadsSection,
+    "tokens": TokensSection,
+    "retention": RetentionSection,
+    "delivery": DeliverySection,
+    "validation": ValidationSection,
+    "audit": AuditSection,
+    "app": AppSection,
+    "log": LogSection,
 }

@@ -6,14 +6,24 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.config import kinds
-from gateway.config.model import PLAIN_TABLES, REQUIRED, Auth, Config, Endpoint, Key, Oidc, SpoolKeys, keys_of
+from gateway.config.model import (
+    PLAIN_TABLES,
+    REQUIRED,
+    AuthSection,
+    Config,
+    EndpointSection,
+    Key,
+    OidcSection,
+    SpoolKeysSection,
+    keys_of,
+)
 
 _REFERENCE: tuple[tuple[str, type], ...] = (
     *((name, table) for name, table in PLAIN_TABLES.items()),
-    ("spool.keys", SpoolKeys),
-    ("auth.oidc", Oidc),
-    ("endpoints.ID", Endpoint),
-    ("endpoints.ID.auth", Auth),
+    ("spool.keys", SpoolKeysSection),
+    ("auth.oidc", OidcSection),
+    ("endpoints.ID", EndpointSection),
+    ("endpoints.ID.auth", AuthSection),
 )
 
 
@@ -48,7 +58,7 @@ def reference() -> str:
         lines += [f"### `[{name}]`", "", table.__doc__.splitlines()[0], ""]
         lines += ["| key | takes | default | |", "|---|---|---|---|"]
         lines += [f"| `{key.name}` | {key.kind.name} | {_default(key)} | {key.help} |" for key in keys_of(table)]
-        if table is SpoolKeys:
+        if table is SpoolKeysSection:
             lines.append("| any other name | secret | | A key: 32 bytes in base64. |")
         lines.append("")
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gateway.clock import Clock
-from gateway.delivery.endpoint import Endpoint
+from gateway.delivery.endpoint import WorkingEndpoint
 from gateway.delivery.items import ACKNOWLEDGED, STATES, FileOutcome, Item, Memory, seal_outcome
 from gateway.delivery.receipt import IN_PACS, delivered, is_proof, partial_receipt
 from gateway.errors import GatewayError
@@ -34,7 +34,7 @@ class Superseded(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class DeliveryRules:
     """What the configuration says of all endpoints (CONTRACT 4).
 
     :param retry_for_s: how long an upload is tried, counted while trying was possible.
@@ -60,7 +60,7 @@ class Tools:
     keys: ServiceKeys
     signer: Signer
     clock: Clock
-    settings: Settings
+    settings: DeliveryRules
 
 
 class Stop:
@@ -118,7 +118,7 @@ class Attempt:
     job: JobRow
     upload: UploadRow
     key: UploadKey
-    endpoint: Endpoint
+    endpoint: WorkingEndpoint
     memory: Memory
     items: list[Item]
     stop: Stop

@@ -17,7 +17,7 @@ from functools import partial
 from gateway.clock import Clock
 from gateway.delivery.endpoint import ACTOR
 from gateway.delivery.items import FileOutcome, Judgement, maker_of, seal_judgement, seal_outcome, upload_key_of
-from gateway.delivery.spooled import Place, opener, place_of
+from gateway.delivery.spooled import SpooledPlace, opener, place_of
 from gateway.delivery.threads import in_thread
 from gateway.delivery.turns import Turn, Turns
 from gateway.errors import Damaged
@@ -40,10 +40,10 @@ TURN_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Findings:
     """A file that needs a verdict, as the ledger has it."""
 
-    place: Place
+    place: SpooledPlace
     upload: UploadRow
     wrapped: bytes | None
 
@@ -103,7 +103,7 @@ class Checks:
     def _seat(self) -> None:
         """Begin what may begin."""
         while (turn := self._turns.take(MOST_AT_ONCE)) is not None:
-            task = asyncio.create_task(self._sit_over(turn), name="delivery-check")
+            task = asyncio.create_task(self._take_turn(turn), name="delivery-check")
             self._sitters.add(task)
             task.add_done_callback(self._sitters.discard)
 
@@ -122,7 +122,7 @@ class Checks:
 
         await asyncio.gather(*(work() for _ in range(self._limit * MOST_AT_ONCE)))
 
-    async def _sit_over(self, turn: Turn[_Wanted]) -> None:
+    async def _take_turn(self, turn: Turn[_Wanted]) -> None:
         left: Sequence[_Wanted] = ()
         try:
             left = await self._judge(turn)
@@ -148,7 +148,7 @@ class Checks:
             done += len(judged)
         return turn.things[done:]
 
-    def _stretch(self, found: Sequence[_Found | None], ends_at: float) -> list[Judgement | None]:
+    def _stretch(self, found: Sequence[_Findings | None], ends_at: float) -> list[Judgement | None]:
         """In a thread: what comes of the first of `found`, as many as share a transaction. Never of none.
 
         :raises Unavailable: the spool's storage failed.
@@ -162,7 +162,7 @@ class Checks:
                 break
         return judged
 
-    def _judgement(self, found: _Found) -> Judgement | None:
+    def _judgement(self, found: _Findings) -> Judgement | None:
         """None: the bytes are damaged. :raises Unavailable: the spool's storage failed."""
         try:
             key = upload_key_of(found.upload, self._ring, found.wrapped)
@@ -216,7 +216,7 @@ class _News:
     """What came of a file: nothing to do (no `found`), damaged (no `judgement`), or a judgement."""
 
     wanted: _Wanted
-    found: _Found | None
+    found: _Findings | None
     judgement: Judgement | None
 
 
@@ -224,13 +224,13 @@ def _told(judgement: Judgement) -> tuple[str, str]:
     return judgement.verdict, judgement.code
 
 
-def _look(tx: Transaction, file_id: str) -> _Found | None:
+def _look(tx: Transaction, file_id: str) -> _Findings | None:
     file = tx.files.get(file_id)
     upload = None if file is None else tx.uploads.get(file.upload_id)
     if file is None or upload is None or not _open(upload, file):
         return None
     assert upload.key_id is not None
-    return _Found(place_of(tx, file), upload, tx.keys.get(upload.key_id))
+    return _Findings(place_of(tx, file), upload, tx.keys.get(upload.key_id))
 
 
 def _save(

@@ -17,7 +17,7 @@ DUPLICATE_SOP_INSTANCE = 0x0111
 
 
 @dataclass(frozen=True, slots=True)
-class Former:
+class EarlierDelivery:
     """This gateway brought something under the same UID to the same endpoint before."""
 
     same: bool  #: the very bytes
@@ -29,7 +29,7 @@ def same_patient(item: Item, patient_id: str) -> bool:
     return not patient_id.strip() or patient_id.strip() == item.facts.patient_id.strip()
 
 
-async def former_of(attempt: Attempt, items: Iterable[Item]) -> dict[str, Former]:
+async def earlier_deliveries(attempt: Attempt, items: Iterable[Item]) -> dict[str, EarlierDelivery]:
     """What was delivered before under the UIDs of these items, by file_id."""
     endpoint_id, keys = attempt.upload.endpoint_id, attempt.tools.keys
     macs = [
@@ -41,19 +41,19 @@ async def former_of(attempt: Attempt, items: Iterable[Item]) -> dict[str, Former
         for item in items
     ]
 
-    def act(tx: Transaction) -> dict[str, Former]:
+    def act(tx: Transaction) -> dict[str, EarlierDelivery]:
         found = {}
         for file_id, uid_mac, bytes_mac in macs:
             row = tx.receipts.delivered(uid_mac)
             if row is not None:
-                found[file_id] = Former(row.content_mac == bytes_mac, row.delivered_at)
+                found[file_id] = EarlierDelivery(row.content_mac == bytes_mac, row.delivered_at)
         return found
 
     return await attempt.tools.ledger.read(act)
 
 
 async def judge(
-    attempt: Attempt, item: Item, instance: Instance, patient_id: str, former: Former | None
+    attempt: Attempt, item: Item, instance: Instance, patient_id: str, former: EarlierDelivery | None
 ) -> FileOutcome:
     """The outcome of an instance whose UID the PACS had before.
 
@@ -76,7 +76,7 @@ async def judge(
     return item.became("already_there", warnings=("content_not_compared",), verification=Verification.QUERIED)
 
 
-async def is_conflict_unseen(attempt: Attempt, item: Item, former: Former | None) -> bool:
+async def is_conflict_unseen(attempt: Attempt, item: Item, former: EarlierDelivery | None) -> bool:
     """The PACS doesn't show the UID in the item's series, and still other bytes of ours are there, or may be: it can't
     be asked, they went in so lately that it may not have them in its index yet, or they are in another series.
     """

@@ -15,9 +15,9 @@ from functools import partial
 from gateway.delivery.attempt import Attempt, Stop, Superseded, Tools, same
 from gateway.delivery.breaker import Condition
 from gateway.delivery.check import Checks, needs_check
-from gateway.delivery.endpoint import WAITS_FOR_ENDPOINT, Endpoint
+from gateway.delivery.endpoint import WAITS_FOR_ENDPOINT, WorkingEndpoint
 from gateway.delivery.finish import fail_pending, finish
-from gateway.delivery.hold import Held, Mismatch, identify
+from gateway.delivery.hold import Mismatch, MustBeHeld, identify
 from gateway.delivery.items import Item, Memory, item_of, upload_key_of
 from gateway.delivery.notes import add_notes, withdraw_notes
 from gateway.delivery.send import send
@@ -45,7 +45,7 @@ CHECKING_PAUSE_S = 0.5
 class Deliver:
     """The handler of `JobKind.DELIVER`."""
 
-    def __init__(self, tools: Tools, checks: Checks, endpoints: Mapping[str, Endpoint]) -> None:
+    def __init__(self, tools: Tools, checks: Checks, endpoints: Mapping[str, WorkingEndpoint]) -> None:
         self._tools = tools
         self._checks = checks
         self._endpoints = endpoints
@@ -162,7 +162,7 @@ class Deliver:
                 self._stops.discard(stop)
                 attempt.endpoint.breaker.withdrew()
 
-    def _waits(self, endpoint: Endpoint, wait_s: float) -> Again:
+    def _waits(self, endpoint: WorkingEndpoint, wait_s: float) -> Again:
         """Without trying. While the endpoint is down this counts as trying, while it is misconfigured it doesn't."""
         breaker = endpoint.breaker
         tried_s = wait_s if breaker.condition is Condition.DOWN else 0.0
@@ -177,7 +177,7 @@ class Deliver:
     async def _through(self, attempt: Attempt) -> Again | None:
         try:
             await identify(attempt)
-        except Held:
+        except MustBeHeld:
             return None
         except Mismatch:
             fail_pending(attempt, "study_mismatch")

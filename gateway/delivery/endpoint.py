@@ -46,7 +46,7 @@ class EndpointTarget:
     batch_bytes: int = 16 << 20
 
 
-class Endpoint:
+class WorkingEndpoint:
     """One endpoint at work."""
 
     def __init__(

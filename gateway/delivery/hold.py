@@ -24,7 +24,7 @@ PATIENT_KEYS = frozenset({"patient_id", "patient_birth_date"})
 GOING = frozenset({UploadState.DELIVERING, UploadState.SUCCESS, UploadState.PARTIAL})
 
 
-class Held(Exception):
+class MustBeHeld(Exception):
     """The upload waits for a person; its job is done."""
 
 
@@ -57,7 +57,7 @@ async def identify(attempt: Attempt) -> None:
         )
         if codes:
             await _hold(attempt, codes)
-            raise Held
+            raise MustBeHeld
     if not memory.identified:
         memory.identified = True
         await attempt.remember()

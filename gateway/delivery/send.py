@@ -21,15 +21,15 @@ from gateway.delivery.batch import batches, halves
 from gateway.delivery.check import mark_lost
 from gateway.delivery.conflict import (
     DUPLICATE_SOP_INSTANCE,
-    Former,
+    EarlierDelivery,
     acknowledged,
-    former_of,
+    earlier_deliveries,
     is_conflict_unseen,
     judge,
     same_patient,
 )
 from gateway.delivery.items import FileOutcome, Item
-from gateway.delivery.spooled import Broken, Place, opener, place_of
+from gateway.delivery.spooled import ReadFaults, SpooledPlace, opener, place_of
 from gateway.errors import Damaged
 from gateway.ledger.base import Transaction
 from gateway.states import WHOLE_STATES, FileState
@@ -121,7 +121,7 @@ class Sending:
         """Those that the PACS doesn't have; what it has is judged and written down."""
         attempt = self._attempt
         shown = await self._look(study, items)
-        formers = await former_of(attempt, items)
+        formers = await earlier_deliveries(attempt, items)
         absent: list[Item] = []
         news: list[tuple[Item, FileOutcome]] = []
         there: list[Item] = []
@@ -152,11 +152,11 @@ class Sending:
             return {}
 
     @staticmethod
-    def _is_ours(item: Item, patient_id: str, former: Former | None) -> bool:
+    def _is_ours(item: Item, patient_id: str, former: EarlierDelivery | None) -> bool:
         """It was absent, may have been sent, and is there now."""
         return item.sent and same_patient(item, patient_id) and (former is None or former.same)
 
-    async def _judge(self, there: Sequence[Item], shown: dict[str, str], formers: dict[str, Former]) -> None:
+    async def _judge(self, there: Sequence[Item], shown: dict[str, str], formers: dict[str, EarlierDelivery]) -> None:
         async def one(item: Item) -> None:
             if self._attempt.stop.is_set():
                 raise Stopped
@@ -214,7 +214,7 @@ class Sending:
         if attempt.stop.is_set():
             raise Stopped
         places = await self._mark(batch)
-        broken = Broken()
+        broken = ReadFaults()
         instances = [
             _named(item, broken.watched(item.file_id, opener(attempt.tools.spool, attempt.key, places[item.file_id])))
             for item in batch
@@ -235,10 +235,10 @@ class Sending:
         await self._lost(broken.damaged)
         return await self._send([item for item in batch if item.file_id not in broken.damaged])
 
-    async def _mark(self, batch: Sequence[Item]) -> dict[str, Place]:
+    async def _mark(self, batch: Sequence[Item]) -> dict[str, SpooledPlace]:
         attempt = self._attempt
 
-        def act(tx: Transaction) -> dict[str, Place] | None:
+        def act(tx: Transaction) -> dict[str, SpooledPlace] | None:
             if attempt.mine(tx) is None:
                 return None
             places = {}
@@ -290,7 +290,7 @@ class Sending:
                 news.append((item, item.became("failed", code="refused_by_pacs", reason=said.reason)))
         await self._attempt.record(news)
         if duplicates:
-            await self._judge(duplicates, {}, await former_of(self._attempt, duplicates))
+            await self._judge(duplicates, {}, await earlier_deliveries(self._attempt, duplicates))
 
     async def _one_by_one(self) -> None:
         """Named nowhere in the answer: if they aren't there, alone once more, then one last look."""

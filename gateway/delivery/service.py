@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.clock import Clock
-from gateway.delivery.attempt import Settings, Tools
+from gateway.delivery.attempt import DeliveryRules, Tools
 from gateway.delivery.breaker import Condition
 from gateway.delivery.check import MOST_AT_ONCE, Checks
 from gateway.delivery.deliver import Deliver
-from gateway.delivery.endpoint import Endpoint, EndpointTarget, hasten_all
+from gateway.delivery.endpoint import EndpointTarget, WorkingEndpoint, hasten_all
 from gateway.delivery.finish import release, retry
 from gateway.delivery.receipt import partial_receipt
 from gateway.jobs.workers import Handler
@@ -41,13 +41,13 @@ class Delivery:
         check: Check,
         signer: Signer,
         clock: Clock,
-        settings: Settings | None = None,
+        settings: DeliveryRules | None = None,
     ) -> None:
-        settings = settings or Settings()
+        settings = settings or DeliveryRules()
         self._tools = Tools(ledger, spool, ring, keys, signer, clock, settings)
         self._checks = Checks(ledger, spool, ring, keys, check, clock, settings.checks)
         self._endpoints = {
-            endpoint_id: Endpoint(endpoint_id, config, ledger, clock, settings.backoff, settings.probe_s)
+            endpoint_id: WorkingEndpoint(endpoint_id, config, ledger, clock, settings.backoff, settings.probe_s)
             for endpoint_id, config in targets.items()
         }
         self._deliver = Deliver(self._tools, self._checks, self._endpoints)

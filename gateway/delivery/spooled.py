@@ -13,7 +13,7 @@ from hooks.contract import Source
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SpooledPlace:
     """Where a file's bytes are, and its wrapped key."""
 
     file_id: str
@@ -23,13 +23,13 @@ class Place:
     bytes_sealed: bytes | None = None  #: they are here, and not in the spool
 
 
-def place_of(tx: Transaction, row: FileRow) -> Place:
+def place_of(tx: Transaction, row: FileRow) -> SpooledPlace:
     """As the ledger has it now."""
     wrapped = None if row.key_id is None else tx.keys.get(row.key_id)
-    return Place(row.file_id, row.length or 0, tuple(tx.runs.of_file(row.file_id)), wrapped, row.bytes_sealed)
+    return SpooledPlace(row.file_id, row.length or 0, tuple(tx.runs.of_file(row.file_id)), wrapped, row.bytes_sealed)
 
 
-def opener(spool: Spool, key: UploadKey, place: Place) -> Callable[[], Source]:
+def opener(spool: Spool, key: UploadKey, place: SpooledPlace) -> Callable[[], Source]:
     """Opens the file afresh. What it returns raises `Damaged` if the bytes aren't what was acknowledged."""
     runs = [Run(run.segment_id, run.start, run.length, run.position, run.first_frame) for run in place.runs]
 
@@ -38,7 +38,7 @@ def opener(spool: Spool, key: UploadKey, place: Place) -> Callable[[], Source]:
             raise Damaged("a file's key is gone")
         file_key = key.file_key(place.file_id, place.wrapped)
         if place.bytes_sealed is not None:
-            return Held(file_key.whole().open(place.bytes_sealed, context=held_context(place.file_id)))
+            return WholeSource(file_key.whole().open(place.bytes_sealed, context=held_context(place.file_id)))
         return spool.reader(runs, upload_id=key.upload_id, file_id=place.file_id, key=file_key, size_bytes=place.length)
 
     return open_file
@@ -49,7 +49,7 @@ def held_context(file_id: str) -> str:
     return f"files|bytes|{file_id}"
 
 
-class Held:
+class WholeSource:
     """A source that is held whole: of a file that the gateway made."""
 
     def __init__(self, content: bytes) -> None:
@@ -68,7 +68,7 @@ class Held:
         """Nothing to give back."""
 
 
-class Watched:
+class ReportingSource:
     """A source that remembers why it couldn't be read: a target may swallow or rename what is raised through it."""
 
     def __init__(self, source: Source, failed: Callable[[GatewayError], None]) -> None:
@@ -93,7 +93,7 @@ class Watched:
         self._source.close()
 
 
-class Broken:
+class ReadFaults:
     """Which files of a batch couldn't be read."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Broken:
 
         def open_watched() -> Source:
             try:
-                return Watched(open_file(), failed)
+                return ReportingSource(open_file(), failed)
             except (Damaged, Unavailable) as error:
                 failed(error)
                 raise

@@ -20,7 +20,7 @@ REMEMBERED = 100
 
 
 @dataclass(slots=True)
-class _Flow(Generic[T]):
+class _UploadQueue(Generic[T]):
     """What is wanted of one upload."""
 
     spent_s: float
@@ -57,14 +57,14 @@ class Turns(Generic[T]):
     def __init__(self, seats: int, now: Callable[[], float]) -> None:
         self._seats = seats
         self._now = now
-        self._flows: OrderedDict[str, _Flow[T]] = OrderedDict()
+        self._flows: OrderedDict[str, _UploadQueue[T]] = OrderedDict()
         self._reached_s = 0.0  #: what those have cost who were served last: a newcomer begins there
 
     def put(self, upload_id: str, thing: T) -> None:
         """It waits behind the others of its upload."""
         flow = self._flows.get(upload_id)
         if flow is None:
-            flow = self._flows[upload_id] = _Flow(self._reached_s)
+            flow = self._flows[upload_id] = _UploadQueue(self._reached_s)
             self._forget()
         if not flow.waiting and not flow.began:
             flow.spent_s = max(flow.spent_s, self._reached_s)

@@ -33,9 +33,9 @@ from gateway.demo.holdings import (
     OUT_OF_RESOURCES,
     Attributes,
     Holdings,
-    Instance,
     NotHeld,
     Series,
+    StoredInstance,
     Study,
     same_content,
 )
@@ -107,7 +107,7 @@ async def _page(request: web.Request) -> web.Response:
 async def _store(request: web.Request) -> web.Response:
     if request.content_type != "multipart/related":
         raise web.HTTPUnsupportedMediaType(text="multipart/related is taken here\n")
-    stored: list[Instance] = []
+    stored: list[StoredInstance] = []
     failed: list[NotHeld] = []
     try:
         async for part in _parts(request):
@@ -166,7 +166,7 @@ def _write(out: BinaryIO, block: bytearray) -> None:
         view = view[out.write(view) :]
 
 
-async def _file(app: web.Application, arrived: Path, only_study: str | None) -> Instance:
+async def _file(app: web.Application, arrived: Path, only_study: str | None) -> StoredInstance:
     """Put what arrived into its place, unless another content is there.
 
     :raises NotHeld: it is refused.
@@ -190,7 +190,7 @@ async def _file(app: web.Application, arrived: Path, only_study: str | None) -> 
     return instance
 
 
-def _store_answer(base: str, stored: list[Instance], failed: list[NotHeld]) -> Attributes:
+def _store_answer(base: str, stored: list[StoredInstance], failed: list[NotHeld]) -> Attributes:
     """The Store Instances Response Module (PS3.18 annex I.2)."""
     answer: Attributes = {}
     studies = {instance.study_uid for instance in stored}
@@ -285,7 +285,7 @@ def _series_attributes(base: str, study_uid: str, study: Study, uid: str, series
     )
 
 
-def _instance_attributes(base: str, study: Study, series: Series, instance: Instance) -> Attributes:
+def _instance_attributes(base: str, study: Study, series: Series, instance: StoredInstance) -> Attributes:
     return (
         study.attributes
         | series.attributes
@@ -327,7 +327,7 @@ async def _retrieve(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _part_head(boundary: str, instance: Instance) -> bytes:
+def _part_head(boundary: str, instance: StoredInstance) -> bytes:
     syntax = f"; transfer-syntax={instance.transfer_syntax_uid}" if instance.transfer_syntax_uid else ""
     return (
         f"\r\n--{boundary}\r\nContent-Type: application/dicom{syntax}\r\nContent-Length: {instance.size_bytes}\r\n\r\n"
@@ -347,7 +347,7 @@ def _all_attributes(path: Path) -> Attributes:
     return whole
 
 
-def _chosen(request: web.Request) -> list[Instance]:
+def _chosen(request: web.Request) -> list[StoredInstance]:
     info = request.match_info
     chosen = [one for _, _, one in request.app[_HOLDINGS].select(info["study"], info.get("series"))]
     if (wanted := info.get("instance")) is not None:
@@ -361,7 +361,7 @@ def _base(request: web.Request) -> str:
     return f"{request.scheme}://{request.host}/dicom-web"
 
 
-def _url(base: str, one: Instance) -> str:
+def _url(base: str, one: StoredInstance) -> str:
     return f"{base}/studies/{one.study_uid}/series/{one.series_uid}/instances/{one.sop_instance_uid}"
 
 

@@ -77,7 +77,7 @@ class NotHeld(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
+class StoredInstance:
     """One instance that is on the disk, or about to be: `path` says where."""
 
     study_uid: str
@@ -96,7 +96,7 @@ class Series:
     """Attributes are those of the instance that came first."""
 
     attributes: Attributes
-    instances: dict[str, Instance] = field(default_factory=dict)
+    instances: dict[str, StoredInstance] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -127,7 +127,7 @@ class Holdings:
         self.root = root
         self.incoming = root / ".incoming"
         self.studies: dict[str, Study] = {}
-        self.instances: dict[str, Instance] = {}
+        self.instances: dict[str, StoredInstance] = {}
 
     def open(self) -> None:
         """Make the folder if need be, drop half-received files, read the index from the files.
@@ -150,7 +150,7 @@ class Holdings:
         """Where to write what is arriving."""
         return self.incoming / secrets.token_hex(16)
 
-    def examine(self, path: Path) -> Instance:
+    def examine(self, path: Path) -> StoredInstance:
         """Read the head of a file; the answer's `path` is where it belongs.
 
         :raises NotHeld: it isn't an instance that can be filed.
@@ -176,7 +176,7 @@ class Holdings:
         if not all(UID.fullmatch(uid) for uid in uids):
             raise NotHeld(CANNOT_UNDERSTAND, sop_class_uid, sop_instance_uid)
         stat = path.stat()
-        return Instance(
+        return StoredInstance(
             study_uid=study_uid,
             series_uid=series_uid,
             sop_instance_uid=sop_instance_uid,
@@ -188,7 +188,7 @@ class Holdings:
             attributes=attributes,
         )
 
-    def settle(self, arrived: Path, instance: Instance) -> None:
+    def settle(self, arrived: Path, instance: StoredInstance) -> None:
         """Move what arrived to where it belongs, durably; the caller sees to it that the place is free."""
         folder = instance.path.parent
         folder.mkdir(parents=True, exist_ok=True)
@@ -200,19 +200,21 @@ class Holdings:
             finally:
                 os.close(handle)
 
-    def add(self, instance: Instance) -> None:
+    def add(self, instance: StoredInstance) -> None:
         """Show it."""
         study = self.studies.setdefault(instance.study_uid, Study(_only(instance.attributes, STUDY_TAGS)))
         series = study.series.setdefault(instance.series_uid, Series(_only(instance.attributes, SERIES_TAGS)))
-        own = Instance(
-            **{name: getattr(instance, name) for name in Instance.__slots__ if name != "attributes"},
+        own = StoredInstance(
+            **{name: getattr(instance, name) for name in StoredInstance.__slots__ if name != "attributes"},
             attributes=_only(instance.attributes, INSTANCE_TAGS),
         )
         series.instances[instance.sop_instance_uid] = own
         self.instances[instance.sop_instance_uid] = own
         study.arrived_at = max(study.arrived_at, instance.arrived_at)
 
-    def select(self, study_uid: str | None, series_uid: str | None = None) -> Iterator[tuple[Study, Series, Instance]]:
+    def select(
+        self, study_uid: str | None, series_uid: str | None = None
+    ) -> Iterator[tuple[Study, Series, StoredInstance]]:
         """Every instance below, in the order of arrival of study, series and instance."""
         studies = self.studies.values() if study_uid is None else [self.studies.get(study_uid)]
         for study in studies:

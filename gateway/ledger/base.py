@@ -31,7 +31,7 @@ from gateway.states import FileState, UploadState
 T = TypeVar("T")
 
 
-class Uploads(Protocol):
+class UploadRows(Protocol):
     """Submissions."""
 
     def insert(self, row: UploadRow) -> None: ...
@@ -68,7 +68,7 @@ class Uploads(Protocol):
         """The record and everything that hangs on it (files, runs, jobs, receipts, tokens)."""
 
 
-class Files(Protocol):
+class FileRows(Protocol):
     """DICOM objects."""
 
     def insert(self, row: FileRow) -> None: ...
@@ -82,7 +82,7 @@ class Files(Protocol):
     def counts(self, upload_id: str) -> dict[FileState, int]: ...
 
 
-class Runs(Protocol):
+class RunRows(Protocol):
     """Where the bytes are."""
 
     def insert(self, row: RunRow) -> int:
@@ -108,7 +108,7 @@ class Runs(Protocol):
         """The blobs are gone: drop the segments and their runs."""
 
 
-class Jobs(Protocol):
+class JobRows(Protocol):
     """Work to do."""
 
     def insert(self, row: JobRow) -> int: ...
@@ -133,7 +133,7 @@ class Jobs(Protocol):
     def page(self, *, after: int, limit: int) -> list[JobRow]: ...
 
 
-class Receipts(Protocol):
+class ReceiptRows(Protocol):
     """Proofs, and the index of what was delivered."""
 
     def insert(self, row: ReceiptRow) -> None: ...
@@ -142,7 +142,7 @@ class Receipts(Protocol):
     def note_delivered(self, row: DeliveredRow) -> None: ...
 
 
-class Tokens(Protocol):
+class TokenRows(Protocol):
     """Refresh tokens and idempotency keys."""
 
     def insert(self, row: RefreshTokenRow) -> None: ...
@@ -164,7 +164,7 @@ class Tokens(Protocol):
     def remember(self, row: IdempotencyRow) -> None: ...
 
 
-class QrCodes(Protocol):
+class QrRows(Protocol):
     """QR codes."""
 
     def insert(self, row: QrRow) -> None: ...
@@ -179,7 +179,7 @@ class QrCodes(Protocol):
         """Drop those whose `expires_at` <= before."""
 
 
-class Accounts(Protocol):
+class AccountRows(Protocol):
     """Local accounts."""
 
     def insert(self, row: AccountRow) -> None:
@@ -191,7 +191,7 @@ class Accounts(Protocol):
     def all(self) -> list[AccountRow]: ...
 
 
-class Audit(Protocol):
+class AuditRows(Protocol):
     """The chained trail."""
 
     def append(
@@ -214,7 +214,7 @@ class Audit(Protocol):
         """Number, MAC and seal (`audit_chain.seal`, purpose "pruned") of the last deleted event; (0, b"", b""): none."""
 
 
-class Keys(Protocol):
+class KeyRows(Protocol):
     """Wrapped keys, in a narrow table of their own so that a deleted one leaves nothing in the file."""
 
     def insert(self, wrapped: bytes) -> int: ...
@@ -227,7 +227,7 @@ class Keys(Protocol):
         """Every KEK that some row still needs."""
 
 
-class Settings(Protocol):
+class SettingRows(Protocol):
     """A few facts of the gateway itself."""
 
     def get(self, name: str) -> str | None: ...
@@ -238,27 +238,27 @@ class Transaction(Protocol):
     """All aggregates, in one transaction."""
 
     @property
-    def uploads(self) -> Uploads: ...
+    def uploads(self) -> UploadRows: ...
     @property
-    def files(self) -> Files: ...
+    def files(self) -> FileRows: ...
     @property
-    def runs(self) -> Runs: ...
+    def runs(self) -> RunRows: ...
     @property
-    def jobs(self) -> Jobs: ...
+    def jobs(self) -> JobRows: ...
     @property
-    def receipts(self) -> Receipts: ...
+    def receipts(self) -> ReceiptRows: ...
     @property
-    def tokens(self) -> Tokens: ...
+    def tokens(self) -> TokenRows: ...
     @property
-    def qr_codes(self) -> QrCodes: ...
+    def qr_codes(self) -> QrRows: ...
     @property
-    def accounts(self) -> Accounts: ...
+    def accounts(self) -> AccountRows: ...
     @property
-    def audit(self) -> Audit: ...
+    def audit(self) -> AuditRows: ...
     @property
-    def keys(self) -> Keys: ...
+    def keys(self) -> KeyRows: ...
     @property
-    def settings(self) -> Settings: ...
+    def settings(self) -> SettingRows: ...
 
     def wake(self, topic: str) -> None:
         """After the commit, wake whoever watches `topic` (an upload_id, or one of the topics below)."""

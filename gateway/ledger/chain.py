@@ -62,7 +62,7 @@ def verify(rows: Iterable[AuditRow], key: bytes, head: Head, *, before: Head = S
     :param head: number and MAC that the last event must have.
     :param before: number and MAC of the event before the first of `rows`.
     """
-    walk = Walk(key, before)
+    walk = ChainWalk(key, before)
     for row in rows:
         if not walk.take(row):
             return ChainVerdict(walk.checked, walk.head[0] + 1)
@@ -72,7 +72,7 @@ def verify(rows: Iterable[AuditRow], key: bytes, head: Head, *, before: Head = S
     return ChainVerdict(walk.checked, None)
 
 
-class Walk:
+class ChainWalk:
     """A trail checked event by event.
 
     :ivar head: number and MAC of the last event that was right.

@@ -56,7 +56,7 @@ class Init:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class SkippedFile:
     """A file that its client won't send."""
 
     file_id: str | None
@@ -68,7 +68,7 @@ class Complete:
     """Body of `POST /upload/{upload_id}/complete`. Checksums: client's file_id -> {hashlib name: raw digest}."""
 
     checksums: dict[str, dict[str, bytes]]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,14 +282,14 @@ def _checksum(value: Any) -> dict[str, bytes]:
         raise Unprocessable(error.detail, code="invalid_field", field="checksums") from None
 
 
-def _skipped(item: Any) -> Skipped:
+def _skipped(item: Any) -> SkippedFile:
     if not isinstance(item, dict):
         raise _invalid("skipped", "a list of objects")
     _known("skipped", item, ("file_id", "reason"))
     if "reason" not in item:
         raise _missing("skipped.reason")
     file_id = item.get("file_id")
-    return Skipped(
+    return SkippedFile(
         file_id=check_file_id(file_id) if file_id is not None else None,
         reason=_text("skipped.reason", item["reason"], 256),
     )

@@ -34,7 +34,7 @@ _MARK_FRAMES = 64  #: a place is remembered every so many frames: 4 MiB of full 
 _MAX_OPEN = 4
 
 
-class _Place(NamedTuple):
+class _FrameMark(NamedTuple):
     """Where a frame begins."""
 
     offset: int  #: in the file's plaintext
@@ -80,8 +80,10 @@ class SpooledFile:
         if end != size_bytes:
             raise Damaged("the runs of a file don't make up its length")
         self._open: OrderedDict[str, _Segment] = OrderedDict()
-        self._marks: list[list[_Place]] = [[_Place(run.start, run.position, run.first_frame)] for run in self._runs]
-        self._cursor = (-1, _Place(0, 0, 0))  #: run and place at which the last read ended
+        self._marks: list[list[_FrameMark]] = [
+            [_FrameMark(run.start, run.position, run.first_frame)] for run in self._runs
+        ]
+        self._cursor = (-1, _FrameMark(0, 0, 0))  #: run and place at which the last read ended
         self._frame = memoryview(b"")  #: scratch for a frame that is wanted in part, made when needed
         self._cached = (0, 0)  #: plaintext offsets that `_frame` holds
         self._closed = False
@@ -154,7 +156,7 @@ class SpooledFile:
             place = self._find(number, segment.reader, offset)
             return self._open_frames(number, segment, place, offset, out[: run.end - offset])
 
-    def _open_frames(self, number: int, segment: _Segment, place: _Place, offset: int, out: memoryview) -> int:
+    def _open_frames(self, number: int, segment: _Segment, place: _FrameMark, offset: int, out: memoryview) -> int:
         """Fill `out` from `offset`; the frame at `place` holds the first byte."""
         run = self._runs[number]
         done, at, block = 0, 0, memoryview(b"")
@@ -183,14 +185,14 @@ class SpooledFile:
         self._cursor = (number, place)
         return done
 
-    def _remember(self, digest: bytes, place: _Place, sealed: memoryview, length: int) -> None:
+    def _remember(self, digest: bytes, place: _FrameMark, sealed: memoryview, length: int) -> None:
         if not self._frame:
             self._frame = memoryview(bytearray(FRAME_SIZE))
         self._cached = (0, 0)
         open_frame(self._key.frames, digest, place.frame, place.offset, sealed, self._frame)
         self._cached = (place.offset, place.offset + length)
 
-    def _find(self, number: int, reader: BlobReader, offset: int) -> _Place:
+    def _find(self, number: int, reader: BlobReader, offset: int) -> _FrameMark:
         """The frame of a run that holds `offset`, by the headers of those before it: they aren't opened.
 
         A header that lies leads to a place whose frame doesn't open, for its number and offset are sealed with it.
@@ -208,8 +210,8 @@ class SpooledFile:
                 raise Damaged("a run is shorter than its frames say")
         return place
 
-    def _next(self, number: int, place: _Place, length: int) -> _Place:
-        following = _Place(place.offset + length, place.position + length + FRAME_OVERHEAD, place.frame + 1)
+    def _next(self, number: int, place: _FrameMark, length: int) -> _FrameMark:
+        following = _FrameMark(place.offset + length, place.position + length + FRAME_OVERHEAD, place.frame + 1)
         marks = self._marks[number]
         if following.frame == marks[-1].frame + _MARK_FRAMES:
             marks.append(following)

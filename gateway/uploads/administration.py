@@ -17,7 +17,7 @@ from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AuditRow, JobKind, JobRow, UploadRow
 from gateway.spool import KeyRing, UploadKey
 from gateway.states import UploadState
-from gateway.uploads.views import Records
+from gateway.uploads.views import Views
 
 #: (upload's key, file_id, `facts_sealed`) -> what the file says of its patient and study.
 ReadFacts = Callable[[UploadKey, str, bytes], Mapping[str, str]]
@@ -64,7 +64,7 @@ class Administration:
         self,
         ledger: Ledger,
         ring: KeyRing,
-        records: Records,
+        records: Views,
         clock: Clock,
         *,
         read_facts: ReadFacts,

@@ -60,9 +60,9 @@ class Buffered:
         return GATHER_BYTES if self._held_bytes < self._limit_bytes else SMALL_GATHER_BYTES
 
     @contextmanager
-    def account(self) -> Iterator[Held]:
+    def account(self) -> Iterator[BodyAccount]:
         """Count what one body holds; whatever is left is given back at the end."""
-        held = Held(self)
+        held = BodyAccount(self)
         try:
             yield held
         finally:
@@ -73,7 +73,7 @@ class Buffered:
         self._held_bytes += size
 
 
-class Held:
+class BodyAccount:
     """What one body holds."""
 
     def __init__(self, all_bodies: Buffered) -> None:

@@ -10,32 +10,32 @@ from gateway.errors import ChecksumMismatch, Conflict
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import FileRow, UploadRow
 from gateway.spool import Run, SpooledFile
-from gateway.uploads.context import Rooms, file_key
+from gateway.uploads.intake import Intake, file_key
 
 
-async def compare(rooms: Rooms, upload: UploadRow, file: FileRow, declared: Mapping[str, bytes]) -> None:
+async def compare(intake: Intake, upload: UploadRow, file: FileRow, declared: Mapping[str, bytes]) -> None:
     """Read a file and compare.
 
     :param declared: hashlib name -> raw digest.
     :raises ChecksumMismatch: the bytes differ.
     :raises Conflict: `incomplete`: the file has holes.
     """
-    source = await rooms.ledger.read(lambda tx: open_source(tx, rooms, upload, file))
-    found = await rooms.intake.threads.run(_digests, source, list(declared))
+    source = await intake.ledger.read(lambda tx: open_source(tx, intake, upload, file))
+    found = await intake.pipeline.threads.run(_digests, source, list(declared))
     if not all(hmac.compare_digest(found[name], digest) for name, digest in declared.items()):
         raise ChecksumMismatch("a file doesn't have the declared digest")
 
 
-def open_source(tx: Transaction, rooms: Rooms, upload: UploadRow, file: FileRow) -> SpooledFile:
+def open_source(tx: Transaction, intake: Intake, upload: UploadRow, file: FileRow) -> SpooledFile:
     """The plaintext of a file as far as it is there. :raises Conflict: `incomplete`: it has holes."""
     rows = [run for run in tx.runs.of_file(file.file_id) if run.length]
     if rows and rows[-1].start + rows[-1].length != file.offset:
         raise Conflict("a file whose checksum is declared isn't whole", code="incomplete")
-    return rooms.spool.reader(
+    return intake.spool.reader(
         [Run(run.segment_id, run.start, run.length, run.position, run.first_frame) for run in rows],
         upload_id=upload.upload_id,
         file_id=file.file_id,
-        key=file_key(tx, rooms.ring, upload, file),
+        key=file_key(tx, intake.ring, upload, file),
         size_bytes=file.offset,
     )
 

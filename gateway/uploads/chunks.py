@@ -23,7 +23,7 @@ from gateway.spool import Run, SegmentWriter
 from gateway.states import FileState
 from gateway.uploads.body import Body
 from gateway.uploads.completion import chunked_view, mark_whole, note_bytes, open_file, open_upload
-from gateway.uploads.context import NewFile, Rooms, begin_segment, new_file, upload_key
+from gateway.uploads.intake import Intake, NewFile, begin_segment, new_file, upload_key
 from gateway.uploads.leases import Claim
 from gateway.uploads.membership import with_bytes, with_file
 from gateway.uploads.pipeline import raise_unless_clean
@@ -42,7 +42,7 @@ class ChunkWish:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _ChunkTarget:
     upload: UploadRow
     file: FileRow
     there: bool  #: a chunk was accepted here before
@@ -87,8 +87,8 @@ class ChunkWriters:
 class Chunks:
     """The act on files that come as chunks."""
 
-    def __init__(self, rooms: Rooms) -> None:
-        self._rooms = rooms
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
         self.writers = ChunkWriters()
         self._serial = itertools.count()
 
@@ -104,11 +104,11 @@ class Chunks:
         if body.size is not None:
             chunks.check_size(view, body.size)
         slot = f"{place.file.file_id}#{wish.chunk.index}#{next(self._serial)}"
-        async with self._rooms.leases.hold(slot, Claim.CUT, body.stop) as lease:
-            taker = _Taker(self._rooms, place, wish)
+        async with self._intake.leases.hold(slot, Claim.CUT, body.stop) as lease:
+            taker = _ChunkCommit(self._intake, place, wish)
             room = view.chunk_size
             if place.there:
-                flow = await self._rooms.intake.digest(body, room, lease, taker.digest)
+                flow = await self._intake.pipeline.digest(body, room, lease, taker.digest)
                 raise_unless_clean(flow, "body_too_large")
                 await taker.commit(flow.stored, ended_cleanly=True)
             else:
@@ -117,52 +117,52 @@ class Chunks:
             self.writers.close(place.file.file_id)
         return taker.file
 
-    async def _store(self, place: _Place, taker: _Taker, body: Body, room: int, lease: Any) -> None:
-        rooms, file_id = self._rooms, place.file.file_id
+    async def _store(self, place: _ChunkTarget, taker: _ChunkCommit, body: Body, room: int, lease: Any) -> None:
+        intake, file_id = self._intake, place.file.file_id
         writer = self.writers.take(file_id)
         if writer is None:
-            tail = await rooms.ledger.write(lambda tx: begin_segment(tx, rooms, place.upload, place.file, 0))
+            tail = await intake.ledger.write(lambda tx: begin_segment(tx, intake, place.upload, place.file, 0))
             writer = tail.writer
         before = writer.position
         writer.begin_run(taker.start)
         taker.writes_with(writer, before)
         try:
-            flow = await rooms.intake.pour(
+            flow = await intake.pipeline.pour(
                 body, writer, room, lease, taker.commit, (taker.digest,), commit_every=room + 1
             )
         finally:
             self.writers.give_back(file_id, writer)
         raise_unless_clean(flow, "body_too_large")
 
-    async def _place(self, who: Principal, upload_id: str, wish: ChunkWish) -> _Place:
+    async def _place(self, who: Principal, upload_id: str, wish: ChunkWish) -> _ChunkTarget:
         """The chunk's file, made by its first chunk."""
-        rooms = self._rooms
+        intake = self._intake
 
-        def look(tx: Transaction) -> _Place | None:
+        def look(tx: Transaction) -> _ChunkTarget | None:
             upload = tx.uploads.get(upload_id)
             if upload is None or not who.may_write(upload):
                 raise NotFound("there is no such upload")
             upload = open_upload(tx, upload_id)
-            mac = upload_key(tx, rooms.ring, upload).mac("file_id", wish.file_id.encode())
+            mac = upload_key(tx, intake.ring, upload).mac("file_id", wish.file_id.encode())
             file = tx.files.by_client_mac(upload_id, mac)
             if file is None:
                 return None
             file = open_file(tx, file.file_id, Dialect.REST)
             there = tx.runs.at(file.file_id, wish.chunk.index * upload.chunk_size) is not None
-            return _Place(upload, file, there)
+            return _ChunkTarget(upload, file, there)
 
-        def make(tx: Transaction) -> _Place:
+        def make(tx: Transaction) -> _ChunkTarget:
             found = look(tx)
             if found is not None:
                 return found
             upload = open_upload(tx, upload_id)
             with_file(upload, 0)  # there must be room for one more; it counts once a chunk of it is accepted
-            key = upload_key(tx, rooms.ring, upload)
-            file, _ = new_file(tx, rooms, key, Dialect.REST, NewFile(0, wish.file_id, None), length=None)
-            return _Place(upload, file, there=False)
+            key = upload_key(tx, intake.ring, upload)
+            file, _ = new_file(tx, intake, key, Dialect.REST, NewFile(0, wish.file_id, None), length=None)
+            return _ChunkTarget(upload, file, there=False)
 
-        found: _Place | None = await rooms.ledger.read(look)
-        return await rooms.ledger.write(make) if found is None else found
+        found: _ChunkTarget | None = await intake.ledger.read(look)
+        return await intake.ledger.write(make) if found is None else found
 
 
 class _Hashes:
@@ -179,11 +179,11 @@ class _Hashes:
         return self._hashes[name].digest()
 
 
-class _Taker:
+class _ChunkCommit:
     """Accepts one chunk, once its bytes are on disk."""
 
-    def __init__(self, rooms: Rooms, place: _Place, wish: ChunkWish) -> None:
-        self._rooms = rooms
+    def __init__(self, intake: Intake, place: _ChunkTarget, wish: ChunkWish) -> None:
+        self._intake = intake
         self._place = place
         self._wish = wish
         self._run: SegmentWriter | None = None
@@ -203,20 +203,20 @@ class _Taker:
         for name, declared in self._wish.digests.items():
             if not hmac.compare_digest(self.digest.digest(name), declared):
                 raise ChecksumMismatch("the chunk doesn't have the declared digest")
-        self.file = await self._rooms.ledger.write(lambda tx: self._accept(tx, stored))
+        self.file = await self._intake.ledger.write(lambda tx: self._accept(tx, stored))
 
     def _accept(self, tx: Transaction, size: int) -> FileRow:
-        rooms, wish = self._rooms, self._wish
+        intake, wish = self._intake, self._wish
         upload = open_upload(tx, self._place.upload.upload_id, self._place.upload.epoch)
         file = open_file(tx, self._place.file.file_id, Dialect.REST)
-        mac = upload_key(tx, rooms.ring, upload).mac("chunk", self.digest.digest("sha256"))
+        mac = upload_key(tx, intake.ring, upload).mac("chunk", self.digest.digest("sha256"))
         there = tx.runs.at(file.file_id, self.start)
         if there is not None:
             if not hmac.compare_digest(there.content_mac or b"", mac):
                 raise Conflict("other bytes were accepted as this chunk before", code="chunk_conflict")
             return file
         view = chunks.accept(chunked_view(upload, file), wish.chunk, size)
-        if self.start + size > rooms.limits.max_file_size:
+        if self.start + size > intake.limits.max_file_size:
             raise TooLarge("the file is larger than uploads.max_file_size", code="file_too_large")
         run, sealed_bytes = self._written()
         row = RunRow(0, file.file_id, run.segment_id, self.start, size, run.position, run.first_frame, mac)
@@ -229,12 +229,12 @@ class _Taker:
             highest_chunk=view.highest_index,
             sealed_bytes=file.sealed_bytes + sealed_bytes,
         )
-        now = rooms.clock.now()
+        now = intake.clock.now()
         if view.chunks == 1:
             upload = with_file(upload, 0)
-        upload = note_bytes(with_bytes(upload, size), size, now, rooms.timing)
+        upload = note_bytes(with_bytes(upload, size), size, now, intake.timing)
         if chunks.is_whole(view) and file.state is FileState.RECEIVING:
-            return mark_whole(tx, upload, file, now, rooms.timing)[1]
+            return mark_whole(tx, upload, file, now, intake.timing)[1]
         tx.uploads.save(upload)
         tx.files.save(file)
         tx.wake(upload.upload_id)

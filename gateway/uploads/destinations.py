@@ -16,7 +16,7 @@ from gateway.ledger.rows import AccountRow
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class Destination:
     """What those who open uploads must know of a PACS."""
 
     endpoint_id: str
@@ -29,7 +29,7 @@ class Destinations:
     :param default: the one that is meant where none is named; None: one must be named.
     """
 
-    def __init__(self, ledger: Ledger, endpoints: Mapping[str, Endpoint], default: str | None) -> None:
+    def __init__(self, ledger: Ledger, endpoints: Mapping[str, Destination], default: str | None) -> None:
         self._ledger = ledger
         self._endpoints = endpoints
         self._default = default
@@ -40,7 +40,7 @@ class Destinations:
         limit = limit_of(row)
         return [name for name in self._endpoints if limit is None or name in limit]
 
-    async def choose(self, who: Principal, endpoint_id: str | None) -> Endpoint:
+    async def choose(self, who: Principal, endpoint_id: str | None) -> Destination:
         """The endpoint of that name; where none is named the default, or the only one that `who` may send to.
 
         :raises Unprocessable: `unknown_endpoint`: there is none of that name, or one must be named.

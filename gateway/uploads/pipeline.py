@@ -53,7 +53,7 @@ class Flow:
     overrun: bool
 
 
-class Intake:
+class Pipeline:
     """The way of the bytes.
 
     :param reserve: while it is used up no byte more is taken, whatever was promised.

@@ -13,23 +13,23 @@ from gateway.spool import SpooledFile
 from gateway.states import RECEIVING_STATES, FileState
 from gateway.uploads.checksums import open_source
 from gateway.uploads.completion import GATEWAY
-from gateway.uploads.context import Rooms
+from gateway.uploads.intake import Intake
 from gateway.uploads.membership import without_file
 
 
-async def ensure_sound(rooms: Rooms, upload: UploadRow, file: FileRow) -> None:
+async def ensure_sound(intake: Intake, upload: UploadRow, file: FileRow) -> None:
     """Look at the last frame of every run of a file that still receives.
 
     :raises Gone: `data_lost`: acknowledged bytes are damaged; that is written down.
     :raises Unavailable: the storage failed; nothing is written down.
     """
-    if file.state is not FileState.RECEIVING or not file.offset or rooms.tails.knows(file.file_id):
+    if file.state is not FileState.RECEIVING or not file.offset or intake.tails.knows(file.file_id):
         return
-    source = await rooms.ledger.read(lambda tx: open_source(tx, rooms, upload, file))
+    source = await intake.ledger.read(lambda tx: open_source(tx, intake, upload, file))
     try:
-        await rooms.intake.threads.run(_probe, source)
+        await intake.pipeline.threads.run(_probe, source)
     except Damaged:
-        await rooms.ledger.write(lambda tx: _lost(tx, rooms, file.file_id))
+        await intake.ledger.write(lambda tx: _lost(tx, intake, file.file_id))
         raise Gone("stored bytes of this file are damaged", code="data_lost", state="lost") from None
 
 
@@ -40,9 +40,9 @@ def _probe(source: SpooledFile) -> None:
         source.close()
 
 
-def _lost(tx: Transaction, rooms: Rooms, file_id: str) -> None:
+def _lost(tx: Transaction, intake: Intake, file_id: str) -> None:
     file = tx.files.get(file_id)
     upload = tx.uploads.get(file.upload_id) if file is not None else None
     if file is None or upload is None or upload.state not in RECEIVING_STATES or file.state is not FileState.RECEIVING:
         raise Conflict("the file was changed in between", code="conflict")
-    without_file(tx, upload, file, GATEWAY, rooms.clock.now(), rooms.timing, lost=True)
+    without_file(tx, upload, file, GATEWAY, intake.clock.now(), intake.timing, lost=True)

@@ -18,7 +18,7 @@ from gateway.identity.principal import Principal, visible
 from gateway.ledger.base import PURGE, Transaction
 from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, UploadRow
 from gateway.protocol.chunks import ranges
-from gateway.protocol.rest import Complete, Init, Skipped
+from gateway.protocol.rest import Complete, Init, SkippedFile
 from gateway.states import DEAD_STATES, RECEIVING_STATES, FileState, UploadEvent, UploadState, after
 from gateway.uploads.admission import Wish, check_size, open_upload
 from gateway.uploads.checksums import compare
@@ -33,9 +33,9 @@ from gateway.uploads.completion import (
     may_complete,
     touched,
 )
-from gateway.uploads.context import Rooms, upload_key
 from gateway.uploads.destinations import Destinations
-from gateway.uploads.views import Records
+from gateway.uploads.intake import Intake, upload_key
+from gateway.uploads.views import Views
 
 #: What is written as the end of an Idempotency-Key: it lives as long as its upload, whose row takes it along.
 _WITH_ITS_UPLOAD_S = 10 * 366 * 86400.0
@@ -75,12 +75,12 @@ class Submissions:
 
     def __init__(
         self,
-        rooms: Rooms,
-        records: Records,
+        intake: Intake,
+        records: Views,
         destinations: Destinations,
         settle_cancelled: Settle,
     ) -> None:
-        self._rooms = rooms
+        self._intake = intake
         self._records = records
         self._destinations = destinations
         self._settle_cancelled = settle_cancelled
@@ -93,7 +93,7 @@ class Submissions:
         :param ticket: a right that is used up by it; None: the principal's own.
         :raises Unprocessable, Forbidden, TooLarge, SpoolFull: nothing is used up.
         """
-        rooms = self._rooms
+        intake = self._intake
         endpoint = await self._destinations.choose(who, wish.endpoint_id)
         if wish.clinical_notes.strip() and not endpoint.takes_notes:
             raise Unprocessable("this endpoint takes no clinical notes", code="notes_not_delivered")
@@ -106,9 +106,9 @@ class Submissions:
             total_size_bytes=wish.total_size_bytes,
             meta=wish.meta() | ({"expected": dict(ticket.expected)} if ticket is not None else {}),
         )
-        check_size(asked, rooms.limits)
-        room_bytes = await rooms.intake.threads.run(rooms.spool.room_bytes)
-        return await rooms.ledger.write(lambda tx: self._open(tx, who, asked, idempotency_key, ticket, room_bytes))
+        check_size(asked, intake.limits)
+        room_bytes = await intake.pipeline.threads.run(intake.spool.room_bytes)
+        return await intake.ledger.write(lambda tx: self._open(tx, who, asked, idempotency_key, ticket, room_bytes))
 
     def _open(
         self,
@@ -120,7 +120,7 @@ class Submissions:
         room_bytes: int,
     ) -> Opened:
         principal = who.account_id if ticket is None else ticket.principal
-        rooms, now = self._rooms, self._rooms.clock.now()
+        intake, now = self._intake, self._intake.clock.now()
         body_mac = self._mac(
             "body",
             json.dumps([asked.endpoint_id, asked.total_files, asked.total_size_bytes, asked.meta], sort_keys=True),
@@ -135,7 +135,7 @@ class Submissions:
                 return self._issued(tx, upload, now)
         upload = ticket.admit(tx) if ticket is not None else None
         if upload is None:
-            upload = open_upload(tx, rooms.ring, asked, rooms.limits, rooms.timing, now, room_bytes)
+            upload = open_upload(tx, intake.ring, asked, intake.limits, intake.timing, now, room_bytes)
         if ticket is not None:
             ticket.redeemed(tx, upload, now)
         if idempotency_key is not None:
@@ -148,14 +148,14 @@ class Submissions:
         return Opened(upload, token)
 
     def _mac(self, purpose: str, text: str) -> bytes:
-        return self._rooms.keys.index_mac(f"{purpose}|{text}".encode())
+        return self._intake.keys.index_mac(f"{purpose}|{text}".encode())
 
     async def renew(self, who: Principal | None, upload_id: str, refresh_token: str | None) -> Opened:
         """New tokens for an upload, by its refresh token or its owner's access token.
 
         :raises Unauthorized, Forbidden, NotFound, Gone: see there.
         """
-        ledger, now = self._rooms.ledger, self._rooms.clock.now()
+        ledger, now = self._intake.ledger, self._intake.clock.now()
         if refresh_token is not None:
             check = refresh_tokens.for_upload(upload_id, self._records.raise_if_dead)
             rotated = await refresh_tokens.refresh(ledger, refresh_token, now=now, check=check)
@@ -174,12 +174,12 @@ class Submissions:
         found = visible(upload, allowed=True)
         self._records.raise_if_dead(found)
         if found.state in RECEIVING_STATES:
-            found = touched(found, now, self._rooms.timing)
+            found = touched(found, now, self._intake.timing)
             tx.uploads.save(found)
         return found
 
     async def _living(self, upload_id: str) -> UploadRow:
-        upload = await self._rooms.ledger.read(lambda tx: tx.uploads.get(upload_id))
+        upload = await self._intake.ledger.read(lambda tx: tx.uploads.get(upload_id))
         if upload is None:
             raise NotFound("there is no such upload")
         self._records.raise_if_dead(upload)
@@ -187,7 +187,7 @@ class Submissions:
 
     async def see(self, who: Principal, upload_id: str, *, dead_too: bool = False) -> UploadRow:
         """The caller's upload. :raises NotFound, Gone: see there."""
-        upload = await self._rooms.ledger.read(lambda tx: tx.uploads.get(upload_id))
+        upload = await self._intake.ledger.read(lambda tx: tx.uploads.get(upload_id))
         found = visible(upload, upload is not None and who.may_see(upload))
         if not dead_too:
             self._records.raise_if_dead(found)
@@ -207,18 +207,18 @@ class Submissions:
                 file = await self.file_named(upload, client_file_id)
                 if not all_there(upload, file):
                     raise incomplete(upload, Declared(upload.total_files, upload.total_size_bytes))
-                await compare(self._rooms, upload, file, digests)
-        return await self._rooms.ledger.write(lambda tx: self._complete(tx, who, upload_id, wish))
+                await compare(self._intake, upload, file, digests)
+        return await self._intake.ledger.write(lambda tx: self._complete(tx, who, upload_id, wish))
 
     def _complete(self, tx: Transaction, who: Principal, upload_id: str, wish: Complete) -> UploadRow:
-        rooms, now = self._rooms, self._rooms.clock.now()
+        intake, now = self._intake, self._intake.clock.now()
         if not may_complete(tx, who.account_id):
             raise Unauthorized("the account is not active")
         found = tx.uploads.get(upload_id)
         upload = visible(found, found is not None and who.may_see(found))
         if upload.state not in RECEIVING_STATES:
             return upload
-        upload = end_chunked_files(tx, upload, now, rooms.timing)
+        upload = end_chunked_files(tx, upload, now, intake.timing)
         upload, declared = self._skip(tx, upload, wish.skipped)
         missing_files = declared.files - upload.whole_files
         missing_bytes = declared.size_bytes - upload.whole_bytes
@@ -227,13 +227,13 @@ class Submissions:
             raise incomplete(upload, declared)
         return deliver(tx, upload, now, who.actor)
 
-    def _skip(self, tx: Transaction, upload: UploadRow, skipped: tuple[Skipped, ...]) -> tuple[UploadRow, Declared]:
+    def _skip(self, tx: Transaction, upload: UploadRow, skipped: tuple[SkippedFile, ...]) -> tuple[UploadRow, Declared]:
         """Take the skipped files out of what is expected; the upload as saved, and what is left to expect."""
         if not skipped:
             return upload, Declared(upload.total_files, upload.total_size_bytes)
         if len(skipped) > upload.total_files:
             raise Unprocessable("more files are skipped than were declared", code="invalid_field", field="skipped")
-        key, size_bytes, unsized = upload_key(tx, self._rooms.ring, upload), 0, False
+        key, size_bytes, unsized = upload_key(tx, self._intake.ring, upload), 0, False
         for one in skipped:
             mac = key.mac("file_id", one.file_id.encode()) if one.file_id is not None else b""
             file = tx.files.by_client_mac(upload.upload_id, mac) if mac else None
@@ -262,22 +262,22 @@ class Submissions:
         """
 
         def act(tx: Transaction) -> float | None:
-            now, upload = self._rooms.clock.now(), tx.uploads.get(job.upload_id)
+            now, upload = self._intake.clock.now(), tx.uploads.get(job.upload_id)
             if upload is None or upload.state not in RECEIVING_STATES or not adds_up(upload):
                 return None
             if not may_complete(tx, upload.owner_id):
-                return now + max(60.0, self._rooms.timing.autocomplete_s)
+                return now + max(60.0, self._intake.timing.autocomplete_s)
             deliver(tx, upload, now, GATEWAY)
             return None
 
-        return await self._rooms.ledger.write(act)
+        return await self._intake.ledger.write(act)
 
     async def wait(self, upload_id: str, wait_s: float, leaving: Callable[[], object] = lambda: False) -> UploadRow:
         """The upload as soon as its delivery is over, or as it is after `wait_s`.
 
         :param leaving: the process is about to end: nobody waits any longer.
         """
-        ledger, clock = self._rooms.ledger, self._rooms.clock
+        ledger, clock = self._intake.ledger, self._intake.clock
         until = clock.monotonic() + wait_s
         with ledger.watch(upload_id) as watch:
             while True:
@@ -295,7 +295,7 @@ class Submissions:
         :param as_admin: an admin's act, also on an upload that a QR code of its own opened for somebody else.
         :raises Gone, Conflict: it was dead before, or is delivered already.
         """
-        rooms = self._rooms
+        intake = self._intake
         upload = await self.see(who, upload_id)
         by_other = as_admin or not who.may_write(upload)
         if by_other and not reason:
@@ -307,7 +307,7 @@ class Submissions:
                 return []
             before = row.state
             row = replace(row, state=after(row.state, UploadEvent.CANCEL), epoch=row.epoch + 1)
-            row = replace(row, finished_at=rooms.clock.now())
+            row = replace(row, finished_at=intake.clock.now())
             if before not in RECEIVING_STATES:
                 row = self._settle_cancelled(tx, row)
             if by_other:
@@ -320,17 +320,17 @@ class Submissions:
             for job in tx.jobs.of_upload(upload_id):
                 tx.jobs.delete(job.job_id)
             said = {"reason": reason} if by_other else {}  # an uploader's words could name a patient
-            at = rooms.clock.now()
+            at = intake.clock.now()
             tx.audit.append("upload.cancelled", at=at, actor=who.actor, upload_id=upload_id, detail=said)
             tx.wake(upload_id)
             tx.wake(PURGE)
             return [file.file_id for file in files]
 
-        await rooms.leases.cut(await rooms.ledger.write(act))
+        await intake.leases.cut(await intake.ledger.write(act))
 
     async def status(self, upload: UploadRow) -> dict[str, Any]:
         """The answer of `GET status`, as JSON values."""
-        counts = await self._rooms.ledger.read(lambda tx: tx.files.counts(upload.upload_id))
+        counts = await self._intake.ledger.read(lambda tx: tx.files.counts(upload.upload_id))
         return self._records.status(upload, counts)
 
     async def files(self, upload: UploadRow, after_id: str, limit: int) -> dict[str, Any]:
@@ -340,7 +340,7 @@ class Submissions:
             rows = tx.files.page(upload.upload_id, after=after_id, limit=limit)
             return [(row, self._chunk_indexes(tx, upload, row)) for row in rows]
 
-        rows = await self._rooms.ledger.read(act)
+        rows = await self._intake.ledger.read(act)
         shown = [
             self._records.file(row) | {"received_chunks": ranges(indexes)}
             for row, indexes in rows
@@ -357,10 +357,10 @@ class Submissions:
         """The file that the client calls so. :raises NotFound, Gone: see there."""
 
         def act(tx: Transaction) -> FileRow | None:
-            mac = upload_key(tx, self._rooms.ring, upload).mac("file_id", client_file_id.encode())
+            mac = upload_key(tx, self._intake.ring, upload).mac("file_id", client_file_id.encode())
             return tx.files.by_client_mac(upload.upload_id, mac)
 
-        file = await self._rooms.ledger.read(act)
+        file = await self._intake.ledger.read(act)
         if file is None or file.state is FileState.REMOVED:
             raise NotFound("there is no such file")
         return file
@@ -370,7 +370,7 @@ class Submissions:
         receipt_id = upload.receipt_id
         row = None
         if receipt_id is not None:
-            row = await self._rooms.ledger.read(lambda tx: tx.receipts.get(receipt_id))
+            row = await self._intake.ledger.read(lambda tx: tx.receipts.get(receipt_id))
         if row is None:
             raise NotFound("there is no receipt yet", code="no_receipt_yet")
         return self._records.jws(row)

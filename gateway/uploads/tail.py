@@ -23,7 +23,7 @@ from gateway.uploads.admission import Wish, check_size
 from gateway.uploads.admission import open_upload as admit
 from gateway.uploads.body import Body
 from gateway.uploads.completion import mark_whole, note_bytes, open_file, open_upload, receiving, takes_bytes, touched
-from gateway.uploads.context import NewFile, Rooms, begin_segment, new_file, upload_key
+from gateway.uploads.intake import Intake, NewFile, begin_segment, new_file, upload_key
 from gateway.uploads.leases import Claim
 from gateway.uploads.membership import with_file, without_file
 from gateway.uploads.pipeline import Tail, raise_unless_clean
@@ -46,32 +46,32 @@ class Seen:
     fresh: bool = False
 
 
-class Uploads:
+class Files:
     """The acts on files that grow at their tail."""
 
-    def __init__(self, rooms: Rooms) -> None:
-        self._rooms = rooms
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
 
     async def create(self, who: Principal, upload_id: str, wish: NewFile) -> Seen:
         """A file of one of the caller's uploads; the same client file id and length give the same file.
 
         :raises NotFound, Gone, Conflict, TooLarge: see the codes.
         """
-        rooms = self._rooms
+        intake = self._intake
 
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
             found = tx.uploads.get(upload_id)
             upload = receiving(visible(found, found is not None and who.may_write(found)))
-            key = upload_key(tx, rooms.ring, upload)
+            key = upload_key(tx, intake.ring, upload)
             twin = self._twin(tx, key, wish)
             if twin is not None:
                 return Seen(upload, twin), None
             return self._insert(tx, upload, key, wish)
 
-        seen, tail = await rooms.ledger.write(act)
+        seen, tail = await intake.ledger.write(act)
         if not seen.fresh:
-            await rooms.leases.cut([seen.file.file_id])
-            seen, tail = await rooms.ledger.write(act)  # where those have left it who wrote meanwhile
+            await intake.leases.cut([seen.file.file_id])
+            seen, tail = await intake.ledger.write(act)  # where those have left it who wrote meanwhile
         return self._created(seen, tail)
 
     async def create_single(self, wish: Wish, file: NewFile) -> Seen:
@@ -79,15 +79,15 @@ class Uploads:
 
         :raises TooLarge, SpoolFull: it is over a limit, or there is no room.
         """
-        rooms = self._rooms
-        check_size(wish, rooms.limits)
-        room_bytes = await rooms.intake.threads.run(rooms.spool.room_bytes)
+        intake = self._intake
+        check_size(wish, intake.limits)
+        room_bytes = await intake.pipeline.threads.run(intake.spool.room_bytes)
 
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
-            upload = admit(tx, rooms.ring, wish, rooms.limits, rooms.timing, rooms.clock.now(), room_bytes)
-            return self._insert(tx, upload, upload_key(tx, rooms.ring, upload), file)
+            upload = admit(tx, intake.ring, wish, intake.limits, intake.timing, intake.clock.now(), room_bytes)
+            return self._insert(tx, upload, upload_key(tx, intake.ring, upload), file)
 
-        return self._created(*await rooms.ledger.write(act))
+        return self._created(*await intake.ledger.write(act))
 
     async def find(self, who: Principal, file_id: str, *, to_write: bool = True) -> Seen:
         """The file, if it is the caller's. :raises NotFound: it isn't there, or is another's."""
@@ -100,7 +100,7 @@ class Uploads:
                 raise NotFound("there is no such file")
             return Seen(upload, file)
 
-        return await self._rooms.ledger.read(act)
+        return await self._intake.ledger.read(act)
 
     async def look(self, who: Principal, file_id: str) -> Seen:
         """Where to go on: cuts whoever writes, then tells what is durable.
@@ -108,7 +108,7 @@ class Uploads:
         :raises NotFound, Gone: see there.
         """
         await self.find(who, file_id)
-        await self._rooms.leases.cut([file_id])
+        await self._intake.leases.cut([file_id])
 
         def act(tx: Transaction) -> Seen:
             file = tx.files.get(file_id)
@@ -119,12 +119,12 @@ class Uploads:
                 raise NotFound("there is no such file")
             raw: str | None = None
             if file.meta_sealed is not None and upload.key_id is not None:
-                key = upload_key(tx, self._rooms.ring, upload)
+                key = upload_key(tx, self._intake.ring, upload)
                 raw = key.meta.open(file.meta_sealed, context=f"files|meta|{file_id}").decode()
             return Seen(upload, file, raw)
 
-        seen = await self._rooms.ledger.read(act)
-        await ensure_sound(self._rooms, seen.upload, seen.file)
+        seen = await self._intake.ledger.read(act)
+        await ensure_sound(self._intake, seen.upload, seen.file)
         await self.touch(seen.upload)
         return seen
 
@@ -157,9 +157,9 @@ class Uploads:
 
     async def remove(self, file_id: str, actor: str, *, lower_totals: bool) -> UploadRow:
         """Erase one file of an upload that still receives or is held, and write that down."""
-        rooms = self._rooms
-        await rooms.leases.cut([file_id])
-        rooms.tails.close(file_id)
+        intake = self._intake
+        await intake.leases.cut([file_id])
+        intake.tails.close(file_id)
 
         def act(tx: Transaction) -> tuple[UploadRow, list[str]]:
             file = tx.files.get(file_id)
@@ -171,30 +171,30 @@ class Uploads:
             if upload.state is not UploadState.HELD:
                 upload = open_upload(tx, file.upload_id)
             segments = tx.runs.segment_ids(file.upload_id, file_id)
-            now = rooms.clock.now()
-            return without_file(tx, upload, file, actor, now, rooms.timing, lower_totals=lower_totals), segments
+            now = intake.clock.now()
+            return without_file(tx, upload, file, actor, now, intake.timing, lower_totals=lower_totals), segments
 
-        upload, segments = await rooms.ledger.write(act)
-        await rooms.intake.threads.run(rooms.spool.delete, segments)
-        await rooms.ledger.write(lambda tx: tx.runs.forget(segments))
+        upload, segments = await intake.ledger.write(act)
+        await intake.pipeline.threads.run(intake.spool.delete, segments)
+        await intake.ledger.write(lambda tx: tx.runs.forget(segments))
         return upload
 
     async def touch(self, upload: UploadRow) -> None:
         """A client asked: its upload lives on. Written down only when that makes a difference."""
-        rooms = self._rooms
-        now = rooms.clock.now()
-        moved_s = now + rooms.timing.expires_s - upload.expires_at
+        intake = self._intake
+        now = intake.clock.now()
+        moved_s = now + intake.timing.expires_s - upload.expires_at
         if upload.state not in (UploadState.OPEN, UploadState.UPLOADING) or moved_s < (
-            rooms.timing.expires_s * TOUCH_SHARE
+            intake.timing.expires_s * TOUCH_SHARE
         ):
             return
 
         def act(tx: Transaction) -> None:
             row = tx.uploads.get(upload.upload_id)
             if row is not None and row.state in (UploadState.OPEN, UploadState.UPLOADING):
-                tx.uploads.save(touched(row, now, rooms.timing))
+                tx.uploads.save(touched(row, now, intake.timing))
 
-        await rooms.ledger.write(act)
+        await intake.ledger.write(act)
 
     def _twin(self, tx: Transaction, key: UploadKey, wish: NewFile) -> FileRow | None:
         if wish.client_file_id is None:
@@ -209,43 +209,43 @@ class Uploads:
         return twin
 
     def _insert(self, tx: Transaction, upload: UploadRow, key: UploadKey, wish: NewFile) -> tuple[Seen, Tail | None]:
-        rooms = self._rooms
-        if wish.length > rooms.limits.max_file_size:
+        intake = self._intake
+        if wish.length > intake.limits.max_file_size:
             raise TooLarge("the file is larger than uploads.max_file_size", code="file_too_large")
         upload = with_file(upload, wish.length)
-        row, file_key = new_file(tx, rooms, key, Dialect.TUS, wish, length=wish.length)
+        row, file_key = new_file(tx, intake, key, Dialect.TUS, wish, length=wish.length)
         if wish.length:
             tx.uploads.save(upload)
-            return Seen(upload, row, fresh=True), begin_segment(tx, rooms, upload, row, 0, file_key)
-        now = rooms.clock.now()
-        upload, row = mark_whole(tx, note_bytes(upload, 0, now, rooms.timing), row, now, rooms.timing)
+            return Seen(upload, row, fresh=True), begin_segment(tx, intake, upload, row, 0, file_key)
+        now = intake.clock.now()
+        upload, row = mark_whole(tx, note_bytes(upload, 0, now, intake.timing), row, now, intake.timing)
         return Seen(upload, row, fresh=True), None
 
     def _created(self, seen: Seen, tail: Tail | None) -> Seen:
         if tail is not None:
-            self._rooms.tails.put(seen.file.file_id, tail)
+            self._intake.tails.put(seen.file.file_id, tail)
         return seen
 
     async def _append(self, file_id: str, wish: Append, body: Body, claim: Claim, fresh: Seen | None = None) -> Seen:
-        rooms = self._rooms
-        async with rooms.leases.hold(file_id, claim, body.stop) as lease:
-            if fresh is not None and rooms.tails.unused(file_id):
+        intake = self._intake
+        async with intake.leases.hold(file_id, claim, body.stop) as lease:
+            if fresh is not None and intake.tails.unused(file_id):
                 seen = fresh  # nobody wrote since; what else may have happened the commit looks for
             else:
-                seen = await rooms.ledger.read(lambda tx: _receiving(tx, file_id, wish))
-            leave = plan(view_of(seen.file), wish, rooms.limits.max_file_size)
+                seen = await intake.ledger.read(lambda tx: _receiving(tx, file_id, wish))
+            leave = plan(view_of(seen.file), wish, intake.limits.max_file_size)
             if seen.file.whole_at is not None:
                 return seen
-            await ensure_sound(rooms, seen.upload, seen.file)
+            await ensure_sound(intake, seen.upload, seen.file)
             tail = await self._tail(seen, leave.at)
-            appender = _Appender(rooms, seen, wish, tail)
+            appender = _Appender(intake, seen, wish, tail)
             try:
-                flow = await rooms.intake.pour(body, tail.writer, leave.room, lease, appender.commit)
+                flow = await intake.pipeline.pour(body, tail.writer, leave.room, lease, appender.commit)
             except BaseException:
                 tail.writer.close()
                 raise
             if appender.seen.file.whole_at is None:
-                rooms.tails.put(file_id, tail)
+                intake.tails.put(file_id, tail)
             else:
                 tail.writer.close()
         done = appender.seen
@@ -256,24 +256,24 @@ class Uploads:
 
     async def _tail(self, seen: Seen, at: int) -> Tail:
         """The segment that goes on at `at`, or a new one: a segment with uncommitted bytes is never continued."""
-        rooms, file_id = self._rooms, seen.file.file_id
-        tail = rooms.tails.take(file_id)
+        intake, file_id = self._intake, seen.file.file_id
+        tail = intake.tails.take(file_id)
         if tail is not None:
             if not tail.writer.broken and tail.writer.offset == at:
                 return tail
             tail.writer.close()
 
         def act(tx: Transaction) -> Tail:
-            return begin_segment(tx, rooms, seen.upload, seen.file, at)
+            return begin_segment(tx, intake, seen.upload, seen.file, at)
 
-        return await rooms.ledger.write(act)
+        return await intake.ledger.write(act)
 
 
 class _Appender:
     """Commits what one append stored."""
 
-    def __init__(self, rooms: Rooms, seen: Seen, wish: Append, tail: Tail) -> None:
-        self._rooms = rooms
+    def __init__(self, intake: Intake, seen: Seen, wish: Append, tail: Tail) -> None:
+        self._intake = intake
         self._wish = wish
         self._tail = tail
         self.seen = seen
@@ -295,17 +295,17 @@ class _Appender:
             run_id = _write_run(tx, file.file_id, tail.run_id, run)
             delta = done.offset - file.offset
             file = replace(file, offset=done.offset, sealed_bytes=file.sealed_bytes + sealed_bytes - tail.sealed_bytes)
-            now = self._rooms.clock.now()
-            upload = note_bytes(upload, delta, now, self._rooms.timing)
+            now = self._intake.clock.now()
+            upload = note_bytes(upload, delta, now, self._intake.timing)
             if done.whole and file.whole_at is None:
-                upload, file = mark_whole(tx, upload, file, now, self._rooms.timing)
+                upload, file = mark_whole(tx, upload, file, now, self._intake.timing)
             else:
                 tx.uploads.save(upload)
                 tx.files.save(file)
                 tx.wake(upload.upload_id)
             return Seen(upload, file), run_id
 
-        self.seen, tail.run_id = await self._rooms.ledger.write(act)
+        self.seen, tail.run_id = await self._intake.ledger.write(act)
         tail.sealed_bytes = sealed_bytes
 
 

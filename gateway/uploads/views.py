@@ -17,7 +17,7 @@ from gateway.states import DEAD_STATES, FileState
 from gateway.states import WHOLE_STATES as RECEIVED_STATES
 
 
-class Records:
+class Views:
     """Reads and writes the sealed columns that outlive an upload's bytes."""
 
     def __init__(self, sealer: Sealer) -> None:

@@ -13,7 +13,7 @@ from gateway.web.services import services
 
 
 @asynccontextmanager
-async def obituary(request: web.Request, upload_id: str) -> AsyncIterator[None]:
+async def told_what_became(request: web.Request, upload_id: str) -> AsyncIterator[None]:
     """Add `pacs_receipt_id` and `warnings` to a `Gone` that passes, for the bearer of a token that was good for it."""
     try:
         yield

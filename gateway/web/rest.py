@@ -21,7 +21,7 @@ from gateway.uploads.submissions import Opened
 from gateway.web.addresses import base_url
 from gateway.web.bearer import principal
 from gateway.web.body import HeldBody, StreamBody, go_on, line_errors, media_type
-from gateway.web.gone import obituary
+from gateway.web.gone import told_what_became
 from gateway.web.json_body import read_json
 from gateway.web.services import PRINCIPAL, RAW_TOKEN, services
 
@@ -87,7 +87,7 @@ async def chunk(request: web.Request) -> web.StreamResponse:
     else:
         raise UnsupportedMediaType("a chunk is application/octet-stream or multipart/form-data")
     wish = ChunkWish(rest.check_file_id(fields.get("file_id")), _chunk(fields), digests)
-    async with obituary(request, _upload_id(request)):
+    async with told_what_became(request, _upload_id(request)):
         file = await services(request).chunks.put(principal(request), _upload_id(request), wish, body)
     return _taken(wish, file)
 
@@ -211,7 +211,7 @@ async def remove_file(request: web.Request) -> web.StreamResponse:
     if upload.state in FINISHED_STATES:
         raise refusal(upload.state, UploadEvent.BYTES)
     file = await submissions.file_named(upload, rest.check_file_id(request.match_info["file_id"]))
-    async with obituary(request, upload.upload_id):
+    async with told_what_became(request, upload.upload_id):
         await services(request).uploads.remove(file.file_id, who.actor, lower_totals=True)
     return web.Response(status=204)
 

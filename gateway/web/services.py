@@ -23,8 +23,8 @@ from gateway.uploads.chunks import Chunks
 from gateway.uploads.destinations import Destinations
 from gateway.uploads.qr import QrSessions
 from gateway.uploads.submissions import Submissions
-from gateway.uploads.tail import Uploads
-from gateway.uploads.views import Records
+from gateway.uploads.tail import Files
+from gateway.uploads.views import Views
 
 AdminAct = Callable[[str, str, str], Awaitable[None]]
 
@@ -62,12 +62,12 @@ class Services:
     ledger: Ledger
     mint: TokenMint
     accounts: Accounts
-    uploads: Uploads
+    uploads: Files
     chunks: Chunks
     submissions: Submissions
     qr: QrSessions
     public_url: str  #: empty: only the socket knows its port, and requests say how they came here
-    records: Records
+    records: Views
     endpoints: Mapping[str, Mapping[str, Any]]
     destinations: Destinations
     endpoint_states: Callable[[], Mapping[str, str]]

@@ -11,12 +11,12 @@ from gateway.protocol.engine import Append, Completes
 from gateway.protocol.headers import single, text_of
 from gateway.protocol.rest import check_file_id
 from gateway.uploads.admission import Wish
-from gateway.uploads.context import NewFile
+from gateway.uploads.intake import NewFile
 from gateway.uploads.tail import Seen
 from gateway.web.addresses import base_url
 from gateway.web.bearer import principal
 from gateway.web.body import StreamBody, media_type
-from gateway.web.gone import obituary
+from gateway.web.gone import told_what_became
 from gateway.web.services import services
 
 _IETF_HEADERS = ("Upload-Complete", "Upload-Draft-Interop-Version")
@@ -38,7 +38,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     created = await _created(request, principal(request), wish)
     seen = created
     if wish.with_body and created.file.offset == 0 and created.file.whole_at is None:
-        async with obituary(request, created.upload.upload_id):
+        async with told_what_became(request, created.upload.upload_id):
             seen = await services(request).uploads.append_first(created, body)
     location = f"{here}/files/{created.file.file_id}"
     return web.Response(status=201, headers={"Location": location} | _offset_headers(seen))
@@ -72,7 +72,7 @@ async def _created(request: web.Request, who: Principal, wish: tus.Creation) -> 
 
 
 async def _created_in(request: web.Request, who: Principal, upload_id: str, file: NewFile) -> Seen:
-    async with obituary(request, upload_id):
+    async with told_what_became(request, upload_id):
         try:
             return await services(request).uploads.create(who, upload_id, file)
         except Gone:
@@ -90,7 +90,7 @@ async def patch(request: web.Request) -> web.StreamResponse:
         raise Conflict("Upload-Length is not the length that the file was created with", code="length_mismatch")
     body = StreamBody(request)
     append = Append(wish.at, body.size, Completes.WHEN_FULL)
-    async with obituary(request, living.upload.upload_id):
+    async with told_what_became(request, living.upload.upload_id):
         seen = await services(request).uploads.append(living, append, body)
     return web.Response(status=204, headers=_offset_headers(seen))
 

@@ -12,7 +12,7 @@ class NotOnePart(Exception):
     """The answer isn't multipart with one part, and not a bare application/dicom either."""
 
 
-class Digest(Protocol):
+class Hasher(Protocol):
     """What hashlib's objects do."""
 
     def update(self, data: bytes, /) -> None:
@@ -29,7 +29,7 @@ class DigestOfOnlyPart:
     :raises NotOnePart: at once, or in `take` or `hexdigest`.
     """
 
-    def __init__(self, content_type: str, digest: Digest) -> None:
+    def __init__(self, content_type: str, digest: Hasher) -> None:
         message = Message()
         message["Content-Type"] = content_type
         self._digest = digest

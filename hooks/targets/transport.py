@@ -36,7 +36,7 @@ TALKATIVE = ("dicomweb_client", "urllib3", "requests", "pydicom")
 _current = threading.local()
 
 
-class Watch:
+class SendWatch:
     """Cuts the connection when an answer isn't complete in time, however slowly it trickles.
 
     A read timeout alone starts anew with each byte. The time begins when the request has been sent.
@@ -67,25 +67,25 @@ class Watch:
             return  # closed already
 
 
-class _Watched(HTTPConnection):
+class _TimedBody(HTTPConnection):
     def connect(self) -> None:
         super().connect()
         # urllib3 leaves the connect timeout on the socket while the body is sent.
         self.sock.settimeout(SEND_TIMEOUT_S)
 
     def getresponse(self) -> Any:
-        watch: Watch | None = getattr(_current, "watch", None)
+        watch: SendWatch | None = getattr(_current, "watch", None)
         if watch is not None and self.sock is not None:
             watch.start(self.sock)
         return super().getresponse()
 
 
-class _WatchedTLS(_Watched, HTTPSConnection):
+class _WatchedTLS(_TimedBody, HTTPSConnection):
     pass
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Watched
+    ConnectionCls = _TimedBody
 
 
 class _TLSPool(HTTPSConnectionPool):
@@ -152,7 +152,7 @@ def exchange(
     :param answer_within_s: from the last byte sent to the last byte of the answer, in seconds.
     :raises TargetDown: connect_failed, connection_lost, timed_out, tls_failed.
     """
-    watch = Watch(answer_within_s)
+    watch = SendWatch(answer_within_s)
     _current.watch = watch
     try:
         with _codes_for_errors(watch):
@@ -176,7 +176,7 @@ def exchange(
 
 
 @contextmanager
-def _codes_for_errors(watch: Watch) -> Iterator[None]:
+def _codes_for_errors(watch: SendWatch) -> Iterator[None]:
     try:
         yield
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:

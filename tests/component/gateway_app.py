@@ -31,7 +31,7 @@ from gateway.jobs.workers import Workers
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AccountRow, FileRow, JobKind, UploadRow
 from gateway.uploads.chunks import Chunks
-from gateway.uploads.context import Rooms
+from gateway.uploads.intake import Intake
 from gateway.web.app import create_app
 from gateway.web.server import Listener
 from gateway.web.services import Services
@@ -141,7 +141,7 @@ class Gate:
         )
         self.gateway = await stack.enter_async_context(open_gateway(config, self.clock, parts))
         self.services = replace(self.gateway.services, **self.options.get("services", {}))
-        self.listener = Listener(create_app(self.services), self.gateway.rooms.leases)
+        self.listener = Listener(create_app(self.services), self.gateway.intake.leases)
         self.port = await self.listener.start("127.0.0.1", 0, None)
         stack.push_async_callback(self._stop_listening)
         self.http = aiohttp.ClientSession(
@@ -173,7 +173,7 @@ class Gate:
         await self.open()
 
     async def _stop_listening(self) -> None:
-        await self.rooms.leases.cut_all()
+        await self.intake.leases.cut_all()
         await self.listener._runner.cleanup()
 
     def _config_file(self) -> Path:
@@ -192,8 +192,8 @@ class Gate:
         return self.gateway.base.ledger
 
     @property
-    def rooms(self) -> Rooms:
-        return self.gateway.rooms
+    def intake(self) -> Intake:
+        return self.gateway.intake
 
     @property
     def workers(self) -> Workers:
@@ -341,7 +341,7 @@ class Gate:
         """The lease of whoever writes to a file, as soon as somebody does."""
         file_id = path.rpartition("/")[2]
         async with asyncio.timeout(5):
-            while (lease := self.rooms.leases.holder(file_id)) is by_other_than or lease is None:
+            while (lease := self.intake.leases.holder(file_id)) is by_other_than or lease is None:
                 await asyncio.sleep(0.001)
         return lease
 
@@ -376,7 +376,7 @@ class Gate:
         upload = await self.upload(file.upload_id)
 
         def act(tx: Transaction) -> bytes:
-            source = open_source(tx, self.rooms, upload, file)
+            source = open_source(tx, self.intake, upload, file)
             try:
                 return source.read_at(0, file.offset)
             finally:
@@ -397,7 +397,7 @@ class Gate:
 
     async def purge(self, *, for_s: float = 0.0) -> None:
         """What the retention timer does, every few minutes of the clock's time: a longer gap would be an outage."""
-        retention, until = open_retention(self.base, self.rooms), self.clock.now() + for_s
+        retention, until = open_retention(self.base, self.intake), self.clock.now() + for_s
         await retention.run_once()
         while self.clock.now() < until:
             self.clock.advance(min(290.0, until - self.clock.now()))

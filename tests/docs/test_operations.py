@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.model import Server
+from gateway.config.model import ServerSection
 
 CONFIG = Path(__file__).parents[2] / "config"
 NGINX = (CONFIG / "nginx.example.conf").read_text(encoding="utf-8")
 HAPROXY = (CONFIG / "haproxy.example.cfg").read_text(encoding="utf-8")
-LONGEST_WAIT_S = max(60.0, Server().body_idle_timeout_s)  # `complete` waits for 60 s at most
+LONGEST_WAIT_S = max(60.0, ServerSection().body_idle_timeout_s)  # `complete` waits for 60 s at most
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_systemd_waits_longer_than_the_drain():
     unit = (CONFIG / "relaypacs.example.service").read_text(encoding="utf-8")
     stop = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
     assert stop
-    assert float(stop[1]) > Server().drain_s
+    assert float(stop[1]) > ServerSection().drain_s

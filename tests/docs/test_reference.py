@@ -12,7 +12,7 @@ import pytest
 
 from gateway import errors
 from gateway.config import load, reference
-from gateway.config.model import PLAIN_TABLES, Auth, Endpoint, Oidc, SpoolKeys, keys_of
+from gateway.config.model import PLAIN_TABLES, AuthSection, EndpointSection, OidcSection, SpoolKeysSection, keys_of
 from gateway.web.errors import status_of
 
 ROOT = Path(__file__).parents[2]
@@ -49,11 +49,11 @@ def test_the_example_shows_every_key():
     for name, table in PLAIN_TABLES.items():
         wanted = {key.name for key in keys_of(table) if key.default is not None}
         assert wanted <= example[name].keys(), f"[{name}] lacks {wanted - example[name].keys()}"
-    assert {key.name for key in keys_of(SpoolKeys)} <= example["spool"]["keys"].keys()
-    assert {key.name for key in keys_of(Endpoint)} <= example["endpoints"]["main"].keys()
+    assert {key.name for key in keys_of(SpoolKeysSection)} <= example["spool"]["keys"].keys()
+    assert {key.name for key in keys_of(EndpointSection)} <= example["endpoints"]["main"].keys()
     text = EXAMPLE.read_text(encoding="utf-8")
     optional = [key for table in PLAIN_TABLES.values() for key in keys_of(table) if key.default is None]
-    for key in (*keys_of(Auth), *keys_of(Oidc), *optional):
+    for key in (*keys_of(AuthSection), *keys_of(OidcSection), *optional):
         assert re.search(rf"\b{key.name} = ", text), key.name
 
 
@@ -76,7 +76,7 @@ def test_the_example_says_what_holds_anyway():
         for field in dataclasses.fields(table):
             if "default" in field.metadata and field.name not in own | {"secret"}:
                 assert getattr(getattr(config, name), field.name) == field.default, f"[{name}] {field.name}"
-    for key in keys_of(Endpoint):
+    for key in keys_of(EndpointSection):
         if key.name not in own:
             shown = getattr(config.endpoints["main"], key.field)
             assert key.kind.show(shown).strip('"') == str(key.default).strip('"').replace("True", "true"), key.name

@@ -355,7 +355,7 @@ async def test_a_patch_at_a_wrong_offset_disturbs_nobody(gate, opened):
 async def test_a_byte_is_a_sign_of_life(gate, opened):
     path = await gate.tus_file(opened.token, 100)
     async with gate.hanging_patch(opened.token, path, 0, 100, b"x" * 10) as line:
-        lease = gate.rooms.leases.holder(path.rpartition("/")[2])
+        lease = gate.intake.leases.holder(path.rpartition("/")[2])
         gate.clock.advance(5)
         await line.send(b"x")
         await gate.read_from(path, 11)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydicom.sr.codedict import codes
 
-from gateway.audit.dicom import _DCM, KINDS, Kind, to_xml
+from gateway.audit.dicom import _DCM, KINDS, MessageKind, to_xml
 from gateway.ledger.rows import AuditRow
 
 ROOT = Path(__file__).parents[3]
@@ -105,6 +105,6 @@ def test_the_same_event_gives_the_same_message():
 
 
 def test_kinds_are_of_known_codes():
-    for kind in (*KINDS.values(), Kind("110100", "E")):
+    for kind in (*KINDS.values(), MessageKind("110100", "E")):
         assert kind.event in _DCM
         assert kind.type == "" or kind.type in _DCM

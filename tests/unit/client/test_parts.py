@@ -9,14 +9,14 @@ import pytest
 
 from gateway.cli.send import _duration, _size
 from gateway.client.access import qr_token
-from gateway.client.errors import Again, GaveUp, Interrupted, Misused, Refused, plain
-from gateway.client.grouping import Parcel
-from gateway.client.http import Line
+from gateway.client.errors import GaveUp, Misused, Refused, TryAgain, UserStopped, plain
+from gateway.client.grouping import PlannedUpload
+from gateway.client.http import GatewayHttp
 from gateway.client.meter import Display, Meter, size_words
-from gateway.client.retry import Patience
-from gateway.client.run import _Shipment, exit_status
+from gateway.client.retry import RetryPolicy
+from gateway.client.run import _Sending, exit_status
 from gateway.client.tusfile import Pace
-from gateway.client.uploads import Standing
+from gateway.client.uploads import UploadStatus
 
 MIB = 1 << 20
 
@@ -47,17 +47,17 @@ class Pauses(threading.Event):
         return self.is_set()
 
 
-def patience(limit_s: float = 100.0, chance: float = 1.0) -> tuple[Patience, Pauses]:
+def patience(limit_s: float = 100.0, chance: float = 1.0) -> tuple[RetryPolicy, Pauses]:
     clock = HandClock()
     pauses = Pauses(clock)
-    return Patience(limit_s, clock, pauses, lambda: chance), pauses
+    return RetryPolicy(limit_s, clock, pauses, lambda: chance), pauses
 
 
 def test_pauses_grow_and_end_when_patience_does() -> None:
     waiting, pauses = patience()
 
     def attempt() -> None:
-        raise Again("busy")
+        raise TryAgain("busy")
 
     with pytest.raises(GaveUp, match="busy"):
         waiting.persist(attempt)
@@ -69,20 +69,20 @@ def test_pauses_grow_and_end_when_patience_does() -> None:
 def test_no_two_waiters_wait_alike() -> None:
     early, late = patience(chance=0.0), patience(chance=1.0)
     for waiting, _ in (early, late):
-        waiting.pause(Again("busy"), 3)
+        waiting.pause(TryAgain("busy"), 3)
     assert (early[1].waited, late[1].waited) == ([2.0], [4.0])
 
 
 def test_a_gateway_that_names_a_time_is_left_alone_for_it() -> None:
     waiting, pauses = patience()
-    waiting.pause(Again("busy", 40.0), 0)
+    waiting.pause(TryAgain("busy", 40.0), 0)
     assert pauses.waited == [40.0]
 
 
 def test_while_something_moves_nobody_gives_up() -> None:
     waiting, pauses = patience(limit_s=10.0)
     for _ in range(50):
-        waiting.pause(Again("busy"), 4)
+        waiting.pause(TryAgain("busy"), 4)
         waiting.moved()
     assert sum(pauses.waited) > 100
 
@@ -90,9 +90,9 @@ def test_while_something_moves_nobody_gives_up() -> None:
 def test_the_users_stop_ends_a_pause() -> None:
     waiting, pauses = patience()
     pauses.set()
-    with pytest.raises(Interrupted):
-        waiting.pause(Again("busy"), 0)
-    with pytest.raises(Interrupted):
+    with pytest.raises(UserStopped):
+        waiting.pause(TryAgain("busy"), 0)
+    with pytest.raises(UserStopped):
         waiting.persist(lambda: None)
 
 
@@ -196,15 +196,15 @@ def test_sizes_in_words(size: int, words: str) -> None:
     ],
 )
 def test_the_exit_status_of_a_run(states: list, status: int) -> None:
-    shipments = []
+    sendings = []
     for state in states:
-        shipment = _Shipment(Parcel((), {}), "")
+        sending = _Sending(PlannedUpload((), {}), "")
         if isinstance(state, str):
-            shipment.standing = Standing(state)
+            sending.standing = UploadStatus(state)
         else:
-            shipment.fault = state
-        shipments.append(shipment)
-    assert exit_status(shipments) == status
+            sending.fault = state
+        sendings.append(sending)
+    assert exit_status(sendings) == status
 
 
 def test_a_gateways_words_can_not_drive_a_terminal() -> None:
@@ -223,7 +223,7 @@ def test_a_gateways_words_can_not_drive_a_terminal() -> None:
     ],
 )
 def test_bytes_go_to_the_address_that_the_user_gave(url: str, path: str, there: str) -> None:
-    assert Line("https://gw/base/", HandClock()).here(url, path) == there
+    assert GatewayHttp("https://gw/base/", HandClock()).here(url, path) == there
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from gateway.client.errors import Misused
-from gateway.client.grouping import pack
+from gateway.client.grouping import group
 from gateway.client.scan import LeftOut, find
 from tests.dicom_samples import deflate_bomb
 from tests.unit.client.conftest import MakeFile
@@ -114,8 +114,8 @@ def test_one_parcel_per_patient(make_file: MakeFile, folder: Path) -> None:
     make_file("3.dcm", PatientID="P1", IssuerOfPatientID="ELSEWHERE")
     make_file("4.dcm", PatientID="P1", PatientBirthDate="19800101")
     make_file("5.dcm", PatientID="P2")
-    parcels = pack(find([folder]).found)
-    assert sorted([file.path.name for file in parcel.files] for parcel in parcels) == [
+    plans = group(find([folder]).found)
+    assert sorted([file.path.name for file in plan.files] for plan in plans) == [
         ["1.dcm", "2.dcm"], ["3.dcm"], ["4.dcm"], ["5.dcm"],
     ]  # fmt: skip
 
@@ -125,14 +125,14 @@ def test_two_strangers_without_an_id_are_not_one_patient(make_file: MakeFile, fo
     make_file("2.dcm", PatientID="", PatientName="Roe^Rick")
     make_file("3.dcm", PatientID="", PatientName="", StudyInstanceUID="1.2.1")
     make_file("4.dcm", PatientID="", PatientName="", StudyInstanceUID="1.2.2")
-    assert len(pack(find([folder]).found)) == 4
+    assert len(group(find([folder]).found)) == 4
 
 
 def test_metadata_declares_what_all_files_agree_on(make_file: MakeFile, folder: Path) -> None:
     make_file("1.dcm", Modality="CT", AccessionNumber="A1", StudyDescription="")
     make_file("2.dcm", Modality="SR", AccessionNumber="A1")
-    (parcel,) = pack(find([folder]).found)
-    assert parcel.metadata == {
+    (plan,) = group(find([folder]).found)
+    assert plan.metadata == {
         "patient_name": "Doe^Jane",
         "patient_id": "P1",
         "patient_birth_date": "19700101",
@@ -144,13 +144,13 @@ def test_metadata_declares_what_all_files_agree_on(make_file: MakeFile, folder: 
 
 def test_names_in_other_alphabets_are_declared_as_they_are(make_file: MakeFile, folder: Path) -> None:
     make_file("1.dcm", SpecificCharacterSet="ISO_IR 192", PatientName="Müller^Änne")
-    (parcel,) = pack(find([folder]).found)
-    assert parcel.metadata["patient_name"] == "Müller^Änne"
+    (plan,) = group(find([folder]).found)
+    assert plan.metadata["patient_name"] == "Müller^Änne"
 
 
 def test_what_holds_patient_data_does_not_show_it(make_file: MakeFile) -> None:
     search = find([make_file("Doe.dcm")])
-    assert "Doe" not in repr(search.found) + repr(pack(search.found))
+    assert "Doe" not in repr(search.found) + repr(group(search.found))
 
 
 def data_files() -> list[Path]:

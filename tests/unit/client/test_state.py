@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from gateway.client.errors import Misused
-from gateway.client.scan import Found
+from gateway.client.scan import LocalFile
 from gateway.client.state import StateFile, default_path
 from gateway.clock import SystemClock
 
 
-def found(name: str, size: int = 10) -> Found:
-    return Found(Path("/data/Doe_Jane") / name, size, 1, "", {"patient_name": "Doe^Jane"})
+def found(name: str, size: int = 10) -> LocalFile:
+    return LocalFile(Path("/data/Doe_Jane") / name, size, 1, "", {"patient_name": "Doe^Jane"})
 
 
 @pytest.fixture

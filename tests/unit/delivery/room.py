@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.blobs.memory import MemoryBlobs
-from gateway.delivery.attempt import Settings
+from gateway.delivery.attempt import DeliveryRules
 from gateway.delivery.endpoint import EndpointTarget
 from gateway.delivery.items import open_outcome
 from gateway.delivery.service import Delivery
@@ -64,7 +64,7 @@ class Room:
             check=self.check,
             signer=self.signer,
             clock=self.clock,
-            settings=Settings(**{"backoff": backoff, "retry_for_s": 3600.0, **self.settings}),
+            settings=DeliveryRules(**{"backoff": backoff, "retry_for_s": 3600.0, **self.settings}),
         )
         self.workers = Workers(
             ledger or self.opened.ledger,

@@ -14,7 +14,7 @@ from gateway.errors import Conflict, SpoolFull, TooLarge, Unavailable
 from gateway.spool import SegmentWriter
 from gateway.uploads.body import BodyBroken, BodyStopped, Buffered
 from gateway.uploads.leases import Lease
-from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Flow, Intake, Tail, Tails, Threads, raise_unless_clean
+from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Flow, Pipeline, Tail, Tails, Threads, raise_unless_clean
 from tests.unit.spool.support import World, noise
 
 MIB = 1 << 20
@@ -47,9 +47,9 @@ class ScriptedBody:
 
 
 @pytest.fixture
-def intake() -> Iterator[Intake]:
+def pipeline() -> Iterator[Pipeline]:
     threads = Threads(2)
-    yield Intake(threads, Buffered(64 * MIB), 5.0)
+    yield Pipeline(threads, Buffered(64 * MIB), 5.0)
     threads.close()
 
 
@@ -71,61 +71,61 @@ class Commits:
 
 
 async def pour(
-    intake: Intake, world: World, body: ScriptedBody, room: int, commit_every: int = COMMIT_EVERY_BYTES
+    pipeline: Pipeline, world: World, body: ScriptedBody, room: int, commit_every: int = COMMIT_EVERY_BYTES
 ) -> tuple[Flow, Commits]:
     writer = world.writer()
     commits = Commits(world, writer)
-    return await intake.pour(
+    return await pipeline.pour(
         body, writer, room, Lease(SystemClock(), body.stop), commits, commit_every=commit_every
     ), commits
 
 
 @pytest.mark.parametrize("size", [1, 65_536, MIB, 8 * MIB])
-async def test_a_body_of_known_length_is_committed_once_and_read_no_further(intake, size):
+async def test_a_body_of_known_length_is_committed_once_and_read_no_further(pipeline, size):
     world = World()
     pieces = [noise(min(256 << 10, size - at)) for at in range(0, size, 256 << 10)]
     body = ScriptedBody(*pieces, size=size)
-    flow, commits = await pour(intake, world, body, size)
+    flow, commits = await pour(pipeline, world, body, size)
     assert flow == Flow(size, None, overrun=False)
     assert commits.calls == [(size, True)]
     assert body.reads == len(pieces)
 
 
-async def test_a_body_of_unknown_length_is_committed_midway_and_at_its_end(intake):
+async def test_a_body_of_unknown_length_is_committed_midway_and_at_its_end(pipeline):
     flow, commits = await pour(
-        intake, World(), ScriptedBody(*[noise(MIB)] * 5, size=None), 64 * MIB, commit_every=2 * MIB
+        pipeline, World(), ScriptedBody(*[noise(MIB)] * 5, size=None), 64 * MIB, commit_every=2 * MIB
     )
     assert flow.stored == 5 * MIB
     assert commits.calls == [(2 * MIB, False), (4 * MIB, False), (5 * MIB, True)]
 
 
-async def test_a_body_that_breaks_keeps_what_came(intake):
+async def test_a_body_that_breaks_keeps_what_came(pipeline):
     body = ScriptedBody(noise(1000), BodyBroken("cut"), size=5000)
-    flow, commits = await pour(intake, World(), body, 5000)
+    flow, commits = await pour(pipeline, World(), body, 5000)
     assert isinstance(flow.error, BodyBroken)
     assert commits.calls == [(1000, False)]
 
 
-async def test_a_body_that_breaks_before_its_first_byte_commits_nothing(intake):
-    flow, commits = await pour(intake, World(), ScriptedBody(BodyBroken("cut"), size=5000), 5000)
+async def test_a_body_that_breaks_before_its_first_byte_commits_nothing(pipeline):
+    flow, commits = await pour(pipeline, World(), ScriptedBody(BodyBroken("cut"), size=5000), 5000)
     assert isinstance(flow.error, BodyBroken)
     assert commits.calls == []
 
 
-async def test_an_empty_body_is_a_clean_end(intake):
+async def test_an_empty_body_is_a_clean_end(pipeline):
     body = ScriptedBody(size=0)
-    flow, commits = await pour(intake, World(), body, 10)
+    flow, commits = await pour(pipeline, World(), body, 10)
     assert flow == Flow(0, None, overrun=False)
     assert commits.calls == [(0, True)]
 
 
-async def test_what_is_beyond_the_room_is_left_and_said(intake):
-    flow, commits = await pour(intake, World(), ScriptedBody(noise(900), noise(900), size=None), 1000)
+async def test_what_is_beyond_the_room_is_left_and_said(pipeline):
+    flow, commits = await pour(pipeline, World(), ScriptedBody(noise(900), noise(900), size=None), 1000)
     assert flow.overrun
     assert commits.calls == [(1000, False)]
 
 
-async def test_reading_goes_on_while_a_commit_in_mid_body_runs(intake):
+async def test_reading_goes_on_while_a_commit_in_mid_body_runs(pipeline):
     writer = World().writer()
     came, committed = asyncio.Event(), []
     body = ScriptedBody(noise(MIB), noise(MIB), came, noise(MIB), size=3 * MIB)
@@ -138,47 +138,47 @@ async def test_reading_goes_on_while_a_commit_in_mid_body_runs(intake):
 
     lease = Lease(SystemClock(), body.stop)
     async with asyncio.timeout(10):
-        flow = await intake.pour(body, writer, 3 * MIB, lease, commit, commit_every=2 * MIB)
+        flow = await pipeline.pour(body, writer, 3 * MIB, lease, commit, commit_every=2 * MIB)
     assert flow.stored == 3 * MIB
     assert committed == [(2 * MIB, False), (3 * MIB, True)]
 
 
-async def test_a_refused_commit_ends_the_body_with_its_reason(intake):
+async def test_a_refused_commit_ends_the_body_with_its_reason(pipeline):
     async def refuse(stored: int, cleanly: bool) -> None:
         raise Conflict("the upload was stopped in between", code="conflict")
 
     body = ScriptedBody(*[noise(MIB)] * 4, size=4 * MIB)
     with pytest.raises(Conflict):
-        await intake.pour(
+        await pipeline.pour(
             body, World().writer(), 4 * MIB, Lease(SystemClock(), body.stop), refuse, commit_every=2 * MIB
         )
 
 
 @pytest.mark.parametrize("failing", ["append", "sync"])
-async def test_a_full_disk_commits_nothing(intake, failing):
+async def test_a_full_disk_commits_nothing(pipeline, failing):
     world = World()
     world.blobs.faults[failing] = errno.ENOSPC
     writer = world.writer()
     commits = Commits(world, writer)
     body = ScriptedBody(noise(1000), size=1000)
     with pytest.raises(SpoolFull):
-        await intake.pour(body, writer, 1000, Lease(SystemClock(), body.stop), commits)
+        await pipeline.pour(body, writer, 1000, Lease(SystemClock(), body.stop), commits)
     assert commits.calls == []
 
 
-async def test_a_broken_disk_is_told_from_a_full_one_and_its_segment_is_never_continued(intake):
+async def test_a_broken_disk_is_told_from_a_full_one_and_its_segment_is_never_continued(pipeline):
     world = World()
     world.blobs.faults["sync"] = errno.EIO
     writer = world.writer()
     commits = Commits(world, writer)
     body = ScriptedBody(noise(1000), size=1000)
     with pytest.raises(Unavailable):
-        await intake.pour(body, writer, 1000, Lease(SystemClock(), body.stop), commits)
+        await pipeline.pour(body, writer, 1000, Lease(SystemClock(), body.stop), commits)
     assert commits.calls == []
     assert writer.broken
 
 
-async def test_digests_see_every_byte_that_is_stored_and_no_other(intake):
+async def test_digests_see_every_byte_that_is_stored_and_no_other(pipeline):
     writer, digest, again = World().writer(), hashlib.sha256(), hashlib.sha256()
     body = ScriptedBody(b"abc", b"defgh", size=None)
     lease = Lease(SystemClock(), body.stop)
@@ -186,9 +186,9 @@ async def test_digests_see_every_byte_that_is_stored_and_no_other(intake):
     async def commit(stored: int, cleanly: bool) -> None:
         pass
 
-    await intake.pour(body, writer, 5, lease, commit, (digest,))
+    await pipeline.pour(body, writer, 5, lease, commit, (digest,))
     assert digest.digest() == hashlib.sha256(b"abcde").digest()
-    flow = await intake.digest(ScriptedBody(b"abc", b"de", size=5), 5, lease, again)
+    flow = await pipeline.digest(ScriptedBody(b"abc", b"de", size=5), 5, lease, again)
     assert (flow.stored, again.digest()) == (5, digest.digest())
 
 
@@ -204,7 +204,7 @@ def test_the_end_of_a_flow_is_its_error(error):
 
 async def test_whatever_happens_the_memory_is_given_back():
     threads, buffered = Threads(2), Buffered(64 * MIB)
-    intake = Intake(threads, buffered, 5.0)
+    pipeline = Pipeline(threads, buffered, 5.0)
     for error in (None, Unavailable("no")):
         body = ScriptedBody(noise(2 * MIB), BodyBroken("cut"), size=3 * MIB)
 
@@ -213,7 +213,7 @@ async def test_whatever_happens_the_memory_is_given_back():
                 raise error
 
         try:
-            await intake.pour(body, World().writer(), 3 * MIB, Lease(SystemClock(), body.stop), commit)
+            await pipeline.pour(body, World().writer(), 3 * MIB, Lease(SystemClock(), body.stop), commit)
         except Unavailable:
             assert error is not None
         assert buffered._held_bytes == 0

@@ -1,6 +1,6 @@
-"""What the acts on files share: the rooms they are built on, keys, new rows.
+"""What the acts on files share: the parts they are built on, keys, new rows.
 
-Transactions only; the way of the bytes is in `intake.py`.
+Transactions only; the way of the bytes is in `pipeline.py`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from gateway.states import FileState
 from gateway.uploads.admission import Limits, new_id
 from gateway.uploads.completion import Timing
 from gateway.uploads.leases import Leases
-from gateway.uploads.pipeline import Intake, Tail, Tails
+from gateway.uploads.pipeline import Pipeline, Tail, Tails
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
+class Intake:
     """What the acts on files are built on."""
 
     ledger: Ledger
@@ -29,7 +29,7 @@ class Rooms:
     keys: ServiceKeys
     leases: Leases
     tails: Tails
-    intake: Intake
+    pipeline: Pipeline
     clock: Clock
     limits: Limits
     timing: Timing
@@ -61,7 +61,7 @@ def upload_key(tx: Transaction, ring: KeyRing, upload: UploadRow) -> UploadKey:
 
 
 def new_file(
-    tx: Transaction, rooms: Rooms, key: UploadKey, dialect: Dialect, wish: NewFile, *, length: int | None
+    tx: Transaction, intake: Intake, key: UploadKey, dialect: Dialect, wish: NewFile, *, length: int | None
 ) -> tuple[FileRow, FileKey]:
     """Write a new file with its key; the upload's row is the caller's to save.
 
@@ -77,7 +77,7 @@ def new_file(
         dialect=dialect,
         state=FileState.RECEIVING,
         client_mac=key.mac("file_id", client_id.encode()) if client_id is not None else None,
-        client_id_sealed=rooms.keys.records.seal(client_id.encode(), context=context.format("client_id"))
+        client_id_sealed=intake.keys.records.seal(client_id.encode(), context=context.format("client_id"))
         if client_id is not None
         else None,
         meta_sealed=key.meta.seal(raw.encode(), context=context.format("meta")) if raw is not None else None,
@@ -90,7 +90,7 @@ def new_file(
         sealed_bytes=0,
         facts_sealed=None,
         outcome_sealed=None,
-        created_at=rooms.clock.now(),
+        created_at=intake.clock.now(),
         whole_at=None,
         bytes_sealed=None,
     )
@@ -99,7 +99,7 @@ def new_file(
 
 
 def begin_segment(
-    tx: Transaction, rooms: Rooms, upload: UploadRow, file: FileRow, at: int, key: FileKey | None = None
+    tx: Transaction, intake: Intake, upload: UploadRow, file: FileRow, at: int, key: FileKey | None = None
 ) -> Tail:
     """Write a new segment down, before its blob is made.
 
@@ -109,9 +109,9 @@ def begin_segment(
     segment_id = new_id()
     tx.runs.begin_segment(segment_id, file.file_id, upload.upload_id)
     if key is None:
-        key = file_key(tx, rooms.ring, upload, file)
+        key = file_key(tx, intake.ring, upload, file)
     return Tail(
-        rooms.spool.writer(
+        intake.spool.writer(
             segment_id=segment_id,
             upload_id=upload.upload_id,
             file_id=file.file_id,
