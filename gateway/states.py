@@ -110,3 +110,15 @@ def refusal(state: UploadState, event: UploadEvent) -> GatewayError:
     if event in (UploadEvent.BYTES, UploadEvent.COMPLETE, UploadEvent.EXPIRE):
         return Conflict("the upload is completed", code="upload_completed", state=str(state))
     return Conflict(f"the upload is {state}", code="conflict", state=str(state))
+
+
+class FileResult(StrEnum):
+    """What became of a file (CONTRACT 5: `outcome`), as its record and the receipt have it."""
+
+    STORED = "stored"
+    WARNING = "warning"  #: stored, with a remark of the PACS
+    ALREADY_THERE = "already_there"
+    REJECTED = "rejected"  #: by our check
+    FAILED = "failed"
+    SKIPPED = "skipped"  #: left out; in no receipt's list of instances
+    ACKNOWLEDGED = "acknowledged"  #: not final: the PACS named it, and hasn't been asked for it yet

@@ -126,9 +126,7 @@ class AccountSender:
             raise NotLetIn("the gateway doesn't know this user name with this password") from None
 
     def _take(self, path: str, **request: Any) -> str:
-        answer = self._retry.persist(
-            lambda: self._http.request("POST", self._http.base_url + path, **request)
-        ).json()
+        answer = self._retry.persist(lambda: self._http.request("POST", self._http.base_url + path, **request)).json()
         self._access, self._refresh = str(answer["access_token"]), str(answer.get("refresh_token", ""))
         return self._access
 

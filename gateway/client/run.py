@@ -214,9 +214,7 @@ class SendRun:
 
         return UploadAccess(self._http, retry, self._clock, upload_id, self._sender, remember)
 
-    def _send_files(
-        self, files: Sequence[LocalFile], entry: Entry, access: UploadAccess, retry: RetryPolicy
-    ) -> None:
+    def _send_files(self, files: Sequence[LocalFile], entry: Entry, access: UploadAccess, retry: RetryPolicy) -> None:
         """Several at once; the first fault ends it.
 
         Daemon threads: an interrupted user doesn't wait for a gateway that hangs.

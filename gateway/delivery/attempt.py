@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from gateway.clock import Clock
 from gateway.delivery.endpoint import WorkingEndpoint
-from gateway.delivery.items import ACKNOWLEDGED, STATES, FileOutcome, Item, Memory, seal_outcome
+from gateway.delivery.items import STATES, FileOutcome, Item, Memory, seal_outcome
 from gateway.delivery.receipt import IN_PACS, delivered, is_proof, partial_receipt
 from gateway.errors import GatewayError
 from gateway.jobs.backoff import Backoff
@@ -24,7 +24,7 @@ from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import DeliveredRow, JobRow, UploadRow
 from gateway.receipts.document import Signer
 from gateway.spool import KeyRing, ServiceKeys, Spool, UploadKey
-from gateway.states import FileState, UploadState
+from gateway.states import FileResult, FileState, UploadState
 
 _LOOK_EVERY_S = 1.0
 
@@ -175,7 +175,7 @@ class Attempt:
             upload = tx.uploads.get(self.upload.upload_id)
             if upload is not None and upload.state is UploadState.CANCELLED:
                 self.save_outcomes(tx, sealed)
-                if any(one.outcome.outcome in (ACKNOWLEDGED, *IN_PACS) for one in sealed):
+                if any(one.outcome.outcome in (FileResult.ACKNOWLEDGED, *IN_PACS) for one in sealed):
                     row = partial_receipt(tx, upload, now=now, signer=self.tools.signer, keys=self.tools.keys)
                     tx.uploads.save(row)
             return False
@@ -224,4 +224,4 @@ class SealedOutcome:
 
 def is_news(outcome: FileOutcome) -> bool:
     """For the index of what was delivered: the PACS has these very bytes, and that wasn't written down before."""
-    return is_proof(outcome) and outcome.outcome in (ACKNOWLEDGED, "already_there")
+    return is_proof(outcome) and outcome.outcome in (FileResult.ACKNOWLEDGED, FileResult.ALREADY_THERE)

@@ -16,7 +16,7 @@ from functools import partial
 
 from gateway.clock import Clock
 from gateway.delivery.endpoint import ACTOR
-from gateway.delivery.items import FileOutcome, Judgement, maker_of, seal_judgement, seal_outcome, upload_key_of
+from gateway.delivery.items import FileOutcome, Judgement, Ruling, maker_of, seal_judgement, seal_outcome, upload_key_of
 from gateway.delivery.spooled import SpooledPlace, opener, place_of
 from gateway.delivery.threads import in_thread
 from gateway.delivery.turns import Turn, Turns
@@ -25,7 +25,7 @@ from gateway.jobs.workers import Again, Done
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import FileRow, JobRow, UploadRow
 from gateway.spool import KeyRing, ServiceKeys, Spool
-from gateway.states import DEAD_STATES, WHOLE_STATES, FileState
+from gateway.states import DEAD_STATES, WHOLE_STATES, FileResult, FileState
 from hooks.contract import Accept, Check, CheckBroke, Reject, Source, Verdict
 
 log = logging.getLogger("relaypacs.delivery")
@@ -240,7 +240,7 @@ def _save(
     upload = None if file is None else tx.uploads.get(file.upload_id)
     if file is None or upload is None or not _open(upload, file):
         return
-    state = {"reject": FileState.REJECTED, "skip": FileState.SKIPPED}.get(judgement.verdict, file.state)
+    state = {Ruling.REJECT: FileState.REJECTED, Ruling.SKIP: FileState.SKIPPED}.get(judgement.verdict, file.state)
     tx.files.save(replace(file, state=state, facts_sealed=facts_sealed, outcome_sealed=outcome_sealed))
     if state is not file.state:
         tx.wake(upload.upload_id)
@@ -251,7 +251,7 @@ def mark_lost(tx: Transaction, file_id: str, keys: ServiceKeys, now: float) -> N
     file = tx.files.get(file_id)
     if file is None or file.state not in WHOLE_STATES:
         return
-    outcome = FileOutcome("failed", code="data_lost", made_by=maker_of(file))
+    outcome = FileOutcome(FileResult.FAILED, code="data_lost", made_by=maker_of(file))
     tx.files.save(replace(file, state=FileState.LOST, outcome_sealed=seal_outcome(keys, file_id, outcome)))
     tx.audit.append("file.lost", at=now, actor=ACTOR, upload_id=file.upload_id, detail={"file": file_id})
     tx.wake(file.upload_id)
@@ -267,9 +267,9 @@ def _open(upload: UploadRow, file: FileRow) -> bool:
 
 
 def _outcome(judgement: Judgement) -> FileOutcome | None:
-    if judgement.verdict == "accept":
+    if judgement.verdict is Ruling.ACCEPT:
         return None
-    outcome = "rejected" if judgement.verdict == "reject" else "skipped"
+    outcome = FileResult.REJECTED if judgement.verdict is Ruling.REJECT else FileResult.SKIPPED
     return FileOutcome(outcome, sha256=judgement.sha256, code=judgement.code)
 
 
@@ -287,8 +287,8 @@ def _judged(open_file: Callable[[], Source], check: Check) -> Judgement:
     finally:
         source.close()
     if isinstance(verdict, Accept):
-        return Judgement(sha256, "accept", warnings=verdict.warnings, facts=verdict.facts)
-    return Judgement(sha256, "reject" if isinstance(verdict, Reject) else "skip", verdict.code)
+        return Judgement(sha256, Ruling.ACCEPT, warnings=verdict.warnings, facts=verdict.facts)
+    return Judgement(sha256, Ruling.REJECT if isinstance(verdict, Reject) else Ruling.SKIP, verdict.code)
 
 
 def _verdict(source: Source, check: Check) -> Verdict:

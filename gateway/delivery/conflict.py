@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.delivery.attempt import Attempt
-from gateway.delivery.items import ACKNOWLEDGED, FileOutcome, Item
+from gateway.delivery.items import FileOutcome, Item
 from gateway.delivery.receipt import content_mac, instance_mac
 from gateway.ledger.base import Transaction
 from gateway.receipts.document import Verification
+from gateway.states import FileResult
 from hooks.contract import Instance, LookupRefused
 
 #: Failure reason "duplicate SOP instance" (PS3.7 annex C.5.7).
@@ -62,18 +63,18 @@ async def judge(
     """
     fits = same_patient(item, patient_id)
     if former is not None and former.same and fits:
-        return item.became("already_there", verification=Verification.QUERIED)
+        return item.became(FileResult.ALREADY_THERE, verification=Verification.QUERIED)
     try:
         digest = await attempt.endpoint.ask(lambda: attempt.endpoint.target.sha256(instance))
     except LookupRefused:
         digest = None
     if digest is not None and digest.lower() == item.sha256:
-        return item.became("already_there", verification=Verification.COMPARED)
+        return item.became(FileResult.ALREADY_THERE, verification=Verification.COMPARED)
     known_other = former is not None and not former.same
     unknown_other = not fits and (former is None or not former.same)
     if digest is not None or known_other or unknown_other:
-        return item.became("failed", code="uid_conflict")
-    return item.became("already_there", warnings=("content_not_compared",), verification=Verification.QUERIED)
+        return item.became(FileResult.FAILED, code="uid_conflict")
+    return item.became(FileResult.ALREADY_THERE, warnings=("content_not_compared",), verification=Verification.QUERIED)
 
 
 async def is_conflict_unseen(attempt: Attempt, item: Item, former: EarlierDelivery | None) -> bool:
@@ -93,4 +94,4 @@ async def is_conflict_unseen(attempt: Attempt, item: Item, former: EarlierDelive
 
 def acknowledged(item: Item, *, warning_reason: int | None = None) -> FileOutcome:
     """The PACS named it, or shows it since it was sent."""
-    return item.became(ACKNOWLEDGED, reason=warning_reason)
+    return item.became(FileResult.ACKNOWLEDGED, reason=warning_reason)

@@ -22,7 +22,7 @@ from gateway.errors import Conflict
 from gateway.ledger.base import JOBS, PURGE, Transaction
 from gateway.ledger.rows import FileRow, JobKind, JobRow, ReceiptRow, UploadRow
 from gateway.spool import ServiceKeys
-from gateway.states import FileState, UploadEvent, after
+from gateway.states import FileResult, FileState, UploadEvent, after
 
 log = logging.getLogger("relaypacs.delivery")
 
@@ -39,7 +39,7 @@ def fail_pending(attempt: Attempt, code: str) -> None:
     """Whatever isn't in the PACS yet won't be."""
     for item in attempt.items:
         if item.pending:
-            item.outcome = item.became("failed", code=code)
+            item.outcome = item.became(FileResult.FAILED, code=code)
 
 
 def settle_rest(attempt: Attempt) -> None:
@@ -59,21 +59,21 @@ def settle_rest(attempt: Attempt) -> None:
             continue
         twin = settled.get((item.sop_instance_uid, item.sha256))
         if twin is None:
-            item.outcome = item.became("failed", code="not_acknowledged")
+            item.outcome = item.became(FileResult.FAILED, code="not_acknowledged")
         elif twin.outcome in IN_PACS:
             item.outcome = item.became(
-                "already_there", warnings=("duplicate_in_upload",), verification=twin.verification
+                FileResult.ALREADY_THERE, warnings=("duplicate_in_upload",), verification=twin.verification
             )
         else:
-            item.outcome = item.became("failed", code=twin.code or "not_acknowledged")
+            item.outcome = item.became(FileResult.FAILED, code=twin.code or "not_acknowledged")
 
 
 def _unjudged(item: Item) -> FileOutcome:
     if item.state is FileState.RECEIVING:
-        return FileOutcome("skipped", code="incomplete")
+        return FileOutcome(FileResult.SKIPPED, code="incomplete")
     if item.state is FileState.SKIPPED:
-        return FileOutcome("skipped", code="declared")
-    return FileOutcome("failed", code="data_lost" if item.state is FileState.LOST else "not_checked")
+        return FileOutcome(FileResult.SKIPPED, code="declared")
+    return FileOutcome(FileResult.FAILED, code="data_lost" if item.state is FileState.LOST else "not_checked")
 
 
 async def finish(attempt: Attempt) -> None:

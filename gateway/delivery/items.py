@@ -9,32 +9,37 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
 from typing import Any
 
 from gateway.ledger.rows import Dialect, FileRow, JobRow, UploadRow
 from gateway.spool import Sealer, ServiceKeys, UploadKey
-from gateway.states import WHOLE_STATES, FileState
+from gateway.states import WHOLE_STATES, FileResult, FileState
 from hooks.contract import Facts
 
 _FACTS = tuple(field.name for field in fields(Facts))
 #: Facts that all or many files of an upload share: kept once.
 _SHARED = frozenset(_FACTS) - {"sop_instance_uid"}
 
-#: An outcome that isn't final: the PACS named the instance in its answer, and hasn't been asked for it yet.
-ACKNOWLEDGED = "acknowledged"
+
+class Ruling(StrEnum):
+    """What the check decided of a file."""
+
+    ACCEPT = "accept"
+    SKIP = "skip"
+    REJECT = "reject"
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What the check said of a file.
 
-    :param verdict: `accept`, `skip` or `reject`.
     :param code: why it was skipped or rejected.
     :param facts: of an accepted one.
     """
 
     sha256: str
-    verdict: str
+    verdict: Ruling
     code: str = ""
     warnings: tuple[str, ...] = ()
     facts: Facts | None = None
@@ -44,8 +49,6 @@ class Judgement:
 class FileOutcome:
     """What became of a file, as its record keeps it.
 
-    :param outcome: `stored`, `already_there`, `warning`, `rejected`, `failed` (CONTRACT 5), `skipped`; or
-        `acknowledged`, which isn't final.
     :param reason: the PACS's (0008,1197) or (0008,1196), four hex digits; empty: none.
     :param code: ours; empty: none.
     :param warnings: codes that the upload's warnings name with this file.
@@ -53,7 +56,7 @@ class FileOutcome:
     :param made_by: `gateway`: nobody sent it, the gateway made it from notes; empty: the client.
     """
 
-    outcome: str
+    outcome: FileResult
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
     study_instance_uid: str = ""
@@ -117,10 +120,10 @@ class Item:
     @property
     def acknowledged(self) -> bool:
         """The PACS named it; it isn't looked for yet."""
-        return self.outcome is not None and self.outcome.outcome == ACKNOWLEDGED
+        return self.outcome is not None and self.outcome.outcome is FileResult.ACKNOWLEDGED
 
     def became(
-        self, outcome: str, *, code: str = "", reason: int | None = None, warnings: tuple[str, ...] = (),
+        self, outcome: FileResult, *, code: str = "", reason: int | None = None, warnings: tuple[str, ...] = (),
         verification: str = "",
     ) -> FileOutcome:  # fmt: skip
         """An outcome with this file's UIDs, and the warnings of its check."""
@@ -145,14 +148,14 @@ def without_instance(facts: Facts) -> Facts:
 
 
 #: State of a file by its final outcome.
-STATES: Mapping[str, FileState] = {
-    "stored": FileState.STORED,
-    "warning": FileState.STORED,
-    "already_there": FileState.ALREADY_THERE,
-    "rejected": FileState.REJECTED,
-    "failed": FileState.FAILED,
-    "skipped": FileState.SKIPPED,
-    ACKNOWLEDGED: FileState.SENDING,
+STATES: Mapping[FileResult, FileState] = {
+    FileResult.STORED: FileState.STORED,
+    FileResult.WARNING: FileState.STORED,
+    FileResult.ALREADY_THERE: FileState.ALREADY_THERE,
+    FileResult.REJECTED: FileState.REJECTED,
+    FileResult.FAILED: FileState.FAILED,
+    FileResult.SKIPPED: FileState.SKIPPED,
+    FileResult.ACKNOWLEDGED: FileState.SENDING,
 }
 
 
@@ -188,7 +191,7 @@ def open_judgement(key: UploadKey, file_id: str, sealed: bytes) -> Judgement:
     facts = value["facts"]
     return Judgement(
         value["sha256"],
-        sys.intern(value["verdict"]),
+        Ruling(value["verdict"]),
         value["code"],
         tuple(map(sys.intern, value["warnings"])),
         None if facts is None else Facts(**{name: _kept(name, facts.get(name, "")) for name in _FACTS}),
@@ -208,7 +211,9 @@ def seal_outcome(keys: ServiceKeys, file_id: str, outcome: FileOutcome) -> bytes
 def open_outcome(keys: ServiceKeys, file_id: str, sealed: bytes) -> FileOutcome:
     """:raises Damaged: it isn't this file's."""
     value: dict[str, Any] = keys.records.open_json(sealed, context=f"files|outcome|{file_id}")
-    return FileOutcome(**{**value, "warnings": tuple(value.get("warnings", ()))})
+    return FileOutcome(
+        **{**value, "outcome": FileResult(value["outcome"]), "warnings": tuple(value.get("warnings", ()))}
+    )
 
 
 def client_id(keys: ServiceKeys, row: FileRow) -> str:

@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 
 from gateway import __version__
 from gateway.delivery.attempt import Attempt, Superseded
-from gateway.delivery.items import Item, Judgement, item_of, open_list, seal_judgement, without_instance
+from gateway.delivery.items import Item, Judgement, Ruling, item_of, open_list, seal_judgement, without_instance
 from gateway.delivery.receipt import IN_PACS, warning
 from gateway.delivery.spooled import held_context
 from gateway.delivery.threads import in_thread
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import Dialect, FileRow
-from gateway.states import FileState
+from gateway.states import FileResult, FileState
 from hooks.contract import Facts
 from hooks.note_sr import Note, Received, names_its_patient, note_sr, readable
 
@@ -69,7 +69,7 @@ async def withdraw_notes(attempt: Attempt) -> None:
     if attempt.endpoint.config.takes_notes:
         return
     made = [item for item in attempt.items if item.made_by and item.pending]
-    await attempt.record([(item, item.became("failed", code="notes_not_delivered")) for item in made])
+    await attempt.record([(item, item.became(FileResult.FAILED, code="notes_not_delivered")) for item in made])
 
 
 def undelivered(attempt: Attempt) -> list[dict[str, str]]:
@@ -161,7 +161,7 @@ def _made(attempt: Attempt, study: Facts, received: Received) -> _Made:
         version=__version__,
     )
     content = note_sr(note)
-    judgement = Judgement(hashlib.sha256(content).hexdigest(), "accept", facts=note.facts())
+    judgement = Judgement(hashlib.sha256(content).hexdigest(), Ruling.ACCEPT, facts=note.facts())
     file_id = key.mac("note", study.study_instance_uid.encode())[:16].hex()
     file_key, wrapped = key.new_file_key(file_id)
     row = FileRow(

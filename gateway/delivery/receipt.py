@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.delivery.items import (
-    ACKNOWLEDGED,
     FileOutcome,
     client_id,
     open_list,
@@ -22,14 +21,15 @@ from gateway.delivery.items import (
 )
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import DeliveredRow, FileRow, ReceiptRow, UploadRow
-from gateway.receipts.document import InstanceProof, ProofOutcome, Signer, Skipped, Verification, receipt_payload
+from gateway.receipts.document import InstanceProof, Signer, Skipped, Verification, receipt_payload
 from gateway.spool import ServiceKeys
-from gateway.states import FileState, UploadEvent
+from gateway.states import FileResult, FileState, UploadEvent
 
 #: Warnings of one code that are listed one by one; of the rest only their number is told.
 LISTED_PER_CODE = 100
 
-IN_PACS = frozenset({"stored", "warning", "already_there"})
+_TOLD_OF_A_STUDY = (FileResult.STORED, FileResult.ALREADY_THERE, FileResult.REJECTED, FileResult.FAILED)
+IN_PACS = frozenset({FileResult.STORED, FileResult.WARNING, FileResult.ALREADY_THERE})
 #: Left out because its client said so: the client need not be warned.
 DECLARED = "declared"
 
@@ -95,7 +95,7 @@ def end_of(
     listed: Counter[str] = Counter()
     warnings = list(extra)
     for file_id, outcome in outcomes:
-        kind = "stored" if outcome.outcome == "warning" else outcome.outcome
+        kind = FileResult.STORED if outcome.outcome is FileResult.WARNING else outcome.outcome
         if kind in IN_PACS:
             weakest = min(weakest, _WEAKEST.index(Verification(outcome.verification or Verification.ACKNOWLEDGED)))
         if outcome.made_by:
@@ -115,15 +115,15 @@ def end_of(
         if number > LISTED_PER_CODE:
             more = warning(code)
             warnings.append({**more, "message": f"{more['message']} ({number - LISTED_PER_CODE} more files)"})
-    good = counts["stored"] + counts["already_there"]
-    bad = counts["failed"] + counts["rejected"]
+    good = counts[FileResult.STORED] + counts[FileResult.ALREADY_THERE]
+    bad = counts[FileResult.FAILED] + counts[FileResult.REJECTED]
     if not good:
         event, weakest = UploadEvent.NOT_DELIVERED, 0
     else:
         event = UploadEvent.DELIVERED_PARTLY if bad else UploadEvent.DELIVERED
     studies = [
         {"study_instance_uid": uid}
-        | {kind: per_study[uid][kind] for kind in ("stored", "already_there", "rejected", "failed")}
+        | {kind: per_study[uid][kind] for kind in _TOLD_OF_A_STUDY}
         | ({"notes": notes[uid]} if uid in notes else {})
         for uid in sorted(per_study)
     ]
@@ -134,7 +134,7 @@ def end_of(
 def _codes(outcome: FileOutcome) -> list[str]:
     """Codes that the upload's warnings name: all of a file's own, and why it isn't in the PACS."""
     codes = list(outcome.warnings)
-    if outcome.outcome == "warning":
+    if outcome.outcome is FileResult.WARNING:
         codes.append("pacs_warning")
     elif outcome.outcome not in IN_PACS and outcome.code not in ("", DECLARED):
         codes.append(outcome.code)
@@ -157,9 +157,9 @@ def receipt_of(
     """
     proofs, skipped = [], []
     for file_id, outcome in outcomes:
-        if outcome.outcome == "skipped":
+        if outcome.outcome is FileResult.SKIPPED:
             if outcome.code != DECLARED:  # those are listed in `skipped_sealed`
-                skipped.append(Skipped(outcome.code or "skipped", file_id))
+                skipped.append(Skipped(outcome.code or FileResult.SKIPPED, file_id))
             continue
         proofs.append(
             InstanceProof(
@@ -167,7 +167,7 @@ def receipt_of(
                 outcome.sop_class_uid,
                 outcome.sop_instance_uid,
                 outcome.sha256,
-                ProofOutcome(outcome.outcome),
+                FileResult(outcome.outcome),
                 outcome.reason or outcome.code or None,
                 outcome.made_by,
             )
@@ -192,7 +192,7 @@ def receipt_of(
 def is_proof(outcome: FileOutcome) -> bool:
     """The PACS has these very bytes, as far as anybody knows: worth remembering for the next upload."""
     return (
-        outcome.outcome in IN_PACS or outcome.outcome == ACKNOWLEDGED
+        outcome.outcome in IN_PACS or outcome.outcome == FileResult.ACKNOWLEDGED
     ) and "content_not_compared" not in outcome.warnings
 
 
@@ -228,7 +228,7 @@ def partial_receipt(tx: Transaction, upload: UploadRow, *, now: float, signer: S
     for row in tx.files.page(upload.upload_id):
         outcome = None if row.outcome_sealed is None else open_outcome(keys, row.file_id, row.outcome_sealed)
         maybe = maybe or (row.state is FileState.SENDING and outcome is None)
-        if outcome is not None and outcome.outcome == ACKNOWLEDGED:
+        if outcome is not None and outcome.outcome == FileResult.ACKNOWLEDGED:
             news = True
             outcome = stored(outcome, Verification.ACKNOWLEDGED)
             sealed = seal_outcome(keys, row.file_id, outcome)
@@ -268,7 +268,7 @@ def stored(outcome: FileOutcome, verification: Verification, *more: str) -> File
     """An acknowledged outcome made final; `more`: warnings."""
     return replace(
         outcome,
-        outcome="warning" if outcome.reason else "stored",
+        outcome=FileResult.WARNING if outcome.reason else FileResult.STORED,
         verification=str(verification),
         warnings=outcome.warnings + more,
     )

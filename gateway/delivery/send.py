@@ -32,7 +32,7 @@ from gateway.delivery.items import FileOutcome, Item
 from gateway.delivery.spooled import ReadFaults, SpooledPlace, opener, place_of
 from gateway.errors import Damaged
 from gateway.ledger.base import Transaction
-from gateway.states import WHOLE_STATES, FileState
+from gateway.states import WHOLE_STATES, FileResult, FileState
 from hooks.contract import (
     BatchTooLarge,
     Instance,
@@ -71,7 +71,7 @@ async def _settle_duplicates(attempt: Attempt) -> None:
     """One UID twice in an upload, with other bytes: the later one is a conflict. (With the same bytes: see `end`.)"""
     first = firsts(attempt.items)
     conflicts = [
-        (item, item.became("failed", code="uid_conflict"))
+        (item, item.became(FileResult.FAILED, code="uid_conflict"))
         for item in attempt.items
         if item.pending and first[item.sop_instance_uid].sha256 != item.sha256
     ]
@@ -84,7 +84,7 @@ def firsts(items: Iterable[Item]) -> dict[str, Item]:
     for item in sorted(items, key=lambda item: (item.pending, item.whole_at, item.file_id)):
         if item.judgement is None or item.judgement.facts is None:
             continue
-        if item.outcome is not None and item.outcome.outcome == "failed":
+        if item.outcome is not None and item.outcome.outcome is FileResult.FAILED:
             continue
         first.setdefault(item.sop_instance_uid, item)
     return first
@@ -129,7 +129,7 @@ class Sending:
             former = formers.get(item.file_id)
             if item.sop_instance_uid not in shown:
                 if not item.sent and await is_conflict_unseen(attempt, item, former):
-                    news.append((item, item.became("failed", code="uid_conflict")))
+                    news.append((item, item.became(FileResult.FAILED, code="uid_conflict")))
                 else:
                     absent.append(item)
             elif self._is_ours(item, shown[item.sop_instance_uid], former):
@@ -200,7 +200,7 @@ class Sending:
             size_bytes = sum(item.size_bytes for item in batch)
             self._endpoint.batch_bytes = max(MIN_BATCH_BYTES, min(self._endpoint.batch_bytes, size_bytes // 2))
             if len(batch) == 1:
-                await self._attempt.record([(batch[0], batch[0].became("failed", code="too_large_for_pacs"))])
+                await self._attempt.record([(batch[0], batch[0].became(FileResult.FAILED, code="too_large_for_pacs"))])
                 return
             for half in halves(batch):
                 await self._deliver(half)
@@ -270,7 +270,7 @@ class Sending:
         for item in self._attempt.items:
             if item.file_id in file_ids:
                 item.state = FileState.LOST
-                item.outcome = FileOutcome("failed", code="data_lost", made_by=item.made_by)
+                item.outcome = FileOutcome(FileResult.FAILED, code="data_lost", made_by=item.made_by)
 
     async def _note(self, batch: Sequence[Item], outcomes: dict[str, Outcome]) -> None:
         """Write down what the PACS said for good."""
@@ -287,7 +287,7 @@ class Sending:
             elif said.reason == DUPLICATE_SOP_INSTANCE:
                 duplicates.append(item)
             else:
-                news.append((item, item.became("failed", code="refused_by_pacs", reason=said.reason)))
+                news.append((item, item.became(FileResult.FAILED, code="refused_by_pacs", reason=said.reason)))
         await self._attempt.record(news)
         if duplicates:
             await self._judge(duplicates, {}, await earlier_deliveries(self._attempt, duplicates))
@@ -299,7 +299,9 @@ class Sending:
         await self._each([[item] for item in absent], self._deliver)
         still, self._unknown = self._unknown, []
         missing = await self._absent_of(still)
-        await self._attempt.record([(item, item.became("failed", code="not_acknowledged")) for item in missing])
+        await self._attempt.record(
+            [(item, item.became(FileResult.FAILED, code="not_acknowledged")) for item in missing]
+        )
 
     async def _absent_of(self, items: Sequence[Item]) -> list[Item]:
         absent: list[Item] = []

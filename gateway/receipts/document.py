@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.clock import rfc3339
 from gateway.errors import Malformed
+from gateway.states import FileResult
 
 ALGORITHM = "EdDSA"
 TYPE = "relaypacs-receipt+jwt"
@@ -40,16 +41,6 @@ class Verification(StrEnum):
     ACKNOWLEDGED = "acknowledged"  #: the PACS named them in its answer; it can't be asked
 
 
-class ProofOutcome(StrEnum):
-    """What became of one instance."""
-
-    STORED = "stored"
-    ALREADY_THERE = "already_there"
-    WARNING = "warning"
-    REJECTED = "rejected"
-    FAILED = "failed"
-
-
 @dataclass(frozen=True, slots=True)
 class InstanceProof:
     """One instance in a receipt. UIDs are empty where the file has none (a rejected one)."""
@@ -58,7 +49,7 @@ class InstanceProof:
     sop_class_uid: str
     sop_instance_uid: str
     sha256: str  #: lower hex, of the bytes as received
-    outcome: ProofOutcome
+    outcome: FileResult
     reason: str | None = None  #: a code: the PACS's (0008,1197) in hex, or one of ours
     made_by: str = ""  #: `gateway`: nobody sent it; empty: the client did
 

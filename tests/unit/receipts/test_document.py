@@ -13,13 +13,13 @@ from gateway.errors import Malformed
 from gateway.receipts.document import (
     TYPE,
     InstanceProof,
-    ProofOutcome,
     Signer,
     Skipped,
     Verification,
     receipt_payload,
     verify,
 )
+from gateway.states import FileResult
 
 #: RFC 8037 appendix A.1 and A.3: a seed, its public key and its thumbprint.
 RFC8037_SEED = base64.urlsafe_b64decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=")
@@ -27,7 +27,7 @@ RFC8037_X = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 RFC8037_THUMBPRINT = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
 
-def proof(sop: str, study: str = "1.2.3", outcome=ProofOutcome.STORED, reason=None):
+def proof(sop: str, study: str = "1.2.3", outcome=FileResult.STORED, reason=None):
     return InstanceProof(study, "1.2.840.10008.5.1.4.1.1.2", sop, "ab" * 32, outcome, reason)
 
 
@@ -68,7 +68,7 @@ def test_another_library_user_can_verify_with_pyjwt_alone(signer):
 
 
 def test_a_payload_has_every_member_of_the_contract():
-    made = payload([proof("1.2.3.2", reason="A700", outcome=ProofOutcome.FAILED), proof("1.2.3.1")])
+    made = payload([proof("1.2.3.2", reason="A700", outcome=FileResult.FAILED), proof("1.2.3.1")])
     assert made == {
         "pacs_receipt_id": "r" * 32,
         "upload_id": "u" * 32,
