@@ -41,6 +41,7 @@ from gateway.jobs.workers import Again, Done, Handler, Workers
 from gateway.keys import rotation
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import JobKind, JobRow, UploadRow
+from gateway.ledger.settings import Setting
 from gateway.receipts import keys as receipt_keys
 from gateway.receipts.document import Signer
 from gateway.uploads.admission import Limits
@@ -307,7 +308,7 @@ def _shown(endpoint: model.EndpointSection, config: Config) -> Mapping[str, obje
 
 def _probes(base: Base, intake: Intake) -> dict[str, Callable[[], Awaitable[None]]]:
     async def database() -> None:
-        await base.ledger.read(lambda tx: tx.settings.get("readyz"))
+        await base.ledger.read(lambda tx: tx.settings.get(Setting.PROBE))
 
     async def spool() -> None:
         if await intake.pipeline.threads.run(base.spool.free_bytes) < 1 << 20:

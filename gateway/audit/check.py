@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.audit.export import SETTING
 from gateway.audit.files import TAIL_BYTES
 from gateway.errors import Malformed
 from gateway.ledger import chain
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.chain import ChainWalk, Head, from_line, read_opening, to_line
 from gateway.ledger.rows import AuditRow
+from gateway.ledger.settings import Setting
 
 #: Events that are read at once.
 PAGE = 1000
@@ -73,7 +73,7 @@ async def check_trail(ledger: Ledger, key: bytes, files: Sequence[Path] | None) 
 
 def _state(tx: Transaction) -> _State:
     number, mac, seal = tx.audit.pruned()
-    return _State((number, mac), seal, tx.audit.head(), int(tx.settings.get(SETTING) or 0))
+    return _State((number, mac), seal, tx.audit.head(), int(tx.settings.get(Setting.AUDIT_EXPORTED) or 0))
 
 
 def _check_start(state: _State, key: bytes, report: TrailReport) -> bool:

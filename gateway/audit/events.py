@@ -13,12 +13,11 @@ from collections import Counter
 from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.settings import Setting
 
 log = logging.getLogger("relaypacs.audit")
 
 ACTOR = "gateway"
-#: Setting: the digest of the configuration of the last start.
-CONFIG = "config_sha256"
 EVERY_S = 3600.0
 
 
@@ -31,10 +30,10 @@ async def note_start(ledger: Ledger, clock: Clock, *, version: str, config_sha25
 
     def act(tx: Transaction) -> None:
         tx.audit.append("gateway.started", at=now, actor=ACTOR, detail={"version": version})
-        former = tx.settings.get(CONFIG)
+        former = tx.settings.get(Setting.CONFIG_SHA256)
         detail = {"sha256": config_sha256, "changed": former not in (None, config_sha256)}
         tx.audit.append("config.loaded", at=now, actor=ACTOR, detail=detail)
-        tx.settings.put(CONFIG, config_sha256)
+        tx.settings.put(Setting.CONFIG_SHA256, config_sha256)
 
     await ledger.write(act)
 

@@ -22,11 +22,10 @@ from gateway.errors import Unavailable
 from gateway.ledger.base import AUDIT, Ledger, Transaction
 from gateway.ledger.chain import START, Head
 from gateway.ledger.rows import AuditRow
+from gateway.ledger.settings import Setting
 
 T = TypeVar("T")
 
-#: The ledger's setting that holds the number of the last exported event.
-SETTING = "audit_exported"
 #: Events per write.
 BATCH = 500
 #: Other processes' events wake no watch: how often they are looked for.
@@ -102,7 +101,7 @@ class AuditExport:
 
     async def _find_end(self) -> int:
         """The number of the last event that is in the files for sure."""
-        noted = int(await self._ledger.read(lambda tx: tx.settings.get(SETTING)) or 0)
+        noted = int(await self._ledger.read(lambda tx: tx.settings.get(Setting.AUDIT_EXPORTED)) or 0)
         try:
             last, first = await asyncio.to_thread(lambda: (files.mend(self._path), files.first_event(self._path)))
         except OSError as error:
@@ -115,7 +114,7 @@ class AuditExport:
         return last.number if ours and ours[0].mac == last.mac else noted
 
     async def _note(self, number: int) -> None:
-        await self._ledger.write(lambda tx: tx.settings.put(SETTING, str(number)))
+        await self._ledger.write(lambda tx: tx.settings.put(Setting.AUDIT_EXPORTED, str(number)))
 
 
 async def _to_its_end(act: Coroutine[None, None, T]) -> T:

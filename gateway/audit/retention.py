@@ -11,11 +11,11 @@ import logging
 from itertools import takewhile
 from pathlib import Path
 
-from gateway.audit.export import SETTING
 from gateway.audit.files import former_files, last_event
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Unavailable
 from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.settings import Setting
 
 log = logging.getLogger("relaypacs.audit")
 
@@ -64,7 +64,7 @@ class AuditRetention:
         return events
 
     def _prune(self, tx: Transaction, before: float) -> int:
-        limit = tx.audit.head()[0] if self._path is None else int(tx.settings.get(SETTING) or 0)
+        limit = tx.audit.head()[0] if self._path is None else int(tx.settings.get(Setting.AUDIT_EXPORTED) or 0)
         rows = tx.audit.after(tx.audit.pruned()[0], PAGE)
         old = list(takewhile(lambda row: row.at < before and row.number <= limit, rows))
         return tx.audit.prune(old[-1].number) if old else 0

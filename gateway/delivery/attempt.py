@@ -20,6 +20,7 @@ from gateway.delivery.items import STATES, FileOutcome, Item, Memory, seal_outco
 from gateway.delivery.receipt import IN_PACS, delivered, is_proof, partial_receipt
 from gateway.errors import GatewayError
 from gateway.jobs.backoff import Backoff
+from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import DeliveredRow, JobRow, UploadRow
 from gateway.receipts.document import Signer
@@ -129,7 +130,9 @@ class Attempt:
         upload = self.upload
         if upload.meta_sealed is None:
             return {}
-        found: dict[str, Any] = self.key.meta.open_json(upload.meta_sealed, context=f"uploads|meta|{upload.upload_id}")
+        found: dict[str, Any] = self.key.meta.open_json(
+            upload.meta_sealed, context=Column.UPLOAD_META.of(upload.upload_id)
+        )
         return found
 
     def mine(self, tx: Transaction) -> UploadRow | None:

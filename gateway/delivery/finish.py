@@ -19,6 +19,7 @@ from gateway.delivery.notes import undelivered
 from gateway.delivery.receipt import IN_PACS, End, end_of, receipt_of, warning
 from gateway.delivery.threads import in_thread
 from gateway.errors import Conflict
+from gateway.keys.columns import Column
 from gateway.ledger.base import JOBS, PURGE, Transaction
 from gateway.ledger.rows import FileRow, JobKind, JobRow, ReceiptRow, UploadRow
 from gateway.spool import ServiceKeys
@@ -148,7 +149,7 @@ async def _names(attempt: Attempt) -> dict[str, str]:
 def _made(attempt: Attempt, names: Mapping[str, str]) -> tuple[End, ReceiptRow, dict[str, Any]]:
     """How it ended, the receipt, and what changes in the upload's row. In a thread: 20,000 instances take their time."""
     keys, now, upload = attempt.tools.keys, attempt.tools.clock.now(), attempt.upload
-    kept = open_list(keys.records, upload.warnings_sealed, "warnings", upload.upload_id)
+    kept = open_list(keys.records, upload.warnings_sealed, Column.UPLOAD_WARNINGS, upload.upload_id)
     extra = kept + _of_upload(attempt.memory) + undelivered(attempt)
     end = end_of(_outcomes(attempt), lambda file_id: names.get(file_id, ""), extra)
     receipt = receipt_of(
@@ -161,8 +162,8 @@ def _made(attempt: Attempt, names: Mapping[str, str]) -> tuple[End, ReceiptRow, 
         keys=keys,
     )
     columns = {
-        "warnings_sealed": seal_list(keys.records, end.warnings, "warnings", upload.upload_id),
-        "studies_sealed": seal_list(keys.records, end.studies, "studies", upload.upload_id),
+        "warnings_sealed": seal_list(keys.records, end.warnings, Column.UPLOAD_WARNINGS, upload.upload_id),
+        "studies_sealed": seal_list(keys.records, end.studies, Column.UPLOAD_STUDIES, upload.upload_id),
         "receipt_id": receipt.receipt_id,
         "finished_at": now,
     }

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
+from gateway.keys.columns import Column
 from gateway.ledger.rows import Dialect, FileRow, JobRow, UploadRow
 from gateway.spool import Sealer, ServiceKeys, UploadKey
 from gateway.states import WHOLE_STATES, FileResult, FileState
@@ -182,12 +183,12 @@ def seal_judgement(key: UploadKey, file_id: str, judgement: Judgement) -> bytes:
         "warnings": judgement.warnings,
         "facts": None if facts is None else {name: getattr(facts, name) for name in _FACTS},
     }
-    return key.meta.seal_json(value, context=f"files|facts|{file_id}")
+    return key.meta.seal_json(value, context=Column.FILE_FACTS.of(file_id))
 
 
 def open_judgement(key: UploadKey, file_id: str, sealed: bytes) -> Judgement:
     """:raises Damaged: it isn't this file's."""
-    value = key.meta.open_json(sealed, context=f"files|facts|{file_id}")
+    value = key.meta.open_json(sealed, context=Column.FILE_FACTS.of(file_id))
     facts = value["facts"]
     return Judgement(
         value["sha256"],
@@ -205,12 +206,12 @@ def _kept(name: str, text: str) -> str:
 def seal_outcome(keys: ServiceKeys, file_id: str, outcome: FileOutcome) -> bytes:
     """For `outcome_sealed`; empty fields are left out."""
     told = {name: value for name in _OUTCOME if (value := getattr(outcome, name))}
-    return keys.records.seal_json(told, context=f"files|outcome|{file_id}")
+    return keys.records.seal_json(told, context=Column.FILE_OUTCOME.of(file_id))
 
 
 def open_outcome(keys: ServiceKeys, file_id: str, sealed: bytes) -> FileOutcome:
     """:raises Damaged: it isn't this file's."""
-    value: dict[str, Any] = keys.records.open_json(sealed, context=f"files|outcome|{file_id}")
+    value: dict[str, Any] = keys.records.open_json(sealed, context=Column.FILE_OUTCOME.of(file_id))
     return FileOutcome(
         **{**value, "outcome": FileResult(value["outcome"]), "warnings": tuple(value.get("warnings", ()))}
     )
@@ -220,20 +221,20 @@ def client_id(keys: ServiceKeys, row: FileRow) -> str:
     """What the client calls the file; ours where it gave no name."""
     if row.client_id_sealed is None:
         return row.file_id
-    return keys.records.open(row.client_id_sealed, context=f"files|client_id|{row.file_id}").decode()
+    return keys.records.open(row.client_id_sealed, context=Column.FILE_CLIENT_ID.of(row.file_id)).decode()
 
 
-def open_list(records: Sealer, sealed: bytes | None, column: str, upload_id: str) -> list[Any]:
+def open_list(records: Sealer, sealed: bytes | None, column: Column, upload_id: str) -> list[Any]:
     """A sealed list of an upload's row; empty if there is none."""
     if sealed is None:
         return []
-    value = records.open_json(sealed, context=f"uploads|{column}|{upload_id}")
+    value = records.open_json(sealed, context=column.of(upload_id))
     return value if isinstance(value, list) else []
 
 
-def seal_list(records: Sealer, value: list[Any], column: str, upload_id: str) -> bytes:
+def seal_list(records: Sealer, value: list[Any], column: Column, upload_id: str) -> bytes:
     """See `open_list`."""
-    return records.seal_json(value, context=f"uploads|{column}|{upload_id}")
+    return records.seal_json(value, context=column.of(upload_id))
 
 
 @dataclass(slots=True)
@@ -264,11 +265,11 @@ class Memory:
         """:raises Damaged: it isn't this job's."""
         if job.memory_sealed is None:
             return cls()
-        return cls(**keys.records.open_json(job.memory_sealed, context=f"jobs|memory|{job.job_id}"))
+        return cls(**keys.records.open_json(job.memory_sealed, context=Column.JOB_MEMORY.of(job.job_id)))
 
     def sealed(self, keys: ServiceKeys, job_id: int) -> bytes:
         """For `memory_sealed`."""
-        return keys.records.seal_json(asdict(self), context=f"jobs|memory|{job_id}")
+        return keys.records.seal_json(asdict(self), context=Column.JOB_MEMORY.of(job_id))
 
 
 def upload_key_of(upload: UploadRow, ring: Any, wrapped: bytes | None) -> UploadKey | None:

@@ -18,8 +18,8 @@ from gateway import __version__
 from gateway.delivery.attempt import Attempt, Superseded
 from gateway.delivery.items import Item, Judgement, Ruling, item_of, open_list, seal_judgement, without_instance
 from gateway.delivery.receipt import IN_PACS, warning
-from gateway.delivery.spooled import held_context
 from gateway.delivery.threads import in_thread
+from gateway.keys.columns import Column
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import Dialect, FileRow
 from gateway.states import FileResult, FileState
@@ -136,7 +136,7 @@ def _received(attempt: Attempt) -> Received:
     return Received(
         declared=upload.total_files,
         whole=upload.whole_files,
-        skipped=len(open_list(records, upload.skipped_sealed, "skipped", upload.upload_id)),
+        skipped=len(open_list(records, upload.skipped_sealed, Column.UPLOAD_SKIPPED, upload.upload_id)),
         withheld=max(upload.whole_files - len(passed), 0),
         studies=len({_study_of(item) for item in passed}),
     )
@@ -183,7 +183,7 @@ def _made(attempt: Attempt, study: Facts, received: Received) -> _Made:
         outcome_sealed=None,
         created_at=now,
         whole_at=now,
-        bytes_sealed=file_key.whole().seal(content, context=held_context(file_id)),
+        bytes_sealed=file_key.whole().seal(content, context=Column.FILE_BYTES.of(file_id)),
     )
     return _Made(row, wrapped)
 

@@ -19,6 +19,7 @@ from gateway.delivery.items import (
     seal_list,
     seal_outcome,
 )
+from gateway.keys.columns import Column
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import DeliveredRow, FileRow, ReceiptRow, UploadRow
 from gateway.receipts.document import InstanceProof, Signer, Skipped, Verification, receipt_payload
@@ -172,7 +173,7 @@ def receipt_of(
                 outcome.made_by,
             )
         )
-    declared = open_list(keys.records, upload.skipped_sealed, "skipped", upload.upload_id)
+    declared = open_list(keys.records, upload.skipped_sealed, Column.UPLOAD_SKIPPED, upload.upload_id)
     skipped += [Skipped(str(one.get("reason", DECLARED))) for one in declared if isinstance(one, dict)]
     payload = receipt_payload(
         receipt_id=receipt_id,
@@ -185,7 +186,7 @@ def receipt_of(
         instances=proofs,
         skipped=skipped,
     )
-    jws_sealed = keys.records.seal(signer.sign(payload).encode(), context=f"receipts|jws|{receipt_id}")
+    jws_sealed = keys.records.seal(signer.sign(payload).encode(), context=Column.RECEIPT_JWS.of(receipt_id))
     return ReceiptRow(receipt_id, upload.upload_id, signer.kid, jws_sealed, now)
 
 
@@ -254,13 +255,13 @@ def partial_receipt(tx: Transaction, upload: UploadRow, *, now: float, signer: S
         for outcome in taken.values():
             if is_proof(outcome):
                 tx.receipts.note_delivered(delivered(keys, upload.endpoint_id, outcome, receipt_id, now))
-    kept = open_list(keys.records, upload.warnings_sealed, "warnings", upload.upload_id)
+    kept = open_list(keys.records, upload.warnings_sealed, Column.UPLOAD_WARNINGS, upload.upload_id)
     warnings = kept + [one for one in end.warnings if one not in kept]
     return replace(
         upload,
         receipt_id=receipt_id,
-        warnings_sealed=seal_list(keys.records, warnings, "warnings", upload.upload_id),
-        studies_sealed=seal_list(keys.records, end.studies, "studies", upload.upload_id),
+        warnings_sealed=seal_list(keys.records, warnings, Column.UPLOAD_WARNINGS, upload.upload_id),
+        studies_sealed=seal_list(keys.records, end.studies, Column.UPLOAD_STUDIES, upload.upload_id),
     )
 
 

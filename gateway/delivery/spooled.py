@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.errors import Damaged, GatewayError, Unavailable
+from gateway.keys.columns import Column
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import FileRow, RunRow
 from gateway.spool import Run, Spool, UploadKey
@@ -38,15 +39,10 @@ def opener(spool: Spool, key: UploadKey, place: SpooledPlace) -> Callable[[], So
             raise Damaged("a file's key is gone")
         file_key = key.file_key(place.file_id, place.wrapped)
         if place.bytes_sealed is not None:
-            return WholeSource(file_key.whole().open(place.bytes_sealed, context=held_context(place.file_id)))
+            return WholeSource(file_key.whole().open(place.bytes_sealed, context=Column.FILE_BYTES.of(place.file_id)))
         return spool.reader(runs, upload_id=key.upload_id, file_id=place.file_id, key=file_key, size_bytes=place.length)
 
     return open_file
-
-
-def held_context(file_id: str) -> str:
-    """What `FileRow.bytes_sealed` is sealed for."""
-    return f"files|bytes|{file_id}"
 
 
 class WholeSource:

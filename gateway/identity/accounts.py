@@ -21,6 +21,7 @@ from gateway.identity import wipe as wiping
 from gateway.identity.passwords import Hashing, Passwords, acceptable
 from gateway.identity.refresh_tokens import new_session
 from gateway.identity.throttle import LoginGuard, LoginLimits
+from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AccountRow, RefreshTokenRow
 from gateway.spool.keys import ServiceKeys
@@ -99,7 +100,7 @@ class Accounts:
         row = AccountRow(
             account_id=account_id,
             name_mac=self._name_mac(name),
-            name_sealed=self._keys.records.seal(name.encode(), context=name_context(account_id)),
+            name_sealed=self._keys.records.seal(name.encode(), context=Column.ACCOUNT_NAME.of(account_id)),
             role=role,
             password_hash=password_hash,
             disabled_at=None,
@@ -310,7 +311,7 @@ class Accounts:
         self.forget_bearers()
 
     def _shown(self, row: AccountRow) -> Account:
-        name = self._keys.records.open(row.name_sealed, context=name_context(row.account_id)).decode()
+        name = self._keys.records.open(row.name_sealed, context=Column.ACCOUNT_NAME.of(row.account_id)).decode()
         endpoints = tuple(row.endpoints.split())
         return Account(row.account_id, name, Role(row.role), row.disabled_at, row.created_at, endpoints)
 
@@ -336,11 +337,6 @@ def _checked_role(role: str) -> Role:
         return Role(role)
     except ValueError:
         raise Unprocessable(f"a role is one of {', '.join(Role)}", code="invalid_field", field="role") from None
-
-
-def name_context(account_id: str) -> str:
-    """What a sealed name belongs to."""
-    return f"accounts|name|{account_id}"
 
 
 def _bad_credentials() -> Unauthorized:

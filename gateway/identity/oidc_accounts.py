@@ -10,9 +10,10 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from gateway.clock import Clock
-from gateway.identity.accounts import FOREIGN, MAX_NAME_CHARS, Role, name_context
+from gateway.identity.accounts import FOREIGN, MAX_NAME_CHARS, Role
 from gateway.identity.oidc import ForeignClaims, OidcIssuer
 from gateway.identity.tokens import AccessClaims
+from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AccountRow
 from gateway.spool.keys import ServiceKeys
@@ -55,7 +56,7 @@ class ForeignAccounts:
         event = ""
         if row is None:
             shown = f"{FOREIGN}{found.name[:MAX_NAME_CHARS]}#{account_id[:8]}".encode("utf-8", "replace")
-            sealed = self._keys.records.seal(shown, context=name_context(account_id))
+            sealed = self._keys.records.seal(shown, context=Column.ACCOUNT_NAME.of(account_id))
             mac = self._keys.index_mac(b"account|" + shown)
             tx.accounts.insert(AccountRow(account_id, mac, sealed, role, "", None, now))
             event = "account.added"

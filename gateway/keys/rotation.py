@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from gateway.clock import Clock
 from gateway.errors import Damaged, Unavailable
 from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.settings import Setting
 from gateway.spool import KeyRing, service_of, upload_of
 
-#: Setting: the id of the KEK that wraps.
-ACTIVE = "keys.active"
 #: Uploads re-wrapped in one transaction: the ledger's writer is never held for long.
 PAGE = 200
 
@@ -36,7 +35,7 @@ class Rotation:
 
 def active_kek(tx: Transaction, ring: KeyRing) -> str:
     """The KEK that wraps new uploads. :raises Unavailable: this process doesn't have it: restart it."""
-    kek_id = tx.settings.get(ACTIVE) or ring.active
+    kek_id = tx.settings.get(Setting.ACTIVE_KEK) or ring.active
     if not ring.has(kek_id):
         raise Unavailable(f"spool.keys.{kek_id} became the active key: add it to this gateway's configuration, restart")
     return kek_id
@@ -46,8 +45,8 @@ async def adopt(ledger: Ledger, ring: KeyRing, clock: Clock, actor: str) -> None
     """Make the configuration's active KEK the one that wraps; for a starting gateway."""
 
     def act(tx: Transaction) -> None:
-        if tx.settings.get(ACTIVE) != ring.active:
-            tx.settings.put(ACTIVE, ring.active)
+        if tx.settings.get(Setting.ACTIVE_KEK) != ring.active:
+            tx.settings.put(Setting.ACTIVE_KEK, ring.active)
             tx.audit.append("keys.activated", at=clock.now(), actor=actor, detail={"kek_id": ring.active})
 
     await ledger.write(act)

@@ -25,14 +25,13 @@ from gateway.clock import Clock
 from gateway.errors import Conflict, NotFound
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import FileRow, UploadRow
+from gateway.ledger.settings import Setting
 from gateway.states import IN_PACS_STATES, FileState, UploadState
 from gateway.uploads.leases import Leases
 
 ACTOR = "gateway"
 #: Rows that one transaction clears: the ledger's writer is never held for long.
 PAGE = 500
-#: Setting: uploads whose keys are gone and whose sealed bytes may still be there, as a JSON list.
-UNFINISHED = "erasure.unfinished"
 #: How often a scrub is tried while a reader is in the way, and the pause between, seconds.
 SCRUB_TRIES = 5
 SCRUB_PAUSE_S = 0.2
@@ -262,15 +261,15 @@ def _file_ids(tx: Transaction, upload_id: str) -> list[str]:
 
 
 def _intents(tx: Transaction) -> list[str]:
-    intents: list[str] = json.loads(tx.settings.get(UNFINISHED) or "[]")
+    intents: list[str] = json.loads(tx.settings.get(Setting.ERASURES_UNFINISHED) or "[]")
     return intents
 
 
 def _intend(tx: Transaction, upload_id: str) -> None:
     if upload_id not in (intents := _intents(tx)):
-        tx.settings.put(UNFINISHED, json.dumps([*intents, upload_id]))
+        tx.settings.put(Setting.ERASURES_UNFINISHED, json.dumps([*intents, upload_id]))
 
 
 def _done(tx: Transaction, upload_id: str) -> None:
     if upload_id in (intents := _intents(tx)):
-        tx.settings.put(UNFINISHED, json.dumps([one for one in intents if one != upload_id]))
+        tx.settings.put(Setting.ERASURES_UNFINISHED, json.dumps([one for one in intents if one != upload_id]))

@@ -30,6 +30,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.ledger.base import JOBS, PURGE, Ledger, Transaction, Watch
 from gateway.ledger.rows import JobKind, UploadRow
+from gateway.ledger.settings import Setting
 from gateway.purge.erasure import Erased, Erasure, Reason
 from gateway.states import (
     DEAD_STATES,
@@ -44,8 +45,6 @@ from gateway.states import (
 log = logging.getLogger("relaypacs.retention")
 
 ACTOR = "gateway"
-LAST_TICK = "retention.last_tick"
-GAPS = "retention.gaps"
 #: Rows looked at, or blobs deleted, at once.
 PAGE = 100
 #: A blob without a row is left alone for so long: its upload may be about to write the row down.
@@ -164,14 +163,16 @@ class Retention:
     async def _tick(self) -> list[Gap]:
         """Write down that the gateway runs, and what it has missed. Returns all gaps that still matter."""
         now, times = self._clock.now(), self._times
-        last = await self._ledger.read(lambda tx: tx.settings.get(LAST_TICK))
+        last = await self._ledger.read(lambda tx: tx.settings.get(Setting.RETENTION_LAST_TICK))
         if last is not None and now < float(last) - CLOCK_STEP_S:
             await self._redate(now)
             self._stripped_until = 0.0
 
         def act(tx: Transaction) -> list[Gap]:
-            last_at = float(tx.settings.get(LAST_TICK) or now)
-            gaps: list[Gap] = [(start, end) for start, end in json.loads(tx.settings.get(GAPS) or "[]") if end <= now]
+            last_at = float(tx.settings.get(Setting.RETENTION_LAST_TICK) or now)
+            gaps: list[Gap] = [
+                (start, end) for start, end in json.loads(tx.settings.get(Setting.RETENTION_GAPS) or "[]") if end <= now
+            ]
             gap_s = now - last_at
             if gap_s > max(10 * times.interval_s, MIN_GAP_S) or gap_s < -CLOCK_STEP_S:
                 tx.uploads.shift_deadlines(gap_s, now + min(times.expires_s, GRACE_S))
@@ -184,8 +185,8 @@ class Retention:
                 return gaps  # another process was here just now
             longest_s = max(times.delivered_s, times.failed_s, times.records_s)
             gaps = [gap for gap in gaps if gap[1] > running_before(now, longest_s, gaps)]
-            tx.settings.put(GAPS, json.dumps(gaps))
-            tx.settings.put(LAST_TICK, repr(now))
+            tx.settings.put(Setting.RETENTION_GAPS, json.dumps(gaps))
+            tx.settings.put(Setting.RETENTION_LAST_TICK, repr(now))
             return gaps
 
         return await self._ledger.write(act)

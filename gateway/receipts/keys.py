@@ -14,12 +14,11 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.errors import Damaged
 from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.settings import Setting
 from gateway.receipts.document import Signer
 from gateway.spool import KeyRing, new_service_key
 
 NAME = "receipt"
-#: Setting: every public key that ever signed, as a list of JWKs, oldest first.
-KNOWN = "receipt_jwks"
 
 
 async def note_key(ledger: Ledger, signer: Signer) -> None:
@@ -58,11 +57,11 @@ async def rotate(ledger: Ledger, ring: KeyRing, clock: Clock, actor: str) -> str
 
 
 def _known(tx: Transaction) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(tx.settings.get(KNOWN) or "[]")
+    found: list[dict[str, Any]] = json.loads(tx.settings.get(Setting.RECEIPT_JWKS) or "[]")
     return found
 
 
 def _add(tx: Transaction, signer: Signer) -> None:
     known = _known(tx)
     if signer.kid not in {key["kid"] for key in known}:
-        tx.settings.put(KNOWN, json.dumps([*known, *signer.jwks()["keys"]]))
+        tx.settings.put(Setting.RECEIPT_JWKS, json.dumps([*known, *signer.jwks()["keys"]]))

@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.clock import Clock, rfc3339
 from gateway.errors import Gone, NotFound, Unprocessable
+from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AuditRow, JobKind, JobRow, UploadRow
 from gateway.spool import KeyRing, UploadKey
@@ -158,7 +159,7 @@ class Administration:
         key = UploadKey.unwrap(self._ring, upload_id, upload.kek_id, wrapped)
         declared = {}
         if upload.meta_sealed is not None:
-            declared = key.meta.open_json(upload.meta_sealed, context=f"uploads|meta|{upload_id}")
+            declared = key.meta.open_json(upload.meta_sealed, context=Column.UPLOAD_META.of(upload_id))
         patients: dict[tuple[str, ...], dict[str, str]] = {}
         files = tx.files.page(upload_id, limit=REVEALED_FILES)
         for file in files:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.errors import SpoolFull, TooLarge, Unprocessable
+from gateway.keys.columns import Column
 from gateway.keys.rotation import active_kek
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import UploadRow
@@ -69,7 +70,7 @@ def _room_for(tx: Transaction, wish: Wish, limits: Limits, room_bytes: int) -> i
     return needed_bytes
 
 
-def open_upload(
+def create_upload(
     tx: Transaction, ring: KeyRing, wish: Wish, limits: Limits, timing: Timing, now: float, room_bytes: int
 ) -> UploadRow:
     """Write a new upload and set its room aside.
@@ -98,7 +99,7 @@ def open_upload(
         received_bytes=0,
         whole_files=0,
         whole_bytes=0,
-        meta_sealed=key.meta.seal_json(dict(wish.meta), context=f"uploads|meta|{upload_id}"),
+        meta_sealed=key.meta.seal_json(dict(wish.meta), context=Column.UPLOAD_META.of(upload_id)),
         skipped_sealed=None,
         warnings_sealed=None,
         studies_sealed=None,

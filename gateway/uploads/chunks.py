@@ -22,7 +22,7 @@ from gateway.protocol.chunks import Chunk
 from gateway.spool import Run, SegmentWriter
 from gateway.states import FileState
 from gateway.uploads.body import Body
-from gateway.uploads.completion import chunked_view, mark_whole, note_bytes, open_file, open_upload
+from gateway.uploads.completion import chunked_view, mark_whole, note_bytes, require_file, require_open
 from gateway.uploads.intake import Intake, NewFile, begin_segment, new_file, upload_key
 from gateway.uploads.leases import Claim
 from gateway.uploads.membership import with_bytes, with_file
@@ -142,12 +142,12 @@ class Chunks:
             upload = tx.uploads.get(upload_id)
             if upload is None or not who.may_write(upload):
                 raise NotFound("there is no such upload")
-            upload = open_upload(tx, upload_id)
+            upload = require_open(tx, upload_id)
             mac = upload_key(tx, intake.ring, upload).mac("file_id", wish.file_id.encode())
             file = tx.files.by_client_mac(upload_id, mac)
             if file is None:
                 return None
-            file = open_file(tx, file.file_id, Dialect.REST)
+            file = require_file(tx, file.file_id, Dialect.REST)
             there = tx.runs.at(file.file_id, wish.chunk.index * upload.chunk_size) is not None
             return _ChunkTarget(upload, file, there)
 
@@ -155,7 +155,7 @@ class Chunks:
             found = look(tx)
             if found is not None:
                 return found
-            upload = open_upload(tx, upload_id)
+            upload = require_open(tx, upload_id)
             with_file(upload, 0)  # there must be room for one more; it counts once a chunk of it is accepted
             key = upload_key(tx, intake.ring, upload)
             file, _ = new_file(tx, intake, key, Dialect.REST, NewFile(0, wish.file_id, None), length=None)
@@ -207,8 +207,8 @@ class _ChunkCommit:
 
     def _accept(self, tx: Transaction, size: int) -> FileRow:
         intake, wish = self._intake, self._wish
-        upload = open_upload(tx, self._place.upload.upload_id, self._place.upload.epoch)
-        file = open_file(tx, self._place.file.file_id, Dialect.REST)
+        upload = require_open(tx, self._place.upload.upload_id, self._place.upload.epoch)
+        file = require_file(tx, self._place.file.file_id, Dialect.REST)
         mac = upload_key(tx, intake.ring, upload).mac("chunk", self.digest.digest("sha256"))
         there = tx.runs.at(file.file_id, self.start)
         if there is not None:

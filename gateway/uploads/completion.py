@@ -30,7 +30,7 @@ def new_job(kind: JobKind, upload_id: str, file_id: str | None, due_at: float) -
     return JobRow(0, kind, upload_id, file_id, due_at, 0, 0.0, None, None, None, "")
 
 
-def open_upload(tx: Transaction, upload_id: str, epoch: int | None = None) -> UploadRow:
+def require_open(tx: Transaction, upload_id: str, epoch: int | None = None) -> UploadRow:
     """The upload, if bytes may still come.
 
     :param epoch: what the caller saw before; another one means that it was stopped in between.
@@ -39,11 +39,11 @@ def open_upload(tx: Transaction, upload_id: str, epoch: int | None = None) -> Up
     upload = tx.uploads.get(upload_id)
     if upload is None:
         raise NotFound("there is no such upload")
-    return receiving(upload, epoch)
+    return require_receiving(upload, epoch)
 
 
-def receiving(upload: UploadRow, epoch: int | None = None) -> UploadRow:
-    """`open_upload` of a row that is at hand."""
+def require_receiving(upload: UploadRow, epoch: int | None = None) -> UploadRow:
+    """`require_open` of a row that is at hand."""
     if upload.state not in RECEIVING_STATES:
         raise refusal(upload.state, UploadEvent.BYTES)
     if epoch is not None and upload.epoch != epoch:
@@ -51,7 +51,7 @@ def receiving(upload: UploadRow, epoch: int | None = None) -> UploadRow:
     return upload
 
 
-def open_file(tx: Transaction, file_id: str, dialect: Dialect) -> FileRow:
+def require_file(tx: Transaction, file_id: str, dialect: Dialect) -> FileRow:
     """The file, if bytes of this dialect may still come.
 
     :raises NotFound, Gone, Conflict: it isn't there, was removed or damaged, or was made by another protocol.
@@ -107,7 +107,7 @@ def mark_whole(
     tx.wake(upload.upload_id)
     tx.wake(JOBS)
     if upload.single and may_complete(tx, upload.owner_id):
-        upload = deliver(tx, upload, now, GATEWAY)
+        upload = enqueue_delivery(tx, upload, now, GATEWAY)
         return upload, tx.files.get(file.file_id) or whole
     await_completion(tx, upload, now, timing)
     return upload, whole
@@ -186,7 +186,7 @@ def chunked_view(upload: UploadRow, file: FileRow) -> chunks.ChunkedFile:
     )
 
 
-def deliver(tx: Transaction, upload: UploadRow, now: float, actor: str) -> UploadRow:
+def enqueue_delivery(tx: Transaction, upload: UploadRow, now: float, actor: str) -> UploadRow:
     """Complete the upload: no byte is taken after this; its delivery job is written."""
     done = replace(upload, state=after(upload.state, UploadEvent.COMPLETE), completed_at=now, active_at=now)
     tx.uploads.save(done)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gateway.clock import Clock
 from gateway.errors import Gone
+from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import Dialect, FileRow, UploadRow
 from gateway.spool import FileKey, KeyRing, ServiceKeys, Spool, UploadKey
@@ -70,17 +71,16 @@ def new_file(
     file_id = new_id()
     file_key, wrapped = key.new_file_key(file_id)
     client_id, raw = wish.client_file_id, wish.raw_metadata
-    context = f"files|{{}}|{file_id}"
     row = FileRow(
         file_id=file_id,
         upload_id=key.upload_id,
         dialect=dialect,
         state=FileState.RECEIVING,
         client_mac=key.mac("file_id", client_id.encode()) if client_id is not None else None,
-        client_id_sealed=intake.keys.records.seal(client_id.encode(), context=context.format("client_id"))
+        client_id_sealed=intake.keys.records.seal(client_id.encode(), context=Column.FILE_CLIENT_ID.of(file_id))
         if client_id is not None
         else None,
-        meta_sealed=key.meta.seal(raw.encode(), context=context.format("meta")) if raw is not None else None,
+        meta_sealed=key.meta.seal(raw.encode(), context=Column.FILE_META.of(file_id)) if raw is not None else None,
         key_id=tx.keys.insert(wrapped),
         length=length,
         offset=0,

@@ -18,6 +18,7 @@ from typing import Any
 from gateway.clock import Clock, rfc3339
 from gateway.errors import Conflict, Forbidden, NotFound, TooLarge, Unauthorized, Unprocessable
 from gateway.identity.principal import ADMIN, Principal
+from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import QrRow, UploadRow
 from gateway.protocol.rest import Init, QrWish
@@ -111,7 +112,7 @@ class QrSessions:
             endpoint_id=endpoint_id,
             max_files=wish.max_files,
             max_bytes=wish.max_bytes,
-            terms_sealed=self._records.seal_json(terms, context=f"qr_codes|terms|{qr_id}"),
+            terms_sealed=self._records.seal_json(terms, context=Column.QR_TERMS.of(qr_id)),
             reopens_id=reopens_id,
             created_at=now,
             expires_at=now + ttl_s,
@@ -193,7 +194,7 @@ class QrSessions:
         await self._ledger.write(act)
 
     def _terms(self, row: QrRow) -> dict[str, Any]:
-        found: dict[str, Any] = self._records.open_json(row.terms_sealed, context=f"qr_codes|terms|{row.qr_id}")
+        found: dict[str, Any] = self._records.open_json(row.terms_sealed, context=Column.QR_TERMS.of(row.qr_id))
         return found
 
     def _known(self, tx: Transaction, token: str) -> QrRow:

@@ -15,20 +15,21 @@ from typing import Any, Protocol
 from gateway.errors import NotFound, Unauthorized, Unprocessable
 from gateway.identity import refresh_tokens
 from gateway.identity.principal import Principal, visible
+from gateway.keys.columns import Column
 from gateway.ledger.base import PURGE, Transaction
 from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, UploadRow
 from gateway.protocol.chunks import ranges
 from gateway.protocol.rest import Complete, Init, SkippedFile
 from gateway.states import DEAD_STATES, RECEIVING_STATES, FileState, UploadEvent, UploadState, after
-from gateway.uploads.admission import Wish, check_size, open_upload
+from gateway.uploads.admission import Wish, check_size, create_upload
 from gateway.uploads.checksums import compare
 from gateway.uploads.completion import (
     GATEWAY,
     Declared,
     adds_up,
     all_there,
-    deliver,
     end_chunked_files,
+    enqueue_delivery,
     incomplete,
     may_complete,
     touched,
@@ -135,7 +136,7 @@ class Submissions:
                 return self._issued(tx, upload, now)
         upload = ticket.admit(tx) if ticket is not None else None
         if upload is None:
-            upload = open_upload(tx, intake.ring, asked, intake.limits, intake.timing, now, room_bytes)
+            upload = create_upload(tx, intake.ring, asked, intake.limits, intake.timing, now, room_bytes)
         if ticket is not None:
             ticket.redeemed(tx, upload, now)
         if idempotency_key is not None:
@@ -225,7 +226,7 @@ class Submissions:
         exact = missing_bytes == 0 or (declared.unsized and missing_bytes > 0)
         if missing_files or not exact:
             raise incomplete(upload, declared)
-        return deliver(tx, upload, now, who.actor)
+        return enqueue_delivery(tx, upload, now, who.actor)
 
     def _skip(self, tx: Transaction, upload: UploadRow, skipped: tuple[SkippedFile, ...]) -> tuple[UploadRow, Declared]:
         """Take the skipped files out of what is expected; the upload as saved, and what is left to expect."""
@@ -248,7 +249,7 @@ class Submissions:
                 )
             tx.files.save(replace(file, state=FileState.SKIPPED))
         listed = [{"file_id": one.file_id, "reason": one.reason} for one in skipped]
-        sealed = self._records.seal(listed, "uploads", "skipped", upload.upload_id)
+        sealed = self._records.seal(listed, Column.UPLOAD_SKIPPED, upload.upload_id)
         upload = replace(upload, skipped_sealed=sealed)
         tx.uploads.save(upload)
         return upload, Declared(
@@ -267,7 +268,7 @@ class Submissions:
                 return None
             if not may_complete(tx, upload.owner_id):
                 return now + max(60.0, self._intake.timing.autocomplete_s)
-            deliver(tx, upload, now, GATEWAY)
+            enqueue_delivery(tx, upload, now, GATEWAY)
             return None
 
         return await self._intake.ledger.write(act)

@@ -14,15 +14,23 @@ from dataclasses import dataclass, replace
 
 from gateway.errors import Conflict, NotFound, TooLarge, Unauthorized
 from gateway.identity.principal import Principal, visible
+from gateway.keys.columns import Column
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import Dialect, FileRow, RunRow, UploadRow
 from gateway.protocol.engine import Append, Completes, FileView, plan, settle
 from gateway.spool import Run, UploadKey
 from gateway.states import FileState, UploadState
-from gateway.uploads.admission import Wish, check_size
-from gateway.uploads.admission import open_upload as admit
+from gateway.uploads.admission import Wish, check_size, create_upload
 from gateway.uploads.body import Body
-from gateway.uploads.completion import mark_whole, note_bytes, open_file, open_upload, receiving, takes_bytes, touched
+from gateway.uploads.completion import (
+    mark_whole,
+    note_bytes,
+    require_file,
+    require_open,
+    require_receiving,
+    takes_bytes,
+    touched,
+)
 from gateway.uploads.intake import Intake, NewFile, begin_segment, new_file, upload_key
 from gateway.uploads.leases import Claim
 from gateway.uploads.membership import with_file, without_file
@@ -61,7 +69,7 @@ class Files:
 
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
             found = tx.uploads.get(upload_id)
-            upload = receiving(visible(found, found is not None and who.may_write(found)))
+            upload = require_receiving(visible(found, found is not None and who.may_write(found)))
             key = upload_key(tx, intake.ring, upload)
             twin = self._twin(tx, key, wish)
             if twin is not None:
@@ -84,7 +92,7 @@ class Files:
         room_bytes = await intake.pipeline.threads.run(intake.spool.room_bytes)
 
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
-            upload = admit(tx, intake.ring, wish, intake.limits, intake.timing, intake.clock.now(), room_bytes)
+            upload = create_upload(tx, intake.ring, wish, intake.limits, intake.timing, intake.clock.now(), room_bytes)
             return self._insert(tx, upload, upload_key(tx, intake.ring, upload), file)
 
         return self._created(*await intake.ledger.write(act))
@@ -120,7 +128,7 @@ class Files:
             raw: str | None = None
             if file.meta_sealed is not None and upload.key_id is not None:
                 key = upload_key(tx, self._intake.ring, upload)
-                raw = key.meta.open(file.meta_sealed, context=f"files|meta|{file_id}").decode()
+                raw = key.meta.open(file.meta_sealed, context=Column.FILE_META.of(file_id)).decode()
             return Seen(upload, file, raw)
 
         seen = await self._intake.ledger.read(act)
@@ -169,7 +177,7 @@ class Files:
             if upload is None:
                 raise NotFound("there is no such file")
             if upload.state is not UploadState.HELD:
-                upload = open_upload(tx, file.upload_id)
+                upload = require_open(tx, file.upload_id)
             segments = tx.runs.segment_ids(file.upload_id, file_id)
             now = intake.clock.now()
             return without_file(tx, upload, file, actor, now, intake.timing, lower_totals=lower_totals), segments
@@ -287,8 +295,8 @@ class _Appender:
         run, sealed_bytes = tail.writer.run, tail.writer.position
 
         def act(tx: Transaction) -> tuple[Seen, int]:
-            upload = open_upload(tx, before.upload.upload_id, before.upload.epoch)
-            file = open_file(tx, before.file.file_id, Dialect.TUS)
+            upload = require_open(tx, before.upload.upload_id, before.upload.epoch)
+            file = require_file(tx, before.file.file_id, Dialect.TUS)
             if file.offset != before.file.offset:
                 raise Conflict("another process wrote to this file", code="conflict")
             done = settle(view_of(file), self._wish, stored, ended_cleanly=ended_cleanly)
@@ -310,11 +318,11 @@ class _Appender:
 
 
 def _receiving(tx: Transaction, file_id: str, wish: Append) -> Seen:
-    file = open_file(tx, file_id, Dialect.TUS)
+    file = require_file(tx, file_id, Dialect.TUS)
     upload = tx.uploads.get(file.upload_id)
     if upload is not None and file.whole_at is not None and wish.size == 0:
         return Seen(upload, file)  # an empty append to a whole file changes nothing, whatever became of the upload
-    return Seen(open_upload(tx, file.upload_id), file)
+    return Seen(require_open(tx, file.upload_id), file)
 
 
 def _write_run(tx: Transaction, file_id: str, run_id: int, run: Run) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.clock import rfc3339
 from gateway.errors import Gone
+from gateway.keys.columns import Column
 from gateway.ledger.rows import FileRow, ReceiptRow, UploadRow
 from gateway.spool import Sealer
 from gateway.states import DEAD_STATES, FileState
@@ -23,30 +24,30 @@ class Views:
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
 
-    def seal(self, value: Any, table: str, column: str, row_id: str) -> bytes:
+    def seal(self, value: Any, column: Column, row_id: str) -> bytes:
         """A JSON value, sealed for its place."""
-        return self._sealer.seal_json(value, context=f"{table}|{column}|{row_id}")
+        return self._sealer.seal_json(value, context=column.of(row_id))
 
-    def _open(self, blob: bytes | None, table: str, column: str, row_id: str, default: Any) -> Any:
-        return default if blob is None else self._sealer.open_json(blob, context=f"{table}|{column}|{row_id}")
+    def _open(self, blob: bytes | None, column: Column, row_id: str, default: Any) -> Any:
+        return default if blob is None else self._sealer.open_json(blob, context=column.of(row_id))
 
     def warnings(self, upload: UploadRow) -> list[dict[str, Any]]:
         """`{code, file_id?, sop_instance_uid?, message}` each."""
-        found: list[dict[str, Any]] = self._open(upload.warnings_sealed, "uploads", "warnings", upload.upload_id, [])
+        found: list[dict[str, Any]] = self._open(upload.warnings_sealed, Column.UPLOAD_WARNINGS, upload.upload_id, [])
         return found
 
     def with_warnings(self, upload: UploadRow, warnings: list[dict[str, Any]]) -> UploadRow:
         """The upload with these warnings."""
-        return replace(upload, warnings_sealed=self.seal(warnings, "uploads", "warnings", upload.upload_id))
+        return replace(upload, warnings_sealed=self.seal(warnings, Column.UPLOAD_WARNINGS, upload.upload_id))
 
     def studies(self, upload: UploadRow) -> list[dict[str, Any]]:
         """Outcome per study, once known."""
-        found: list[dict[str, Any]] = self._open(upload.studies_sealed, "uploads", "studies", upload.upload_id, [])
+        found: list[dict[str, Any]] = self._open(upload.studies_sealed, Column.UPLOAD_STUDIES, upload.upload_id, [])
         return found
 
     def jws(self, row: ReceiptRow) -> str:
         """A receipt, compact JWS."""
-        return self._sealer.open(row.jws_sealed, context=f"receipts|jws|{row.receipt_id}").decode()
+        return self._sealer.open(row.jws_sealed, context=Column.RECEIPT_JWS.of(row.receipt_id)).decode()
 
     def raise_if_dead(self, upload: UploadRow) -> None:
         """:raises Gone: with `state`, `pacs_receipt_id` and `warnings` (CONTRACT 2)."""
@@ -104,7 +105,7 @@ class Views:
         """One file of `GET files`."""
         client_id = row.client_id_sealed
         return {
-            "file_id": self._sealer.open(client_id, context=f"files|client_id|{row.file_id}").decode()
+            "file_id": self._sealer.open(client_id, context=Column.FILE_CLIENT_ID.of(row.file_id)).decode()
             if client_id is not None
             else row.file_id,
             "state": str(row.state),
@@ -117,5 +118,5 @@ class Views:
         """What became of it: `outcome`, and what else is known (`code`, `reason`, `sop_instance_uid`, ...)."""
         if row.state in (*RECEIVED_STATES, FileState.RECEIVING):
             return {}  # an acknowledgement that hasn't been verified is nothing to tell
-        found: dict[str, Any] = self._open(row.outcome_sealed, "files", "outcome", row.file_id, {})
+        found: dict[str, Any] = self._open(row.outcome_sealed, Column.FILE_OUTCOME, row.file_id, {})
         return found

@@ -10,6 +10,7 @@ from gateway.errors import Unavailable
 from gateway.ledger import chain
 from gateway.ledger.base import AUDIT
 from gateway.ledger.rows import AuditRow
+from gateway.ledger.settings import Setting
 from gateway.ledger.sqlite.keys import SqliteKeys
 from gateway.ledger.sqlite.qr import SqliteQrCodes
 from gateway.ledger.sqlite.rows import Rows
@@ -18,8 +19,8 @@ from gateway.ledger.sqlite.work import SqliteAccounts, SqliteJobs, SqliteReceipt
 
 #: Shared default of `append`; nobody writes to it.
 _NOTHING: Mapping[str, object] = {}
-#: Purpose of the seal, and the setting, of the head that deleted events left behind.
-PRUNED, PRUNED_SETTING = "pruned", "audit_pruned"
+#: Purpose of the seal of the head that deleted events left behind.
+PRUNED = "pruned"
 
 
 class SqliteAudit:
@@ -78,12 +79,12 @@ class SqliteAudit:
             return 0
         mark = last.number, last.mac
         said = [last.number, last.mac.hex(), chain.seal(self.key, PRUNED, mark).hex()]
-        self._settings.put(PRUNED_SETTING, json.dumps(said))
+        self._settings.put(Setting.AUDIT_PRUNED, json.dumps(said))
         return self._db.execute("DELETE FROM audit WHERE number <= ?", (last.number,)).rowcount
 
     def pruned(self) -> tuple[int, bytes, bytes]:
         """Number, MAC and seal of the last deleted event; (0, b"", b""): none was."""
-        said = self._settings.get(PRUNED_SETTING)
+        said = self._settings.get(Setting.AUDIT_PRUNED)
         if said is None:
             return 0, b"", b""
         number, mac, seal = json.loads(said)

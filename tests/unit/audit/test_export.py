@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from gateway.audit.check import check_trail
-from gateway.audit.export import SETTING, AuditExport
+from gateway.audit.export import AuditExport
 from gateway.audit.files import former_files
 from gateway.audit.retention import AuditRetention
 from gateway.errors import Unavailable
 from gateway.ledger.base import Transaction
 from gateway.ledger.chain import from_line, read_opening, verify
+from gateway.ledger.settings import Setting
 from gateway.ledger.sqlite.ledger import SqliteLedger
 from tests.clocks import ManualClock
 
@@ -65,7 +66,7 @@ async def test_events_are_written_as_they_come(ledger, path: Path) -> None:
     for count in (1, 2, 3):
         await events(ledger, 1)
         async with asyncio.timeout(4):  # less than the time after which it would look by itself
-            while await ledger.read(lambda tx: tx.settings.get(SETTING)) != str(count):
+            while await ledger.read(lambda tx: tx.settings.get(Setting.AUDIT_EXPORTED)) != str(count):
                 await asyncio.sleep(0.005)
         assert numbers(path) == list(range(1, count + 1))
     running.cancel()
@@ -74,7 +75,7 @@ async def test_events_are_written_as_they_come(ledger, path: Path) -> None:
 async def test_after_a_crash_between_file_and_ledger_no_event_is_doubled(ledger, path: Path) -> None:
     await events(ledger, 5)
     await AuditExport(ledger, path, KEY).catch_up()
-    await ledger.write(lambda tx: tx.settings.put(SETTING, "2"))
+    await ledger.write(lambda tx: tx.settings.put(Setting.AUDIT_EXPORTED, "2"))
     await events(ledger, 1)
     assert await AuditExport(ledger, path, KEY).catch_up() == 1
     assert numbers(path) == [1, 2, 3, 4, 5, 6]
@@ -84,7 +85,7 @@ async def test_after_a_crash_between_file_and_ledger_no_event_is_doubled(ledger,
 async def test_a_torn_line_is_written_anew(ledger, path: Path, cut: int) -> None:
     await events(ledger, 3)
     await AuditExport(ledger, path, KEY).catch_up()
-    await ledger.write(lambda tx: tx.settings.put(SETTING, "0"))
+    await ledger.write(lambda tx: tx.settings.put(Setting.AUDIT_EXPORTED, "0"))
     path.write_bytes(path.read_bytes()[:-cut])
     assert await AuditExport(ledger, path, KEY).catch_up() == 1
     assert numbers(path) == [1, 2, 3]

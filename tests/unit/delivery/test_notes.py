@@ -15,6 +15,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from gateway.delivery.items import seal_list
+from gateway.keys.columns import Column
 from gateway.states import FileState, UploadState
 from hooks.note_sr import BASIC_TEXT_SR
 from tests.unit.delivery.little_pacs import LittlePacs, Toy, toys
@@ -111,7 +112,7 @@ async def test_nothing_of_the_notes_is_readable_in_the_ledger(it: Room, tmp_path
 
 async def test_it_says_how_much_of_the_study_is_missing(it: Room):
     upload_id = await it.submit([*toys(2), Toy("1.9", verdict="reject")], **SAID)
-    skipped = seal_list(it.opened.keys.records, [{"file_id": "x", "reason": "broken"}], "skipped", upload_id)
+    skipped = seal_list(it.opened.keys.records, [{"file_id": "x", "reason": "broken"}], Column.UPLOAD_SKIPPED, upload_id)
 
     def act(tx: Any) -> None:
         upload = tx.uploads.get(upload_id)

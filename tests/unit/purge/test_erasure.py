@@ -13,6 +13,7 @@ import pytest
 from gateway.blobs.memory import MemoryBlobs
 from gateway.errors import Conflict, NotFound, Unavailable
 from gateway.ledger.rows import JobKind, JobRow
+from gateway.ledger.settings import Setting
 from gateway.purge import erasure as erasure_module
 from gateway.purge.erasure import Erasure, Reason
 from gateway.states import FileState, UploadState
@@ -247,7 +248,7 @@ async def test_after_a_crash_at_any_step_another_process_finishes(spooled, lease
     assert await spooled.keys_left(upload, files) == (0 if what == "upload" else 1)
     assert await spooled.told("upload.purged" if what == "upload" else "files.purged") == 1
     assert all(file.facts_sealed is None for file in await spooled.files(upload))
-    assert await ledger.read(lambda tx: tx.settings.get(erasure_module.UNFINISHED)) == "[]"
+    assert await ledger.read(lambda tx: tx.settings.get(Setting.ERASURES_UNFINISHED)) == "[]"
 
 
 async def test_its_jobs_end_with_an_upload(spooled, erasure):

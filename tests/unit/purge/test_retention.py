@@ -15,6 +15,7 @@ from gateway.blobs.memory import MemoryBlobs
 from gateway.identity.refresh_tokens import issue
 from gateway.ledger.base import PURGE
 from gateway.ledger.rows import JobKind
+from gateway.ledger.settings import Setting
 from gateway.purge import retention as retention_module
 from gateway.purge.erasure import Erasure
 from gateway.purge.retention import Retention, Times, running_before
@@ -393,7 +394,7 @@ async def test_gaps_that_matter_no_more_are_forgotten(spooled, leases, clock):
         for _ in range(3):
             clock.advance(4.5 * DAY)
             await purge.run_once()
-    stored = await spooled.opened.ledger.read(lambda tx: tx.settings.get(retention_module.GAPS))
+    stored = await spooled.opened.ledger.read(lambda tx: tx.settings.get(Setting.RETENTION_GAPS))
     assert stored.count("[") - 1 <= 8
 
 

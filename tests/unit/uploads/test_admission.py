@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import SpoolFull, TooLarge, Unprocessable
 from gateway.spool import HEADER_SIZE, UploadKey, sealed_size
 from gateway.states import UploadState
-from gateway.uploads.admission import ADMIT_SHARE, Limits, Wish, check_size, new_id, open_upload
+from gateway.uploads.admission import ADMIT_SHARE, Limits, Wish, check_size, create_upload, new_id
 from gateway.uploads.completion import Timing
 from tests.clocks import ManualClock
 from tests.opened import opened_ledger
@@ -35,7 +35,7 @@ async def opened(tmp_path):
 
 
 async def admitted(opened, wish: Wish = WISH, limits: Limits = LIMITS, room_bytes: int = 1 << 40):
-    return await opened.ledger.write(lambda tx: open_upload(tx, opened.ring, wish, limits, TIMING, NOW, room_bytes))
+    return await opened.ledger.write(lambda tx: create_upload(tx, opened.ring, wish, limits, TIMING, NOW, room_bytes))
 
 
 def test_sizes_within_the_limits_are_taken():

@@ -15,14 +15,14 @@ from gateway.uploads.completion import (
     adds_up,
     all_there,
     await_completion,
-    deliver,
     end_chunked_files,
+    enqueue_delivery,
     incomplete,
     mark_whole,
     may_complete,
     note_bytes,
-    open_file,
-    open_upload,
+    require_file,
+    require_open,
     touched,
 )
 from tests.clocks import ManualClock
@@ -75,20 +75,20 @@ async def test_bytes_come_only_while_an_upload_receives(ledger, state):
     await put(ledger, state=state)
     expected = None if state in RECEIVING_STATES else Gone if state in DEAD_STATES else Conflict
     if expected is None:
-        assert (await ledger.read(lambda tx: open_upload(tx, U))).state is state
+        assert (await ledger.read(lambda tx: require_open(tx, U))).state is state
         return
     with pytest.raises(expected) as caught:
-        await ledger.read(lambda tx: open_upload(tx, U))
+        await ledger.read(lambda tx: require_open(tx, U))
     assert caught.value.extra["state"] == state
 
 
 async def test_an_upload_that_was_stopped_in_between_takes_nothing(ledger):
     await put(ledger, epoch=4)
-    assert await ledger.read(lambda tx: open_upload(tx, U, 4))
+    assert await ledger.read(lambda tx: require_open(tx, U, 4))
     with pytest.raises(Conflict):
-        await ledger.read(lambda tx: open_upload(tx, U, 3))
+        await ledger.read(lambda tx: require_open(tx, U, 3))
     with pytest.raises(NotFound):
-        await ledger.read(lambda tx: open_upload(tx, F))
+        await ledger.read(lambda tx: require_open(tx, F))
 
 
 @pytest.mark.parametrize(
@@ -97,20 +97,20 @@ async def test_an_upload_that_was_stopped_in_between_takes_nothing(ledger):
 async def test_a_file_that_is_gone_takes_nothing(ledger, state, code):
     await put(ledger, file_row(F, U, state=state))
     if not code:
-        assert await ledger.read(lambda tx: open_file(tx, F, Dialect.TUS))
+        assert await ledger.read(lambda tx: require_file(tx, F, Dialect.TUS))
         return
     with pytest.raises(Gone) as caught:
-        await ledger.read(lambda tx: open_file(tx, F, Dialect.TUS))
+        await ledger.read(lambda tx: require_file(tx, F, Dialect.TUS))
     assert caught.value.code == code
 
 
 async def test_a_file_of_another_protocol_takes_nothing(ledger):
     await put(ledger, file_row(F, U, dialect=Dialect.REST))
     with pytest.raises(Conflict) as caught:
-        await ledger.read(lambda tx: open_file(tx, F, Dialect.TUS))
+        await ledger.read(lambda tx: require_file(tx, F, Dialect.TUS))
     assert caught.value.code == "other_dialect"
     with pytest.raises(NotFound):
-        await ledger.read(lambda tx: open_file(tx, G, Dialect.TUS))
+        await ledger.read(lambda tx: require_file(tx, G, Dialect.TUS))
 
 
 # --- sums ---------------------------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ async def test_a_completed_upload_queues_its_files_and_has_one_delivery(opened, 
     files = [file_row(F, U, state=FileState.WHOLE), file_row(G, U, state=FileState.SKIPPED)]
     upload = await put(ledger, *files, whole_files=2, whole_bytes=30)
     await ledger.write(lambda tx: await_completion(tx, upload, NOW, TIMING))
-    done = await ledger.write(lambda tx: deliver(tx, upload, NOW + 5, "upload:x"))
+    done = await ledger.write(lambda tx: enqueue_delivery(tx, upload, NOW + 5, "upload:x"))
     assert (done.state, done.completed_at) == (UploadState.DELIVERING, NOW + 5)
     assert await jobs(ledger) == [("deliver", None, NOW + 5)]
     states = [file.state for file in await ledger.read(lambda tx: tx.files.page(U))]
@@ -240,8 +240,8 @@ async def test_a_completed_upload_queues_its_files_and_has_one_delivery(opened, 
 
 async def test_no_upload_is_completed_twice(ledger):
     upload = await put(ledger)
-    done = await ledger.write(lambda tx: deliver(tx, upload, NOW, "x"))
+    done = await ledger.write(lambda tx: enqueue_delivery(tx, upload, NOW, "x"))
     with pytest.raises(Conflict) as caught:
-        await ledger.write(lambda tx: deliver(tx, done, NOW, "x"))
+        await ledger.write(lambda tx: enqueue_delivery(tx, done, NOW, "x"))
     assert caught.value.code == "upload_completed"
     assert [kind for kind, _, _ in await jobs(ledger)] == [JobKind.DELIVER]
