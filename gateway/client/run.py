@@ -57,7 +57,7 @@ class Options:
 
 
 @dataclass(slots=True)
-class _Sending:
+class _PlanInProgress:
     """A plan and what became of it so far."""
 
     plan: PlannedUpload
@@ -107,7 +107,7 @@ class SendRun:
         :returns: the exit status.
         :raises KeyboardInterrupt: the user's; what was sent is remembered.
         """
-        sendings = [_Sending(plan, self._set_key(plan)) for plan in plans]
+        sendings = [_PlanInProgress(plan, self._set_key(plan)) for plan in plans]
         self._meter = Meter(sum(plan.size_bytes for plan in plans), sum(len(plan.files) for plan in plans), self._clock)
         try:
             with Display(self._meter, self._err, quiet=self._options.quiet) as self._display:
@@ -129,7 +129,7 @@ class SendRun:
         destination = (self._http.base_url, self._options.endpoint_id or "", self._sender.scope)
         return self._state.set_key(plan.files, *destination)
 
-    def _send_all(self, sendings: list[_Sending]) -> None:
+    def _send_all(self, sendings: list[_PlanInProgress]) -> None:
         for sending in sendings:
             wait_s = min(30.0, self._options.wait_s) if sending is sendings[-1] else 0.0
             try:
@@ -139,7 +139,7 @@ class SendRun:
                 if not isinstance(fault, Refused | FileChanged) or isinstance(fault, NotAllowed):
                     return  # the others would fare no better
 
-    def _ship(self, sending: _Sending, wait_s: float) -> None:
+    def _ship(self, sending: _PlanInProgress, wait_s: float) -> None:
         entry = self._state.claim(sending.set_key)
         retry = self._retry(threading.Event())
         try:
@@ -164,7 +164,7 @@ class SendRun:
             self._state.drop(sending.set_key)
             raise
 
-    def _open(self, sending: _Sending, entry: Entry, retry: RetryPolicy) -> tuple[Entry, bool]:
+    def _open(self, sending: _PlanInProgress, entry: Entry, retry: RetryPolicy) -> tuple[Entry, bool]:
         """Tokens for the upload that a former run began, or for a new one.
 
         :returns: its entry, and whether a former run began it.
@@ -188,7 +188,7 @@ class SendRun:
                 raise
             return self._init(sending, self._state.restart(sending.set_key), retry)
 
-    def _init(self, sending: _Sending, entry: Entry, retry: RetryPolicy) -> tuple[Entry, bool]:
+    def _init(self, sending: _PlanInProgress, entry: Entry, retry: RetryPolicy) -> tuple[Entry, bool]:
         body = uploads.init_body(sending.plan, self._options.endpoint_id)
         try:
             answer = uploads.init(self._http, retry, self._sender, body, entry.idempotency_key)
@@ -281,7 +281,7 @@ class SendRun:
         self._state.mark_done(entry, file)
 
     def _complete(
-        self, sending: _Sending, entry: Entry, access: UploadAccess, retry: RetryPolicy, wait_s: float
+        self, sending: _PlanInProgress, entry: Entry, access: UploadAccess, retry: RetryPolicy, wait_s: float
     ) -> UploadStatus:
         try:
             return retry.persist(lambda: uploads.complete(self._http, access, wait_s))
@@ -293,7 +293,7 @@ class SendRun:
         self._send_files(sending.plan.files, entry, access, retry)
         return retry.persist(lambda: uploads.complete(self._http, access, wait_s))
 
-    def _await_outcomes(self, sendings: Sequence[_Sending]) -> None:
+    def _await_outcomes(self, sendings: Sequence[_PlanInProgress]) -> None:
         """Ask until all is over, or until the user's waiting time is; say of each what became of it, when it is known."""
         began = self._clock.monotonic()
         retry = self._retry(self._stop)
@@ -318,7 +318,7 @@ class SendRun:
         for number, sending in waiting.items():
             self._report(number, len(sendings), sending)
 
-    def _ask(self, sending: _Sending, retry: RetryPolicy) -> None:
+    def _ask(self, sending: _PlanInProgress, retry: RetryPolicy) -> None:
         access = sending.access
         if access is None:
             return
@@ -329,7 +329,7 @@ class SendRun:
             if not isinstance(fault, UploadGone):
                 sending.standing = None  # its end is still to be learnt
 
-    def _report(self, number: int, count: int, sending: _Sending) -> None:
+    def _report(self, number: int, count: int, sending: _PlanInProgress) -> None:
         name = f"upload {number} of {count}"
         if sending.fault is not None:
             self._err.write(f"relaypacs send: {name}: {sending.fault}\n")
@@ -350,7 +350,7 @@ class SendRun:
         self._out.flush()
 
 
-def exit_status(sendings: Sequence[_Sending]) -> int:
+def exit_status(sendings: Sequence[_PlanInProgress]) -> int:
     """0: all success; 3: some of it; 4: none; what stopped the run otherwise."""
     for sending in sendings:
         fault = sending.fault

@@ -62,7 +62,7 @@ MESSAGES: Mapping[str, str] = {
 class End:
     """What an upload came to.
 
-    :param event: for `lifecycle.after`.
+    :param event: for `states.after`.
     :param verification: weakest that holds for all instances in the PACS.
     """
 

@@ -1,6 +1,6 @@
 """Which KEK wraps, and how everything comes under it while gateways run.
 
-The ledger names the active KEK; whoever wraps an upload's key asks it in the same transaction (`admission.py`). So a
+The ledger names the active KEK; whoever wraps an upload's key asks it in the same transaction (`uploads/admission.py`). So a
 gateway that was started with another active key follows at once, or refuses if its configuration lacks the new one;
 "unused" is true from the moment it is said.
 """

@@ -1,6 +1,6 @@
 """Uploads as their clients see them: init, complete, status, cancel, renew (CONTRACT 2.2).
 
-The bytes of their files are `uploads.py`'s and `chunked.py`'s business; what becomes of them is `delivery/`'s. The
+The bytes of their files are `tail.py`'s and `chunks.py`'s business; what becomes of them is `delivery/`'s. The
 two meet in the ledger.
 """
 

@@ -3,7 +3,7 @@
 1. acknowledged <= committed <= durable: an offset is told only after its bytes were synced and its row committed.
 2. *whole* and its job are one transaction, with the audit event (`completion.mark_whole`).
 3. delivery is idempotent and retried (`delivery/`); it begins with what stands in the ledger.
-4. one place erases (`erasure.py`), and only with a receipt or at the end of a retention.
+4. one place erases (`purge/erasure.py`), and only with a receipt or at the end of a retention.
 
 Knows no protocol's headers, no HTTP library and no PACS.
 """

@@ -54,7 +54,7 @@ HOMES = {
     "requests": {"gateway.client", "hooks.targets"},
     "sqlite3": {"gateway.ledger.sqlite"},
     "tusclient": {"gateway.client"},
-    "urllib3": {"gateway.client", "hooks.targets"},
+    "urllib3": {"hooks.targets"},
     "uvloop": {"gateway.cli"},
 }
 
@@ -107,6 +107,7 @@ def imports_of(name: str, tree: ast.Module, *, is_package: bool = False) -> Iter
                 yield Import(name, full if full in sources() else base, node.lineno)
 
 
+@cache
 def all_imports() -> list[Import]:
     return [
         found
@@ -299,3 +300,19 @@ def test_modules_and_functions_stay_readable():
     unexplained = {name: lines for name, lines in long.items() if name not in LONG_ON_PURPOSE}
     assert not unexplained, f"look for the seam, or give the reason in LONG_ON_PURPOSE: {unexplained}"
     assert not set(LONG_ON_PURPOSE) - set(long), "an exception that nothing needs any more"
+
+
+#: Classes of one name that have a reason to be.
+NAMESAKES: dict[str, str] = {
+    # "Name": the reason
+}
+
+
+def test_no_two_classes_have_one_name():
+    places: dict[str, list[str]] = {}
+    for name, (_, tree) in sources().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name.lstrip("_"), []).append(f"{name}:{node.lineno}")
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+    assert set(twice) == set(NAMESAKES), twice

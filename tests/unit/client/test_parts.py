@@ -14,7 +14,7 @@ from gateway.client.grouping import PlannedUpload
 from gateway.client.http import GatewayHttp
 from gateway.client.meter import Display, Meter, size_words
 from gateway.client.retry import RetryPolicy
-from gateway.client.run import _Sending, exit_status
+from gateway.client.run import _PlanInProgress, exit_status
 from gateway.client.tusfile import Pace
 from gateway.client.uploads import UploadStatus
 
@@ -198,7 +198,7 @@ def test_sizes_in_words(size: int, words: str) -> None:
 def test_the_exit_status_of_a_run(states: list, status: int) -> None:
     sendings = []
     for state in states:
-        sending = _Sending(PlannedUpload((), {}), "")
+        sending = _PlanInProgress(PlannedUpload((), {}), "")
         if isinstance(state, str):
             sending.standing = UploadStatus(state)
         else:

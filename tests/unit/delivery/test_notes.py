@@ -112,7 +112,9 @@ async def test_nothing_of_the_notes_is_readable_in_the_ledger(it: Room, tmp_path
 
 async def test_it_says_how_much_of_the_study_is_missing(it: Room):
     upload_id = await it.submit([*toys(2), Toy("1.9", verdict="reject")], **SAID)
-    skipped = seal_list(it.opened.keys.records, [{"file_id": "x", "reason": "broken"}], Column.UPLOAD_SKIPPED, upload_id)
+    skipped = seal_list(
+        it.opened.keys.records, [{"file_id": "x", "reason": "broken"}], Column.UPLOAD_SKIPPED, upload_id
+    )
 
     def act(tx: Any) -> None:
         upload = tx.uploads.get(upload_id)
