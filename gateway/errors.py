@@ -1,23 +1,27 @@
 """The vocabulary of everything that can go wrong.
 
 GatewayError
-├── Refusal              the request can't be done as asked: the caller can mend it
-│   ├── Unauthorized     no token, a bad one, an expired one
-│   ├── Forbidden        a good token of the wrong kind, or for something else
-│   ├── NotFound         not there, or not the caller's: one answer for both
-│   ├── Gone             it was there; cancelled, expired or damaged
-│   ├── Malformed        headers, query or JSON that can't be read
-│   ├── Unprocessable    readable, but not acceptable
-│   ├── Conflict         does not fit the present state
-│   ├── Interrupted      the body broke off; what came is kept
-│   ├── TooLarge         over a limit
-│   ├── Locked           somebody else is writing just now
-│   ├── TooMany          over a rate
-│   └── NotBuilt         named in the contract, not built yet
-├── SpoolFull            no room: nothing was taken
-├── Damaged              acknowledged bytes can't be read back
-├── Unavailable          a part we need doesn't answer; trying again may help
-└── ConfigError          the operator can mend it
+├── Refusal                   the request can't be done as asked: the caller can mend it
+│   ├── Unauthorized          no token, a bad one, an expired one
+│   ├── Forbidden             a good token of the wrong kind, or for something else
+│   ├── NotFound              not there, or not the caller's: one answer for both
+│   ├── Gone                  it was there; cancelled, expired or damaged
+│   ├── Malformed             headers, query or JSON that can't be read
+│   ├── UnsupportedVersion    a version of tus that isn't spoken here
+│   ├── UnsupportedMediaType  a body of another Content-Type than this call takes
+│   ├── MethodNotAllowed      the path is there, the method isn't
+│   ├── ChecksumMismatch      the bytes don't have the digest that was declared
+│   ├── Unprocessable         readable, but not acceptable
+│   ├── Conflict              does not fit the present state
+│   ├── Interrupted           the body broke off; what came is kept
+│   ├── TooLarge              over a limit
+│   ├── Locked                somebody else is writing just now
+│   ├── TooMany               over a rate
+│   └── NotBuilt              named in the contract, not built yet
+├── SpoolFull                 no room: nothing was taken
+├── Damaged                   acknowledged bytes can't be read back
+├── Unavailable               a part we need doesn't answer; trying again may help
+└── ConfigError               the operator can mend it
 
 Every error has a stable `code` and a `detail` that is safe to show: no patient's data, no file name, no value
 that a client sent. `web/errors.py` alone knows which HTTP status a class has.

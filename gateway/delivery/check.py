@@ -16,12 +16,13 @@ from functools import partial
 
 from gateway.clock import Clock
 from gateway.delivery.endpoint import ACTOR
-from gateway.delivery.items import FileOutcome, Judgement, Ruling, maker_of, seal_judgement, seal_outcome, upload_key_of
+from gateway.delivery.items import FileOutcome, Judgement, Ruling, maker_of, seal_judgement, seal_outcome
 from gateway.delivery.spooled import SpooledPlace, opener, place_of
 from gateway.delivery.threads import in_thread
 from gateway.delivery.turns import Turn, Turns
 from gateway.errors import Damaged
 from gateway.jobs.workers import Again, Done
+from gateway.keys.unwrap import unwrapped
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import FileRow, JobRow, UploadRow
 from gateway.spool import KeyRing, ServiceKeys, Spool
@@ -165,7 +166,7 @@ class Checks:
     def _judgement(self, found: _Findings) -> Judgement | None:
         """None: the bytes are damaged. :raises Unavailable: the spool's storage failed."""
         try:
-            key = upload_key_of(found.upload, self._ring, found.wrapped)
+            key = unwrapped(self._ring, found.upload, found.wrapped)
             return None if key is None else _judged(opener(self._spool, key, found.place), self._check)
         except Damaged:
             return None
@@ -201,7 +202,7 @@ class Checks:
     def _sealed(self, one: _News) -> tuple[bytes | None, bytes | None]:
         if one.found is None or one.judgement is None:
             return None, None
-        key = upload_key_of(one.found.upload, self._ring, one.found.wrapped)
+        key = unwrapped(self._ring, one.found.upload, one.found.wrapped)
         assert key is not None
         outcome = _outcome(one.judgement)
         file_id = one.wanted.file_id

@@ -18,12 +18,13 @@ from gateway.delivery.check import Checks, needs_check
 from gateway.delivery.endpoint import WAITS_FOR_ENDPOINT, WorkingEndpoint
 from gateway.delivery.finish import fail_pending, finish
 from gateway.delivery.hold import Mismatch, MustBeHeld, identify
-from gateway.delivery.items import Item, Memory, item_of, upload_key_of
+from gateway.delivery.items import Item, Memory, item_of
 from gateway.delivery.notes import add_notes, withdraw_notes
 from gateway.delivery.send import send
 from gateway.delivery.threads import in_thread
 from gateway.delivery.verify import give_up, verify
 from gateway.jobs.workers import Again, Done
+from gateway.keys.unwrap import unwrapped
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import FileRow, JobRow, UploadRow
 from gateway.spool import ServiceKeys, UploadKey
@@ -110,7 +111,7 @@ class Deliver:
         if found is None:
             return None, None
         upload, wrapped = found
-        return upload, upload_key_of(upload, self._tools.ring, wrapped)
+        return upload, unwrapped(self._tools.ring, upload, wrapped)
 
     async def _checked(self, upload: UploadRow) -> bool:
         """Whether every file has its verdict. This job's place is given to others before they have waited long."""

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.keys.columns import Column
-from gateway.ledger.rows import Dialect, FileRow, JobRow, UploadRow
+from gateway.ledger.rows import Dialect, FileRow, JobRow
 from gateway.spool import Sealer, ServiceKeys, UploadKey
 from gateway.states import WHOLE_STATES, FileResult, FileState
 from hooks.contract import Facts
@@ -270,10 +270,3 @@ class Memory:
     def sealed(self, keys: ServiceKeys, job_id: int) -> bytes:
         """For `memory_sealed`."""
         return keys.records.seal_json(asdict(self), context=Column.JOB_MEMORY.of(job_id))
-
-
-def upload_key_of(upload: UploadRow, ring: Any, wrapped: bytes | None) -> UploadKey | None:
-    """The upload's key; None: it is erased."""
-    if upload.key_id is None or wrapped is None:
-        return None
-    return UploadKey.unwrap(ring, upload.upload_id, upload.kek_id, wrapped)

@@ -9,7 +9,7 @@ from gateway.errors import Damaged, GatewayError, Unavailable
 from gateway.keys.columns import Column
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import FileRow, RunRow
-from gateway.spool import Run, Spool, UploadKey
+from gateway.spool import Spool, UploadKey
 from hooks.contract import Source
 
 
@@ -32,7 +32,6 @@ def place_of(tx: Transaction, row: FileRow) -> SpooledPlace:
 
 def opener(spool: Spool, key: UploadKey, place: SpooledPlace) -> Callable[[], Source]:
     """Opens the file afresh. What it returns raises `Damaged` if the bytes aren't what was acknowledged."""
-    runs = [Run(run.segment_id, run.start, run.length, run.position, run.first_frame) for run in place.runs]
 
     def open_file() -> Source:
         if place.wrapped is None:
@@ -40,7 +39,9 @@ def opener(spool: Spool, key: UploadKey, place: SpooledPlace) -> Callable[[], So
         file_key = key.file_key(place.file_id, place.wrapped)
         if place.bytes_sealed is not None:
             return WholeSource(file_key.whole().open(place.bytes_sealed, context=Column.FILE_BYTES.of(place.file_id)))
-        return spool.reader(runs, upload_id=key.upload_id, file_id=place.file_id, key=file_key, size_bytes=place.length)
+        return spool.reader(
+            place.runs, upload_id=key.upload_id, file_id=place.file_id, key=file_key, size_bytes=place.length
+        )
 
     return open_file
 

@@ -102,6 +102,11 @@ class RunRow:
     first_frame: int
     content_mac: bytes | None  #: REST chunks: keyed digest, to tell a repeat from a conflict
 
+    @property
+    def end(self) -> int:
+        """Offset in the file's plaintext just after it."""
+        return self.start + self.length
+
 
 @dataclass(frozen=True, slots=True)
 class JobRow:

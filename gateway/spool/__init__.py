@@ -23,7 +23,7 @@ from gateway.spool.keys import (
     unwrap_service_key,
     upload_of,
 )
-from gateway.spool.segments import Digest, Run, SegmentWriter, storage_errors
+from gateway.spool.segments import Digest, Run, RunPlace, SegmentWriter, storage_errors
 
 __all__ = [
     "FRAME_OVERHEAD",
@@ -34,6 +34,7 @@ __all__ = [
     "FileKey",
     "KeyRing",
     "Run",
+    "RunPlace",
     "Sealer",
     "SegmentWriter",
     "ServiceKeys",
@@ -74,7 +75,7 @@ class Spool:
         )
 
     def reader(
-        self, runs: Sequence[Run], *, upload_id: str, file_id: str, key: FileKey, size_bytes: int
+        self, runs: Sequence[RunPlace], *, upload_id: str, file_id: str, key: FileKey, size_bytes: int
     ) -> SpooledFile:
         """The plaintext of a file. :raises Damaged: the runs don't cover it."""
         return SpooledFile(self._blobs, runs, upload_id=upload_id, file_id=file_id, key=key, size_bytes=size_bytes)

@@ -26,7 +26,7 @@ from gateway.spool.frames import (
     open_frame,
 )
 from gateway.spool.keys import FileKey
-from gateway.spool.segments import Run, storage_errors
+from gateway.spool.segments import RunPlace, storage_errors
 
 PIECE_SIZE = 1 << 20
 _BLOCK_FRAMES = PIECE_SIZE // FRAME_SIZE
@@ -58,7 +58,7 @@ class SpooledFile:
     def __init__(
         self,
         blobs: BlobStore,
-        runs: Sequence[Run],
+        runs: Sequence[RunPlace],
         *,
         upload_id: str,
         file_id: str,

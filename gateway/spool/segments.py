@@ -30,6 +30,23 @@ class Digest(Protocol):
         """Take more bytes."""
 
 
+class RunPlace(Protocol):
+    """Where a run is: a `Run`, or the ledger's row of one."""
+
+    @property
+    def segment_id(self) -> str: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def first_frame(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """Consecutive bytes of a file inside one segment."""

@@ -14,6 +14,7 @@ from typing import Any
 from gateway.clock import Clock, rfc3339
 from gateway.errors import Gone, NotFound, Unprocessable
 from gateway.keys.columns import Column
+from gateway.keys.unwrap import upload_key
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AuditRow, JobKind, JobRow, UploadRow
 from gateway.spool import KeyRing, UploadKey
@@ -147,8 +148,8 @@ class Administration:
         upload = tx.uploads.get(upload_id)
         if upload is None:
             raise NotFound("there is no such upload")
-        wrapped = tx.keys.get(upload.key_id) if upload.key_id is not None else None
-        if wrapped is None:
+        key = upload_key(tx, self._ring, upload)
+        if key is None:
             raise Gone(
                 "what was known of the patient is erased",
                 code="upload_gone",
@@ -156,7 +157,6 @@ class Administration:
                 pacs_receipt_id=upload.receipt_id,
                 warnings=self._records.warnings(upload),
             )
-        key = UploadKey.unwrap(self._ring, upload_id, upload.kek_id, wrapped)
         declared = {}
         if upload.meta_sealed is not None:
             declared = key.meta.open_json(upload.meta_sealed, context=Column.UPLOAD_META.of(upload_id))

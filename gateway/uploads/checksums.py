@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from gateway.errors import ChecksumMismatch, Conflict
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import FileRow, UploadRow
-from gateway.spool import Run, SpooledFile
+from gateway.spool import SpooledFile
 from gateway.uploads.intake import Intake, file_key
 
 
@@ -32,7 +32,7 @@ def open_source(tx: Transaction, intake: Intake, upload: UploadRow, file: FileRo
     if rows and rows[-1].start + rows[-1].length != file.offset:
         raise Conflict("a file whose checksum is declared isn't whole", code="incomplete")
     return intake.spool.reader(
-        [Run(run.segment_id, run.start, run.length, run.position, run.first_frame) for run in rows],
+        rows,
         upload_id=upload.upload_id,
         file_id=file.file_id,
         key=file_key(tx, intake.ring, upload, file),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gateway.clock import Clock
 from gateway.errors import Gone
+from gateway.keys import unwrap
 from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import Dialect, FileRow, UploadRow
@@ -55,10 +56,10 @@ def file_key(tx: Transaction, ring: KeyRing, upload: UploadRow, file: FileRow) -
 
 def upload_key(tx: Transaction, ring: KeyRing, upload: UploadRow) -> UploadKey:
     """:raises Gone: the key is erased."""
-    wrapped = tx.keys.get(upload.key_id) if upload.key_id is not None else None
-    if wrapped is None:
+    key = unwrap.upload_key(tx, ring, upload)
+    if key is None:
         raise Gone("the bytes of this upload are erased", code="upload_gone", state=str(upload.state))
-    return UploadKey.unwrap(ring, upload.upload_id, upload.kek_id, wrapped)
+    return key
 
 
 def new_file(
