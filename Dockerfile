@@ -1,5 +1,5 @@
 # Three stages: what builds stays behind. docs/docker.md says how to run it and what of it was tried.
-FROM node:20-slim AS app
+FROM node:24-slim AS app
 WORKDIR /src/pwa
 COPY pwa/package.json pwa/package-lock.json pwa/.npmrc ./
 RUN npm ci
@@ -12,6 +12,7 @@ COPY requirements.lock ./
 RUN python3 -m venv /opt/relaypacs \
     && /opt/relaypacs/bin/python -m pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY setup.cfg pyproject.toml README.md LICENSE ./
+COPY tools tools
 COPY gateway gateway
 COPY hooks hooks
 COPY --from=app /src/gateway/web/static gateway/web/static

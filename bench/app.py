@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from bench.client import Refused
 from bench.loads import Figures
 from bench.payload import Payload, Series
 from bench.servers import ACCOUNT, Gateway, Missing
+from tools.node import node
 
 LOADS = ("app-ingest", "app-upload", "app-many")
 
@@ -32,20 +32,17 @@ def runs(
 ) -> Iterator[tuple[str, str, Figures]]:
     """Load, who, figures; interleaved.
 
-    :raises Missing: no Node.js, or no Chromium.
+    :raises Missing: no Chromium.
     :raises Refused: the browser's side broke.
     """
     if not loads:
         return
-    node = shutil.which("node")
-    if node is None or not Path(os.environ.get("RELAYPACS_CHROMIUM", "/usr/bin/chromium")).exists():
-        raise Missing(
-            "the app's loads need Node.js and Chromium: apt-get install --no-install-recommends nodejs chromium"
-        )
+    if not Path(os.environ.get("RELAYPACS_CHROMIUM", "/usr/bin/chromium")).exists():
+        raise Missing("the app's loads need Chromium: apt-get install --no-install-recommends chromium")
     _write_study(folder, payload, wish)
     script = str(Path(__file__).with_name("app.mjs"))
     about = [gateway.url, str(gateway.tree.pid), ACCOUNT, gateway.password]
-    command = [node, script, *about, str(folder), str(wish.rounds), ",".join(loads)]
+    command = [node(), script, *about, str(folder), str(wish.rounds), ",".join(loads)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
             told = json.loads(line)

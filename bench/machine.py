@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import subprocess
 from pathlib import Path
+
+from tools.node import node
 
 
 def describe(folder: Path) -> str:
     """One line about the machine and the disk under `folder`."""
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    node = shutil.which("node")
-    node_version = _output([node, "--version"]).lstrip("v") if node else "none"
+    node_version = _output([node(), "--version"]).lstrip("v")
     return (
         f"{os.cpu_count()} cores, {memory_gib:.0f} GiB RAM, {_disk(folder)}, Linux {platform.release().split('-')[0]}, "
         f"Python {platform.python_version()}, Node.js {node_version}, over loopback"

@@ -22,6 +22,7 @@ from typing import Any
 from bench.client import Connection, Refused
 from bench.measure import Tree
 from bench.payload import Part, Payload
+from tools.node import node
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NODE_MODULES = REPOSITORY / "tests" / "node"
@@ -78,13 +79,13 @@ class Node:
     durable = False
 
     def __init__(self, folder: Path) -> None:
-        if shutil.which("node") is None or not (NODE_MODULES / "node_modules" / "@tus" / "server").is_dir():
-            raise Missing("the peer is Node.js with @tus/server: install Node.js, then `make node`")
+        if not (NODE_MODULES / "node_modules" / "@tus" / "server").is_dir():
+            raise Missing("the peer is Node.js with @tus/server: `make node` installs it")
         self.folder = folder
         self._store = folder / "store"
         self._store.mkdir(parents=True)
         peer = str(Path(__file__).with_name("peer.mjs"))
-        self._process = Process(folder, ["node", peer, str(NODE_MODULES), str(self._store)], told="listening on")
+        self._process = Process(folder, [node(), peer, str(NODE_MODULES), str(self._store)], told="listening on")
         self.tree = self._process.tree
 
     def open(self, _files: int, _size_bytes: int) -> tuple[str, str | None]:

@@ -17,6 +17,7 @@ from tests.e2e.lab import PASSWORD as LAB_PASSWORD
 from tests.e2e.lab import Lab, Pacs, running_lab
 from tests.e2e.orthanc import PASSWORD, USER, Orthanc, orthanc_of_session
 from tests.e2e.series import make, write_series
+from tools.node import node
 
 __all__ = ["orthanc_of_session"]
 
@@ -93,7 +94,7 @@ def run(spec: str, load: Load, **settings: str) -> None:
     """Run a spec; its output is the failure."""
     told = {"RELAYPACS_PYTHON": sys.executable, "RELAYPACS_SERIES": str(load.folder), "RELAYPACS_PATIENT": load.patient}
     done = subprocess.run(
-        ["node", "--test", "--test-reporter=spec", *([f"--test-name-pattern={load.only}"] if load.only else []), spec],
+        [node(), "--test", "--test-reporter=spec", *([f"--test-name-pattern={load.only}"] if load.only else []), spec],
         cwd=HERE,
         env=os.environ | told | settings,
         capture_output=True,

@@ -15,6 +15,7 @@ from tests.browser.profile_scan import unpack
 from tests.browser.test_app import HERE
 from tests.dicom_samples import element, study
 from tests.e2e.plaintext import Hit, Scanner
+from tools.node import node
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(240)]
 
@@ -82,7 +83,7 @@ def profiles(tmp_path_factory: pytest.TempPathFactory) -> Profiles:
         "RELAYPACS_TYPED": json.dumps(TYPED),
     }
     done = subprocess.run(
-        ["node", "at_rest.mjs"],
+        [node(), "at_rest.mjs"],
         cwd=HERE,
         env=os.environ | told,
         capture_output=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from tests.e2e.lab import ROOT, Http, Lab
 from tests.e2e.orthanc import Orthanc
 from tests.e2e.series import Series
 from tests.e2e.test_real_series import digests_in
+from tools.node import node
 
 pytestmark = pytest.mark.root
 
@@ -54,12 +54,11 @@ def test_tuspy_sends_it(lab: Lab, orthanc: Orthanc, series: Series) -> None:
 
 @pytest.mark.parametrize("first", ["with-first", "empty-first"])
 def test_tus_js_client_sends_it_with_interruptions(lab: Lab, orthanc: Orthanc, series: Series, first: str) -> None:
-    node = shutil.which("node")
-    if node is None or not (NODE / "node_modules" / "tus-js-client").exists():
-        pytest.fail("tus-js-client is needed: install Node.js and run `make node`")
+    if not (NODE / "node_modules" / "tus-js-client").exists():
+        pytest.fail("tus-js-client is needed: `make node` installs it")
     upload_id, client = opened(lab, series)
     sent = subprocess.run(
-        [node, str(NODE / "send.mjs"), lab.url + "/files/", "200000", first, *map(str, series.files)],
+        [node(), str(NODE / "send.mjs"), lab.url + "/files/", "200000", first, *map(str, series.files)],
         capture_output=True,
         text=True,
         timeout=100,

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import json
 import select
-import shutil
 import socket
 import subprocess
 import urllib.parse
@@ -19,6 +18,8 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from tools.node import node
 
 NODE = Path(__file__).parents[1] / "node"
 AUDIENCE = "https://relay.example.org"
@@ -57,8 +58,7 @@ class Issuer:
 
     def start(self) -> None:
         """Serve, with the keys and clients that there are now."""
-        node = shutil.which("node")
-        if node is None or not (NODE / "node_modules" / "oidc-provider").is_dir():
+        if not (NODE / "node_modules" / "oidc-provider").is_dir():
             pytest.fail("the issuer runs in Node.js: `make node` installs it")
         settings = {
             "issuer": self.url,
@@ -74,7 +74,7 @@ class Issuer:
         path = self.folder / "issuer.json"
         path.write_text(json.dumps(settings))
         self.process = subprocess.Popen(
-            [node, str(NODE / "issuer.mjs"), str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [node(), str(NODE / "issuer.mjs"), str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], 30)

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from tests.browser.screens.patients import write
+from tools.node import node
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -36,7 +37,7 @@ def main() -> int:
             "RELAYPACS_PATIENTS": str(patients),
         }
         done = subprocess.run(
-            ["node", str(Path(__file__).with_name("shots.mjs")), str(raw)],
+            [node(), str(Path(__file__).with_name("shots.mjs")), str(raw)],
             env=os.environ | settings,
             stdout=subprocess.PIPE,
             text=True,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.screens.patients import write
+from tools.node import node
 
 HERE = Path(__file__).parent
 
@@ -39,7 +40,7 @@ def test_every_screen(spec: str, patients: Path) -> None:
         "RELAYPACS_PATIENTS": str(patients),
     }
     done = subprocess.run(
-        ["node", "--test", "--test-reporter=spec", spec],
+        [node(), "--test", "--test-reporter=spec", spec],
         cwd=HERE,
         env=os.environ | settings,
         capture_output=True,

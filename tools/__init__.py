@@ -1,0 +1,1 @@
+"""What builds RelayPACS and prepares a machine for its tests. Only the standard library, and setuptools."""
