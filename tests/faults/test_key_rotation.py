@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def hashes(lab: Lab) -> dict[str, str]:
 
 
 def keks(lab: Lab) -> set[str]:
-    with sqlite3.connect(f"file:{lab.database}?mode=ro", uri=True) as db:
+    with closing(sqlite3.connect(f"file:{lab.database}?mode=ro", uri=True)) as db:
         found = db.execute("SELECT kek_id FROM uploads WHERE key_id IS NOT NULL UNION SELECT kek_id FROM service_keys")
         return {row[0] for row in found}
 
@@ -120,7 +121,7 @@ def test_without_a_key_that_is_needed_every_command_names_it_and_changes_nothing
 
 def wrapped_keys(lab: Lab) -> list[bytes]:
     """Of uploads and files, as the ledger has them (the form of a slot: gateway/ledger/sqlite/keys.py)."""
-    with sqlite3.connect(f"file:{lab.database}?mode=ro", uri=True) as db:
+    with closing(sqlite3.connect(f"file:{lab.database}?mode=ro", uri=True)) as db:
         mine = "SELECT key_id & 0xFFFFFFFF FROM uploads UNION SELECT key_id & 0xFFFFFFFF FROM files"
         slots = [row[0] for row in db.execute(f"SELECT content FROM key_slots WHERE slot IN ({mine})")]
         return [slot[5 : 5 + slot[4]] for slot in slots]

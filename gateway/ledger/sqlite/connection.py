@@ -128,7 +128,11 @@ def _connect(path: Path, mode: str, *, busy_timeout_s: float) -> sqlite3.Connect
         check_same_thread=False,  # opened in one thread, used in another; never in two at once
         cached_statements=256,
     )
-    db.execute("PRAGMA temp_store = MEMORY")
+    try:
+        db.execute("PRAGMA temp_store = MEMORY")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
