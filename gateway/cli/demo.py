@@ -7,7 +7,9 @@ import asyncio
 import base64
 import os
 import secrets
+import shlex
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -158,7 +160,7 @@ file = "{place.root}/audit.jsonl"
 
 
 def _welcome(place: _DemoFolder, url: str, archive_url: str, password: str, lan: Lan | None, on_a_phone: str) -> None:
-    trusting = f"REQUESTS_CA_BUNDLE={lan.authority_certificate} " if lan else ""
+    trusting = f"REQUESTS_CA_BUNDLE={shlex.quote(str(lan.authority_certificate))} " if lan else ""
     print(f"listening on {url}", flush=True)
     print(
         f"""
@@ -170,8 +172,14 @@ RelayPACS demo
   data        {place.root}
 {on_a_phone}
 Send a study from another terminal:
-  {trusting}RELAYPACS_PASSWORD={password} relaypacs send FOLDER --to {url} --user {ACCOUNT}
+  {trusting}RELAYPACS_PASSWORD={password} {_command()} send FOLDER --to {url} --user {ACCOUNT}
 
 Ctrl-C ends it.""",
         flush=True,
     )
+
+
+def _command() -> str:
+    """This command, for a shell in any folder: a clone's `.venv/bin` is on nobody's PATH."""
+    path = Path(sys.argv[0]).absolute()
+    return shlex.quote(str(path)) if os.access(path, os.X_OK) else f"{shlex.quote(sys.executable)} -m gateway"
