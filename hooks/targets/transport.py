@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,11 @@ BLOCK_SIZE_BYTES = 2**20
 #: The loggers of these print URLs and the peer's own words.
 TALKATIVE = ("dicomweb_client", "urllib3", "requests", "pydicom")
 
+#: OpenSSL's reasons that come of a handshake only, and again at every attempt.
+_NO_AGREEMENT = frozenset(
+    {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"}
+    | {"SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV13_ALERT_CERTIFICATE_REQUIRED", "TLSV1_ALERT_UNKNOWN_CA"}
+)
 _current = threading.local()
 
 
@@ -189,12 +195,14 @@ def _codes_for_errors(watch: SendWatch) -> Iterator[None]:
 
 
 def _code_of(error: Exception) -> str:
-    match error:
-        case requests.exceptions.SSLError() | urllib3.exceptions.SSLError():
-            return "tls_failed"
-        case requests.Timeout() | urllib3.exceptions.TimeoutError():
-            return "timed_out"
+    """`tls_failed`: the two can't agree on TLS, or a certificate isn't believed. Its other faults are lines that broke."""
     chain = _causes(error)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in chain):
+        return "tls_failed"
+    if any(isinstance(cause, ssl.SSLError) and cause.reason in _NO_AGREEMENT for cause in chain):
+        return "tls_failed"
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
+        return "timed_out"
     if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in chain):
         return "connect_failed"
     if any(isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError) for cause in chain):

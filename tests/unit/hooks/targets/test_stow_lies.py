@@ -620,3 +620,26 @@ def test_a_crafted_instance_smuggles_nothing_in():
         crafted = smuggler(boundary, instance(patient_id="SMUGGLED"))
         to.deliver([as_instance(crafted, "x")], never)
     assert parts_of(seen[1]) == [crafted]
+
+
+def test_a_line_that_breaks_inside_tls_is_a_broken_line_and_no_bad_certificate(certificate):
+    """A proxy that is restarted ends TLS without a word (`SSLEOFError`)."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer_nothing() -> None:
+            line, _ = listening.accept()
+            with line:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(certificate)
+                inside = context.wrap_socket(line, server_side=True)
+                inside.recv(10)
+                socket.socket.shutdown(inside, socket.SHUT_RDWR)
+                inside.detach()
+
+        thread = threading.Thread(target=answer_nothing)
+        thread.start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}/dicom-web"
+        with pytest.raises(TargetDown) as raised:
+            DicomWebTarget(url, ca_bundle=str(certificate)).deliver(BATCH, never)
+        thread.join()
+    assert raised.value.code == "connection_lost"
