@@ -15,15 +15,24 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from gateway.client.access import Sender
+    from gateway.client.errors import SendFault
+    from gateway.client.grouping import PlannedUpload
     from gateway.client.http import GatewayHttp
+    from gateway.client.link import Link
     from gateway.client.retry import RetryPolicy
+    from gateway.client.run import Options
     from gateway.client.scan import Search
+    from gateway.client.terms import Terms
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30}
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _EPILOG = """\
-Exit status: 0 all uploads reached the PACS, 3 some did, 4 none, 2 wrong use or credentials, 130 interrupted,
-1 anything else: the outcome isn't known yet. Run it again, and it goes on where it stopped."""
+Exit status: 0 all uploads reached the PACS, 3 some did or something was left out, 4 none, 5 only uploads are left that
+wait for a person at the gateway, 2 wrong use or credentials, 130 interrupted, 1 anything else: the outcome isn't known
+yet. SendRun it again, and it goes on where it stopped."""
+_WAIT_S = 3600.0
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+_LONGEST_INPUT_CHARS = 64 * 1024
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,19 +47,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file, or a folder to look through")
     parser.add_argument("--to", metavar="URL", help="the gateway; with --qr the link's own unless given")
     who = parser.add_mutually_exclusive_group()
-    who.add_argument("--token", metavar="ACCESS_TOKEN", help="an access token (default: $RELAYPACS_TOKEN)")
+    who.add_argument(
+        "--token", metavar="ACCESS_TOKEN", help="an access token, - to read it from stdin (default: $RELAYPACS_TOKEN)"
+    )
+    who.add_argument("--token-file", type=Path, metavar="FILE", help="a file that holds the access token")
     who.add_argument("--user", metavar="NAME", help="a user; the password: $RELAYPACS_PASSWORD, or asked for")
-    who.add_argument("--qr", metavar="LINK", help="the link that a QR code holds")
+    who.add_argument("--qr", metavar="LINK", help="the link that a QR code holds, - to read it from stdin")
     parser.add_argument("--password-stdin", action="store_true", help="read the password's line from stdin")
     parser.add_argument("--endpoint", metavar="ID", help="the PACS to send to (default: the gateway's)")
-    parser.add_argument("--jobs", type=_jobs, default=4, metavar="N", help="files sent at once (default: 4)")
+    parser.add_argument(
+        "--at-once", "--jobs", dest="jobs", type=_jobs, default=4, metavar="N", help="files sent at once (default: 4)"
+    )
     parser.add_argument(
         "--chunk", type=_size, metavar="SIZE", help="bytes per request, like 8MiB (default: what the line carries)"
     )
     parser.add_argument("--state", type=Path, metavar="FILE", help="where to remember what was sent")
     parser.add_argument(
-        "--wait", type=_duration, default=3600.0, metavar="SECONDS", help="for the PACS's answer (default: 1h)"
+        "--wait",
+        type=_duration,
+        metavar="SECONDS",
+        help="for the PACS's answer, and if it is given, for people to decide on held uploads too (default: 1h)",
     )
+    parser.add_argument("--receipts", type=Path, metavar="DIR", help="a folder to keep the signed receipts in")
     parser.add_argument(
         "--patience",
         type=_duration,
@@ -59,7 +77,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="how long nothing may move before it gives up (default: 10m)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
-    parser.add_argument("-v", "--verbose", action="store_true", help="name the files that aren't sent")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="name every file that isn't sent or that the gateway warns of"
+    )
     parser.set_defaults(run=run)
 
 
@@ -81,51 +101,101 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _send(args: argparse.Namespace) -> int:
-    from gateway.client import state
-    from gateway.client.access import qr_token
-    from gateway.client.errors import EXIT_PARTIAL, EXIT_SUCCESS, Misused, SendFault, TryAgain
+    from gateway.client import state, terms
+    from gateway.client.errors import EXIT_HELD, EXIT_PARTIAL, EXIT_SUCCESS, Misused, SendFault, TryAgain
     from gateway.client.grouping import group
     from gateway.client.http import GatewayHttp
+    from gateway.client.link import read_link
     from gateway.client.retry import RetryPolicy
-    from gateway.client.run import Options, SendRun
-    from gateway.client.scan import LeftOut, find
+    from gateway.client.run import SendRun
+    from gateway.client.scan import find
     from gateway.clock import SystemClock
 
     clock = SystemClock()
-    link = qr_token(args.qr) if args.qr else None
-    options = Options(
-        endpoint_id=_endpoint(args.endpoint, link[1] if link else None),
-        jobs=args.jobs,
-        chunk_bytes=args.chunk,
-        wait_s=args.wait,
-        patience_s=args.patience,
-        quiet=args.quiet,
-    )
-    if not (args.to or link):
+    link = read_link(_from_stdin("link") if args.qr == "-" else args.qr) if args.qr else None
+    options = _options(args, link)
+    if not (args.to or (link and link.base_url)):
         raise Misused("--to is missing: give the gateway's address")
-    http = GatewayHttp(args.to or (link[0] if link else ""), clock)
+    http = GatewayHttp(args.to or (link.base_url if link else ""), clock)
     _warn_of_plain_http(http.base_url)
-    sender = _sender(args, link[2] if link else "", http, RetryPolicy(args.patience, clock, threading.Event()))
+    sender = _sender(args, link, http, RetryPolicy(args.patience, clock, threading.Event()))
     search = find(args.paths)
     _say_left_out(search, verbose=args.verbose)
-    plans = group(search.found)
-    if not plans:
-        raise Misused("there is no DICOM file at the given paths: nothing was sent")
-    if sender.single_upload and len(plans) > 1:
-        raise Misused(f"a QR code takes the files of one patient, these are of {len(plans)}: send them one by one")
+    if not search.found:
+        raise _nothing_found(search)
+    if sender.single_upload and len(group(search.found)) > 1:
+        raise Misused(
+            f"a QR code takes the files of one patient, these are of {len(group(search.found))}: send them one by one"
+        )
     kept = state.StateFile(args.state or state.default_path(), clock)
     try:
-        status = SendRun(http, kept, sender, clock, options, sys.stdout, sys.stderr).send(plans)
+        told = terms.ask(http, RetryPolicy(args.patience, clock, threading.Event()), sender, options.endpoint_id)
+        plans, losses = _fitting(search, told)
+        run_ = SendRun(http, kept, sender, clock, options, sys.stdout, sys.stderr, contact=told.contact)
+        status = run_.send(plans)
         with contextlib.suppress(SendFault, TryAgain):  # a session that isn't closed runs out by itself
             sender.leave()
     finally:
         kept.close()
         http.close()
-    unreadable = any(reason is LeftOut.UNREADABLE for _, reason in search.left_out)
-    return EXIT_PARTIAL if status == EXIT_SUCCESS and unreadable else status
+    return EXIT_PARTIAL if losses and status in {EXIT_SUCCESS, EXIT_HELD} else status
 
 
-def _sender(args: argparse.Namespace, qr_upload_token: str, http: GatewayHttp, retry: RetryPolicy) -> Sender:
+def _options(args: argparse.Namespace, link: Link | None) -> Options:
+    """:raises Misused: the folder for receipts can't be made."""
+    from gateway.client.errors import Misused
+    from gateway.client.run import Options
+
+    if args.receipts is not None:
+        try:
+            args.receipts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise Misused(f"--receipts: the folder can't be made ({error.strerror}): name another") from None
+    return Options(
+        endpoint_id=_endpoint(args.endpoint, link.endpoint_id if link else None),
+        jobs=args.jobs,
+        chunk_bytes=args.chunk,
+        wait_s=_WAIT_S if args.wait is None else args.wait,
+        wait_for_held=args.wait is not None,
+        patience_s=args.patience,
+        quiet=args.quiet,
+        verbose=args.verbose,
+        receipts=args.receipts,
+    )
+
+
+def _fitting(search: Search, told: Terms) -> tuple[list[PlannedUpload], bool]:
+    """What the gateway takes, an upload each; what it doesn't is named. True: something is left out that shouldn't be.
+
+    :raises Refused: it takes nothing of it.
+    """
+    from gateway.client.errors import Refused, plain
+    from gateway.client.grouping import group
+    from gateway.client.meter import size_words
+    from gateway.client.scan import LeftOut
+    from gateway.client.terms import sort_out
+
+    small = [file for file in search.found if told.takes(file)]
+    for file in search.found:
+        if not told.takes(file):
+            print(f"not sent: {plain(file.path)}: {LeftOut.TOO_LARGE} ({size_words(file.size_bytes)})", file=sys.stderr)
+    plans, refused = sort_out(group(small), told)
+    for words in refused:
+        print(f"not sent: {words}", file=sys.stderr)
+    if not plans:
+        raise Refused("the gateway takes none of these files: nothing was sent")
+    return plans, bool(search.losses or refused or len(small) < len(search.found))
+
+
+def _nothing_found(search: Search) -> SendFault:
+    from gateway.client.errors import Misused, Unreadable
+
+    if search.losses:
+        return Unreadable("none of what is there can be read: nothing was sent")
+    return Misused("there is no DICOM file at the given paths: nothing was sent")
+
+
+def _sender(args: argparse.Namespace, link: Link | None, http: GatewayHttp, retry: RetryPolicy) -> Sender:
     """Who sends, as the flags and the environment say.
 
     :raises Misused: nobody.
@@ -135,16 +205,45 @@ def _sender(args: argparse.Namespace, qr_upload_token: str, http: GatewayHttp, r
 
     if args.password_stdin and not args.user:
         raise Misused("--password-stdin needs --user")
-    if qr_upload_token:
-        return QrSender(qr_upload_token)
+    if link is not None:
+        return QrSender(link.upload_token)
     if args.user:
         return AccountSender(http, retry, args.user, _password(from_stdin=args.password_stdin))
-    token = args.token or os.environ.get("RELAYPACS_TOKEN", "")
+    token = _access_token(args)
     if not token:
-        raise Misused("say who sends: --user NAME, --token ACCESS_TOKEN or --qr LINK")
-    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
+        raise Misused("say who sends: --user NAME, --token-file FILE, --token ACCESS_TOKEN or --qr LINK")
+    if not _TOKEN.fullmatch(token):
         raise Misused("the access token has characters that no token has: check how it was copied")
     return TokenSender(token)
+
+
+def _access_token(args: argparse.Namespace) -> str:
+    from gateway.client.errors import Misused
+
+    if args.token == "-":  # noqa: S105 - no password: where to read it
+        return _from_stdin("access token")
+    if args.token_file is None:
+        return args.token or os.environ.get("RELAYPACS_TOKEN", "")
+    try:
+        with args.token_file.open(encoding="ascii") as file:
+            return str(file.read(_LONGEST_INPUT_CHARS).strip())
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise Misused(f"--token-file can't be read ({why}): name the file that holds the access token") from None
+
+
+def _from_stdin(what: str) -> str:
+    from gateway.client.errors import Misused
+
+    if sys.stdin.isatty():
+        print(f"{what}, ended by an empty line or Ctrl-D:", file=sys.stderr)
+        lines = list(iter(sys.stdin.readline, "\n"))[:64] if what == "link" else [sys.stdin.readline()]
+        text = "".join(lines)
+    else:
+        text = sys.stdin.read(_LONGEST_INPUT_CHARS)
+    if not text.strip():
+        raise Misused(f"there is no {what} on stdin")
+    return text.strip()
 
 
 def _password(*, from_stdin: bool) -> str:
@@ -179,15 +278,17 @@ def _warn_of_plain_http(url: str) -> None:
 
 
 def _say_left_out(search: Search, *, verbose: bool) -> None:
-    """Counts; names only if the user asks for them: they often hold patients' names, and stderr is often a log."""
-    if not search.left_out:
-        return
-    more = "" if verbose else " (-v names them)"
-    print(f"not sent: {search.left_out_words()}{more}", file=sys.stderr)
-    if verbose:
-        for path, reason in search.left_out:
-            shown = "".join(char if char.isprintable() else "?" for char in str(path))
-            print(f"  {shown}: {reason}", file=sys.stderr)
+    """What may have had to be sent is named; the rest is counted, and named if the user asks for it."""
+    from gateway.client.errors import plain
+
+    for path, reason in search.losses:
+        print(f"not sent: {plain(path)}: {reason}", file=sys.stderr)
+    words = search.left_out_words()
+    if words:
+        print(f"not sent: {words}{'' if verbose else ' (-v names them)'}", file=sys.stderr)
+    for path, reason in search.left_out if verbose else ():
+        if not reason.is_loss:
+            print(f"  {plain(path)}: {reason}", file=sys.stderr)
 
 
 def _jobs(text: str) -> int:

@@ -5,15 +5,11 @@ Passwords and access tokens are held in memory only.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from gateway.client.errors import Misused, NotLetIn
+from gateway.client.errors import NotLetIn
 from gateway.client.http import GatewayHttp
 from gateway.client.retry import RetryPolicy
 from gateway.clock import Clock
@@ -211,24 +207,6 @@ class UploadAccess:
     def _renew(self, bearer: str) -> None:
         url = f"{self._http.base_url}/upload/{self.upload_id}/token"
         self.take(self._retry.persist(lambda: self._http.request("POST", url, bearer=bearer)).json())
-
-
-def qr_token(link: str) -> tuple[str, str, str]:
-    """The gateway's address, the endpoint and the token of a QR code's link.
-
-    :raises Misused: it isn't such a link.
-    """
-    try:
-        parts = urlsplit(link)
-        name, _, packed = parts.fragment.partition("=")
-        padded = packed + "=" * (-len(packed) % 4)
-        session = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        token, endpoint_id = session["upload_token"], session["endpoint_id"]
-    except (ValueError, binascii.Error, KeyError, TypeError):
-        name, token, endpoint_id, parts = "", None, None, urlsplit("")
-    if name != "qr" or not isinstance(token, str) or not isinstance(endpoint_id, str):
-        raise Misused("--qr must be the whole link that the QR code holds, with what is behind its #")
-    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/"), endpoint_id, token
 
 
 def _lifetime_s(answer: dict[str, Any]) -> float:

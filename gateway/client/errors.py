@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-EXIT_SUCCESS, EXIT_OTHER, EXIT_USAGE, EXIT_PARTIAL, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
+EXIT_SUCCESS, EXIT_OTHER, EXIT_USAGE, EXIT_PARTIAL, EXIT_FAILED, EXIT_HELD, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 _LONGEST_QUOTE = 300
 
@@ -50,6 +50,12 @@ class UploadGone(Refused):
 
 class FileChanged(SendFault):
     """A file isn't what it was when it was looked at: sent as it is, it would be a mixture."""
+
+
+class Unreadable(SendFault):
+    """The disk doesn't give a file's bytes. The others of its upload go without it."""
+
+    exit_status = EXIT_FAILED
 
 
 class GaveUp(SendFault):

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import email.utils
 import json
+import os
+import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
@@ -91,6 +94,8 @@ class GatewayHttp:
             raise Misused("--to must be the gateway's address, like https://relay.example.org")
         if parts.query or parts.fragment or parts.username is not None:
             raise Misused("--to must be the gateway's address alone: no user, no ?, no #")
+        if parts.scheme == "https":
+            _require_bundle()
         self._origin = (parts.scheme, parts.netloc)
 
     def close(self) -> None:
@@ -122,7 +127,7 @@ class GatewayHttp:
 
         :param payload: sent as JSON.
         :param body: sent as it is read.
-        :raises Again: the network failed, or the gateway can't just now.
+        :raises TryAgain: the network failed, or the gateway can't just now.
         :raises NotLetIn: 401.
         :raises NotAllowed: 403.
         :raises UploadGone: 404 or 410.
@@ -140,7 +145,9 @@ class GatewayHttp:
                 timeout=(CONNECT_TIMEOUT_S, read_timeout_s),
                 allow_redirects=False,
             )
-        except requests.exceptions.SSLError:
+        except requests.exceptions.SSLError as error:
+            if not is_unverified(error):
+                raise TryAgain("the encrypted line to the gateway broke") from None
             raise Refused(
                 "the gateway's TLS certificate can't be verified: check --to, or REQUESTS_CA_BUNDLE"
             ) from None
@@ -191,6 +198,31 @@ class GatewayHttp:
             return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - self._clock.now())
         except ValueError:
             return None
+
+
+def is_unverified(error: BaseException) -> bool:
+    """Whether a certificate was looked at and isn't believed. Every other fault of TLS is a line that broke."""
+    waiting: list[object] = [error]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return True
+        if isinstance(one, BaseException) and id(one) not in seen:
+            seen.add(id(one))
+            waiting += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
+    return False
+
+
+def _require_bundle() -> None:
+    """:raises Misused: the certificates that the environment names can't be used; `requests` would call it no line."""
+    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    if not named or Path(named).is_dir():
+        return
+    try:
+        ssl.create_default_context(cafile=named)
+    except OSError:  # ssl.SSLError is one
+        raise Misused("$REQUESTS_CA_BUNDLE must name a file of certificates (PEM): check it") from None
 
 
 def _problem(response: requests.Response) -> dict[str, Any]:

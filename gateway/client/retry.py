@@ -49,7 +49,7 @@ class RetryPolicy:
         self._tell_at = self._moved_at + _FIRST_WORD_S
 
     def check(self) -> None:
-        """:raises Interrupted: the user wants out."""
+        """:raises UserStopped: the user wants out."""
         if self.stop.is_set():
             raise UserStopped("stopped")
 
@@ -57,7 +57,7 @@ class RetryPolicy:
         """Do it, again and again while it raises `TryAgain`.
 
         :raises GaveUp: nothing moved for too long.
-        :raises Interrupted: the user wants out.
+        :raises UserStopped: the user wants out.
         """
         tries = 0
         while True:
@@ -75,7 +75,7 @@ class RetryPolicy:
         """Wait before the next attempt, longer each time, each waiter a little differently.
 
         :raises GaveUp: patience is at its end.
-        :raises Interrupted: the user wants out.
+        :raises UserStopped: the user wants out.
         """
         now = self._clock.monotonic()
         with self._telling:

@@ -7,73 +7,59 @@ is in the state file. Prints outcomes on `out`, all else on `err`.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
+import re
 import threading
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
 from gateway.client import uploads
 from gateway.client.access import Sender, UploadAccess
 from gateway.client.errors import (
-    EXIT_FAILED,
-    EXIT_OTHER,
-    EXIT_PARTIAL,
-    EXIT_SUCCESS,
     FileChanged,
     Misused,
     NotAllowed,
     NotLetIn,
     Refused,
     SendFault,
+    TryAgain,
+    Unreadable,
     UploadGone,
+    plain,
 )
 from gateway.client.grouping import PlannedUpload
 from gateway.client.http import GatewayHttp
 from gateway.client.meter import Display, Meter
+from gateway.client.outcome import PlanInProgress, Reporter, exit_status
 from gateway.client.retry import RetryPolicy
-from gateway.client.scan import LocalFile
+from gateway.client.scan import LeftOut, LocalFile
 from gateway.client.state import Entry, StateFile
-from gateway.client.tusfile import Pace, TusFile, changed
+from gateway.client.tusfile import Pace, TusFile, open_file
 from gateway.client.uploads import UploadStatus
 from gateway.clock import Clock
 
 _RECEIVING_STATES = frozenset({"open", "uploading"})
 _PARTING_S = 1.0
 _LONGEST_POLL_S = 15.0
+_RECEIPT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user may choose about a run."""
+    """What the user may choose about a run. `receipts`: the folder that signed receipts are written into."""
 
     endpoint_id: str | None = None
     jobs: int = 4
     chunk_bytes: int | None = None
     wait_s: float = 3600.0
+    wait_for_held: bool = False
     patience_s: float = 600.0
     quiet: bool = False
-
-
-@dataclass(slots=True)
-class _PlanInProgress:
-    """A plan and what became of it so far."""
-
-    plan: PlannedUpload
-    set_key: str
-    access: UploadAccess | None = None
-    standing: UploadStatus | None = None
-    fault: SendFault | None = field(default=None, repr=False)
-
-    @property
-    def settled(self) -> bool:
-        """Waiting makes no difference."""
-        return self.fault is not None or self.standing is None or self.standing.final
-
-    @property
-    def retry_after_s(self) -> float:
-        return self.standing.retry_after_s if self.standing is not None else 0.0
+    verbose: bool = False
+    receipts: Path | None = None
 
 
 class SendRun:
@@ -88,14 +74,21 @@ class SendRun:
         options: Options,
         out: TextIO,
         err: TextIO,
+        *,
+        contact: str = "",
     ) -> None:
         self._http = http
         self._state = state
         self._sender = sender
         self._clock = clock
         self._options = options
-        self._out = out
         self._err = err
+        self._reporter = Reporter(
+            lambda words: print(words, file=out, flush=True),
+            lambda words: print(words, file=err, flush=True),
+            contact=contact,
+            verbose=options.verbose,
+        )
         self._pace = Pace(options.chunk_bytes)
         self._meter = Meter(0, 0, clock)
         self._display = Display(self._meter, err, quiet=True)
@@ -107,7 +100,7 @@ class SendRun:
         :returns: the exit status.
         :raises KeyboardInterrupt: the user's; what was sent is remembered.
         """
-        sendings = [_PlanInProgress(plan, self._set_key(plan)) for plan in plans]
+        sendings = [PlanInProgress(plan, self._set_key(plan)) for plan in plans]
         self._meter = Meter(sum(plan.size_bytes for plan in plans), sum(len(plan.files) for plan in plans), self._clock)
         try:
             with Display(self._meter, self._err, quiet=self._options.quiet) as self._display:
@@ -129,17 +122,17 @@ class SendRun:
         destination = (self._http.base_url, self._options.endpoint_id or "", self._sender.scope)
         return self._state.set_key(plan.files, *destination)
 
-    def _send_all(self, sendings: list[_PlanInProgress]) -> None:
+    def _send_all(self, sendings: list[PlanInProgress]) -> None:
         for sending in sendings:
             wait_s = min(30.0, self._options.wait_s) if sending is sendings[-1] else 0.0
             try:
                 self._ship(sending, wait_s)
             except SendFault as fault:
                 sending.fault = fault
-                if not isinstance(fault, Refused | FileChanged) or isinstance(fault, NotAllowed):
+                if not isinstance(fault, Refused | FileChanged | Unreadable) or isinstance(fault, NotAllowed):
                     return  # the others would fare no better
 
-    def _ship(self, sending: _PlanInProgress, wait_s: float) -> None:
+    def _ship(self, sending: PlanInProgress, wait_s: float) -> None:
         entry = self._state.claim(sending.set_key)
         retry = self._retry(threading.Event())
         try:
@@ -148,23 +141,25 @@ class SendRun:
             assert access is not None
             standing = retry.persist(lambda: uploads.status(self._http, access)) if resumed else None
             if standing is None or standing.state in _RECEIVING_STATES:
-                self._send_files(sending.plan.files, entry, access, retry)
+                self._send_files(sending, entry, access, retry)
                 standing = self._complete(sending, entry, access, retry, wait_s)
             else:
                 for file in sending.plan.files:
                     self._meter.done(self._state.file_key(file), file.size_bytes, before=True)
+                    if self._state.file_key(file) not in entry.done:  # the run that completed it went without it
+                        sending.left_out.append((file, LeftOut.UNREADABLE))
             sending.standing = standing
         except UploadGone as fault:
             self._state.drop(sending.set_key)
             raise UploadGone(f"{fault}: run it again to send all of it anew", status=fault.status) from None
-        except FileChanged:
+        except (FileChanged, Unreadable):
             if sending.access is not None:
-                with contextlib.suppress(SendFault):  # it can never be whole now, and would expire by itself
+                with contextlib.suppress(SendFault, TryAgain):  # it can never be whole now, and would expire by itself
                     uploads.cancel(self._http, sending.access)
             self._state.drop(sending.set_key)
             raise
 
-    def _open(self, sending: _PlanInProgress, entry: Entry, retry: RetryPolicy) -> tuple[Entry, bool]:
+    def _open(self, sending: PlanInProgress, entry: Entry, retry: RetryPolicy) -> tuple[Entry, bool]:
         """Tokens for the upload that a former run began, or for a new one.
 
         :returns: its entry, and whether a former run began it.
@@ -188,7 +183,7 @@ class SendRun:
                 raise
             return self._init(sending, self._state.restart(sending.set_key), retry)
 
-    def _init(self, sending: _PlanInProgress, entry: Entry, retry: RetryPolicy) -> tuple[Entry, bool]:
+    def _init(self, sending: PlanInProgress, entry: Entry, retry: RetryPolicy) -> tuple[Entry, bool]:
         body = uploads.init_body(sending.plan, self._options.endpoint_id)
         try:
             answer = uploads.init(self._http, retry, self._sender, body, entry.idempotency_key)
@@ -214,13 +209,18 @@ class SendRun:
 
         return UploadAccess(self._http, retry, self._clock, upload_id, self._sender, remember)
 
-    def _send_files(self, files: Sequence[LocalFile], entry: Entry, access: UploadAccess, retry: RetryPolicy) -> None:
-        """Several at once; the first fault ends it.
+    def _send_files(self, sending: PlanInProgress, entry: Entry, access: UploadAccess, retry: RetryPolicy) -> None:
+        """Several at once; the first fault ends it, but for what is one file's alone: that file is left out.
 
         Daemon threads: an interrupted user doesn't wait for a gateway that hangs.
+
+        :raises Unreadable: none of the files can be read.
         """
         waiting: queue.SimpleQueue[LocalFile] = queue.SimpleQueue()
-        finished: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+        finished: queue.SimpleQueue[Exception | tuple[LocalFile, LeftOut] | None] = queue.SimpleQueue()
+        sending.left_out.clear()
+        sending.names = {self._state.file_id(entry, file): file.path for file in sending.plan.files}
+        files = sending.plan.files
         missing = [file for file in files if self._state.file_key(file) not in entry.done]
         for file in files:
             if self._state.file_key(file) in entry.done:
@@ -235,11 +235,11 @@ class SendRun:
                 except queue.Empty:
                     return
                 try:
-                    self._send_file(file, entry, access, retry)
+                    reason = self._send_file(file, entry, access, retry)
                 except Exception as fault:  # noqa: BLE001  a thread's edge: the run's own thread raises it again
                     finished.put(fault)
                 else:
-                    finished.put(None)
+                    finished.put(None if reason is None else (file, reason))
 
         count = min(self._options.jobs, len(missing))
         threads = [threading.Thread(target=work, name=f"send-{n}", daemon=True) for n in range(count)]
@@ -247,9 +247,12 @@ class SendRun:
             for thread in threads:
                 thread.start()
             for _ in missing:
-                fault = finished.get()
-                if fault is not None:
-                    raise fault
+                ended = finished.get()
+                if isinstance(ended, Exception):
+                    raise ended
+                if ended is not None:
+                    sending.left_out.append(ended)
+                    self._display.say(f"not sent: {plain(ended[0].path)}: {ended[1]}")
         finally:
             retry.stop.set()
             until = self._clock.monotonic() + _PARTING_S
@@ -258,11 +261,14 @@ class SendRun:
             if not any(thread.is_alive() for thread in threads):
                 retry.stop.clear()
             self._state.save()
+        if len(sending.left_out) == len(files):
+            raise Unreadable("none of its files can be sent")
 
-    def _send_file(self, file: LocalFile, entry: Entry, access: UploadAccess, retry: RetryPolicy) -> None:
+    def _send_file(self, file: LocalFile, entry: Entry, access: UploadAccess, retry: RetryPolicy) -> LeftOut | None:
+        """One file; why it is left out, if it has to be."""
         key = self._state.file_key(file)
         try:
-            with file.path.open("rb", buffering=0) as stream:
+            with open_file(file) as stream:
                 TusFile(
                     file,
                     stream,
@@ -275,50 +281,78 @@ class SendRun:
                     file_id=self._state.file_id(entry, file),
                     on_offset=lambda offset: self._meter.at(key, offset),
                 ).upload()
-        except OSError:
-            raise changed() from None
+        except Unreadable:
+            return LeftOut.UNREADABLE
+        except Refused as refusal:
+            if refusal.code != "file_too_large":
+                raise
+            return LeftOut.TOO_LARGE
         self._meter.done(key, file.size_bytes)
         self._state.mark_done(entry, file)
+        return None
 
     def _complete(
-        self, sending: _PlanInProgress, entry: Entry, access: UploadAccess, retry: RetryPolicy, wait_s: float
+        self, sending: PlanInProgress, entry: Entry, access: UploadAccess, retry: RetryPolicy, wait_s: float
     ) -> UploadStatus:
+        def once() -> UploadStatus:
+            skipped = [
+                uploads.Skipped(self._state.file_id(entry, file), reason.name.lower())
+                for file, reason in sending.left_out
+            ]
+            return uploads.complete(self._http, access, wait_s, skipped)
+
         try:
-            return retry.persist(lambda: uploads.complete(self._http, access, wait_s))
+            return retry.persist(once)
         except Refused as refusal:
             if refusal.code != "incomplete" or not entry.done:
                 raise
         # What a former run knew to be there isn't: ask for each file anew, once.
         entry.done.clear()
-        self._send_files(sending.plan.files, entry, access, retry)
-        return retry.persist(lambda: uploads.complete(self._http, access, wait_s))
+        self._send_files(sending, entry, access, retry)
+        return retry.persist(once)
 
-    def _await_outcomes(self, sendings: Sequence[_PlanInProgress]) -> None:
-        """Ask until all is over, or until the user's waiting time is; say of each what became of it, when it is known."""
+    def _await_outcomes(self, sendings: Sequence[PlanInProgress]) -> None:
+        """Ask until all is over, or until the user's waiting time is; say of each what became of it, when it is known.
+
+        Held ones are waited for only if the user said so: a person decides, and nobody knows when.
+        """
         began = self._clock.monotonic()
         retry = self._retry(self._stop)
         waiting = dict(enumerate(sendings, 1))
-        told = False
         while True:
             for number, sending in list(waiting.items()):
                 if sending.settled:
                     if sending.standing is not None:
+                        self._keep_receipt(sending, retry)
                         self._state.drop(sending.set_key)
-                    self._report(number, len(sendings), waiting.pop(number))
+                    self._reporter.report(f"upload {number} of {len(sendings)}", waiting.pop(number))
             waited_s = self._clock.monotonic() - began
             if not waiting or waited_s >= self._options.wait_s:
                 break
-            if not told and any(one.standing is not None and one.standing.state == "held" for one in waiting.values()):
-                self._display.say("the gateway holds an upload for a person there to look at: it is not lost")
-                told = True
+            if not self._options.wait_for_held and all(sending.held for sending in waiting.values()):
+                break
             pause_s = max(min(_LONGEST_POLL_S, waited_s / 10), *(one.retry_after_s for one in waiting.values()))
             self._stop.wait(min(pause_s, self._options.wait_s - waited_s))
             for sending in waiting.values():
                 self._ask(sending, retry)
         for number, sending in waiting.items():
-            self._report(number, len(sendings), sending)
+            self._reporter.report(f"upload {number} of {len(sendings)}", sending)
 
-    def _ask(self, sending: _PlanInProgress, retry: RetryPolicy) -> None:
+    def _keep_receipt(self, sending: PlanInProgress, retry: RetryPolicy) -> None:
+        """Into the user's folder, before the upload is forgotten here."""
+        access, standing, folder = sending.access, sending.standing, self._options.receipts
+        if folder is None or access is None or standing is None or not _RECEIPT_ID.fullmatch(standing.receipt_id):
+            return
+        try:
+            receipt = retry.persist(lambda: uploads.receipt(self._http, access))
+            path = folder / f"{standing.receipt_id}.jws"
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(receipt + b"\n")
+        except (OSError, SendFault) as fault:
+            why = fault.strerror if isinstance(fault, OSError) else str(fault)
+            sending.receipt_fault = f"its receipt can't be kept ({why}): get it from the gateway"
+
+    def _ask(self, sending: PlanInProgress, retry: RetryPolicy) -> None:
         access = sending.access
         if access is None:
             return
@@ -328,37 +362,3 @@ class SendRun:
             sending.fault = fault
             if not isinstance(fault, UploadGone):
                 sending.standing = None  # its end is still to be learnt
-
-    def _report(self, number: int, count: int, sending: _PlanInProgress) -> None:
-        name = f"upload {number} of {count}"
-        if sending.fault is not None:
-            self._err.write(f"relaypacs send: {name}: {sending.fault}\n")
-            return
-        standing = sending.standing
-        if standing is None:
-            self._err.write(f"relaypacs send: {name}: not sent yet; run it again\n")
-            return
-        files = len(sending.plan.files)
-        what = f"{files} file{'' if files == 1 else 's'}"
-        if standing.final:
-            receipt = f", receipt {standing.receipt_id}" if standing.receipt_id else ""
-            self._out.write(f"{name}: {standing.state}{receipt}, {what}\n")
-        else:
-            self._out.write(f"{name}: {standing.state}, {what} at the gateway; run it again to learn the outcome\n")
-        for warning, times in Counter(standing.warnings).items():
-            self._out.write(f"  warning: {warning}{f', {times} times' if times > 1 else ''}\n")
-        self._out.flush()
-
-
-def exit_status(sendings: Sequence[_PlanInProgress]) -> int:
-    """0: all success; 3: some of it; 4: none; what stopped the run otherwise."""
-    for sending in sendings:
-        fault = sending.fault
-        if fault is not None and (not isinstance(fault, Refused) or fault.exit_status != EXIT_FAILED):
-            return fault.exit_status
-    if any(one.fault is None and (one.standing is None or not one.standing.final) for one in sendings):
-        return EXIT_OTHER
-    states = ["failed" if one.fault or one.standing is None else one.standing.state for one in sendings]
-    if all(state == "success" for state in states):
-        return EXIT_SUCCESS
-    return EXIT_FAILED if all(state == "failed" for state in states) else EXIT_PARTIAL

@@ -6,6 +6,7 @@ files only. Must not know grouping, the network or the state file.
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -26,9 +27,12 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from gateway.client.errors import Misused
+from hooks.checks.charset import decode_for_certain
 
 _DICOMDIR_SOP_CLASS = "1.2.840.10008.1.3.10"
 _LONGEST_HEAD_BYTES = 1 << 20
+_CHARACTER_SET = "SpecificCharacterSet"
+_NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL})
 _METADATA_KEYWORDS = {
     "patient_name": "PatientName",
     "patient_id": "PatientID",
@@ -40,7 +44,7 @@ _METADATA_KEYWORDS = {
     "accession_number": "AccessionNumber",
     "study_instance_uid": "StudyInstanceUID",
 }
-_KEYWORDS = [*_METADATA_KEYWORDS.values(), "IssuerOfPatientID", "SOPClassUID", "SOPInstanceUID", "SpecificCharacterSet"]
+_KEYWORDS = [*_METADATA_KEYWORDS.values(), "IssuerOfPatientID", "SOPClassUID", "SOPInstanceUID", _CHARACTER_SET]
 
 
 class LeftOut(StrEnum):
@@ -50,7 +54,15 @@ class LeftOut(StrEnum):
     NOT_DICOM = "not DICOM"
     DICOMDIR = "an index of a medium (DICOMDIR)"
     UNREADABLE = "can't be read"
+    FOLDER = "a folder that can't be read"
+    LINKED_FOLDER = "a link to a folder"
     EMPTY = "empty"
+    TOO_LARGE = "larger than the gateway takes"
+
+    @property
+    def is_loss(self) -> bool:
+        """Something that may have had to be sent: it is always named, and the run isn't a full success."""
+        return self in {LeftOut.UNREADABLE, LeftOut.FOLDER, LeftOut.TOO_LARGE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +83,14 @@ class Search:
     found: list[LocalFile] = field(default_factory=list)
     left_out: list[tuple[Path, LeftOut]] = field(default_factory=list)
 
+    @property
+    def losses(self) -> list[tuple[Path, LeftOut]]:
+        """What is left out though it may have had to be sent."""
+        return [(path, reason) for path, reason in self.left_out if reason.is_loss]
+
     def left_out_words(self) -> str:
-        """Counts by reason, without names."""
-        counts = Counter(reason for _, reason in self.left_out)
+        """Counts by reason, without names, of what needn't be sent."""
+        counts = Counter(reason for _, reason in self.left_out if not reason.is_loss)
         return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
 
 
@@ -89,9 +106,14 @@ def find(paths: Iterable[Path]) -> Search:
     search = Search()
     seen: set[tuple[int, int]] = set()
     for number, path in enumerate(paths, 1):
-        if not path.exists():
-            raise Misused(f"there is nothing at path number {number}: check how it is written")
-        for one, hidden in [(path, False)] if not path.is_dir() else _walk(path):
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except OSError as error:
+            if error.errno in _NOTHING_THERE:
+                raise Misused(f"there is nothing at path number {number}: check how it is written") from None
+            search.left_out.append((path, LeftOut.UNREADABLE))
+            continue
+        for one, hidden in _walk(path, search) if is_folder else [(path, False)]:
             _look(one, hidden, search, seen)
     search.found.sort(key=lambda found: found.path)
     return search
@@ -103,13 +125,43 @@ def _hush_pydicom() -> None:
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Every file below, and whether it, or a folder on the way, is hidden."""
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
-        hidden = any(part.startswith(".") for part in Path(parent).relative_to(folder).parts)
-        for name in sorted(files):
-            yield Path(parent, name), hidden or name.startswith(".")
+def _walk(folder: Path, search: Search) -> Iterator[tuple[Path, bool]]:
+    """Every file below, and whether it, or a folder on the way, is hidden. A folder that can't be read is left out."""
+    waiting = [(folder, False)]
+    while waiting:
+        parent, hidden = waiting.pop()
+        entries, whole = _entries(parent)
+        if not whole:
+            search.left_out.append((parent, LeftOut.FOLDER))
+        below = []
+        for path, is_folder in entries:
+            out_of_sight = hidden or path.name.startswith(".")
+            if not is_folder:
+                yield path, out_of_sight
+            elif path.is_symlink():
+                search.left_out.append((path, LeftOut.LINKED_FOLDER))
+            else:
+                below.append((path, out_of_sight))
+        waiting.extend(reversed(below))
+
+
+def _entries(folder: Path) -> tuple[list[tuple[Path, bool]], bool]:
+    """What is in a folder, by name, and which of it are folders; False: that isn't all of it."""
+    entries: list[tuple[Path, bool]] = []
+    whole = True
+    try:
+        with os.scandir(folder) as listing:
+            entries.extend((Path(entry.path), _is_folder(entry)) for entry in listing)
+    except OSError:
+        whole = False
+    return sorted(entries), whole
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # whoever looks at it finds out why
+        return False
 
 
 def _look(path: Path, hidden: bool, search: Search, seen: set[tuple[int, int]]) -> None:
@@ -129,7 +181,7 @@ def _look(path: Path, hidden: bool, search: Search, seen: set[tuple[int, int]]) 
         return
     if reason is None and dataset is None:
         reason = LeftOut.NOT_DICOM
-    elif dataset is not None and dataset.get("SOPClassUID") == _DICOMDIR_SOP_CLASS:
+    elif dataset is not None and _is_index(dataset):
         reason = LeftOut.DICOMDIR
     if reason is not None or dataset is None:
         search.left_out.append((path, reason or LeftOut.NOT_DICOM))
@@ -162,17 +214,17 @@ def _head(path: Path) -> Dataset | None:
             if dataset is None:
                 file.seek(0)
                 dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_KEYWORDS))
-            dataset.decode()
         except OSError:
             raise
         except Exception:  # noqa: BLE001  pydicom raises anything on what others wrote: the gateway shall judge it
             return Dataset() if has_preamble else None
-    if not has_preamble and "SOPInstanceUID" not in dataset:
-        return None
+    return dataset if has_preamble or "SOPInstanceUID" in dataset else None
+
+
+def _is_index(dataset: Dataset) -> bool:
+    """Whether it is a DICOMDIR."""
     meta = getattr(dataset, "file_meta", Dataset())
-    if "SOPClassUID" not in dataset and meta.get("MediaStorageSOPClassUID") == _DICOMDIR_SOP_CLASS:
-        dataset.SOPClassUID = meta.MediaStorageSOPClassUID
-    return dataset
+    return _DICOMDIR_SOP_CLASS in (_text(dataset, "SOPClassUID"), meta.get("MediaStorageSOPClassUID"))
 
 
 def _inflated_head(file: BinaryIO) -> Dataset | None:
@@ -191,8 +243,18 @@ def _inflated_head(file: BinaryIO) -> Dataset | None:
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
+    """The value, read as the gateway will read it; empty: there is none, or none that is certain."""
+    value = _raw(dataset, keyword)
+    return decode_for_certain(value, _raw(dataset, _CHARACTER_SET)) or ""
+
+
+def _raw(dataset: Dataset, keyword: str) -> bytes:
+    """The bytes of a value as they are in the file."""
     try:
-        value = dataset.get(keyword)
+        element = dataset.get_item(keyword)
     except Exception:  # noqa: BLE001  see _head: a value that can't be read is one that isn't declared
-        return ""
-    return "" if value is None else str(value).strip()
+        return b""
+    value = getattr(element, "value", None)  # there may be no such element
+    if keyword == _CHARACTER_SET and not isinstance(value, bytes):  # pydicom has read this one already
+        value = "\\".join([value] if isinstance(value, str) else value or []).encode("ascii", "replace")
+    return value if isinstance(value, bytes) else b""

@@ -31,9 +31,16 @@ _SAVE_EVERY_S = 2.0
 
 
 def default_path() -> Path:
-    """Where the XDG Base Directory specification wants state to be."""
+    """Where the XDG Base Directory specification wants state to be.
+
+    :raises Misused: nobody knows where that is.
+    """
     base = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "relaypacs" / "send.json"
+    try:
+        folder = Path(base) if base.startswith("/") else Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise Misused("there is no home folder to remember in what was sent: name a file with --state") from None
+    return folder / "relaypacs" / "send.json"
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ its kept connections, its bearer and its faults. Knows nothing of uploads as a w
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from tusclient.client import TusClient
 from tusclient.uploader.uploader import Uploader
 
 from gateway.client.access import UploadAccess
-from gateway.client.errors import FileChanged, Refused, TryAgain
+from gateway.client.errors import FileChanged, Refused, TryAgain, Unreadable
 from gateway.client.http import Answer, GatewayHttp, SizedBody
 from gateway.client.retry import RetryPolicy
 from gateway.client.scan import LocalFile
@@ -77,7 +78,10 @@ class Slice:
     def read(self, size: int = -1, /) -> bytes:
         left = self._end - self._at
         wanted = left if size < 0 else min(size, left)
-        data = os.pread(self._file.fileno(), wanted, self._at)
+        try:
+            data = os.pread(self._file.fileno(), wanted, self._at)
+        except OSError as error:  # else it would be taken for the line's
+            raise unreadable(error) from None
         if len(data) < wanted:
             raise changed()
         self._at += len(data)
@@ -177,7 +181,7 @@ class TusFile(Uploader):
     def upload_chunk(self) -> None:
         """PATCH from where it stands.
 
-        :raises Again: it stands elsewhere, or the line broke.
+        :raises TryAgain: it stands elsewhere, or the line broke.
         """
         self.chunk_size = self._pace.chunk_bytes
         size = int(self.get_request_length())  # type: ignore[no-untyped-call]  # tuspy's
@@ -219,9 +223,31 @@ class TusFile(Uploader):
         return int(value)
 
     def _require_unchanged(self) -> None:
-        facts = os.fstat(cast("BinaryIO", self.file_stream).fileno())
+        try:
+            facts = os.fstat(cast("BinaryIO", self.file_stream).fileno())
+        except OSError as error:
+            raise unreadable(error) from None
         if (facts.st_size, facts.st_mtime_ns) != (self._found.size_bytes, self._found.mtime_ns):
             raise changed()
+
+
+def open_file(found: LocalFile) -> BinaryIO:
+    """The file, unbuffered.
+
+    :raises FileChanged: it isn't there any more.
+    :raises Unreadable: it can't be read.
+    """
+    try:
+        return found.path.open("rb", buffering=0)
+    except OSError as error:
+        raise unreadable(error) from None
+
+
+def unreadable(error: OSError) -> FileChanged | Unreadable:
+    """What to say of a file that the system doesn't give."""
+    if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}:
+        return changed()
+    return Unreadable("a file can't be read: copy it from the medium again")
 
 
 def changed() -> FileChanged:

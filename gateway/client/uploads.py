@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from gateway.client.access import Sender, UploadAccess
@@ -20,17 +20,39 @@ _POLL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that was declared and doesn't come."""
+
+    file_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """One warning of the gateway. `file_id`: of the file that it is about, or empty."""
+
+    words: str
+    file_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class UploadStatus:
-    """Where an upload is. `retry_after_s`: when to ask again, if it isn't over."""
+    """Where an upload is. `retry_after_s`: when to ask again, if it isn't over. `held_for`: codes, why it is held."""
 
     state: str
     receipt_id: str = ""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warned, ...] = ()
     retry_after_s: float = 0.0
+    held_for: tuple[str, ...] = ()
 
     @property
     def final(self) -> bool:
         return self.state in FINAL_STATES
+
+    @property
+    def held(self) -> bool:
+        """It waits for a person at the gateway."""
+        return self.state == "held"
 
 
 def init_body(plan: PlannedUpload, endpoint_id: str | None) -> dict[str, Any]:
@@ -63,15 +85,15 @@ def init(
 def status(http: GatewayHttp, access: UploadAccess) -> UploadStatus:
     """How far it is.
 
-    :raises Again: ask later.
+    :raises TryAgain: ask later.
     :raises UploadGone: it is over, and not well.
     """
     url = f"{http.base_url}/upload/{access.upload_id}/status"
     return _standing(with_renewal(access, lambda bearer: http.request("GET", url, bearer=bearer)))
 
 
-def complete(http: GatewayHttp, access: UploadAccess, wait_s: float) -> UploadStatus:
-    """Say that all is there, and wait a while for what becomes of it.
+def complete(http: GatewayHttp, access: UploadAccess, wait_s: float, skipped: Sequence[Skipped] = ()) -> UploadStatus:
+    """Say that all is there but for `skipped`, and wait a while for what becomes of it.
 
     :raises Refused: the gateway misses something (`incomplete`).
     """
@@ -79,11 +101,18 @@ def complete(http: GatewayHttp, access: UploadAccess, wait_s: float) -> UploadSt
     headers = {"Prefer": f"wait={wait_s:.0f}"}
     url = f"{http.base_url}/upload/{access.upload_id}/complete"
     timeout_s = READ_TIMEOUT_S + wait_s
-    return _standing(
-        with_renewal(
-            access, lambda bearer: http.request("POST", url, bearer=bearer, headers=headers, read_timeout_s=timeout_s)
-        )
-    )
+    payload = {"skipped": [asdict(one) for one in skipped]} if skipped else None
+
+    def once(bearer: str) -> Answer:
+        return http.request("POST", url, bearer=bearer, headers=headers, payload=payload, read_timeout_s=timeout_s)
+
+    return _standing(with_renewal(access, once))
+
+
+def receipt(http: GatewayHttp, access: UploadAccess) -> bytes:
+    """The signed receipt, a compact JWS."""
+    url = f"{http.base_url}/upload/{access.upload_id}/receipt"
+    return with_renewal(access, lambda bearer: http.request("GET", url, bearer=bearer)).content
 
 
 def cancel(http: GatewayHttp, access: UploadAccess) -> None:
@@ -111,16 +140,19 @@ def _standing(answer: Answer) -> UploadStatus:
     state = body.get("state") or body.get("status")
     if not isinstance(state, str):
         raise TryAgain("the gateway's answer can't be read")
-    warnings = tuple(_warning_words(one) for one in body.get("warnings") or ())
+    warnings = tuple(_warned(one) for one in body.get("warnings") or ())
     receipt_id = plain(body.get("pacs_receipt_id") or "")
-    return UploadStatus(plain(state), receipt_id, warnings, min(max(pause_s, 0.1), 60.0))
+    held_for = tuple(plain(one) for one in body.get("held_reasons") or ())
+    return UploadStatus(plain(state), receipt_id, warnings, min(max(pause_s, 0.1), 60.0), held_for)
 
 
-def _warning_words(warning: Any) -> str:
-    """`{code, file_id?, sop_instance_uid?, message}` as a line."""
+def _warned(warning: Any) -> Warned:
+    """`{code, file_id?, sop_instance_uid?, message}`."""
     if not isinstance(warning, dict):
-        return plain(warning)
+        return Warned(plain(warning))
     code, message = plain(warning.get("code", "")), plain(warning.get("message", ""))
+    if message.replace(" ", "_") == code:  # the gateway has no other words for it
+        message = ""
     about = plain(warning.get("sop_instance_uid") or "")
     words = f"{message} ({code})" if message and code else message or code
-    return f"{words}: {about}" if about else words
+    return Warned(f"{words}: {about}" if about else words, str(warning.get("file_id") or ""))

@@ -55,19 +55,43 @@ WITH_ESCAPE = frozenset({"iso2022_jp", "iso2022_jp_1"})
 RUN = re.compile(rb"(\x1b[$(\-)][()]?[A-Za-z])")
 
 
+#: A defined term however it is spelled: `ISO 2022 IR 87`, `ISO_IR 100`, `ISO IR 192`, `ISO-IR 100`.
+_TERM = re.compile(r"ISO[ _-]*(?:2022[ _-]*)?IR[ _-]*([0-9]{1,3})", re.IGNORECASE)
+
+
 def decode(value: bytes, specific_character_set: bytes) -> str:
     """Text of a value, without its padding.
 
     :param specific_character_set: value of (0008,0005), terms separated by backslashes.
     """
-    term = specific_character_set.decode("ascii", "replace").split("\\")[0].strip("\0 ")
-    codec = CODECS.get(term.replace("ISO 2022 IR", "ISO_IR").replace("ISO-IR", "ISO_IR"), "ascii")
+    return _decoded(value, specific_character_set).replace("\ufffd", "?")
+
+
+def decode_for_certain(value: bytes, specific_character_set: bytes) -> str | None:
+    """`decode`, where no byte had to be guessed at; None: one had to.
+
+    Of an attribute with one value, to be declared by whoever sends the file: two values (a backslash) are no certain one.
+    """
+    text = _decoded(value, specific_character_set)
+    return None if "\ufffd" in text or "\\" in text else text
+
+
+def _decoded(value: bytes, specific_character_set: bytes) -> str:
+    """With U+FFFD for what can't be decoded."""
+    codec = CODECS.get(_defined_term(specific_character_set), "ascii")
     pieces = RUN.split(value)
     text = _run(pieces[0], codec)
     for escape, run in zip(pieces[1::2], pieces[2::2], strict=True):
         named = ESCAPES.get(escape, codec)
         text += _run(escape + run if named in WITH_ESCAPE else run, named, codec)
-    return text.replace("\ufffd", "?").strip("\0 ")
+    return text.strip("\0 ")
+
+
+def _defined_term(specific_character_set: bytes) -> str:
+    """The first term, as PS3.3 C.12.1.1.2 spells those without code extensions."""
+    term = specific_character_set.decode("ascii", "replace").split("\\")[0].strip("\0 ")
+    found = _TERM.fullmatch(term)
+    return f"ISO_IR {int(found[1])}" if found else term.upper()
 
 
 def _run(run: bytes, codec: str, initial: str = "ascii") -> str:

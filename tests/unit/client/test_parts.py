@@ -1,24 +1,28 @@
-"""Patience, pace, meter and the small rules: pure, with a clock of the test's own."""
+"""RetryPolicy, pace, meter and the small rules: pure, with a clock of the test's own."""
 
 from __future__ import annotations
 
 import io
+import json
 import threading
+from pathlib import Path
 
 import pytest
 
 from gateway.cli.send import _duration, _size
-from gateway.client.access import qr_token
 from gateway.client.errors import GaveUp, Misused, Refused, TryAgain, UserStopped, plain
 from gateway.client.grouping import PlannedUpload
 from gateway.client.http import GatewayHttp
+from gateway.client.link import read_link
 from gateway.client.meter import Display, Meter, size_words
+from gateway.client.outcome import PlanInProgress, exit_status
 from gateway.client.retry import RetryPolicy
-from gateway.client.run import _PlanInProgress, exit_status
 from gateway.client.tusfile import Pace
 from gateway.client.uploads import UploadStatus
 
 MIB = 1 << 20
+#: The app's tests read the same file.
+QR_LINKS = Path(__file__).parents[2] / "vectors" / "qr_links.json"
 
 
 class HandClock:
@@ -190,7 +194,11 @@ def test_sizes_in_words(size: int, words: str) -> None:
         (["failed", "failed"], 4),
         ([Refused("x")], 4),
         (["success", "delivering"], 1),
-        (["held"], 1),
+        (["held"], 5),
+        (["success", "held"], 5),
+        (["partial", "held"], 3),
+        (["held", "failed"], 3),
+        (["held", "delivering"], 1),
         (["success", GaveUp("x"), None], 1),
         (["success", Misused("x")], 2),
     ],
@@ -198,7 +206,7 @@ def test_sizes_in_words(size: int, words: str) -> None:
 def test_the_exit_status_of_a_run(states: list, status: int) -> None:
     sendings = []
     for state in states:
-        sending = _PlanInProgress(PlannedUpload((), {}), "")
+        sending = PlanInProgress(PlannedUpload((), {}), "")
         if isinstance(state, str):
             sending.standing = UploadStatus(state)
         else:
@@ -226,12 +234,14 @@ def test_bytes_go_to_the_address_that_the_user_gave(url: str, path: str, there: 
     assert GatewayHttp("https://gw/base/", HandClock()).here(url, path) == there
 
 
-@pytest.mark.parametrize(
-    "link", ["", "https://gw/", "https://gw/#qr=", "https://gw/#qr=e30", "https://gw/#qr=%%", "x#y=e30"]
-)
-def test_a_link_that_is_no_qr_codes_is_wrong_use(link: str) -> None:
-    with pytest.raises(Misused, match="--qr"):
-        qr_token(link)
+@pytest.mark.parametrize("one", json.loads(QR_LINKS.read_text()), ids=lambda one: one["name"])
+def test_a_qr_code_s_link_is_found_in_what_people_hand_on(one: dict) -> None:
+    if one["token"] is None:
+        with pytest.raises(Misused, match="--qr"):
+            read_link(one["text"])
+    else:
+        found = read_link(one["text"])
+        assert (found.upload_token, found.base_url) == (one["token"], one["base_url"])
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ class ToyUpload:
     pending_polls: int = 0  #: status calls that say "delivering" after complete
     warnings: list[dict[str, str]] = field(default_factory=list)
     files: dict[str, ToyFile] = field(default_factory=dict)
+    skipped: list[dict[str, str]] = field(default_factory=list)
 
     def received(self) -> dict[str, bytes]:
         return {file_id: bytes(file.data) for file_id, file in self.files.items()}
@@ -83,6 +84,8 @@ class ToyGateway:
         self.outcome = "success"
         self.pending_polls = 0
         self.warnings: list[dict[str, str]] = []
+        self.limits: dict[str, int] = {}
+        self.contact = "+00 000 0000"
         self.lose_answers = 0  #: of creations
         self.public_origin = ""
         self.hanging = threading.Event()
@@ -97,7 +100,9 @@ class ToyGateway:
             web.post("/auth/login", self.login),
             web.post("/auth/refresh", self.refresh),
             web.post("/auth/logout", self.logout),
+            web.get("/endpoints", self.endpoints),
             web.post("/upload/init", self.init),
+            web.get("/upload/{upload_id}/receipt", self.receipt),
             web.post("/upload/{upload_id}/token", self.token),
             web.get("/upload/{upload_id}/status", self.status),
             web.post("/upload/{upload_id}/complete", self.complete),
@@ -189,6 +194,15 @@ class ToyGateway:
 
     # the REST facade
 
+    async def endpoints(self, request: web.Request) -> web.Response:
+        if self._bearer(request) not in self.access_tokens:
+            raise self._refuse()
+        one = {"endpoint_id": "main", "default": True, "contact": self.contact, "limits": self.limits}
+        return web.json_response({"endpoints": [one]})
+
+    async def receipt(self, request: web.Request) -> web.Response:
+        return web.Response(text=f"signed.{self._of_token(request).upload_id}.receipt")
+
     async def init(self, request: web.Request) -> web.Response:
         bearer, key = self._bearer(request), request.headers["Idempotency-Key"]
         if bearer not in self.access_tokens | self.qr_tokens:
@@ -242,10 +256,13 @@ class ToyGateway:
 
     async def complete(self, request: web.Request) -> web.Response:
         upload = self._of_token(request)
+        said = await request.json() if request.can_read_body else {}
+        upload.skipped = said.get("skipped", [])
         whole = [file for file in upload.files.values() if len(file.data) == file.length]
-        if len(whole) != upload.body["total_files"]:
+        if len(whole) + len(upload.skipped) != upload.body["total_files"]:
             return problem(409, "incomplete", "files are missing")
-        assert sum(file.length for file in whole) == upload.body["total_size_bytes"]
+        size = sum(file.length for file in whole)
+        assert size <= upload.body["total_size_bytes"] if upload.skipped else size == upload.body["total_size_bytes"]
         if self.pending_polls:
             upload.state, upload.pending_polls = "delivering", self.pending_polls
             return web.json_response(
@@ -257,7 +274,8 @@ class ToyGateway:
     def _standing(self, upload: ToyUpload, first: dict[str, Any]) -> web.Response:
         final = upload.state in {"success", "partial", "failed"}
         receipt = f"receipt-{upload.upload_id}" if final else None
-        body = {**first, "pacs_receipt_id": receipt, "warnings": upload.warnings, "studies": []}
+        held = {"held_reasons": ["two_patients"]} if upload.state == "held" else {}
+        body = {**first, "pacs_receipt_id": receipt, "warnings": upload.warnings, "studies": [], **held}
         return web.json_response(body, headers={"Retry-After": "0"})
 
     async def cancel(self, request: web.Request) -> web.Response:
