@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from bench import app, client, delivery, loads, logins, machine, report
+from bench import app, client, delivery, loads, logins, machine, report, starts
 from bench.loads import Figures
 from bench.measure import sync_file_system
 from bench.payload import Payload
 from bench.report import Column, Comparison
 from bench.servers import Gateway, Missing, Node, Orthanc
 
-LOADS = ("stream", "pieces", "study", "cwu", "cwu-dicom", "slow", "delivery", "login", *app.LOADS)
+LOADS = ("stream", "pieces", "study", "cwu", "cwu-dicom", "slow", "delivery", "login", "start", *app.LOADS)
 MIB = 1 << 20
 
 _COSTS = (
@@ -84,6 +84,7 @@ _APP = {
 #: So many times the files of a study, and small ones.
 _MANY, _MANY_SIZE = 10, 16 << 10
 _LOGIN = (Column("refused_ms", "until it is refused ms", 1),)
+_START = (Column("start_ms", "ms", 1),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             done.append(_deliveries(folder, payload, sizes))
         if "login" in args.loads:
             done.append(_logins(folder, payload))
+        if "start" in args.loads:
+            done.append(_starts())
         done.extend(_app(folder, payload, sizes, [name for name in args.loads if name in app.LOADS]))
     except (Missing, client.Refused, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -292,6 +295,14 @@ def _logins(folder: Path, payload: Payload) -> Comparison:
             comparison.add(name, figures)
     finally:
         gateway.stop()
+    return comparison
+
+
+def _starts() -> Comparison:
+    """The command line, before it does anything."""
+    comparison = Comparison("start", f"A command's start, medians of {starts.RUNS}", _START, "start_ms", starts.PLAIN)
+    for name, figures in starts.runs():
+        comparison.add(name, figures)
     return comparison
 
 

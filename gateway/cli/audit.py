@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gateway.audit.check import TrailReport, check_trail
-from gateway.audit.dicom import to_xml
-from gateway.audit.files import former_files
 from gateway.cli.opening import ACTOR, configured
-from gateway.clock import SystemClock
-from gateway.config import Config
 from gateway.errors import ConfigError
-from gateway.ledger.base import Ledger
-from gateway.ledger.chain import to_line
-from gateway.ledger.rows import AuditRow
+
+if TYPE_CHECKING:
+    from gateway.audit.check import TrailReport
+    from gateway.config import Config
+    from gateway.ledger.base import Ledger
+    from gateway.ledger.rows import AuditRow
+
 
 PAGE = 500
 
@@ -40,6 +39,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _verify(args: argparse.Namespace) -> int:
+    import asyncio
+
     report = asyncio.run(_check(configured(args), args.file or []))
     files = f"{report.file_events} events in {report.files} files"
     print(f"ledger: events {report.first} to {report.last}; {files}")
@@ -53,6 +54,9 @@ def _verify(args: argparse.Namespace) -> int:
 
 async def _check(config: Config, more: list[Path]) -> TrailReport:
     from gateway.assembly.base import open_base
+    from gateway.audit.check import check_trail
+    from gateway.audit.files import former_files
+    from gateway.clock import SystemClock
 
     path = config.audit.file
     for one in more:
@@ -75,6 +79,8 @@ async def _check(config: Config, more: list[Path]) -> TrailReport:
 
 
 def _export(args: argparse.Namespace) -> int:
+    import asyncio
+
     if args.format == "dicom" and args.to is None:
         raise ConfigError("--format dicom writes a file for each event: name a folder with --to")
     try:
@@ -87,6 +93,8 @@ def _export(args: argparse.Namespace) -> int:
 
 async def _write(config: Config, args: argparse.Namespace) -> int:
     from gateway.assembly.base import open_base
+    from gateway.clock import SystemClock
+    from gateway.ledger.chain import to_line
 
     async with open_base(config, SystemClock()) as base:
         now, detail = base.clock.now(), {"after": args.after, "format": args.format}
@@ -108,6 +116,8 @@ async def _write(config: Config, args: argparse.Namespace) -> int:
 
 async def _write_messages(rows: AsyncIterator[AuditRow], folder: Path, source_id: str) -> int:
     """One file each, named by number: what is there already is written over with the same."""
+    from gateway.audit.dicom import to_xml
+
     count = 0
     async for row in rows:
         (folder / f"{row.number:012}.xml").write_bytes(to_xml(row, source_id=source_id))

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import secrets
+from typing import TYPE_CHECKING
 
-from gateway.assembly.base import open_base
-from gateway.assembly.targets import make_target
-from gateway.blobs.local import LocalBlobs
 from gateway.cli.opening import configured
-from gateway.clock import SystemClock
-from gateway.config import Config
 from gateway.errors import GatewayError
-from hooks.contract import TargetError
+
+if TYPE_CHECKING:
+    from gateway.config import Config
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,6 +20,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Try everything. :returns: 1 on any fault."""
+    import asyncio
+
     config = configured(args)
     rows = [("config", "ok", "read and consistent"), *asyncio.run(_base(config)), *_endpoints(config)]
     width = max(len(name) for name, _, _ in rows)
@@ -33,6 +31,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _base(config: Config) -> list[tuple[str, str, str]]:
+    from gateway.assembly.base import open_base
+    from gateway.clock import SystemClock
+
     try:
         async with open_base(config, SystemClock()) as base:
             needed = await base.ledger.read(lambda tx: tx.keys.kek_ids())
@@ -46,6 +47,10 @@ async def _base(config: Config) -> list[tuple[str, str, str]]:
 
 def _spool(config: Config) -> tuple[str, str, str]:
     """Write, sync and delete a blob of random bytes."""
+    import secrets
+
+    from gateway.blobs.local import LocalBlobs
+
     try:
         blobs, name = LocalBlobs(config.spool.path), secrets.token_hex(16)
         writer = blobs.create(name)
@@ -62,6 +67,9 @@ def _spool(config: Config) -> tuple[str, str, str]:
 
 
 def _endpoints(config: Config) -> list[tuple[str, str, str]]:
+    from gateway.assembly.targets import make_target
+    from hooks.contract import TargetError
+
     rows: list[tuple[str, str, str]] = []
     for name, endpoint in config.endpoints.items():
         target = make_target(endpoint, 1)

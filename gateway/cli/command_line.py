@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from gateway import __version__
-from gateway.cli import audit, check, demo, jobs, keys, privacy, purge, qr, receipt, send, serve, user
 from gateway.errors import GatewayError
+
+#: Every command, in the order in which `--help` shows them. Its module (of its name) is imported when it is called.
+COMMANDS = {
+    "serve": "run the gateway",
+    "demo": "try the whole thing with nothing to configure",
+    "send": "send files and folders to a gateway",
+    "user": "add, list, disable and enable accounts, change passwords",
+    "keys": "make a key for the spool, or bring everything under another one",
+    "qr": "make a QR code that opens one upload",
+    "jobs": "list deliveries, send one again, or end one",
+    "receipt": "check a receipt's signature",
+    "audit": "check the audit trail, or export it",
+    "privacy": "say what is held on an upload",
+    "purge": "erase what is due, now",
+    "check": "try the config, the database, the spool, the keys, each endpoint",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,20 +46,38 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line.
+
+    :param only: the command that is called: of the others nothing but their names is made, and nothing imported.
+    """
     top = Parser(prog="relaypacs", description="The front door of a PACS.")
     top.set_defaults(config=None)
     top.add_argument("--version", action="version", version=f"relaypacs {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for one in (serve, demo, send, user, keys, qr, jobs, receipt, audit, privacy, purge, check):
-        one.add_parser(commands)
+    for name, summary in COMMANDS.items():
+        if only in {None, name}:
+            importlib.import_module(f"gateway.cli.{name}").add_parser(commands)
+        else:
+            commands.add_parser(name, help=summary)
     return top
+
+
+def _called(argv: Sequence[str]) -> str:
+    """The command's name, as far as it can be told before the line is parsed; empty: there is none."""
+    words = iter(argv)
+    for word in words:
+        if word in {"-c", "--config"}:
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. :returns: its exit status; an error is one line on stderr that says what to do."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = parser(_called(words)).parse_args(words)
     try:
         status: int = args.run(args)
     except GatewayError as error:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import socket
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gateway.clock import Clock
-from gateway.demo.lan import hostnames, lan_addresses
-from gateway.demo.local_ca import Address, Authority, UnusableAuthority, open_authority, write_private
 from gateway.demo.trust_page import Offer
 from gateway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gateway.clock import Clock
+    from gateway.demo.local_ca import Address, Authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ def open_lan(args: argparse.Namespace, root: Path, clock: Clock) -> Lan | None:
 
     :raises ConfigError: there is no address that a phone could reach, or the authority can't be read.
     """
+    from datetime import UTC, datetime
+
+    from gateway.demo.lan import hostnames, lan_addresses
+    from gateway.demo.local_ca import UnusableAuthority, open_authority, write_private
+
     if not args.lan:
         if args.host is not None or args.ca_port is not None:
             raise ConfigError("--host and --ca-port go with --lan: the plain demo stays on this machine")

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.cli.opening import ACTOR, configured
-from gateway.clock import SystemClock, rfc3339
-from gateway.delivery.finish import retry
 from gateway.errors import ConfigError, Conflict, Gone, NotFound
-from gateway.identity.principal import ADMIN, Principal
-from gateway.identity.wipe import Wiping
-from gateway.ledger.base import JOBS, Transaction
-from gateway.ledger.rows import JobKind, JobRow, UploadRow
-from gateway.states import UploadState
 
 if TYPE_CHECKING:
     from gateway.assembly.base import Base
+    from gateway.ledger.base import Transaction
+    from gateway.ledger.rows import JobRow, UploadRow
+    from gateway.states import UploadState
 
 PAGE = 500
 
@@ -46,6 +40,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say. :returns: the exit status."""
+    import asyncio
+
     act: Callable[[Base, argparse.Namespace], Awaitable[None]] = args.jobs_act
     asyncio.run(_with_base(args, act))
     return 0
@@ -53,12 +49,15 @@ def run(args: argparse.Namespace) -> int:
 
 async def _with_base(args: argparse.Namespace, act: Callable[[Base, argparse.Namespace], Awaitable[None]]) -> None:
     from gateway.assembly.base import open_base
+    from gateway.clock import SystemClock
 
     async with open_base(configured(args), SystemClock()) as base:
         await act(base, args)
 
 
 async def _list(base: Base, _args: argparse.Namespace) -> None:
+    from gateway.states import UploadState
+
     table = [("UPLOAD", "ENDPOINT", "STATE", "TRIED", "NEXT", "WHY")]
     states = [UploadState.DELIVERING, UploadState.HELD, UploadState.PARTIAL, UploadState.FAILED]
     after = ""
@@ -71,6 +70,8 @@ async def _list(base: Base, _args: argparse.Namespace) -> None:
 
 
 async def _page(base: Base, states: list[UploadState], after: str) -> list[tuple[UploadRow, list[JobRow]]]:
+    from gateway.ledger.rows import JobKind
+
     def act(tx: Transaction) -> list[tuple[UploadRow, list[JobRow]]]:
         rows = tx.uploads.page(states=states, after=after, limit=PAGE)
         return [(row, tx.jobs.of_upload(row.upload_id, JobKind.DELIVER)) for row in rows]
@@ -79,6 +80,8 @@ async def _page(base: Base, states: list[UploadState], after: str) -> list[tuple
 
 
 def _line(upload: UploadRow, jobs: list[JobRow]) -> tuple[str, str, str, str, str, str]:
+    from gateway.clock import rfc3339
+
     if not jobs:
         return upload.upload_id, upload.endpoint_id, str(upload.state), "", "", upload.held_codes
     job = jobs[0]
@@ -87,6 +90,13 @@ def _line(upload: UploadRow, jobs: list[JobRow]) -> tuple[str, str, str, str, st
 
 
 async def _retry(base: Base, args: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from gateway.delivery.finish import retry
+    from gateway.ledger.base import JOBS
+    from gateway.ledger.rows import JobKind
+    from gateway.states import UploadState
+
     now = base.clock.now()
 
     def act(tx: Transaction) -> str:
@@ -110,6 +120,8 @@ async def _retry(base: Base, args: argparse.Namespace) -> None:
 
 async def _drop(base: Base, args: argparse.Namespace) -> None:
     from gateway.assembly.gateway import open_submissions
+    from gateway.identity.principal import ADMIN, Principal
+    from gateway.identity.wipe import Wiping
 
     who = Principal(ACTOR, ADMIN, named=ACTOR)
     if args.wipe:

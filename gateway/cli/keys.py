@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import base64
-import secrets
+from typing import TYPE_CHECKING
 
 from gateway.cli.opening import ACTOR, configured
-from gateway.clock import SystemClock
-from gateway.config import Config
-from gateway.keys.rotation import Rotation, rotate
-from gateway.receipts import keys
-from gateway.receipts.document import Signer
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.keys.rotation import Rotation
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,11 +27,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _new(_args: argparse.Namespace) -> int:
+    import base64
+    import secrets
+
     print(base64.b64encode(secrets.token_bytes(32)).decode())
     return 0
 
 
 def _rotate(args: argparse.Namespace) -> int:
+    import asyncio
+
     config = configured(args)
     if args.receipts:
         print(f"{asyncio.run(_rotate_receipts(config))} signs receipts from the next start of `serve` on")
@@ -53,6 +55,9 @@ def _rotate(args: argparse.Namespace) -> int:
 
 async def _rotate_receipts(config: Config) -> str:
     from gateway.assembly.base import open_base
+    from gateway.clock import SystemClock
+    from gateway.receipts import keys
+    from gateway.receipts.document import Signer
 
     async with open_base(config, SystemClock()) as base:
         await keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
@@ -61,6 +66,8 @@ async def _rotate_receipts(config: Config) -> str:
 
 async def _run(config: Config) -> Rotation:
     from gateway.assembly.base import open_base
+    from gateway.clock import SystemClock
+    from gateway.keys.rotation import rotate
 
     async with open_base(config, SystemClock()) as base:
         return await rotate(base.ledger, base.ring, base.clock, ACTOR)

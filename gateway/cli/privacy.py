@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.cli.opening import ACTOR, configured
-from gateway.clock import SystemClock
-from gateway.config import Config
+
+if TYPE_CHECKING:
+    from gateway.config import Config
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,6 +23,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Print the report. :returns: 0."""
+    import asyncio
+    import json
+
     print(json.dumps(asyncio.run(_report(configured(args), args)), indent=2, ensure_ascii=False))
     return 0
 
@@ -31,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
 async def _report(config: Config, args: argparse.Namespace) -> dict[str, Any]:
     from gateway.assembly.base import open_base
     from gateway.assembly.upkeep import open_administration
+    from gateway.clock import SystemClock
 
     async with open_base(config, SystemClock()) as base:
         administration = open_administration(base)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
+from typing import TYPE_CHECKING
 
 from gateway.cli.opening import configured
-from gateway.clock import SystemClock
-from gateway.config import Config
-from gateway.purge.retention import PurgeReport
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.purge.retention import PurgeReport
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,6 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Purge. :returns: 1 if something that is due could not be erased."""
+    import asyncio
+
     report = asyncio.run(_purge(configured(args)))
     print(
         f"{report.expired} uploads expired; bytes of {report.uploads} uploads erased"
@@ -39,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
 async def _purge(config: Config) -> PurgeReport:
     from gateway.assembly.base import open_base
     from gateway.assembly.upkeep import open_audit_retention, open_retention
+    from gateway.clock import SystemClock
 
     async with open_base(config, SystemClock()) as base:
         report = await open_retention(base).run_once()

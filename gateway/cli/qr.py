@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.cli.opening import configured
-from gateway.clock import SystemClock, rfc3339
-from gateway.config import Config
 from gateway.errors import ConfigError
-from gateway.identity.accounts import Role
-from gateway.identity.principal import Principal
-from gateway.protocol.rest import QrWish
-from gateway.uploads.qr import QrCode
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.uploads.qr import QrCode
+
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -31,6 +30,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Make a code. :returns: 0."""
+    import asyncio
+
+    from gateway.clock import rfc3339
     from gateway.web import qr_picture
 
     config = configured(args)
@@ -54,7 +56,10 @@ def run(args: argparse.Namespace) -> int:
 async def _create(config: Config, endpoint_id: str, ttl_s: int | None, user: str | None) -> QrCode:
     from gateway.assembly.base import open_base
     from gateway.assembly.gateway import open_qr
-    from gateway.identity.accounts import Accounts
+    from gateway.clock import SystemClock
+    from gateway.identity.accounts import Accounts, Role
+    from gateway.identity.principal import Principal
+    from gateway.protocol.rest import QrWish
 
     async with open_base(config, SystemClock()) as base:
         accounts = await Accounts(base.ledger, base.keys, base.clock).all()

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-import ssl
-import urllib.error
-import urllib.request
-from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.cli.opening import configured
-from gateway.clock import SystemClock
-from gateway.config import Config
 from gateway.errors import ConfigError
-from gateway.receipts.document import Signer, verify
-from gateway.receipts.keys import jwks
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+
 
 MAX_BYTES = 64 << 20
 TIMEOUT_S = 15.0
@@ -38,6 +32,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Check it. :returns: 0: it is genuine."""
+    import json
+    from collections import Counter
+
+    from gateway.receipts.document import verify
+
     jws = _read(args.file, "receipt").decode("ascii", "replace").strip()
     payload = verify(jws, _keys(args))
     if args.json:
@@ -53,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _keys(args: argparse.Namespace) -> dict[str, Any]:
+    import asyncio
+
     if args.jwks is not None:
         return _jwks(_read(args.jwks, "key set"))
     if args.gateway is not None:
@@ -62,12 +63,17 @@ def _keys(args: argparse.Namespace) -> dict[str, Any]:
 
 async def _own(config: Config) -> dict[str, Any]:
     from gateway.assembly.base import open_base
+    from gateway.clock import SystemClock
+    from gateway.receipts.document import Signer
+    from gateway.receipts.keys import jwks
 
     async with open_base(config, SystemClock()) as base:
         return await jwks(base.ledger, Signer(base.keys.receipt_seed))
 
 
 def _jwks(raw: bytes) -> dict[str, Any]:
+    import json
+
     try:
         found = json.loads(raw)
     except ValueError:
@@ -86,6 +92,9 @@ def _read(path: Path, what: str) -> bytes:
 
 
 def _fetch(url: str) -> bytes:
+    import ssl
+    import urllib.request
+
     if not url.startswith(("https://", "http://")):
         raise ConfigError("--gateway takes an address that begins with https://")
     try:

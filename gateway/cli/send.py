@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import getpass
 import os
 import re
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from gateway.client.access import Sender
@@ -22,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.client.retry import RetryPolicy
     from gateway.client.run import Options
     from gateway.client.scan import Search
-    from gateway.client.terms import Terms
+    from gateway.client.terms import EndpointTerms
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30}
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -101,6 +97,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _send(args: argparse.Namespace) -> int:
+    import contextlib
+    import threading
+
     from gateway.client import state, terms
     from gateway.client.errors import EXIT_HELD, EXIT_PARTIAL, EXIT_SUCCESS, Misused, SendFault, TryAgain
     from gateway.client.grouping import group
@@ -164,7 +163,7 @@ def _options(args: argparse.Namespace, link: Link | None) -> Options:
     )
 
 
-def _fitting(search: Search, told: Terms) -> tuple[list[PlannedUpload], bool]:
+def _fitting(search: Search, told: EndpointTerms) -> tuple[list[PlannedUpload], bool]:
     """What the gateway takes, an upload each; what it doesn't is named. True: something is left out that shouldn't be.
 
     :raises Refused: it takes nothing of it.
@@ -247,6 +246,8 @@ def _from_stdin(what: str) -> str:
 
 
 def _password(*, from_stdin: bool) -> str:
+    import getpass
+
     from gateway.client.errors import Misused
 
     if from_stdin:
@@ -271,6 +272,8 @@ def _endpoint(wanted: str | None, linked: str | None) -> str | None:
 
 
 def _warn_of_plain_http(url: str) -> None:
+    from urllib.parse import urlsplit
+
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme == "http" and not (host in {"localhost", "::1"} or host.startswith("127.")):

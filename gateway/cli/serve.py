@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
-import resource
-import signal
-import ssl
+from typing import TYPE_CHECKING
 
-import uvloop
-
-from gateway.assembly.gateway import open_gateway
 from gateway.cli.opening import configured
-from gateway.clock import SystemClock
-from gateway.config import Config
 from gateway.errors import ConfigError
-from gateway.logs import log_to_stderr
-from gateway.web.app import create_app
-from gateway.web.server import Listener
+
+if TYPE_CHECKING:
+    import ssl
+
+    from gateway.config import Config
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,6 +23,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT. :returns: 0 after a drain."""
+    import uvloop
+
+    from gateway.logs import log_to_stderr
+
     config = configured(args)
     log_to_stderr(config.log.format)
     allow_many_files()
@@ -38,11 +36,21 @@ def run(args: argparse.Namespace) -> int:
 
 def allow_many_files() -> None:
     """A thousand clients with a segment each need more handles than a shell grants."""
+    import resource
+
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(config: Config) -> None:
+    import asyncio
+    import signal
+
+    from gateway.assembly.gateway import open_gateway
+    from gateway.clock import SystemClock
+    from gateway.web.app import create_app
+    from gateway.web.server import Listener
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -69,6 +77,8 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
 
     :raises ConfigError: the certificate or its key can't be used.
     """
+    import ssl
+
     if config.server.tls_cert is None or config.server.tls_key is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

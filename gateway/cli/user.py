@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import getpass
 import sys
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from gateway.cli.opening import configured, seconds
-from gateway.clock import SystemClock, rfc3339
 from gateway.errors import ConfigError
-from gateway.identity.accounts import Accounts
-from gateway.identity.tokens import TokenMint
+
+if TYPE_CHECKING:
+    from gateway.identity.accounts import Accounts
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,6 +49,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say. :returns: the exit status."""
+    import asyncio
+
     act: Callable[[Accounts, argparse.Namespace], Awaitable[None]] = args.user_act
     asyncio.run(_with_accounts(args, act))
     return 0
@@ -59,6 +60,8 @@ async def _with_accounts(
     args: argparse.Namespace, act: Callable[[Accounts, argparse.Namespace], Awaitable[None]]
 ) -> None:
     from gateway.assembly.base import open_base
+    from gateway.clock import SystemClock
+    from gateway.identity.accounts import Accounts
 
     clock = SystemClock()
     async with open_base(configured(args), clock) as base:
@@ -66,6 +69,9 @@ async def _with_accounts(
 
 
 async def _token(accounts: Accounts, args: argparse.Namespace) -> None:
+    from gateway.clock import SystemClock
+    from gateway.identity.tokens import TokenMint
+
     if args.revoke:
         await accounts.revoke_tokens(args.name)
         print(f"every token of {args.name} is over")
@@ -100,6 +106,8 @@ def _endpoints(args: argparse.Namespace) -> list[str]:
 
 
 async def _list(accounts: Accounts, _args: argparse.Namespace) -> None:
+    from gateway.clock import rfc3339
+
     rows = [("NAME", "ROLE", "STATE", "SINCE", "SENDS TO")]
     for one in await accounts.all():
         state = "active" if one.disabled_at is None else f"disabled {rfc3339(one.disabled_at)}"
@@ -126,6 +134,8 @@ async def _password(accounts: Accounts, args: argparse.Namespace) -> None:
 
 def _read_password(args: argparse.Namespace) -> str:
     """:raises ConfigError: nobody is there to ask, or the two readings differ."""
+    import getpass
+
     if args.password_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():

@@ -296,7 +296,7 @@ class SendRun:
     ) -> UploadStatus:
         def once() -> UploadStatus:
             skipped = [
-                uploads.Skipped(self._state.file_id(entry, file), reason.name.lower())
+                uploads.LeftOutFile(self._state.file_id(entry, file), reason.name.lower())
                 for file, reason in sending.left_out
             ]
             return uploads.complete(self._http, access, wait_s, skipped)

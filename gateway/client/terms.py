@@ -19,7 +19,7 @@ _NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class EndpointTerms:
     """Of one endpoint. Sizes in bytes; `contact`: whom to ask."""
 
     contact: str = ""
@@ -42,7 +42,7 @@ class Terms:
         return ""
 
 
-def ask(http: GatewayHttp, retry: RetryPolicy, sender: Sender, endpoint_id: str | None) -> Terms:
+def ask(http: GatewayHttp, retry: RetryPolicy, sender: Sender, endpoint_id: str | None) -> EndpointTerms:
     """The terms of the endpoint; those that nobody tells are none.
 
     :raises NotLetIn: the sender's credentials don't do.
@@ -52,11 +52,11 @@ def ask(http: GatewayHttp, retry: RetryPolicy, sender: Sender, endpoint_id: str 
             return _terms(_inspect(http, retry, sender))
         answer = retry.persist(lambda: with_renewal(sender, lambda bearer: _endpoints(http, bearer)))
     except (Refused, Misused):  # a gateway that doesn't tell: it refuses what it won't have
-        return Terms()
+        return EndpointTerms()
     return _terms(_chosen(answer.get("endpoints"), endpoint_id))
 
 
-def sort_out(plans: Sequence[PlannedUpload], terms: Terms) -> tuple[list[PlannedUpload], list[str]]:
+def sort_out(plans: Sequence[PlannedUpload], terms: EndpointTerms) -> tuple[list[PlannedUpload], list[str]]:
     """The plans that fit into one upload each, and of every other what is wrong, with the path of its first file."""
     fitting, refused = [], []
     for plan in plans:
@@ -89,7 +89,7 @@ def _chosen(endpoints: object, endpoint_id: str | None) -> dict[str, Any]:
     return {}
 
 
-def _terms(told: dict[str, Any]) -> Terms:
+def _terms(told: dict[str, Any]) -> EndpointTerms:
     limits = told.get("limits")
     limits = limits if isinstance(limits, dict) else {}
 
@@ -98,4 +98,4 @@ def _terms(told: dict[str, Any]) -> Terms:
         return value if isinstance(value, int) and value > 0 else _NO_LIMIT
 
     contact = plain(told.get("contact") or "")
-    return Terms(contact, limit("max_file_size"), limit("max_upload_size"), limit("max_files"))
+    return EndpointTerms(contact, limit("max_file_size"), limit("max_upload_size"), limit("max_files"))

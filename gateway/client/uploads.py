@@ -20,7 +20,7 @@ _POLL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class LeftOutFile:
     """A file that was declared and doesn't come."""
 
     file_id: str
@@ -92,7 +92,9 @@ def status(http: GatewayHttp, access: UploadAccess) -> UploadStatus:
     return _standing(with_renewal(access, lambda bearer: http.request("GET", url, bearer=bearer)))
 
 
-def complete(http: GatewayHttp, access: UploadAccess, wait_s: float, skipped: Sequence[Skipped] = ()) -> UploadStatus:
+def complete(
+    http: GatewayHttp, access: UploadAccess, wait_s: float, skipped: Sequence[LeftOutFile] = ()
+) -> UploadStatus:
     """Say that all is there but for `skipped`, and wait a while for what becomes of it.
 
     :raises Refused: the gateway misses something (`incomplete`).
