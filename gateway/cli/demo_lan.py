@@ -9,12 +9,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.demo.trust_page import Offer
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
     from gateway.clock import Clock
     from gateway.demo.local_ca import Address, Authority
+    from gateway.demo.trust_page import Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Lan:
 
     def offer(self, app_url: str) -> Offer:
         """What phones get at the plain-HTTP address."""
+        from gateway.demo.trust_page import Offer
+
         return Offer(self.authority.name, self.authority.fingerprint, self.authority.der, app_url)
 
 
