@@ -11,7 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from gateway.ledger.rows import JobKind, JobRow
 from gateway.ledger.sqlite.connection import _migrations
-from gateway.ledger.sqlite.work import SqliteJobs
+from gateway.ledger.sqlite.jobs import SqliteJobs
 from tests.ledger_rows import job_row
 
 LEASE_S = 10.0

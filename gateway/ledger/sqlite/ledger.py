@@ -23,8 +23,8 @@ from gateway.ledger.base import ReadOnly, Transaction
 from gateway.ledger.sqlite.connection import LedgerFull, meaning, open_reader, open_writer, primary_code
 from gateway.ledger.sqlite.reserve import LedgerReserve
 from gateway.ledger.sqlite.transaction import SqliteTransaction
-from gateway.ledger.sqlite.watch import TopicWatch, Watches
 from gateway.ledger.sqlite.writer import Act, Chore, Writer, checkpoint
+from gateway.ledger.watch import TopicWatch, Watches
 
 T = TypeVar("T")
 

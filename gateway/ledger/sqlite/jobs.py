@@ -1,0 +1,87 @@
+"""Jobs in SQLite. Every query is a look-up in an index made for it (schema/*.sql)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import attrgetter
+
+from gateway.ledger.rows import JobKind, JobRow
+from gateway.ledger.sqlite.rows import Rows
+
+
+class SqliteJobs:
+    """Work to do. A leased job and a free one stand in different indexes: each has its own look-up."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._rows = Rows(db, "jobs", JobRow, ("job_id",), serial=True)
+
+    def insert(self, row: JobRow) -> int:
+        """Returns the new job_id; none is ever given twice.
+
+        :raises Conflict: the upload is gone.
+        """
+        return self._rows.insert(row)
+
+    def get(self, job_id: int) -> JobRow | None:
+        """The job."""
+        return self._rows.get(job_id)
+
+    def save(self, row: JobRow) -> None:
+        """:raises NotFound: there is no such job any more."""
+        self._rows.save(row)
+
+    def delete(self, job_id: int) -> None:
+        """The work is done, or nobody wants it any more."""
+        self._db.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+
+    def claim(self, now: float, *, by: str, until: float, kinds: Sequence[JobKind], limit: int) -> list[JobRow]:
+        """Take due jobs whose lease is free or over (`lease_until` <= now); oldest due first."""
+        due: list[JobRow] = []
+        for kind in set(kinds):
+            due += self._rows.where(
+                "kind = ? AND lease_until IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?", (kind, now, limit)
+            )
+            # As many as a dead process held: no limit, to have the oldest among them.
+            due += self._rows.where("kind = ? AND lease_until <= ? AND +due_at <= ?", (kind, now, now))
+        taken = sorted(due, key=attrgetter("due_at", "job_id"))[:limit]
+        self._db.executemany(
+            "UPDATE jobs SET lease_by = ?, lease_until = ? WHERE job_id = ?", ((by, until, row.job_id) for row in taken)
+        )
+        return [replace(row, lease_by=by, lease_until=until) for row in taken]
+
+    def renew(self, job_id: int, by: str, until: float) -> bool:
+        """False: the lease is somebody else's now."""
+        return bool(
+            self._db.execute(
+                "UPDATE jobs SET lease_until = ? WHERE job_id = ? AND lease_by = ?", (until, job_id, by)
+            ).rowcount
+        )
+
+    def of_upload(self, upload_id: str, kind: JobKind | None = None) -> list[JobRow]:
+        """The upload's jobs, of one kind or all; by job_id."""
+        if kind is None:
+            return self._rows.where("upload_id = ? ORDER BY job_id", (upload_id,))
+        return self._rows.where("upload_id = ? AND kind = ? ORDER BY job_id", (upload_id, kind))
+
+    def next_due(self, kinds: Sequence[JobKind]) -> float | None:
+        """The earliest moment at which `claim` may find something (due, and lease free or over)."""
+        moments = []
+        for kind in set(kinds):
+            for sql in (
+                "SELECT min(due_at) FROM jobs WHERE kind = ? AND lease_until IS NULL",
+                "SELECT min(max(due_at, lease_until)) FROM jobs WHERE kind = ? AND lease_until IS NOT NULL",
+            ):
+                moments += [moment for (moment,) in self._db.execute(sql, (kind,)) if moment is not None]
+        return min(moments, default=None)
+
+    def shift_due(self, shift_s: float, now: float) -> int:
+        """Move `due_at` of every free job that is due after `now`; none gets due before it. Returns how many."""
+        query = "UPDATE jobs SET due_at = max(due_at + ?, ?) WHERE kind = ? AND lease_until IS NULL AND due_at > ?"
+        return sum(self._db.execute(query, (float(shift_s), float(now), kind, float(now))).rowcount for kind in JobKind)
+
+    def page(self, *, after: int, limit: int) -> list[JobRow]:
+        """By job_id, those behind `after`."""
+        return self._rows.where("job_id > ? ORDER BY job_id LIMIT ?", (after, limit))
