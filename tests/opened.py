@@ -1,4 +1,4 @@
-"""A ledger on a disk with its service keys open, as a process has it after its start."""
+"""A ledger with its service keys open, as a process has it after its start: in memory, unless it is to outlive it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.keys.service import open_service_keys
+from gateway.ledger.base import Ledger
+from gateway.ledger.memory.ledger import MemoryLedger
 from gateway.ledger.rows import AuditRow
 from gateway.ledger.sqlite.ledger import SqliteLedger
 from gateway.spool.keys import KeyRing, ServiceKeys
@@ -16,7 +18,7 @@ from gateway.spool.keys import KeyRing, ServiceKeys
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    ledger: SqliteLedger
+    ledger: Ledger
     ring: KeyRing
     keys: ServiceKeys
 
@@ -30,8 +32,11 @@ def one_key_ring() -> KeyRing:
 
 
 @asynccontextmanager
-async def opened_ledger(path: Path, clock: Clock, ring: KeyRing | None = None) -> AsyncIterator[Opened]:
-    ledger = await SqliteLedger.open(path)
+async def opened_ledger(
+    clock: Clock, ring: KeyRing | None = None, *, path: Path | None = None
+) -> AsyncIterator[Opened]:
+    """:param path: of a ledger on the disk; None: in memory."""
+    ledger = MemoryLedger() if path is None else await SqliteLedger.open(path)
     try:
         ring = ring or one_key_ring()
         yield Opened(ledger, ring, await open_service_keys(ledger, ring, clock))

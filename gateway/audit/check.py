@@ -78,7 +78,7 @@ def _state(tx: Transaction) -> _State:
 
 def _check_start(state: _State, key: bytes, report: TrailReport) -> bool:
     report.first, report.last = state.pruned[0] + 1, state.head[0]
-    if state.pruned[0] and not hmac.compare_digest(chain.seal(key, "pruned", state.pruned), state.pruned_seal):
+    if state.pruned[0] and not hmac.compare_digest(chain.seal(key, chain.PRUNED, state.pruned), state.pruned_seal):
         report.faults.append("ledger: its note of where the trail begins is not one that this trail wrote")
         return False
     return True

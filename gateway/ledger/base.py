@@ -211,7 +211,7 @@ class AuditRows(Protocol):
         """
 
     def pruned(self) -> tuple[int, bytes, bytes]:
-        """Number, MAC and seal (`audit_chain.seal`, purpose "pruned") of the last deleted event; (0, b"", b""): none."""
+        """Number, MAC and seal (`chain.seal`, purpose `PRUNED`) of the last deleted event; (0, b"", b""): none."""
 
 
 class KeyRows(Protocol):

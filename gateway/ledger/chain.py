@@ -25,6 +25,8 @@ from gateway.ledger.rows import AuditRow
 Head = tuple[int, bytes]
 #: Head of an empty trail.
 START: Head = (0, b"")
+#: Purpose of the seal of the head that deleted events left behind.
+PRUNED = "pruned"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,5 +10,5 @@ from tests.component.gateway_app import gateway_app
 @pytest.fixture
 async def gate(tmp_path):
     """A running gateway whose clock is the machine's: commands beside it have that one."""
-    async with gateway_app(tmp_path, now=time.time()) as gate:
+    async with gateway_app(tmp_path, now=time.time(), sqlite=True) as gate:
         yield gate

@@ -193,7 +193,7 @@ async def _broken(client: Client, act: str, number: int, part: float) -> None:
 
 
 async def run(folder: Path, rest: bytes, tus: bytes, steps: list[tuple[str, int, Any]]) -> None:
-    async with gateway_app(folder) as gate:
+    async with gateway_app(folder, sqlite=True) as gate:
         person = await gate.person()
         client = Client(gate, await gate.init(person.token, [len(rest), len(tus)]), rest, tus)
         await client.create()

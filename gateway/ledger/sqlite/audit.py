@@ -16,8 +16,6 @@ from gateway.ledger.sqlite.settings import SqliteSettings
 
 #: Shared default of `append`; nobody writes to it.
 _NOTHING: Mapping[str, object] = {}
-#: Purpose of the seal of the head that deleted events left behind.
-PRUNED = "pruned"
 
 
 class SqliteAudit:
@@ -75,7 +73,7 @@ class SqliteAudit:
         if last is None:
             return 0
         mark = last.number, last.mac
-        said = [last.number, last.mac.hex(), chain.seal(self.key, PRUNED, mark).hex()]
+        said = [last.number, last.mac.hex(), chain.seal(self.key, chain.PRUNED, mark).hex()]
         self._settings.put(Setting.AUDIT_PRUNED, json.dumps(said))
         return self._db.execute("DELETE FROM audit WHERE number <= ?", (last.number,)).rowcount
 

@@ -200,5 +200,5 @@ class Room:
 @asynccontextmanager
 async def room(tmp_path: Path, **known: Any) -> AsyncIterator[Room]:
     clock = ManualClock()
-    async with opened_ledger(tmp_path / "relaypacs.db", clock) as opened:
+    async with opened_ledger(clock) as opened:
         yield Room(opened, clock, LittlePacs(now=clock.now), **known)

@@ -27,7 +27,7 @@ def clock():
 
 @pytest.fixture
 async def opened(tmp_path, clock):
-    async with opened_ledger(tmp_path / "ledger.db", clock) as opened:
+    async with opened_ledger(clock) as opened:
         yield opened
 
 

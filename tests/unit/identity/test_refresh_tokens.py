@@ -23,8 +23,8 @@ def clock():
 
 
 @pytest.fixture
-async def ledger(tmp_path, clock):
-    async with opened_ledger(tmp_path / "ledger.db", clock) as opened:
+async def ledger(clock):
+    async with opened_ledger(clock) as opened:
 
         def begin(tx):
             tx.accounts.insert(account_row(ACCOUNT))
@@ -141,8 +141,9 @@ async def test_what_is_no_refresh_token_is_refused(ledger, clock, token):
     await revoke(ledger, token, now=clock.now())
 
 
-async def test_only_a_digest_of_a_refresh_token_is_on_the_disk(ledger, clock, tmp_path):
-    token = await begin_family(ledger, clock)
+async def test_only_a_digest_of_a_refresh_token_is_on_the_disk(clock, tmp_path):
+    async with opened_ledger(clock, path=tmp_path / "ledger.db") as opened:
+        token = await opened.ledger.write(lambda tx: issue(tx, account_id=ACCOUNT, upload_id=None, now=clock.now()))
     assert all(token.encode() not in path.read_bytes() for path in tmp_path.iterdir())
 
 

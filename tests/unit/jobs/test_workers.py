@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,27 +14,27 @@ from gateway.errors import Unavailable
 from gateway.jobs.backoff import Backoff
 from gateway.jobs.workers import Again, Done, Handler, Workers
 from gateway.ledger.base import JOBS, Transaction
+from gateway.ledger.memory.ledger import MemoryLedger
 from gateway.ledger.rows import JobKind, JobRow
-from gateway.ledger.sqlite.ledger import SqliteLedger
 from tests.ledger_rows import job_row, upload_row
 
 U = "0a" * 16
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[SqliteLedger]:
-    opened = await SqliteLedger.open(tmp_path / "relaypacs.db", audit_key=bytes(32))
+async def ledger() -> AsyncIterator[MemoryLedger]:
+    opened = MemoryLedger(audit_key=bytes(32))
     await opened.write(lambda tx: tx.uploads.insert(upload_row(U, now=0.0)))
     yield opened
     await opened.close()
 
 
-def workers(ledger: SqliteLedger, handler: Handler, **known: Any) -> Workers:
+def workers(ledger: MemoryLedger, handler: Handler, **known: Any) -> Workers:
     options: dict[str, Any] = {"backoff": Backoff(base_s=0.01), "poll_s": 30.0} | known
     return Workers(ledger, {JobKind.DELIVER: handler}, SystemClock(), **options)
 
 
-async def add(ledger: SqliteLedger, count: int = 1, due_in_s: float = 0.0) -> None:
+async def add(ledger: MemoryLedger, count: int = 1, due_in_s: float = 0.0) -> None:
     def act(tx: Transaction) -> None:
         for _ in range(count):
             tx.jobs.insert(job_row(U, due_at=SystemClock().now() + due_in_s))
@@ -44,11 +43,11 @@ async def add(ledger: SqliteLedger, count: int = 1, due_in_s: float = 0.0) -> No
     await ledger.write(act)
 
 
-async def jobs(ledger: SqliteLedger) -> list[JobRow]:
+async def jobs(ledger: MemoryLedger) -> list[JobRow]:
     return await ledger.read(lambda tx: tx.jobs.page(after=0, limit=100))
 
 
-async def until(ledger: SqliteLedger, there: Callable[[list[JobRow]], bool]) -> list[JobRow]:
+async def until(ledger: MemoryLedger, there: Callable[[list[JobRow]], bool]) -> list[JobRow]:
     """The jobs, as soon as they are so."""
     async with asyncio.timeout(10):
         while not there(found := await jobs(ledger)):
@@ -56,7 +55,7 @@ async def until(ledger: SqliteLedger, there: Callable[[list[JobRow]], bool]) -> 
     return found
 
 
-async def test_a_job_runs_as_soon_as_it_is_written_and_is_gone_when_it_is_done(ledger: SqliteLedger):
+async def test_a_job_runs_as_soon_as_it_is_written_and_is_gone_when_it_is_done(ledger: MemoryLedger):
     ran = asyncio.Event()
 
     async def handler(job: JobRow) -> Done:
@@ -72,7 +71,7 @@ async def test_a_job_runs_as_soon_as_it_is_written_and_is_gone_when_it_is_done(l
     await crew.stop()
 
 
-async def test_a_job_that_is_due_later_runs_then_without_being_woken(ledger: SqliteLedger):
+async def test_a_job_that_is_due_later_runs_then_without_being_woken(ledger: MemoryLedger):
     ran = asyncio.Event()
 
     async def handler(job: JobRow) -> Done:
@@ -86,7 +85,7 @@ async def test_a_job_that_is_due_later_runs_then_without_being_woken(ledger: Sql
     await crew.stop()
 
 
-async def test_no_more_run_at_once_than_there_is_room_for_and_all_run(ledger: SqliteLedger):
+async def test_no_more_run_at_once_than_there_is_room_for_and_all_run(ledger: MemoryLedger):
     running, most, ran = 0, 0, 0
 
     async def handler(job: JobRow) -> Done:
@@ -104,7 +103,7 @@ async def test_no_more_run_at_once_than_there_is_room_for_and_all_run(ledger: Sq
 
 
 async def test_a_handler_that_breaks_is_tried_again_and_its_message_is_in_no_log(
-    ledger: SqliteLedger, caplog: pytest.LogCaptureFixture
+    ledger: MemoryLedger, caplog: pytest.LogCaptureFixture
 ):
     async def handler(job: JobRow) -> Done:
         if job.attempts == 0:
@@ -123,7 +122,7 @@ async def test_a_handler_that_breaks_is_tried_again_and_its_message_is_in_no_log
     assert "DOE" not in caplog.text
 
 
-async def test_what_a_handler_wants_to_remember_is_kept_and_time_is_counted(ledger: SqliteLedger):
+async def test_what_a_handler_wants_to_remember_is_kept_and_time_is_counted(ledger: MemoryLedger):
     due_at = SystemClock().now() + 100
 
     async def handler(job: JobRow) -> Again:
@@ -136,7 +135,7 @@ async def test_what_a_handler_wants_to_remember_is_kept_and_time_is_counted(ledg
     assert (job.attempts, job.tried_s, job.lease_by) == (1, 5.0, None)
 
 
-async def test_stopping_waits_for_handlers_and_gives_back_what_does_not_end(ledger: SqliteLedger):
+async def test_stopping_waits_for_handlers_and_gives_back_what_does_not_end(ledger: MemoryLedger):
     began = asyncio.Event()
 
     async def handler(job: JobRow) -> Done:
@@ -153,7 +152,7 @@ async def test_stopping_waits_for_handlers_and_gives_back_what_does_not_end(ledg
     assert (job.lease_by, job.last_code, job.attempts) == (None, "interrupted", 0)
 
 
-async def test_leases_of_a_process_that_died_are_void_at_the_start_of_the_next(ledger: SqliteLedger):
+async def test_leases_of_a_process_that_died_are_void_at_the_start_of_the_next(ledger: MemoryLedger):
     ran = asyncio.Event()
 
     async def handler(job: JobRow) -> Done:
@@ -169,7 +168,7 @@ async def test_leases_of_a_process_that_died_are_void_at_the_start_of_the_next(l
     await crew.stop()
 
 
-async def test_a_lease_is_renewed_while_a_handler_runs(ledger: SqliteLedger):
+async def test_a_lease_is_renewed_while_a_handler_runs(ledger: MemoryLedger):
     go_on, calls = asyncio.Event(), 0
 
     async def handler(job: JobRow) -> Done:
@@ -190,7 +189,7 @@ async def test_a_lease_is_renewed_while_a_handler_runs(ledger: SqliteLedger):
     assert calls == 1
 
 
-async def test_a_handler_whose_lease_is_lost_is_cancelled_and_writes_nothing(ledger: SqliteLedger):
+async def test_a_handler_whose_lease_is_lost_is_cancelled_and_writes_nothing(ledger: MemoryLedger):
     cancelled = asyncio.Event()
 
     async def handler(job: JobRow) -> Done:

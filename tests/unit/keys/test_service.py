@@ -31,9 +31,9 @@ async def service_rows(ledger):
 
 
 async def test_the_second_start_opens_what_the_first_has_made(path, clock):
-    async with opened_ledger(path, clock) as first:
+    async with opened_ledger(clock, path=path) as first:
         sealed = first.keys.records.seal(b"x", context="c")
-    async with opened_ledger(path, clock) as second:
+    async with opened_ledger(clock, path=path) as second:
         assert second.keys.records.open(sealed, context="c") == b"x"
         assert second.keys.receipt_seed == first.keys.receipt_seed
         assert second.keys.index_mac(b"y") == first.keys.index_mac(b"y")
@@ -41,7 +41,7 @@ async def test_the_second_start_opens_what_the_first_has_made(path, clock):
 
 
 async def test_no_two_service_keys_are_alike(path, clock):
-    async with opened_ledger(path, clock) as opened:
+    async with opened_ledger(clock, path=path) as opened:
         assert len({opened.keys.index_key, opened.keys.receipt_seed, opened.keys.audit_mac_key}) == 3
 
 
@@ -60,7 +60,7 @@ async def test_two_processes_that_start_at_once_end_up_with_the_same_keys(path, 
 
 
 async def test_an_absent_wrapping_key_is_named_and_nothing_changes(path, clock):
-    async with opened_ledger(path, clock, KeyRing({"k1": K1}, "k1")):
+    async with opened_ledger(clock, KeyRing({"k1": K1}, "k1"), path=path):
         pass
     ledger = await SqliteLedger.open(path)
     try:
@@ -73,17 +73,17 @@ async def test_an_absent_wrapping_key_is_named_and_nothing_changes(path, clock):
 
 
 async def test_an_old_wrapping_key_beside_the_active_one_is_enough(path, clock):
-    async with opened_ledger(path, clock, KeyRing({"k1": K1}, "k1")) as first:
+    async with opened_ledger(clock, KeyRing({"k1": K1}, "k1"), path=path) as first:
         pass
-    async with opened_ledger(path, clock, KeyRing({"k1": K1, "k2": K2}, "k2")) as second:
+    async with opened_ledger(clock, KeyRing({"k1": K1, "k2": K2}, "k2"), path=path) as second:
         assert second.keys.receipt_seed == first.keys.receipt_seed
 
 
 async def test_another_key_under_the_same_id_is_refused(path, clock):
-    async with opened_ledger(path, clock, KeyRing({"k1": K1}, "k1")):
+    async with opened_ledger(clock, KeyRing({"k1": K1}, "k1"), path=path):
         pass
     with pytest.raises(Damaged, match=r"spool\.keys\.k1"):
-        async with opened_ledger(path, clock, KeyRing({"k1": K2}, "k1")):
+        async with opened_ledger(clock, KeyRing({"k1": K2}, "k1"), path=path):
             pass
 
 
@@ -99,5 +99,5 @@ async def test_a_start_that_died_before_its_audit_event_is_made_good_by_the_next
     with pytest.raises(Died):
         await open_service_keys(dying, KeyRing({"k1": K1}, "k1"), clock)
     await dying.close()
-    async with opened_ledger(path, clock, KeyRing({"k1": K1}, "k1")) as opened:
+    async with opened_ledger(clock, KeyRing({"k1": K1}, "k1"), path=path) as opened:
         assert [event.event for event in await opened.events()] == ["keys.created"]

@@ -31,8 +31,8 @@ def clock():
 
 
 @pytest.fixture
-async def spooled(tmp_path, clock):
-    async with opened_ledger(tmp_path / "ledger.db", clock) as opened:
+async def spooled(clock):
+    async with opened_ledger(clock) as opened:
         yield Spooled(opened, clock, MemoryBlobs(clock=clock))
 
 
@@ -265,13 +265,16 @@ async def test_a_removed_file_is_no_longer_counted(spooled, erasure):
     assert spooled.blob_count() == 0
 
 
-async def test_a_scrubbed_ledger_has_no_trace_of_a_wrapped_key(spooled, erasure, tmp_path):
-    upload = await spooled.upload(S.SUCCESS, {F.STORED: 5})
-    files = await spooled.files(upload)
-    ids = [row.key_id for row in (upload, *files)]
-    wrapped = await spooled.opened.ledger.read(lambda tx: [tx.keys.get(one) for one in ids])
-    on_disk = lambda: b"".join(path.read_bytes() for path in tmp_path.iterdir())  # noqa: E731 # said twice below
-    assert all(key[-16:] in on_disk() for key in wrapped)
-    await erasure.erase_upload(upload.upload_id, Reason.DELIVERED)
-    assert await erasure.scrub()
-    assert not any(key[-16:] in on_disk() for key in wrapped)
+async def test_a_scrubbed_ledger_has_no_trace_of_a_wrapped_key(leases, clock, tmp_path):
+    async with opened_ledger(clock, path=tmp_path / "ledger.db") as opened:
+        spooled = Spooled(opened, clock, MemoryBlobs(clock=clock))
+        erasure = Erasure(opened.ledger, spooled.spool.delete, leases, clock)
+        upload = await spooled.upload(S.SUCCESS, {F.STORED: 5})
+        files = await spooled.files(upload)
+        ids = [row.key_id for row in (upload, *files)]
+        wrapped = await opened.ledger.read(lambda tx: [tx.keys.get(one) for one in ids])
+        on_disk = lambda: b"".join(path.read_bytes() for path in tmp_path.iterdir())  # noqa: E731 # said twice below
+        assert all(key[-16:] in on_disk() for key in wrapped)
+        await erasure.erase_upload(upload.upload_id, Reason.DELIVERED)
+        assert await erasure.scrub()
+        assert not any(key[-16:] in on_disk() for key in wrapped)

@@ -38,8 +38,8 @@ def clock():
 
 
 @pytest.fixture
-async def spooled(tmp_path, clock):
-    async with opened_ledger(tmp_path / "ledger.db", clock) as opened:
+async def spooled(clock):
+    async with opened_ledger(clock) as opened:
         yield Spooled(opened, clock, MemoryBlobs(clock=clock))
 
 

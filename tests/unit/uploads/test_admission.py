@@ -29,8 +29,8 @@ WISH = Wish(
 
 
 @pytest.fixture
-async def opened(tmp_path):
-    async with opened_ledger(tmp_path / "relaypacs.db", ManualClock(NOW)) as opened:
+async def opened():
+    async with opened_ledger(ManualClock(NOW)) as opened:
         yield opened
 
 

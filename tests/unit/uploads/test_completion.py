@@ -35,8 +35,8 @@ TIMING = Timing(expires_s=86400.0, autocomplete_s=60.0)
 
 
 @pytest.fixture
-async def opened(tmp_path):
-    async with opened_ledger(tmp_path / "relaypacs.db", ManualClock(NOW)) as opened:
+async def opened():
+    async with opened_ledger(ManualClock(NOW)) as opened:
         yield opened
 
 

@@ -25,7 +25,7 @@ UPLOAD = upload_row(U, now=NOW, total_files=2, total_size_bytes=30)
 
 @pytest.fixture
 async def ledger(tmp_path):
-    async with opened_ledger(tmp_path / "relaypacs.db", ManualClock(NOW)) as opened:
+    async with opened_ledger(ManualClock(NOW)) as opened:
         yield opened.ledger
 
 

@@ -1,0 +1,237 @@
+"""Uploads, files and runs in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import attrgetter
+
+from gateway.errors import Conflict
+from gateway.ledger.memory.keys import MemoryKeys
+from gateway.ledger.memory.store import Named, Segment, Store
+from gateway.ledger.rows import FileRow, RunRow, UploadRow
+from gateway.states import RECEIVING_STATES, FileState, UploadState
+
+#: Sums that are kept, and what an upload adds to each.
+RESERVED, AWAITED = "reserved_bytes", "awaited_bytes"
+
+
+def check_upload(store: Store, upload_id: str | None) -> None:
+    """:raises Conflict: a row that is to hang on an upload which isn't there."""
+    if upload_id is not None and store.uploads.get(upload_id) is None:
+        raise Conflict("the record that this one belongs to is gone")
+
+
+class MemoryUploads:
+    """Submissions."""
+
+    def __init__(self, store: Store, keys: MemoryKeys) -> None:
+        self._store = store
+        self._keys = keys
+
+    def insert(self, row: UploadRow) -> None:
+        """:raises Conflict: the id is taken."""
+        self._store.uploads.insert(row)
+        self._count(None, row)
+
+    def get(self, upload_id: str) -> UploadRow | None:
+        """The upload."""
+        return self._store.uploads.get(upload_id)
+
+    def save(self, row: UploadRow) -> None:
+        """:raises NotFound: there is no such upload any more."""
+        before = self.get(row.upload_id)
+        self._store.uploads.save(row)
+        self._count(before, row)
+
+    def expired(self, now: float, limit: int) -> list[UploadRow]:
+        """Open or uploading, past their `expires_at`; oldest first."""
+        found = [row for row in self._in(RECEIVING_STATES) if row.finished_at is None and row.expires_at <= now]
+        return sorted(found, key=attrgetter("expires_at"))[:limit]
+
+    def finished_unerased(
+        self, states: Sequence[UploadState], before: float, limit: int, *, since: float = 0.0
+    ) -> list[UploadRow]:
+        """In one of `states`, since <= `finished_at` <= before, `erased_at` empty; oldest first."""
+        found = [
+            row
+            for row in self._in(states)
+            if row.erased_at is None and row.finished_at is not None and since <= row.finished_at <= before
+        ]
+        return sorted(found, key=attrgetter("finished_at"))[:limit]
+
+    def records_older(self, before: float, limit: int) -> list[UploadRow]:
+        """Erased, and `finished_at` <= before; oldest first."""
+        found = [
+            row
+            for row in self._store.uploads
+            if row.erased_at is not None and row.finished_at is not None and row.finished_at <= before
+        ]
+        return sorted(found, key=attrgetter("finished_at"))[:limit]
+
+    def page(self, *, states: Sequence[UploadState], after: str, limit: int) -> list[UploadRow]:
+        """By upload_id, those behind `after`. Empty `states`: all."""
+        if not states:
+            return self._store.uploads.page(after, limit)
+        pages = [self._store.uploads.page(after, limit, of=("state", state)) for state in set(states)]
+        return sorted((row for page in pages for row in page), key=attrgetter("upload_id"))[:limit]
+
+    def shift_deadlines(self, shift_s: float, not_before: float) -> int:
+        """Move `expires_at` of every unfinished upload; none ends before `not_before`. Returns how many."""
+        self._store.uploads.check_writable()
+        rows = [row for row in self._store.uploads if row.finished_at is None]
+        for row in rows:
+            self._store.uploads.save(replace(row, expires_at=max(row.expires_at + shift_s, not_before)))
+        return len(rows)
+
+    def awaited_bytes(self) -> int:
+        """Bytes reserved by uploads that still receive, less those that came, from a counter."""
+        return int(self._store.fact(AWAITED))
+
+    def reserved_bytes(self) -> int:
+        """Sum over all uploads that aren't erased, from a counter."""
+        return int(self._store.fact(RESERVED))
+
+    def wrapped_otherwise(self, kek_id: str, limit: int) -> list[UploadRow]:
+        """Uploads whose key is there and wrapped under another KEK than this."""
+        others = [mark for mark in self._store.uploads.marked("kek") if mark != kek_id]
+        return [row for mark in others for row in self._store.uploads.by("kek", mark)][:limit]
+
+    def delete(self, upload_id: str) -> None:
+        """The record and everything that hangs on it; its keys and notes of delivery too, had they been left."""
+        store, row = self._store, self.get(upload_id)
+        store.uploads.check_writable()
+        if row is None:
+            return
+        files = store.files.by("upload", upload_id)
+        self._keys.delete([one for one in (row.key_id, *(file.key_id for file in files)) if one is not None])
+        receipt_ids = {row.receipt_id, *(one.receipt_id for one in store.receipts.by("upload", upload_id))}
+        for receipt_id in receipt_ids - {None}:
+            for delivered in store.delivered.by("receipt", receipt_id):
+                store.delivered.delete(delivered.instance_mac)
+            store.receipts.delete(receipt_id)
+        MemoryRuns(store).forget([one.segment_id for one in store.segments.by("upload", upload_id)])
+        for file in files:
+            store.files.delete(file.file_id)
+        for job in store.jobs.by("upload", upload_id):
+            store.jobs.delete(job.job_id)
+        for token in store.refresh_tokens.by("upload", upload_id):
+            store.refresh_tokens.delete(token.token_hash)
+        for answer in store.idempotency.by("upload", upload_id):
+            store.idempotency.delete((answer.principal, answer.key_mac))
+        store.uploads.delete(upload_id)
+        self._count(row, None)
+
+    def _in(self, states: Sequence[UploadState] | frozenset[UploadState]) -> list[UploadRow]:
+        return [row for state in set(states) for row in self._store.uploads.by("state", state)]
+
+    def _count(self, before: UploadRow | None, after: UploadRow | None) -> None:
+        for name, of in ((RESERVED, _reserved), (AWAITED, _awaited)):
+            delta = of(after) - of(before)
+            if delta:
+                self._store.facts.put(Named(name, self._store.fact(name) + delta))
+
+
+def _reserved(row: UploadRow | None) -> int:
+    return 0 if row is None or row.erased_at is not None else row.reserved_bytes
+
+
+def _awaited(row: UploadRow | None) -> int:
+    """What is still to come: reserved, less what came, of uploads that are neither completed nor over."""
+    if row is None or row.completed_at is not None or row.finished_at is not None:
+        return 0
+    return max(row.reserved_bytes - row.received_bytes, 0)
+
+
+class MemoryFiles:
+    """DICOM objects."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def insert(self, row: FileRow) -> None:
+        """:raises Conflict: the id is taken, the `client_mac` is taken in this upload, or the upload is gone."""
+        self._store.files.check_writable()
+        check_upload(self._store, row.upload_id)
+        self._store.files.insert(row)
+
+    def get(self, file_id: str) -> FileRow | None:
+        """The file."""
+        return self._store.files.get(file_id)
+
+    def save(self, row: FileRow) -> None:
+        """:raises NotFound: there is no such file any more."""
+        self._store.files.save(row)
+
+    def by_client_mac(self, upload_id: str, client_mac: bytes) -> FileRow | None:
+        """The file that the client calls so; a removed one too, unless its `client_mac` was taken from it."""
+        return self._store.files.one("client_mac", (upload_id, client_mac))
+
+    def page(self, upload_id: str, *, after: str = "", limit: int = 1_000_000) -> list[FileRow]:
+        """Files of an upload by file_id, removed ones too."""
+        return self._store.files.page(after, limit, of=("upload", upload_id))
+
+    def counts(self, upload_id: str) -> dict[FileState, int]:
+        """How many files are in each state; states that none is in are left out."""
+        counted = ((state, self._store.files.count("state", (upload_id, state))) for state in sorted(FileState))
+        return {state: count for state, count in counted if count}
+
+
+class MemoryRuns:
+    """Where the bytes are."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def insert(self, row: RunRow) -> int:
+        """Returns the new run_id.
+
+        :raises Conflict: its segment was never begun, or is forgotten.
+        """
+        self._store.runs.check_writable()
+        if self._store.segments.get(row.segment_id) is None:
+            raise Conflict("the record that this one belongs to is gone")
+        run_id = self._store.next("run_id")
+        self._store.runs.insert(replace(row, run_id=run_id))
+        return run_id
+
+    def extend(self, run_id: int, length: int) -> None:
+        """Set the run's length."""
+        self._store.runs.check_writable()
+        if (row := self._store.runs.get(run_id)) is not None:
+            self._store.runs.save(replace(row, length=length))
+
+    def of_file(self, file_id: str) -> list[RunRow]:
+        """By start."""
+        return sorted(self._store.runs.by("file", file_id), key=attrgetter("start", "run_id"))
+
+    def at(self, file_id: str, start: int) -> RunRow | None:
+        """The run that begins at `start`; the last written, should there be several."""
+        found = [run for run in self._store.runs.by("file", file_id) if run.start == start]
+        return max(found, key=attrgetter("run_id"), default=None)
+
+    def segment_ids(self, upload_id: str, file_id: str | None = None) -> list[str]:
+        """Every segment ever begun for the upload (or one file), with or without runs."""
+        segments = self._store.segments
+        found = segments.by("upload", upload_id) if file_id is None else segments.by("file", (upload_id, file_id))
+        return [one.segment_id for one in found]
+
+    def begin_segment(self, segment_id: str, file_id: str, upload_id: str) -> None:
+        """A segment is written down before its blob is made.
+
+        :raises Conflict: the id is taken, or the upload is gone.
+        """
+        self._store.segments.check_writable()
+        check_upload(self._store, upload_id)
+        self._store.segments.insert(Segment(segment_id, file_id, upload_id))
+
+    def knows_segment(self, segment_id: str) -> bool:
+        """Whether the segment was begun and isn't forgotten."""
+        return self._store.segments.get(segment_id) is not None
+
+    def forget(self, segment_ids: Sequence[str]) -> None:
+        """The blobs are gone: drop the segments and their runs."""
+        for segment_id in segment_ids:
+            self._store.segments.delete(segment_id)
+            for run in self._store.runs.by("segment", segment_id):
+                self._store.runs.delete(run.run_id)
