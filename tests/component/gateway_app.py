@@ -29,7 +29,9 @@ from gateway.identity.passwords import Hashing
 from gateway.identity.throttle import LoginLimits
 from gateway.jobs.workers import Workers
 from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.memory.ledger import MemoryLedger
 from gateway.ledger.rows import AccountRow, FileRow, JobKind, UploadRow
+from gateway.ledger.sqlite.ledger import SqliteLedger
 from gateway.uploads.chunks import Chunks
 from gateway.uploads.intake import Intake
 from gateway.web.app import create_app
@@ -132,6 +134,7 @@ class Gate:
         config = load(self._config_file(), {})
         stack = self._stack
         parts = Parts(
+            open_ledger=SqliteLedger.open if self.options.get("sqlite") else _in_memory,
             open_blobs=lambda _path: self.blobs,
             make_target=lambda _endpoint, _connections: self.pacs,
             make_check=lambda _validation: self.check,
@@ -155,12 +158,16 @@ class Gate:
         await self._stack.aclose()
 
     async def restart(self) -> None:
-        """Another process over the same folders; no drain, no goodbye."""
+        """Another process over the same folders; no drain, no goodbye. (Option `sqlite`.)"""
+        assert self.options.get("sqlite"), "a ledger in memory ends with its process"
         await self.close()
         await self.open()
 
     async def power_cut(self, *, keep_unsynced_bytes: int = 0) -> None:
-        """Another process over what a power cut would leave at this moment. No act on the ledger may be under way."""
+        """Another process over what a power cut would leave at this moment. No act on the ledger may be under way.
+        (Option `sqlite`.)
+        """
+        assert self.options.get("sqlite"), "a ledger in memory ends with its process"
         assert isinstance(self.blobs, MemoryBlobs)
         left = self.folder / "after"
         left.mkdir()
@@ -407,6 +414,8 @@ class Gate:
         """Rows of a table."""
 
         def act(tx: Any) -> int:
+            if isinstance(self.ledger, MemoryLedger):
+                return len(getattr(tx.store, table))
             return int(tx.jobs._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
         return await self.ledger.read(act)
@@ -450,6 +459,10 @@ class Line:
         self.writer.transport.abort()
 
 
+async def _in_memory(_path: Path) -> Ledger:
+    return MemoryLedger()
+
+
 def head(method: str, path: str, headers: Mapping[str, str]) -> bytes:
     """A request's head."""
     lines = [f"{method} {path} HTTP/1.1", "Host: gateway", *(f"{name}: {value}" for name, value in headers.items())]
@@ -481,7 +494,7 @@ async def gateway_app(folder: Path, **options: Any) -> AsyncIterator[Gate]:
     """A gateway over `folder`.
 
     :param options: `toml`, `uploads`: more lines of the configuration, of its table [uploads]; `blobs`: a store instead of one in memory; `services`:
-        fields of `Services`; `spool_max_bytes`; `login_limits`; `now`: where the clock starts.
+        fields of `Services`; `spool_max_bytes`; `login_limits`; `sqlite`: a ledger on the disk, not in memory; `now`: where the clock starts.
     """
     clock = ManualClock(options["now"]) if "now" in options else ManualClock()
     gate = Gate(folder, clock, LittlePacs(now=clock.now), options, options.get("blobs") or MemoryBlobs())

@@ -22,7 +22,7 @@ HALF = len(CONTENT) // 2
 
 @pytest.fixture
 async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
-    async with gateway_app(tmp_path) as gate:
+    async with gateway_app(tmp_path, sqlite=True) as gate:
         await gate.person()
         await gate.purge()
         yield gate

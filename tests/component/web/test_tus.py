@@ -424,7 +424,16 @@ async def test_bytes_and_questions_keep_an_upload_alive(tmp_path):
         assert (await gate.tus_head(token, silent)).status == 410
 
 
-async def test_a_restart_forgets_no_offset_and_no_metadata(gate, opened):
+@pytest.fixture
+async def lasting(tmp_path):
+    """A running gateway that can be restarted."""
+    async with gateway_app(tmp_path, sqlite=True) as gate:
+        yield gate
+
+
+async def test_a_restart_forgets_no_offset_and_no_metadata(lasting):
+    gate = lasting
+    opened = await gate.init((await gate.person()).token, [100] * 5)
     path = await gate.tus_file(opened.token, 100, body=b"x" * 40, metadata={"file_id": "a", "filetype": "y"})
     await gate.restart()
     answer = await gate.tus_head(opened.token, path)
@@ -451,7 +460,9 @@ async def test_checksums_at_complete_are_those_of_tus_files_too(gate, person):
 
 @pytest.mark.parametrize(("fault", "code"), [(28, "spool_full"), (5, "storage_error")])
 @pytest.mark.parametrize("operation", ["create", "append", "sync"])
-async def test_a_disk_that_refuses_loses_nothing_that_was_told(gate, opened, operation, fault, code):
+async def test_a_disk_that_refuses_loses_nothing_that_was_told(lasting, operation, fault, code):
+    gate = lasting
+    opened = await gate.init((await gate.person()).token, [100] * 5)
     path = await gate.tus_file(opened.token, 100, body=b"x" * 40)
     if operation == "create":
         await gate.restart()

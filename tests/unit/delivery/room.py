@@ -198,7 +198,8 @@ class Room:
 
 
 @asynccontextmanager
-async def room(tmp_path: Path, **known: Any) -> AsyncIterator[Room]:
+async def room(tmp_path: Path, *, sqlite: bool = False, **known: Any) -> AsyncIterator[Room]:
+    """:param sqlite: a ledger in that folder, not in memory."""
     clock = ManualClock()
-    async with opened_ledger(clock) as opened:
+    async with opened_ledger(clock, path=tmp_path / "relaypacs.db" if sqlite else None) as opened:
         yield Room(opened, clock, LittlePacs(now=clock.now), **known)
