@@ -89,6 +89,11 @@ IN_PACS_STATES = frozenset({FileState.STORED, FileState.ALREADY_THERE})
 OUT_STATES = frozenset({FileState.REMOVED})
 
 
+def as_told(state: FileState, *, completed: bool) -> FileState:
+    """What a file's own state means in its upload: what is whole is queued as soon as the upload is complete."""
+    return FileState.QUEUED if completed and state is FileState.WHOLE else state
+
+
 def after(state: UploadState, event: UploadEvent) -> UploadState:
     """The state after an event.
 

@@ -29,8 +29,8 @@ from gateway.audit.events import Refusals, note_start
 from gateway.clock import Clock
 from gateway.config import Config, model
 from gateway.delivery.attempt import DeliveryRules
+from gateway.delivery.cancelled import Settling
 from gateway.delivery.endpoint import EndpointTarget
-from gateway.delivery.receipt import partial_receipt
 from gateway.delivery.service import Delivery
 from gateway.errors import ConfigError, NotFound, SpoolFull
 from gateway.identity.accounts import Accounts
@@ -227,28 +227,29 @@ def _submissions(base: Base, intake: Intake, settle_cancelled: Settle) -> Submis
 @contextlib.contextmanager
 def open_submissions(base: Base) -> Iterator[Submissions]:
     """Acts on whole uploads, for a command beside the process that takes them."""
-    intake, signer = _intake(base), Signer(base.keys.receipt_seed)
-
-    def settle(tx: Transaction, upload: UploadRow) -> UploadRow:
-        return partial_receipt(tx, upload, now=base.clock.now(), signer=signer, keys=base.keys)
-
+    intake = _intake(base)
+    settling = Settling(base.ledger, base.keys, Signer(base.keys.receipt_seed), base.clock)
     try:
-        yield _submissions(base, intake, settle)
+        yield _submissions(base, intake, settling.end)
     finally:
         intake.pipeline.threads.close()
+
+
+async def _nothing_to_settle(_upload_id: str) -> None:
+    pass
 
 
 def open_qr(base: Base, submissions: Submissions | None = None) -> QrSessions:
     """QR sessions. :param submissions: of the process that takes uploads; a command beside it only makes codes."""
     times = QrTimes(base.config.tokens.qr_ttl_s, base.config.tokens.qr_max_ttl_s)
-    known = submissions or _submissions(base, _intake(base), lambda _tx, upload: upload)
+    known = submissions or _submissions(base, _intake(base), _nothing_to_settle)
     return QrSessions(base.ledger, base.keys.records, known, _destinations(base), base.clock, times)
 
 
 def _services(base: Base, intake: Intake, delivery: Delivery, parts: Parts) -> Services:
     config = base.config
     records = Views(base.keys.records)
-    submissions, former = _submissions(base, intake, delivery.cancelled), config.tokens.previous_secret
+    submissions, former = _submissions(base, intake, delivery.settle_cancelled), config.tokens.previous_secret
     return Services(
         clock=base.clock,
         ledger=base.ledger,

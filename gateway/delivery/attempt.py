@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from gateway.clock import Clock
+from gateway.delivery.cancelled import Settling
 from gateway.delivery.endpoint import WorkingEndpoint
 from gateway.delivery.items import STATES, FileOutcome, Item, Memory, seal_outcome
-from gateway.delivery.receipt import IN_PACS, delivered, is_proof, partial_receipt
+from gateway.delivery.receipt import IN_PACS, delivered, is_proof
 from gateway.errors import GatewayError
 from gateway.jobs.backoff import Backoff
 from gateway.keys.columns import Column
@@ -62,6 +63,11 @@ class Tools:
     signer: Signer
     clock: Clock
     settings: DeliveryRules
+
+    @property
+    def settling(self) -> Settling:
+        """For uploads that were cancelled."""
+        return Settling(self.ledger, self.keys, self.signer, self.clock)
 
 
 class Stop:
@@ -168,7 +174,7 @@ class Attempt:
         """
         if not news:
             return
-        now, sealed = self.tools.clock.now(), self.sealed_outcomes(news)
+        sealed = self.sealed_outcomes(news)
 
         def act(tx: Transaction) -> bool:
             if self.mine(tx) is not None:
@@ -178,12 +184,11 @@ class Attempt:
             upload = tx.uploads.get(self.upload.upload_id)
             if upload is not None and upload.state is UploadState.CANCELLED:
                 self.save_outcomes(tx, sealed)
-                if any(one.outcome.outcome in (FileResult.ACKNOWLEDGED, *IN_PACS) for one in sealed):
-                    row = partial_receipt(tx, upload, now=now, signer=self.tools.signer, keys=self.tools.keys)
-                    tx.uploads.save(row)
             return False
 
         if not await self.tools.ledger.write(act):
+            if any(one.outcome.outcome in (FileResult.ACKNOWLEDGED, *IN_PACS) for one in sealed):
+                await self.tools.settling.settle(self.upload.upload_id, self.memory.receipt_id)
             raise Superseded
         for item, outcome in news:
             item.outcome = item.saved = outcome

@@ -38,6 +38,8 @@ PAGE = 500
 NO_ENDPOINT_RETRY_S = 60.0
 #: A job that was stopped because the process ends is not due before that has ended.
 DRAIN_PAUSE_S = 1.0
+#: A job whose upload was stopped under it looks once more after so long, and finds nothing to deliver.
+SETTLE_AFTER_S, SUPERSEDED = 30.0, "superseded"
 #: For so long a job waits for the checks of its files; then its place is somebody else's, for at least the pause.
 CHECKING_S = 5.0
 CHECKING_PAUSE_S = 0.5
@@ -62,7 +64,7 @@ class Deliver:
     async def __call__(self, job: JobRow) -> Done | Again:
         """One attempt."""
         outcome = await self._one(job)
-        if isinstance(outcome, Done):
+        if isinstance(outcome, Done) or outcome.code == SUPERSEDED:
             for endpoint in self._endpoints.values():
                 endpoint.under_way.leave(job.upload_id)
         return outcome
@@ -70,6 +72,7 @@ class Deliver:
     async def _one(self, job: JobRow) -> Done | Again:
         upload, key = await self._open(job)
         if upload is None or key is None:
+            await self._tools.settling.settle(job.upload_id)
             return Done()
         endpoint = self._endpoints.get(upload.endpoint_id)
         if endpoint is None:
@@ -97,7 +100,9 @@ class Deliver:
         try:
             again = await self._attempt(attempt)
         except Superseded:
-            return Done()
+            # If it was cancelled, whoever did that settles it, and drops this job; should the process end before, the
+            # job does.
+            return Again(self._tools.clock.now() + SETTLE_AFTER_S, SUPERSEDED, counts=False)
         return Done(deleted=True) if again is None else again
 
     async def _open(self, job: JobRow) -> tuple[UploadRow | None, UploadKey | None]:

@@ -1,30 +1,21 @@
 """The end of an upload, or of its cancelled delivery, as rows: receipt, warnings, outcome per study.
 
-Pure transactions over outcomes that are written down; no PACS is asked here.
+Pure: outcomes in, rows out; no ledger and no PACS is asked here.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.delivery.items import (
-    FileOutcome,
-    client_id,
-    open_list,
-    open_outcome,
-    seal_list,
-    seal_outcome,
-)
+from gateway.delivery.items import FileOutcome, open_list
 from gateway.keys.columns import Column
-from gateway.ledger.base import Transaction
-from gateway.ledger.rows import DeliveredRow, FileRow, ReceiptRow, UploadRow
+from gateway.ledger.rows import DeliveredRow, ReceiptRow, UploadRow
 from gateway.receipts.document import InstanceProof, Signer, Skipped, Verification, receipt_payload
 from gateway.spool import ServiceKeys
-from gateway.states import FileResult, FileState, UploadEvent
+from gateway.states import FileResult, UploadEvent
 
 #: Warnings of one code that are listed one by one; of the rest only their number is told.
 LISTED_PER_CODE = 100
@@ -215,54 +206,6 @@ def instance_mac(keys: ServiceKeys, endpoint_id: str, sop_instance_uid: str) -> 
 def content_mac(keys: ServiceKeys, endpoint_id: str, sop_instance_uid: str, sha256: str) -> bytes:
     """Tells the same bytes from others."""
     return keys.index_mac(f"{endpoint_id}|{sop_instance_uid}|{sha256}".encode())
-
-
-def partial_receipt(tx: Transaction, upload: UploadRow, *, now: float, signer: Signer, keys: ServiceKeys) -> UploadRow:
-    """A receipt for what the PACS took of an upload that is being cancelled.
-
-    Returns the upload's row with receipt and warnings, to be saved by the caller; as it was if nothing had left.
-    Files that the PACS named are `stored`, as acknowledged. May be called again when a late answer came.
-    """
-    taken: dict[str, FileOutcome] = {}
-    rows: dict[str, FileRow] = {}
-    news = maybe = False
-    for row in tx.files.page(upload.upload_id):
-        outcome = None if row.outcome_sealed is None else open_outcome(keys, row.file_id, row.outcome_sealed)
-        maybe = maybe or (row.state is FileState.SENDING and outcome is None)
-        if outcome is not None and outcome.outcome == FileResult.ACKNOWLEDGED:
-            news = True
-            outcome = stored(outcome, Verification.ACKNOWLEDGED)
-            sealed = seal_outcome(keys, row.file_id, outcome)
-            tx.files.save(replace(row, state=FileState.STORED, outcome_sealed=sealed))
-        if outcome is not None and outcome.outcome in IN_PACS:
-            taken[row.file_id], rows[row.file_id] = outcome, row
-    if not taken and not maybe:
-        return upload
-    end = end_of(taken.items(), lambda file_id: client_id(keys, rows[file_id]), [warning("partial_left_in_pacs")])
-    receipt_id = upload.receipt_id
-    if taken and (news or receipt_id is None):
-        receipt_id = secrets.token_hex(16)
-        receipt = receipt_of(
-            upload,
-            taken.items(),
-            receipt_id=receipt_id,
-            verification=end.verification,
-            now=now,
-            signer=signer,
-            keys=keys,
-        )
-        tx.receipts.insert(receipt)
-        for outcome in taken.values():
-            if is_proof(outcome):
-                tx.receipts.note_delivered(delivered(keys, upload.endpoint_id, outcome, receipt_id, now))
-    kept = open_list(keys.records, upload.warnings_sealed, Column.UPLOAD_WARNINGS, upload.upload_id)
-    warnings = kept + [one for one in end.warnings if one not in kept]
-    return replace(
-        upload,
-        receipt_id=receipt_id,
-        warnings_sealed=seal_list(keys.records, warnings, Column.UPLOAD_WARNINGS, upload.upload_id),
-        studies_sealed=seal_list(keys.records, end.studies, Column.UPLOAD_STUDIES, upload.upload_id),
-    )
 
 
 def stored(outcome: FileOutcome, verification: Verification, *more: str) -> FileOutcome:

@@ -11,7 +11,6 @@ from gateway.delivery.check import MOST_AT_ONCE, Checks
 from gateway.delivery.deliver import Deliver
 from gateway.delivery.endpoint import EndpointTarget, WorkingEndpoint, hasten_all
 from gateway.delivery.finish import release, retry
-from gateway.delivery.receipt import partial_receipt
 from gateway.jobs.workers import Handler
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import JobKind, UploadRow
@@ -72,12 +71,11 @@ class Delivery:
         """How each endpoint is, and the code of why."""
         return {name: (one.breaker.condition, one.breaker.code) for name, one in self._endpoints.items()}
 
-    def cancelled(self, tx: Transaction, upload: UploadRow) -> UploadRow:
-        """For whoever cancels an upload that may be under way, in the same transaction: its row with a receipt for
-        what the PACS took, and the warning `partial_left_in_pacs`. The caller saves it.
+    async def settle_cancelled(self, upload_id: str) -> None:
+        """For whoever has cancelled an upload that may be under way: a receipt for what the PACS took, and the warning
+        `partial_left_in_pacs`.
         """
-        now = self._tools.clock.now()
-        return partial_receipt(tx, upload, now=now, signer=self._tools.signer, keys=self._tools.keys)
+        await self._tools.settling.end(upload_id)
 
     def release(self, tx: Transaction, upload: UploadRow, *, actor: str, reason: str) -> None:
         """Let a held upload go. :raises Conflict, Gone: it isn't held."""

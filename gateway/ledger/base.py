@@ -79,7 +79,11 @@ class FileRows(Protocol):
     def page(self, upload_id: str, *, after: str = "", limit: int = 1_000_000) -> list[FileRow]:
         """Files of an upload by file_id, removed ones too."""
 
-    def counts(self, upload_id: str) -> dict[FileState, int]: ...
+    def counts(self, upload_id: str) -> dict[FileState, int]:
+        """How many rows are in each state, without those of files that the gateway made. Kept, not counted."""
+
+    def delete(self, file_ids: Sequence[str]) -> None:
+        """Drop the rows; their keys are the caller's business."""
 
 
 class RunRows(Protocol):
@@ -124,6 +128,9 @@ class JobRows(Protocol):
 
     def of_upload(self, upload_id: str, kind: JobKind | None = None) -> list[JobRow]: ...
 
+    def drop(self, upload_id: str, kind: JobKind, limit: int) -> int:
+        """Delete so many jobs of that kind at most. Returns how many."""
+
     def next_due(self, kinds: Sequence[JobKind]) -> float | None:
         """The earliest moment at which `claim` may find something (due, and lease free or over)."""
 
@@ -140,6 +147,9 @@ class ReceiptRows(Protocol):
     def get(self, receipt_id: str) -> ReceiptRow | None: ...
     def delivered(self, instance_mac: bytes) -> DeliveredRow | None: ...
     def note_delivered(self, row: DeliveredRow) -> None: ...
+
+    def forget_delivered(self, upload_id: str, limit: int) -> int:
+        """Drop so many of the notes that hang on the upload's receipts at most. Returns how many."""
 
 
 class TokenRows(Protocol):

@@ -62,6 +62,9 @@ class UploadRow:
     finished_at: float | None  #: entered success, partial, failed, cancelled or expired
     erased_at: float | None  #: its bytes are unreadable since
     wipe: bool = False  #: devices that hold its tokens are told to delete it
+    unbegun_files: int = 0  #: REST files of which no chunk was accepted yet; `complete` makes nothing of them
+    ending_files: int = 0  #: REST files without a hole that `complete` ends; their rows follow page by page
+    ending_bytes: int = 0  #: of those
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AuditRow, JobKind, JobRow, UploadRow
 from gateway.spool import KeyRing, UploadKey
 from gateway.states import UploadState
+from gateway.uploads.told import counts_as_told
 from gateway.uploads.views import Views
 
 #: (upload's key, file_id, `facts_sealed`) -> what the file says of its patient and study.
@@ -100,8 +101,8 @@ class Administration:
         """One upload, without names. :raises NotFound: there is no such upload."""
 
         def act(tx: Transaction) -> tuple[UploadRow | None, list[JobRow], dict[str, int]]:
-            jobs = tx.jobs.of_upload(upload_id, JobKind.DELIVER)
-            return tx.uploads.get(upload_id), jobs, {str(one): n for one, n in tx.files.counts(upload_id).items()}
+            row, jobs = tx.uploads.get(upload_id), tx.jobs.of_upload(upload_id, JobKind.DELIVER)
+            return row, jobs, {} if row is None else _counts(tx, row)
 
         row, jobs, counts = await self._ledger.read(act)
         if row is None:
@@ -235,7 +236,7 @@ class Administration:
             except Gone:
                 patient = {}
             events = _events_of(tx, upload_id)
-            counts = {str(state): count for state, count in tx.files.counts(upload_id).items()}
+            counts = _counts(tx, upload)
             tx.audit.append("privacy.reported", at=now, actor=actor, upload_id=upload_id)
             return upload, tx.jobs.of_upload(upload_id), patient, events, counts
 
@@ -252,6 +253,10 @@ class Administration:
             },
             "events": events,
         }
+
+
+def _counts(tx: Transaction, upload: UploadRow) -> dict[str, int]:
+    return {str(state): count for state, count in counts_as_told(upload, tx.files.counts(upload.upload_id)).items()}
 
 
 def _field_names(declared: Mapping[str, object]) -> list[str]:

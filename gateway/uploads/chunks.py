@@ -22,7 +22,7 @@ from gateway.protocol.chunks import Chunk
 from gateway.spool import Run, SegmentWriter
 from gateway.states import FileState
 from gateway.uploads.body import Body
-from gateway.uploads.completion import chunked_view, mark_whole, note_bytes, require_file, require_open
+from gateway.uploads.completion import chunked_view, mark_whole, note_bytes, noted, require_file, require_open
 from gateway.uploads.intake import Intake, NewFile, begin_segment, new_file, upload_key
 from gateway.uploads.leases import Claim
 from gateway.uploads.membership import with_bytes, with_file
@@ -159,6 +159,8 @@ class Chunks:
             with_file(upload, 0)  # there must be room for one more; it counts once a chunk of it is accepted
             key = upload_key(tx, intake.ring, upload)
             file, _ = new_file(tx, intake, key, Dialect.REST, NewFile(0, wish.file_id, None), length=None)
+            upload = noted(upload, None, file)
+            tx.uploads.save(upload)
             return _ChunkTarget(upload, file, there=False)
 
         found: _ChunkTarget | None = await intake.ledger.read(look)
@@ -221,6 +223,7 @@ class _ChunkCommit:
         run, sealed_bytes = self._written()
         row = RunRow(0, file.file_id, run.segment_id, self.start, size, run.position, run.first_frame, mac)
         tx.runs.insert(row)
+        before = file
         file = replace(
             file,
             offset=view.received_bytes,
@@ -234,8 +237,8 @@ class _ChunkCommit:
             upload = with_file(upload, 0)
         upload = note_bytes(with_bytes(upload, size), size, now, intake.timing)
         if chunks.is_whole(view) and file.state is FileState.RECEIVING:
-            return mark_whole(tx, upload, file, now, intake.timing)[1]
-        tx.uploads.save(upload)
+            return mark_whole(tx, noted(upload, before, None), file, now, intake.timing)[1]
+        tx.uploads.save(noted(upload, before, file))
         tx.files.save(file)
         tx.wake(upload.upload_id)
         return file

@@ -1,6 +1,7 @@
 """Acts on the ledger that make a file or an upload complete. Pure transactions: no bytes, no waiting.
 
-*Whole* and its job are one transaction; so are the completion of an upload and its delivery job.
+*Whole* and its job are one transaction; so are the completion of an upload and its next job. What the completion means
+for each file is said by the upload's row (`told.py`): no act here touches all of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from gateway.states import RECEIVING_STATES, FileState, UploadEvent, UploadState
 
 #: Who acts when nobody asked: the gateway's own timers and workers.
 GATEWAY = "gateway"
+#: Files that one transaction ends after their upload was completed.
+PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +95,9 @@ def mark_whole(
 
     :returns: both as saved.
     """
-    whole = replace(file, state=FileState.WHOLE, whole_at=now, length=file.offset)
-    tx.files.save(whole)
+    whole = _save_whole(tx, file, now, now)
     upload = replace(upload, whole_files=upload.whole_files + 1, whole_bytes=upload.whole_bytes + whole.offset)
     tx.uploads.save(upload)
-    tx.jobs.insert(new_job(JobKind.CHECK, upload.upload_id, file.file_id, now))
-    tx.audit.append(
-        "file.whole",
-        at=now,
-        actor=GATEWAY,
-        upload_id=upload.upload_id,
-        detail={"file": file.file_id, "size_bytes": whole.offset},
-    )
     tx.wake(upload.upload_id)
     tx.wake(JOBS)
     if upload.single and may_complete(tx, upload.owner_id):
@@ -111,6 +105,16 @@ def mark_whole(
         return upload, tx.files.get(file.file_id) or whole
     await_completion(tx, upload, now, timing)
     return upload, whole
+
+
+def _save_whole(tx: Transaction, file: FileRow, whole_at: float, now: float) -> FileRow:
+    """The file's row, its check and its event."""
+    whole = replace(file, state=FileState.WHOLE, whole_at=whole_at, length=file.offset)
+    tx.files.save(whole)
+    tx.jobs.insert(new_job(JobKind.CHECK, file.upload_id, file.file_id, now))
+    detail = {"file": file.file_id, "size_bytes": whole.offset}
+    tx.audit.append("file.whole", at=now, actor=GATEWAY, upload_id=file.upload_id, detail=detail)
+    return whole
 
 
 def await_completion(tx: Transaction, upload: UploadRow, now: float, timing: Timing) -> None:
@@ -154,9 +158,14 @@ class Declared:
     unsized: bool = False  #: a skipped file's size isn't known: fewer bytes are right, too
 
 
+def got_by(upload: UploadRow) -> tuple[int, int]:
+    """Files and bytes that are there for a `complete` that comes now: it ends REST files, too."""
+    return upload.whole_files + upload.ending_files, upload.whole_bytes + upload.ending_bytes
+
+
 def incomplete(upload: UploadRow, declared: Declared) -> Conflict:
     """The refusal of `complete` where something is missing."""
-    expected, got = (declared.files, declared.size_bytes), (upload.whole_files, upload.whole_bytes)
+    expected, got = (declared.files, declared.size_bytes), got_by(upload)
     return Conflict(
         "not everything that was declared is there",
         code="incomplete",
@@ -166,13 +175,68 @@ def incomplete(upload: UploadRow, declared: Declared) -> Conflict:
     )
 
 
-def end_chunked_files(tx: Transaction, upload: UploadRow, now: float, timing: Timing) -> UploadRow:
-    """`complete` ends every REST file that has no hole. Returns the upload as saved."""
-    for file in tx.files.page(upload.upload_id):
-        view = chunked_view(upload, file)
-        if file.dialect is Dialect.REST and file.state is FileState.RECEIVING and chunks.is_whole_at_complete(view):
-            upload, _ = mark_whole(tx, upload, replace(file, total_chunks=file.chunks), now, timing)
+def ends(upload: UploadRow, file: FileRow) -> bool:
+    """A REST file that still receives and has no hole: `complete` ends it."""
+    return _chunked(file) and chunks.is_whole_at_complete(chunked_view(upload, file))
+
+
+def is_unbegun(file: FileRow) -> bool:
+    """A REST file of which no chunk was accepted: after `complete` there is no such file."""
+    return _chunked(file) and not file.chunks
+
+
+def _chunked(file: FileRow) -> bool:
+    return file.dialect is Dialect.REST and file.state is FileState.RECEIVING
+
+
+def noted(upload: UploadRow, before: FileRow | None, now: FileRow | None) -> UploadRow:
+    """The upload, whose row says what `complete` would make of its REST files, after one of them changed.
+
+    :param before: None: it wasn't there, or didn't receive any more.
+    :param now: None: the same.
+    """
+    for file, sign in ((before, -1), (now, 1)):
+        if file is not None and is_unbegun(file):
+            upload = replace(upload, unbegun_files=upload.unbegun_files + sign)
+        elif file is not None and ends(upload, file):
+            size = sign * file.offset
+            upload = replace(upload, ending_files=upload.ending_files + sign, ending_bytes=upload.ending_bytes + size)
     return upload
+
+
+def end_page(tx: Transaction, upload_id: str, after_id: str, now: float) -> str | None:
+    """After a completion: end a page of the REST files that nothing else has ended, and note the rows of those that were
+    never begun as removed. With the last page comes the delivery job.
+
+    :returns: where to go on; None: there is nothing left to do.
+    """
+    upload = tx.uploads.get(upload_id)
+    if upload is None or upload.state is not UploadState.DELIVERING or not _has_to_end(upload):
+        return None
+    page = tx.files.page(upload_id, after=after_id, limit=PAGE)
+    for file in page:
+        if is_unbegun(file):
+            tx.keys.delete([file.key_id] if file.key_id is not None else [])
+            tx.files.save(replace(file, state=FileState.REMOVED, key_id=None, client_mac=None))
+        elif ends(upload, file):
+            _save_whole(tx, replace(file, total_chunks=file.chunks), upload.completed_at or now, now)
+        else:
+            continue
+        upload = noted(upload, file, None)
+    if _has_to_end(upload) and len(page) == PAGE:
+        tx.uploads.save(upload)
+        tx.wake(JOBS)
+        return page[-1].file_id
+    tx.uploads.save(replace(upload, unbegun_files=0, ending_files=0, ending_bytes=0))
+    for job in tx.jobs.of_upload(upload_id, JobKind.COMPLETE):
+        tx.jobs.delete(job.job_id)
+    tx.jobs.insert(new_job(JobKind.DELIVER, upload_id, None, now))
+    tx.wake(JOBS)
+    return None
+
+
+def _has_to_end(upload: UploadRow) -> bool:
+    return bool(upload.unbegun_files or upload.ending_files)
 
 
 def chunked_view(upload: UploadRow, file: FileRow) -> chunks.ChunkedFile:
@@ -187,25 +251,30 @@ def chunked_view(upload: UploadRow, file: FileRow) -> chunks.ChunkedFile:
 
 
 def enqueue_delivery(tx: Transaction, upload: UploadRow, now: float, actor: str) -> UploadRow:
-    """Complete the upload: no byte is taken after this; its delivery job is written."""
-    done = replace(upload, state=after(upload.state, UploadEvent.COMPLETE), completed_at=now, active_at=now)
+    """Complete the upload: no byte is taken after this; its next job is written.
+
+    That is its delivery, or where REST files have to be ended, the one that does that first.
+    """
+    files, size_bytes = got_by(upload)
+    done = replace(
+        upload,
+        state=after(upload.state, UploadEvent.COMPLETE),
+        completed_at=now,
+        active_at=now,
+        whole_files=files,
+        whole_bytes=size_bytes,
+    )
     tx.uploads.save(done)
-    for file in tx.files.page(upload.upload_id):
-        if file.state is FileState.WHOLE:
-            tx.files.save(replace(file, state=FileState.QUEUED))
-        elif file.state is FileState.RECEIVING and file.dialect is Dialect.REST and not file.chunks:
-            # Its only chunk was refused: there is no such file.
-            tx.keys.delete([file.key_id] if file.key_id is not None else [])
-            tx.files.save(replace(file, state=FileState.REMOVED, key_id=None, client_mac=None))
     for job in tx.jobs.of_upload(upload.upload_id, JobKind.COMPLETE):
         tx.jobs.delete(job.job_id)
-    tx.jobs.insert(new_job(JobKind.DELIVER, upload.upload_id, None, now))
+    kind = JobKind.COMPLETE if _has_to_end(done) else JobKind.DELIVER
+    tx.jobs.insert(new_job(kind, upload.upload_id, None, now))
     tx.audit.append(
         "upload.completed",
         at=now,
         actor=actor,
         upload_id=upload.upload_id,
-        detail={"files": upload.whole_files, "size_bytes": upload.whole_bytes},
+        detail={"files": files, "size_bytes": size_bytes},
     )
     tx.wake(upload.upload_id)
     tx.wake(JOBS)

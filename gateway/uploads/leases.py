@@ -60,6 +60,10 @@ class Leases:
         """Who writes there now."""
         return self._held.get(place)
 
+    def file_ids(self) -> set[str]:
+        """Files that somebody writes to just now."""
+        return {place.partition("#")[0] for place in self._held}
+
     def under(self, file_ids: Iterable[str]) -> list[str]:
         """Held places that belong to these files."""
         wanted = set(file_ids)

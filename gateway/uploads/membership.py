@@ -8,7 +8,7 @@ from gateway.errors import Conflict, TooLarge
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import Dialect, FileRow, JobKind, UploadRow
 from gateway.states import FileState
-from gateway.uploads.completion import Timing, await_completion
+from gateway.uploads.completion import Timing, await_completion, noted
 
 
 def with_file(upload: UploadRow, planned_bytes: int) -> UploadRow:
@@ -61,6 +61,7 @@ def without_file(
         total_files=upload.total_files - lower_totals,
         total_size_bytes=upload.total_size_bytes - (size if lower_totals else 0),
     )
+    upload = noted(upload, file, None)
     tx.uploads.save(upload)
     if file.key_id is not None:
         tx.keys.delete([file.key_id])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from gateway.identity import refresh_tokens
 from gateway.identity.principal import Principal, visible
 from gateway.keys.columns import Column
 from gateway.ledger.base import PURGE, Transaction
-from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, UploadRow
+from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobKind, JobRow, UploadRow
 from gateway.protocol.chunks import ranges
 from gateway.protocol.rest import Complete, Init, SkippedFile
 from gateway.states import DEAD_STATES, RECEIVING_STATES, FileState, UploadEvent, UploadState, after
@@ -28,21 +28,31 @@ from gateway.uploads.completion import (
     Declared,
     adds_up,
     all_there,
-    end_chunked_files,
+    end_page,
+    ends,
     enqueue_delivery,
+    got_by,
     incomplete,
     may_complete,
+    new_job,
+    noted,
     touched,
 )
 from gateway.uploads.destinations import Destinations
 from gateway.uploads.intake import Intake, upload_key
+from gateway.uploads.told import counts_as_told, file_as_told
 from gateway.uploads.views import Views
 
 #: What is written as the end of an Idempotency-Key: it lives as long as its upload, whose row takes it along.
 _WITH_ITS_UPLOAD_S = 10 * 366 * 86400.0
 
-#: Writes a receipt for what the PACS already took of an upload that is being cancelled.
-Settle = Callable[[Transaction, UploadRow], UploadRow]
+#: Files that `complete` skips, looked for at once.
+PAGE = 500
+#: A cancelled upload that nobody has settled after so long (the process ended) is settled by its job.
+SETTLE_AFTER_S = 30.0
+
+#: Writes a receipt for what the PACS already took of an upload that was cancelled; the upload's id.
+Settle = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,45 +219,67 @@ class Submissions:
                 if not all_there(upload, file):
                     raise incomplete(upload, Declared(upload.total_files, upload.total_size_bytes))
                 await compare(self._intake, upload, file, digests)
-        return await self._intake.ledger.write(lambda tx: self._complete(tx, who, upload_id, wish))
+        skipped = await self._look_for(upload, wish.skipped)
+        return await self._intake.ledger.write(lambda tx: self._complete(tx, who, upload_id, wish, skipped))
 
-    def _complete(self, tx: Transaction, who: Principal, upload_id: str, wish: Complete) -> UploadRow:
-        intake, now = self._intake, self._intake.clock.now()
+    def _complete(
+        self, tx: Transaction, who: Principal, upload_id: str, wish: Complete, skipped: list[str | None]
+    ) -> UploadRow:
+        now = self._intake.clock.now()
         if not may_complete(tx, who.account_id):
             raise Unauthorized("the account is not active")
         found = tx.uploads.get(upload_id)
         upload = visible(found, found is not None and who.may_see(found))
         if upload.state not in RECEIVING_STATES:
             return upload
-        upload = end_chunked_files(tx, upload, now, intake.timing)
-        upload, declared = self._skip(tx, upload, wish.skipped)
-        missing_files = declared.files - upload.whole_files
-        missing_bytes = declared.size_bytes - upload.whole_bytes
+        upload, declared = self._skip(tx, upload, wish.skipped, skipped)
+        files, size_bytes = got_by(upload)
+        missing_files = declared.files - files
+        missing_bytes = declared.size_bytes - size_bytes
         exact = missing_bytes == 0 or (declared.unsized and missing_bytes > 0)
         if missing_files or not exact:
             raise incomplete(upload, declared)
         return enqueue_delivery(tx, upload, now, who.actor)
 
-    def _skip(self, tx: Transaction, upload: UploadRow, skipped: tuple[SkippedFile, ...]) -> tuple[UploadRow, Declared]:
+    async def _look_for(self, upload: UploadRow, skipped: tuple[SkippedFile, ...]) -> list[str | None]:
+        """Our ids of the skipped files, as far as they are there; beside the writer, for they may be many."""
+        found: list[str | None] = []
+
+        def act(tx: Transaction) -> list[str | None]:
+            key = upload_key(tx, self._intake.ring, upload)
+            page = skipped[len(found) : len(found) + PAGE]
+            macs = (None if one.file_id is None else key.mac("file_id", one.file_id.encode()) for one in page)
+            files = (None if mac is None else tx.files.by_client_mac(upload.upload_id, mac) for mac in macs)
+            return [None if file is None else file.file_id for file in files]
+
+        if len(skipped) > upload.total_files:
+            raise Unprocessable("more files are skipped than were declared", code="invalid_field", field="skipped")
+        while len(found) < len(skipped):
+            found += await self._intake.ledger.read(act)
+        return found
+
+    def _skip(
+        self, tx: Transaction, upload: UploadRow, skipped: tuple[SkippedFile, ...], file_ids: list[str | None]
+    ) -> tuple[UploadRow, Declared]:
         """Take the skipped files out of what is expected; the upload as saved, and what is left to expect."""
         if not skipped:
             return upload, Declared(upload.total_files, upload.total_size_bytes)
-        if len(skipped) > upload.total_files:
-            raise Unprocessable("more files are skipped than were declared", code="invalid_field", field="skipped")
-        key, size_bytes, unsized = upload_key(tx, self._intake.ring, upload), 0, False
-        for one in skipped:
-            mac = key.mac("file_id", one.file_id.encode()) if one.file_id is not None else b""
-            file = tx.files.by_client_mac(upload.upload_id, mac) if mac else None
-            if file is None:
+        size_bytes, unsized = 0, False
+        for file_id in file_ids:
+            file = None if file_id is None else tx.files.get(file_id)
+            if file is None or file.client_mac is None:
                 unsized = True
                 continue
-            size_bytes += file.offset if file.length is None else file.length
-            unsized = unsized or file.length is None
+            length = file.offset if ends(upload, file) else file.length
+            size_bytes += file.offset if length is None else length
+            unsized = unsized or length is None
             if file.whole_at is not None:
                 upload = replace(
                     upload, whole_files=upload.whole_files - 1, whole_bytes=upload.whole_bytes - file.offset
                 )
-            tx.files.save(replace(file, state=FileState.SKIPPED))
+            out = replace(file, state=FileState.SKIPPED)
+            upload = noted(upload, file, out)
+            tx.files.save(out)
         listed = [{"file_id": one.file_id, "reason": one.reason} for one in skipped]
         sealed = self._records.seal(listed, Column.UPLOAD_SKIPPED, upload.upload_id)
         upload = replace(upload, skipped_sealed=sealed)
@@ -257,7 +289,7 @@ class Submissions:
         )
 
     async def autocomplete(self, job: JobRow) -> float | None:
-        """Complete an upload whose sums add up and whose client forgot to.
+        """Complete an upload whose sums add up and whose client forgot to; bring one that was completed to its delivery.
 
         :returns: when to look again (unix seconds): its account is disabled just now; None: there is nothing to do.
         """
@@ -271,7 +303,13 @@ class Submissions:
             enqueue_delivery(tx, upload, now, GATEWAY)
             return None
 
-        return await self._intake.ledger.write(act)
+        again_at = await self._intake.ledger.write(act)
+        after_id: str | None = ""
+        while after_id is not None:
+            after_id = await self._intake.ledger.write(
+                lambda tx, after_id=after_id: end_page(tx, job.upload_id, after_id, self._intake.clock.now())  # type: ignore[misc]  # mypy#12557
+            )
+        return again_at
 
     async def wait(self, upload_id: str, wait_s: float, leaving: Callable[[], object] = lambda: False) -> UploadRow:
         """The upload as soon as its delivery is over, or as it is after `wait_s`.
@@ -302,43 +340,64 @@ class Submissions:
         if by_other and not reason:
             raise Unprocessable("say why, as `reason`", code="reason_required", field="reason")
 
-        def act(tx: Transaction) -> list[str]:
+        def act(tx: Transaction) -> bool:
             row = tx.uploads.get(upload_id)
             if row is None or row.state in DEAD_STATES:
-                return []
-            before = row.state
-            row = replace(row, state=after(row.state, UploadEvent.CANCEL), epoch=row.epoch + 1)
-            row = replace(row, finished_at=intake.clock.now())
-            if before not in RECEIVING_STATES:
-                row = self._settle_cancelled(tx, row)
+                return False
+            before, now = row.state, intake.clock.now()
+            row = replace(row, state=after(row.state, UploadEvent.CANCEL), epoch=row.epoch + 1, finished_at=now)
             if by_other:
                 told = {"code": "cancelled_by_admin", "message": reason}
                 row = self._records.with_warnings(row, [*self._records.warnings(row), told])
-            files = tx.files.page(upload_id)
-            key_ids = [file.key_id for file in files if file.key_id is not None]
-            tx.keys.delete([*key_ids, *([row.key_id] if row.key_id is not None else [])])
+            if row.key_id is not None:
+                tx.keys.delete(
+                    [row.key_id]
+                )  # its files' keys can't be unwrapped without it; the purge takes them along
             tx.uploads.save(replace(row, key_id=None, meta_sealed=None))
-            for job in tx.jobs.of_upload(upload_id):
-                tx.jobs.delete(job.job_id)
+            self._replace_jobs(tx, upload_id, now, settles=before not in RECEIVING_STATES)
             said = {"reason": reason} if by_other else {}  # an uploader's words could name a patient
-            at = intake.clock.now()
-            tx.audit.append("upload.cancelled", at=at, actor=who.actor, upload_id=upload_id, detail=said)
+            tx.audit.append("upload.cancelled", at=now, actor=who.actor, upload_id=upload_id, detail=said)
             tx.wake(upload_id)
             tx.wake(PURGE)
-            return [file.file_id for file in files]
+            return before not in RECEIVING_STATES
 
-        await intake.leases.cut(await intake.ledger.write(act))
+        settles = await intake.ledger.write(act)
+        held = intake.leases.file_ids()
+        await intake.leases.cut(await intake.ledger.read(lambda tx: _those_of(tx, upload_id, held)))
+        if settles:
+            await self._settle_cancelled(upload_id)
+
+    def _replace_jobs(self, tx: Transaction, upload_id: str, now: float, *, settles: bool) -> None:
+        """Of a cancelled upload: nothing is completed or delivered any more; checks that are left find nothing to do.
+
+        :param settles: something of it may be in the PACS. Its delivery, or a new one, then says what, should the
+            process end before this one has.
+        """
+        for job in tx.jobs.of_upload(upload_id, JobKind.COMPLETE):
+            tx.jobs.delete(job.job_id)
+        deliveries = tx.jobs.of_upload(upload_id, JobKind.DELIVER)
+        for job in deliveries:
+            if job.lease_by is None:
+                tx.jobs.save(replace(job, due_at=now + SETTLE_AFTER_S))
+        if settles and not deliveries:
+            tx.jobs.insert(new_job(JobKind.DELIVER, upload_id, None, now + SETTLE_AFTER_S))
 
     async def status(self, upload: UploadRow) -> dict[str, Any]:
         """The answer of `GET status`, as JSON values."""
-        counts = await self._intake.ledger.read(lambda tx: tx.files.counts(upload.upload_id))
-        return self._records.status(upload, counts)
+
+        def act(tx: Transaction) -> tuple[UploadRow, dict[FileState, int]]:
+            return tx.uploads.get(upload.upload_id) or upload, tx.files.counts(upload.upload_id)
+
+        now, counts = await self._intake.ledger.read(act)
+        return self._records.status(upload, counts_as_told(now, counts))
 
     async def files(self, upload: UploadRow, after_id: str, limit: int) -> dict[str, Any]:
         """A page of `GET files`, as JSON values; `cursor` leads to the next."""
 
         def act(tx: Transaction) -> list[tuple[FileRow, list[int]]]:
-            rows = tx.files.page(upload.upload_id, after=after_id, limit=limit)
+            now = tx.uploads.get(upload.upload_id) or upload
+            page = tx.files.page(upload.upload_id, after=after_id, limit=limit)
+            rows = [file_as_told(now, row) for row in page]
             return [(row, self._chunk_indexes(tx, upload, row)) for row in rows]
 
         rows = await self._intake.ledger.read(act)
@@ -359,7 +418,8 @@ class Submissions:
 
         def act(tx: Transaction) -> FileRow | None:
             mac = upload_key(tx, self._intake.ring, upload).mac("file_id", client_file_id.encode())
-            return tx.files.by_client_mac(upload.upload_id, mac)
+            found = tx.files.by_client_mac(upload.upload_id, mac)
+            return None if found is None else file_as_told(tx.uploads.get(upload.upload_id) or upload, found)
 
         file = await self._intake.ledger.read(act)
         if file is None or file.state is FileState.REMOVED:
@@ -375,3 +435,9 @@ class Submissions:
         if row is None:
             raise NotFound("there is no receipt yet", code="no_receipt_yet")
         return self._records.jws(row)
+
+
+def _those_of(tx: Transaction, upload_id: str, file_ids: set[str]) -> list[str]:
+    """Which of these files are of the upload."""
+    rows = (tx.files.get(file_id) for file_id in file_ids)
+    return [row.file_id for row in rows if row is not None and row.upload_id == upload_id]

@@ -68,6 +68,14 @@ class MemoryJobs:
         found = (row for row in self._store.jobs.by("upload", upload_id) if kind in {None, row.kind})
         return sorted(found, key=attrgetter("job_id"))
 
+    def drop(self, upload_id: str, kind: JobKind, limit: int) -> int:
+        """Delete so many jobs of that kind at most. Returns how many."""
+        self._store.jobs.check_writable()
+        jobs = self.of_upload(upload_id, kind)[:limit]
+        for job in jobs:
+            self._store.jobs.delete(job.job_id)
+        return len(jobs)
+
     def next_due(self, kinds: Sequence[JobKind]) -> float | None:
         """The earliest moment at which `claim` may find something (due, and lease free or over)."""
         moments = (

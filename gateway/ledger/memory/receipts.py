@@ -30,3 +30,12 @@ class MemoryReceipts:
     def note_delivered(self, row: DeliveredRow) -> None:
         """Insert or replace; the receipt may be written later."""
         self._store.delivered.put(row)
+
+    def forget_delivered(self, upload_id: str, limit: int) -> int:
+        """Drop so many of the notes that hang on the upload's receipts at most. Returns how many."""
+        self._store.delivered.check_writable()
+        receipts = self._store.receipts.by("upload", upload_id)
+        notes = [note for receipt in receipts for note in self._store.delivered.by("receipt", receipt.receipt_id)]
+        for note in notes[:limit]:
+            self._store.delivered.delete(note.instance_mac)
+        return len(notes[:limit])

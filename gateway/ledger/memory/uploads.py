@@ -176,6 +176,11 @@ class MemoryFiles:
         counted = ((state, self._store.files.count("state", (upload_id, state))) for state in sorted(FileState))
         return {state: count for state, count in counted if count}
 
+    def delete(self, file_ids: Sequence[str]) -> None:
+        """Drop the rows; their keys are the caller's business."""
+        for file_id in file_ids:
+            self._store.files.delete(file_id)
+
 
 class MemoryRuns:
     """Where the bytes are."""

@@ -66,6 +66,13 @@ class SqliteJobs:
             return self._rows.where("upload_id = ? ORDER BY job_id", (upload_id,))
         return self._rows.where("upload_id = ? AND kind = ? ORDER BY job_id", (upload_id, kind))
 
+    def drop(self, upload_id: str, kind: JobKind, limit: int) -> int:
+        """Delete so many jobs of that kind at most. Returns how many."""
+        return self._db.execute(
+            "DELETE FROM jobs WHERE job_id IN (SELECT job_id FROM jobs WHERE upload_id = ? AND kind = ? LIMIT ?)",
+            (upload_id, kind, limit),
+        ).rowcount
+
     def next_due(self, kinds: Sequence[JobKind]) -> float | None:
         """The earliest moment at which `claim` may find something (due, and lease free or over)."""
         moments = []

@@ -12,6 +12,7 @@ class SqliteReceipts:
     """Proofs, and the index of what was delivered."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
         self._rows = Rows(db, "receipts", ReceiptRow, ("receipt_id",))
         self._delivered = Rows(db, "delivered", DeliveredRow, ("instance_mac",))
 
@@ -30,3 +31,11 @@ class SqliteReceipts:
     def note_delivered(self, row: DeliveredRow) -> None:
         """Insert or replace; the receipt may be written later."""
         self._delivered.put(row)
+
+    def forget_delivered(self, upload_id: str, limit: int) -> int:
+        """Drop so many of the notes that hang on the upload's receipts at most. Returns how many."""
+        return self._db.execute(
+            "DELETE FROM delivered WHERE instance_mac IN (SELECT delivered.instance_mac FROM receipts"
+            " JOIN delivered USING (receipt_id) WHERE receipts.upload_id = ? LIMIT ?)",
+            (upload_id, limit),
+        ).rowcount

@@ -142,6 +142,10 @@ class SqliteFiles:
         found = self._db.execute("SELECT state, files FROM file_counts WHERE upload_id = ? AND files > 0", (upload_id,))
         return {FileState(state): files for state, files in found}
 
+    def delete(self, file_ids: Sequence[str]) -> None:
+        """Drop the rows; their keys are the caller's business."""
+        self._db.executemany("DELETE FROM files WHERE file_id = ?", ((one,) for one in file_ids))
+
 
 class SqliteRuns:
     """Where the bytes are."""

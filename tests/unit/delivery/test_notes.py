@@ -262,9 +262,10 @@ async def test_cancelling_after_the_notes_arrived_leaves_a_receipt_that_names_th
     upload = await it.upload(upload_id)
 
     def cancel(tx: Any) -> None:
-        tx.uploads.save(it.delivery.cancelled(tx, replace(upload, state=UploadState.CANCELLED, epoch=upload.epoch + 1)))
+        tx.uploads.save(replace(upload, state=UploadState.CANCELLED, epoch=upload.epoch + 1))
 
     await it.ledger.write(cancel)
+    await it.delivery.settle_cancelled(upload_id)
     assert [one.get("made_by") for one in (await it.receipt(upload_id))["instances"]] == [None, "gateway"]
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.delivery.receipt import partial_receipt
 from gateway.errors import Conflict
 from gateway.ledger.base import Transaction
 from gateway.states import FileState, UploadEvent, UploadState, after
@@ -216,22 +215,20 @@ async def test_a_retry_of_what_cannot_be_sent_again_is_refused(it: Room):
     assert (await it.upload(upload_id)).state is UploadState.FAILED
 
 
-def cancel(it: Room, upload_id: str):
-    """As whoever cancels does it, in one transaction."""
+async def cancel(it: Room, upload_id: str) -> None:
+    """As whoever cancels does it."""
 
     def act(tx: Transaction) -> None:
         row = tx.uploads.get(upload_id)
         assert row is not None
         row = replace(row, state=after(row.state, UploadEvent.CANCEL), epoch=row.epoch + 1)
-        row = it.delivery.cancelled(tx, row)
         assert row.key_id is not None
         tx.keys.delete([row.key_id])
         tx.uploads.save(replace(row, key_id=None, finished_at=it.clock.now()))
-        for job in tx.jobs.of_upload(upload_id):
-            tx.jobs.delete(job.job_id)
         tx.wake(upload_id)
 
-    return it.ledger.write(act)
+    await it.ledger.write(act)
+    await it.delivery.settle_cancelled(upload_id)
 
 
 async def test_a_cancellation_in_the_middle_of_a_transfer_stops_it_and_says_what_is_left(tmp_path: Path):
@@ -305,9 +302,6 @@ async def test_cancelling_a_partial_upload_keeps_its_receipt(it: Room):
     upload_id = await it.submit(toys(2))
     await it.run()
     before = await it.upload(upload_id)
-    row = await it.ledger.write(
-        lambda tx: partial_receipt(tx, before, now=it.clock.now(), signer=it.signer, keys=it.opened.keys)
-    )
-    assert row.receipt_id == before.receipt_id
-    await it.ledger.write(lambda tx: tx.uploads.save(row))
+    await cancel(it, upload_id)
+    assert (await it.upload(upload_id)).receipt_id == before.receipt_id
     assert [one["code"] for one in await it.warnings(upload_id)] == ["refused_by_pacs", "partial_left_in_pacs"]

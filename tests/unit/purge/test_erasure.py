@@ -271,7 +271,7 @@ async def test_a_scrubbed_ledger_has_no_trace_of_a_wrapped_key(leases, clock, tm
         erasure = Erasure(opened.ledger, spooled.spool.delete, leases, clock)
         upload = await spooled.upload(S.SUCCESS, {F.STORED: 5})
         files = await spooled.files(upload)
-        ids = [row.key_id or 0 for row in (upload, *files)]
+        ids = [upload.key_id or 0, *(file.key_id or 0 for file in files)]
         wrapped = await opened.ledger.read(lambda tx: [tx.keys.get(one) for one in ids])
         on_disk = lambda: b"".join(path.read_bytes() for path in tmp_path.iterdir())  # noqa: E731 # said twice below
         assert all(key is not None and key[-16:] in on_disk() for key in wrapped)

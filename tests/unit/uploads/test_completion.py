@@ -7,24 +7,28 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import Conflict, Gone, NotFound
-from gateway.ledger.rows import Dialect, JobKind
+from gateway.ledger.rows import Dialect, FileRow, JobKind
 from gateway.states import DEAD_STATES, RECEIVING_STATES, FileState, UploadState
 from gateway.uploads.completion import (
+    PAGE,
     Declared,
     Timing,
     adds_up,
     all_there,
     await_completion,
-    end_chunked_files,
+    end_page,
     enqueue_delivery,
+    got_by,
     incomplete,
     mark_whole,
     may_complete,
     note_bytes,
+    noted,
     require_file,
     require_open,
     touched,
 )
+from gateway.uploads.told import counts_as_told, file_as_told
 from tests.clocks import ManualClock
 from tests.ledger_rows import account_row, file_row, upload_row
 from tests.opened import opened_ledger
@@ -214,15 +218,91 @@ async def test_that_job_moves_with_news_and_goes_when_the_sums_dont_add_up_any_m
     assert await jobs(ledger) == []
 
 
-async def test_complete_ends_every_chunked_file_that_has_no_hole_and_no_other(ledger):
-    good = file_row(F, U, dialect=Dialect.REST, offset=20, chunks=2, highest_chunk=1)
-    holed = file_row(G, U, dialect=Dialect.REST, offset=20, chunks=2, highest_chunk=2)
+def chunked(file_id: str, **known) -> FileRow:
+    return file_row(file_id, U, dialect=Dialect.REST, **known)
+
+
+async def put_noted(ledger, *files, **known):
+    """An upload whose row knows of its REST files."""
+    upload = await put(ledger, *files, **known)
+    for file in files:
+        upload = noted(upload, None, file)
+    await ledger.write(lambda tx: tx.uploads.save(upload))
+    return upload
+
+
+async def ended(ledger) -> None:
+    """What the job does that comes after the completion."""
+    after_id: str | None = ""
+    while after_id is not None:
+        after_id = await ledger.write(lambda tx, after_id=after_id: end_page(tx, U, after_id, NOW + 9))
+
+
+async def told(ledger) -> tuple[dict[str, tuple[str, int | None]], dict[str, int]]:
+    """What a client is told of its files, and of how many are in each state."""
+
+    def act(tx):
+        upload = tx.uploads.get(U)
+        files = [file_as_told(upload, file) for file in tx.files.page(U)]
+        return {one.file_id: (str(one.state), one.length) for one in files}, counts_as_told(upload, tx.files.counts(U))
+
+    return await ledger.read(act)
+
+
+async def test_complete_ends_every_chunked_file_that_has_no_hole_and_no_other(opened, ledger):
+    good, holed = chunked(F, offset=20, chunks=2, highest_chunk=1), chunked(G, offset=20, chunks=2, highest_chunk=2)
+    unbegun = chunked("5" * 32, key_id=await ledger.write(lambda tx: tx.keys.insert(b"x")))
     tus = file_row("4" * 32, U, offset=5, length=10)
-    upload = await put(ledger, good, holed, tus)
-    after = await ledger.write(lambda tx: end_chunked_files(tx, upload, NOW, TIMING))
+    upload = await put_noted(ledger, good, holed, tus, unbegun)
+    assert got_by(upload) == (1, 20)
+    done = await ledger.write(lambda tx: enqueue_delivery(tx, upload, NOW, "x"))
+    assert (done.whole_files, done.whole_bytes) == (1, 20)
+    said = {F: ("queued", 20), G: ("receiving", None), tus.file_id: ("receiving", 10), "5" * 32: ("removed", None)}
+    assert await told(ledger) == (said, {"queued": 1, "receiving": 2, "removed": 1})
+    assert await jobs(ledger) == [("complete", None, NOW)], "the delivery waits for that"
+
+    await ended(ledger)
+    assert await told(ledger) == (said, {"queued": 1, "receiving": 2, "removed": 1}), "nobody sees a difference"
     states = {file.file_id: file.state for file in await ledger.read(lambda tx: tx.files.page(U))}
-    assert states == {F: FileState.WHOLE, G: FileState.RECEIVING, "4" * 32: FileState.RECEIVING}
-    assert (after.whole_files, after.whole_bytes) == (1, 20)
+    assert states[F] is FileState.WHOLE
+    assert states[unbegun.file_id] is FileState.REMOVED
+    assert await ledger.read(lambda tx: tx.keys.get(unbegun.key_id)) is None
+    assert await jobs(ledger) == [("check", F, NOW + 9), ("deliver", None, NOW + 9)]
+    assert [event.event for event in await opened.events()][-2:] == ["upload.completed", "file.whole"]
+    await ended(ledger)
+    assert len(await jobs(ledger)) == 2, "once"
+
+
+async def test_files_that_a_completion_ends_are_ended_page_by_page(ledger):
+    files = [chunked(f"{n:032x}", offset=10, chunks=1, highest_chunk=0) for n in range(2 * PAGE + 1)]
+    upload = await put_noted(ledger, *files, total_files=len(files), total_size_bytes=10 * len(files))
+    await ledger.write(lambda tx: enqueue_delivery(tx, upload, NOW, "x"))
+    first = await ledger.write(lambda tx: end_page(tx, U, "", NOW))
+    assert (await told(ledger))[1] == {"queued": len(files)}
+    assert [kind for kind, _, _ in await jobs(ledger)].count("deliver") == 0
+    second = await ledger.write(lambda tx: end_page(tx, U, first, NOW))
+    assert await ledger.write(lambda tx: end_page(tx, U, second, NOW)) is None
+    assert (await told(ledger))[1] == {"queued": len(files)}
+    assert ((await row(ledger)).ending_files, (await row(ledger)).ending_bytes) == (0, 0)
+    assert [kind for kind, _, _ in await jobs(ledger)].count("deliver") == 1
+
+
+def test_what_a_completion_would_make_of_chunked_files_is_known_from_their_changes():
+    upload = upload_row(U, now=NOW, chunk_size=10)
+    steps = [
+        chunked(F),
+        chunked(F, offset=10, chunks=1, highest_chunk=1),
+        chunked(F, offset=20, chunks=2, highest_chunk=1),
+    ]
+    seen, before = [], None
+    for file in steps:
+        upload = noted(upload, before, file)
+        seen.append((upload.unbegun_files, upload.ending_files, upload.ending_bytes))
+        before = file
+    assert seen == [(1, 0, 0), (0, 0, 0), (0, 1, 20)]
+    for gone in (None, replace(steps[-1], state=FileState.SKIPPED), replace(steps[-1], state=FileState.WHOLE)):
+        now = noted(upload, before, gone)
+        assert (now.unbegun_files, now.ending_files, now.ending_bytes) == (0, 0, 0)
 
 
 async def test_a_completed_upload_queues_its_files_and_has_one_delivery(opened, ledger):
@@ -232,8 +312,10 @@ async def test_a_completed_upload_queues_its_files_and_has_one_delivery(opened, 
     done = await ledger.write(lambda tx: enqueue_delivery(tx, upload, NOW + 5, "upload:x"))
     assert (done.state, done.completed_at) == (UploadState.DELIVERING, NOW + 5)
     assert await jobs(ledger) == [("deliver", None, NOW + 5)]
-    states = [file.state for file in await ledger.read(lambda tx: tx.files.page(U))]
-    assert states == [FileState.QUEUED, FileState.SKIPPED]
+    assert await told(ledger) == (
+        {F: ("queued", None), G: ("skipped", None)},
+        {FileState.QUEUED: 1, FileState.SKIPPED: 1},
+    )
     event = (await opened.events())[-1]
     assert (event.event, event.actor) == ("upload.completed", "upload:x")
 
