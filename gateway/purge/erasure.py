@@ -1,11 +1,12 @@
 """The one place that erases.
 
-Promises: nothing is erased without a receipt or the end of its retention; the keys go and the audit event is written
-in one transaction, so from then on nobody can read the bytes; the sealed bytes follow, and a crash in between is
-made good by `resume`. Knows no clock of retentions: when something is due is `retention.py`'s question.
+Promises: nothing is erased without a receipt or the end of its retention; the key goes and the audit event is written
+in one transaction, so from then on nobody can read the bytes: an upload's key is what its files' keys are wrapped under;
+those, and the sealed bytes, follow, and a crash in between is made good by `resume`. No transaction touches more than a
+page of an upload's files. Knows no clock of retentions: when something is due is `retention.py`'s question.
 
-Order: cut the writers, delete the keys (event, intent), clear the files' rows, unlink, forget the segments (intent
-done).
+Order: cut the writers, delete the upload's key (event, intent), then page by page its jobs, its files' keys and rows,
+unlink, forget the segments (intent done).
 
 Other processes: `relaypacs purge` beside a running `serve` can't cut that process's writers. It needn't: nothing is
 erased while bytes may come, and whoever still holds a key in memory finds the row's `key_id` gone or its `epoch`
@@ -24,14 +25,18 @@ from functools import partial
 from gateway.clock import Clock
 from gateway.errors import Conflict, NotFound
 from gateway.ledger.base import Ledger, Transaction
-from gateway.ledger.rows import FileRow, UploadRow
+from gateway.ledger.rows import FileRow, JobKind, UploadRow
 from gateway.ledger.settings import Setting
 from gateway.states import IN_PACS_STATES, FileState, UploadState
 from gateway.uploads.leases import Leases
 
 ACTOR = "gateway"
 #: Rows that one transaction clears: the ledger's writer is never held for long.
-PAGE = 500
+PAGE = 100
+#: Files that are erased apart in one transaction, with one event.
+APART = 100
+#: Rows, or ids, that are read at once.
+READ_PAGE = 500
 #: How often a scrub is tried while a reader is in the way, and the pause between, seconds.
 SCRUB_TRIES = 5
 SCRUB_PAUSE_S = 0.2
@@ -85,9 +90,10 @@ class Erasure:
         self._clock = clock
         self._close_tail = close_tail
 
-    def being_written(self, file_ids: Iterable[str]) -> bool:
-        """Whether a request of this process writes to one of these files just now."""
-        return bool(self._leases.under(file_ids))
+    async def being_written(self, upload_id: str) -> bool:
+        """Whether a request of this process writes to one of the upload's files just now."""
+        held = self._leases.file_ids()
+        return bool(held) and await self._ledger.read(lambda tx: _has_one_of(tx, upload_id, held))
 
     async def erase_upload(self, upload_id: str, reason: Reason) -> Erased:
         """Erase all bytes of an upload, and its patient's fields. Doing it twice changes nothing.
@@ -97,19 +103,16 @@ class Erasure:
         :raises Locked: a writer doesn't let go.
         :raises Unavailable: the storage failed after the keys were gone; `resume` goes on.
         """
-        await self._let_go(await self._ledger.read(lambda tx: _file_ids(tx, upload_id)))
+        erased, file_ids = await self._count(upload_id)
+        await self._let_go(file_ids)
         now = self._clock.now()
 
-        def act(tx: Transaction) -> Erased | None:
+        def act(tx: Transaction) -> bool:
             upload = _upload(tx, upload_id)
             if upload.erased_at is not None:
-                return None
+                return False
             _check_upload(tx, upload, reason)
-            files = [file for file in tx.files.page(upload_id) if file.state is not FileState.REMOVED]
-            erased = Erased(len(files), sum(file.sealed_bytes for file in files))
-            _delete_keys(tx, files, upload.key_id)
-            for job in tx.jobs.of_upload(upload_id):
-                tx.jobs.delete(job.job_id)
+            tx.keys.delete([] if upload.key_id is None else [upload.key_id])
             changed = replace(
                 upload, key_id=None, meta_sealed=None, reserved_bytes=0, erased_at=now, epoch=upload.epoch + 1
             )
@@ -117,19 +120,37 @@ class Erasure:
             _note(tx, "upload.purged", upload_id, reason, erased, now)
             _intend(tx, upload_id)
             tx.wake(upload_id)
-            return erased
+            return True
 
-        erased = await self._ledger.write(act)
+        is_news = await self._ledger.write(act)
         await self._finish(upload_id)
-        return erased or Erased(0, 0)
+        return erased if is_news else Erased(0, 0)
+
+    async def _count(self, upload_id: str) -> tuple[Erased, list[str]]:
+        """What there is to erase, and all its files; nothing of it changes once no byte can come any more."""
+        files, size_bytes, file_ids = 0, 0, list[str]()
+        while page := await self._ledger.read(partial(_page, upload_id=upload_id, after=file_ids[-1:])):
+            kept = [file for file in page if file.state is not FileState.REMOVED]
+            files, size_bytes = files + len(kept), size_bytes + sum(file.sealed_bytes for file in kept)
+            file_ids += [file.file_id for file in page]
+        return Erased(files, size_bytes), file_ids
 
     async def erase_files(self, upload_id: str, file_ids: Sequence[str], reason: Reason) -> Erased:
         """Erase some files of a finished upload that its PACS has; the others stay for a retry.
 
         :raises NotFound, Conflict, Locked, Unavailable: as `erase_upload`; Conflict also for a file that the PACS
-            hasn't. Then none of them is erased.
+            hasn't. Then none of the `APART` files that it is among is erased.
         """
         await self._let_go(file_ids)
+        erased = Erased(0, 0)
+        for start in range(0, len(file_ids), APART):
+            page = await self._erase_page(upload_id, file_ids[start : start + APART], reason)
+            erased = Erased(erased.files + page.files, erased.size_bytes + page.size_bytes)
+        if erased.files:
+            await self._finish(upload_id)
+        return erased
+
+    async def _erase_page(self, upload_id: str, file_ids: Sequence[str], reason: Reason) -> Erased:
         now = self._clock.now()
 
         def act(tx: Transaction) -> Erased:
@@ -141,7 +162,7 @@ class Erasure:
             erased = Erased(len(files), sum(file.sealed_bytes for file in files))
             if not files:
                 return erased
-            _delete_keys(tx, files, None)
+            _delete_keys(tx, files)
             for file in files:
                 tx.files.save(_cleared(file))
             tx.uploads.save(replace(upload, reserved_bytes=max(upload.reserved_bytes - erased.size_bytes, 0)))
@@ -150,10 +171,7 @@ class Erasure:
             tx.wake(upload_id)
             return erased
 
-        erased = await self._ledger.write(act)
-        if erased.files:
-            await self._finish(upload_id)
-        return erased
+        return await self._ledger.write(act)
 
     async def resume(self) -> int:
         """Finish what a crash or a failing storage has left; how many uploads that were.
@@ -181,16 +199,30 @@ class Erasure:
             self._close_tail(file_id)
 
     async def _finish(self, upload_id: str) -> None:
-        """Everything after the keys; may be done again from the start at any time."""
+        """Everything after the upload's key; may be done again from the start at any time."""
+        for kind in (JobKind.CHECK, JobKind.COMPLETE):
+            while await self._ledger.write(partial(_drop_jobs, upload_id=upload_id, kind=kind)) == PAGE:
+                pass
         after: str | None = ""
         while after is not None:
             after = await self._ledger.write(partial(_clear_page, upload_id=upload_id, after=after))
-        segments = await self._ledger.read(lambda tx: _dead_segments(tx, upload_id))
+        segments = await self._dead_segments(upload_id)
         for start in range(0, len(segments), PAGE):
             batch = segments[start : start + PAGE]
             await asyncio.to_thread(self._spool_delete, batch)
             await self._ledger.write(partial(_forget, segment_ids=batch))
         await self._ledger.write(lambda tx: _done(tx, upload_id))
+
+    async def _dead_segments(self, upload_id: str) -> list[str]:
+        """Segments that nobody can read any more: all of an erased upload, else those of files without a key."""
+        segments = await self._ledger.read(lambda tx: _all_dead(tx, upload_id))
+        if segments is not None:
+            return segments
+        segments, last = [], list[str]()
+        while page := await self._ledger.read(partial(_keyless, upload_id=upload_id, after=last)):
+            last, found = page
+            segments += found
+        return segments
 
 
 def _upload(tx: Transaction, upload_id: str) -> UploadRow:
@@ -214,9 +246,8 @@ def _check_receipt(tx: Transaction, upload: UploadRow, reason: Reason) -> None:
         raise Conflict("nothing is erased as delivered without a receipt", state=str(upload.state))
 
 
-def _delete_keys(tx: Transaction, files: Iterable[FileRow], upload_key_id: int | None) -> None:
-    key_ids = [file.key_id for file in files if file.key_id is not None]
-    tx.keys.delete(key_ids if upload_key_id is None else [*key_ids, upload_key_id])
+def _delete_keys(tx: Transaction, files: Iterable[FileRow]) -> None:
+    tx.keys.delete([file.key_id for file in files if file.key_id is not None])
 
 
 def _cleared(file: FileRow) -> FileRow:
@@ -230,11 +261,14 @@ def _note(tx: Transaction, event: str, upload_id: str, reason: Reason, erased: E
 
 
 def _clear_page(tx: Transaction, upload_id: str, after: str) -> str | None:
-    """Clear one page of an erased upload's file rows; where the next begins, None: there is none."""
+    """Delete the keys of one page of an erased upload's files and clear their rows; where the next begins, None: there is
+    none.
+    """
     upload = tx.uploads.get(upload_id)
     if upload is None or upload.erased_at is None:
         return None
     page = tx.files.page(upload_id, after=after, limit=PAGE)
+    _delete_keys(tx, page)
     for file in page:
         if (cleared := _cleared(file)) != file:
             tx.files.save(cleared)
@@ -245,19 +279,36 @@ def _forget(tx: Transaction, segment_ids: Sequence[str]) -> None:
     tx.runs.forget(segment_ids)
 
 
-def _dead_segments(tx: Transaction, upload_id: str) -> list[str]:
-    """Segments that nobody can read any more: all of an erased upload, else those of files without a key."""
+def _has_one_of(tx: Transaction, upload_id: str, file_ids: Iterable[str]) -> bool:
+    return any(file is not None and file.upload_id == upload_id for file in map(tx.files.get, file_ids))
+
+
+def _drop_jobs(tx: Transaction, upload_id: str, kind: JobKind) -> int:
+    """The delivery of a cancelled upload may still have to say what the PACS took; any other has none."""
+    upload = tx.uploads.get(upload_id)
+    return 0 if upload is None or upload.erased_at is None else tx.jobs.drop(upload_id, kind, PAGE)
+
+
+def _all_dead(tx: Transaction, upload_id: str) -> list[str] | None:
+    """None: not all are."""
     upload = tx.uploads.get(upload_id)
     if upload is None:
         return []
-    if upload.erased_at is not None:
-        return tx.runs.segment_ids(upload_id)
-    keyless = (file.file_id for file in tx.files.page(upload_id) if file.key_id is None)
-    return [segment for file_id in keyless for segment in tx.runs.segment_ids(upload_id, file_id)]
+    return tx.runs.segment_ids(upload_id) if upload.erased_at is not None else None
 
 
-def _file_ids(tx: Transaction, upload_id: str) -> list[str]:
-    return [file.file_id for file in tx.files.page(upload_id)]
+def _keyless(tx: Transaction, upload_id: str, after: list[str]) -> tuple[list[str], list[str]] | None:
+    """Of a page of files: the last one, and the segments of those without a key. None: there are no more."""
+    page = _page(tx, upload_id, after)
+    if not page:
+        return None
+    keyless = (file.file_id for file in page if file.key_id is None)
+    return [page[-1].file_id], [one for file_id in keyless for one in tx.runs.segment_ids(upload_id, file_id)]
+
+
+def _page(tx: Transaction, upload_id: str, after: list[str]) -> list[FileRow]:
+    """Files behind the last of `after`."""
+    return tx.files.page(upload_id, after=after[-1] if after else "", limit=READ_PAGE)
 
 
 def _intents(tx: Transaction) -> list[str]:

@@ -47,6 +47,8 @@ log = logging.getLogger("relaypacs.retention")
 ACTOR = "gateway"
 #: Rows looked at, or blobs deleted, at once.
 PAGE = 100
+#: Files looked at, at once.
+READ_PAGE = 500
 #: A blob without a row is left alone for so long: its upload may be about to write the row down.
 ORPHAN_AGE_S = 3600.0
 #: How often blobs without a row are looked for: it lists them all.
@@ -240,9 +242,8 @@ class Retention:
         now = self._clock.now()
 
         async def act(row: UploadRow) -> None:
-            file_ids = await self._ledger.read(lambda tx: [file.file_id for file in tx.files.page(row.upload_id)])
             # Bytes are on their way: the row hears of them when they are durable.
-            if self._erasure.being_written(file_ids):
+            if await self._erasure.being_written(row.upload_id):
                 return
             if await self._ledger.write(partial(_expired, upload_id=row.upload_id, now=now)):
                 report.expired += 1
@@ -292,11 +293,11 @@ class Retention:
             self._stripped_until = max(self._stripped_until, min(since, now - CLOCK_STEP_S))
 
     async def _strip_one(self, report: PurgeReport, upload_id: str) -> None:
-        def act(tx: Transaction) -> list[str]:
-            files = tx.files.page(upload_id)
-            return [file.file_id for file in files if file.state in IN_PACS_STATES and file.key_id is not None]
-
-        if file_ids := await self._ledger.read(act):
+        file_ids, last = list[str](), ""
+        while page := await self._ledger.read(partial(_strippable, upload_id=upload_id, after=last)):
+            last, found = page
+            file_ids += found
+        if file_ids:
             report.add(await self._erasure.erase_files(upload_id, file_ids, Reason.DELIVERED))
 
     async def _delete_records(self, report: PurgeReport, gaps: Sequence[Gap]) -> None:
@@ -304,6 +305,8 @@ class Retention:
         before = running_before(now, self._times.records_s, gaps)
 
         async def act(row: UploadRow) -> None:
+            while await self._ledger.write(partial(_record_page_deleted, upload_id=row.upload_id)):
+                pass
             report.records += await self._ledger.write(partial(_record_deleted, upload_id=row.upload_id, now=now))
 
         await self._each(report, lambda limit, tx: tx.uploads.records_older(before, limit), act)
@@ -373,10 +376,34 @@ def _finished(
     return tx.uploads.finished_unerased(states, before, limit, since=since)
 
 
-def _record_deleted(tx: Transaction, upload_id: str, now: float) -> bool:
+def _strippable(tx: Transaction, upload_id: str, after: str) -> tuple[str, list[str]] | None:
+    """Of a page of files: the last one, and those that the PACS has and whose bytes are there. None: there are no more."""
+    page = tx.files.page(upload_id, after=after, limit=READ_PAGE)
+    if not page:
+        return None
+    found = [file.file_id for file in page if file.state in IN_PACS_STATES and file.key_id is not None]
+    return page[-1].file_id, found
+
+
+def _record_page_deleted(tx: Transaction, upload_id: str) -> bool:
+    """Delete a page of what hangs on a record that may go, so that its own end is a short act. False: nothing is left."""
+    if not _may_go(tx, upload_id):
+        return False
+    files = tx.files.page(upload_id, limit=PAGE)
+    tx.keys.delete([file.key_id for file in files if file.key_id is not None])
+    tx.files.delete([file.file_id for file in files])
+    return bool(tx.receipts.forget_delivered(upload_id, PAGE) + len(files))
+
+
+def _may_go(tx: Transaction, upload_id: str) -> bool:
+    """Where sealed bytes are there still, `Erasure.resume` needs the record to find them."""
     upload = tx.uploads.get(upload_id)
-    if upload is None or upload.erased_at is None or tx.runs.segment_ids(upload_id):
-        return False  # sealed bytes are there still: `Erasure.resume` needs the record to find them
+    return upload is not None and upload.erased_at is not None and not tx.runs.segment_ids(upload_id)
+
+
+def _record_deleted(tx: Transaction, upload_id: str, now: float) -> bool:
+    if not _may_go(tx, upload_id):
+        return False
     tx.uploads.delete(upload_id)
     tx.audit.append("record.deleted", at=now, actor=ACTOR, upload_id=upload_id)
     return True

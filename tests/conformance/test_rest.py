@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from gateway.errors import Gone
 from gateway.receipts import document
 from tests.component.gateway_app import CHUNK, PASSWORD, TUS, chunks_of, gateway_app, init_body, sha256_field
 from tests.conformance.rest_cases import CHUNKS, INIT, OCTETS
@@ -866,12 +867,19 @@ async def test_cancelling_cuts_a_body_in_flight_and_tells_it_why(gate, person):
 async def test_bytes_of_a_cancelled_upload_cant_be_read_and_go_at_the_next_purge(gate, person):
     opened = await gate.init(person.token, [CHUNK])
     await gate.send_file(opened, "a", content(CHUNK))
-    await gate.ask("DELETE", f"/upload/{opened.upload_id}", opened.token)
     upload, file = await gate.upload(opened.upload_id), await gate.file(opened.upload_id)
-    assert upload.key_id is None
-    keys = await gate.ledger.read(lambda tx: tx.keys.get(file.key_id) if file.key_id is not None else None)
-    assert keys is None
+
+    async def keys():
+        return await gate.ledger.read(lambda tx: (tx.keys.get(upload.key_id), tx.keys.get(file.key_id)))
+
+    assert None not in await keys()
+    await gate.ask("DELETE", f"/upload/{opened.upload_id}", opened.token)
+    assert (await gate.upload(opened.upload_id)).key_id is None
+    assert (await keys())[0] is None, "what its files' keys are wrapped under"
+    with pytest.raises(Gone):
+        await gate.stored(file)
     await gate.purge()
+    assert await keys() == (None, None)
     assert not list(gate.blobs.list())
 
 

@@ -166,7 +166,7 @@ async def test_a_writer_is_cut_and_done_before_anything_is_erased(spooled, erasu
 
     writer = asyncio.create_task(write())
     await asyncio.sleep(0)
-    assert erasure.being_written([file.file_id])
+    assert await erasure.being_written(upload.upload_id)
     await erasure.erase_upload(upload.upload_id, Reason.CANCELLED)
     await writer
     assert order == [("let go", 1)]
