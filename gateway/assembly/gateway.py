@@ -108,7 +108,7 @@ async def _begin(gateway: Gateway, stack: AsyncExitStack) -> None:
     stack.push_async_callback(last_words, base, export, refusals)
     for work in (*timers(base, open_retention(base, gateway.intake), export), refusals.run()):
         stack.push_async_callback(_ended, asyncio.create_task(work))
-    await base.ledger.write(delivery.begin)
+    await delivery.begin()
     await gateway.workers.start()
     stack.push_async_callback(gateway.workers.stop)
     stack.callback(delivery.drain)
@@ -274,7 +274,7 @@ def _services(base: Base, intake: Intake, delivery: Delivery, parts: Parts) -> S
         jwks=partial(receipt_keys.jwks, base.ledger, Signer(base.keys.receipt_seed)),
         probes=_probes(base, intake),
         release=_admin_act(base, delivery.release),
-        retry=_admin_act(base, delivery.retry),
+        retry=_retry_by(delivery),
         refusals=Refusals(base.ledger, base.clock),
         administration=open_administration(base, delivery),
         wiping=Wiping(base.ledger, base.clock),
@@ -323,6 +323,13 @@ def _probes(base: Base, intake: Intake) -> dict[str, Callable[[], Awaitable[None
 
 class _AdminAct(Protocol):
     def __call__(self, tx: Transaction, upload: UploadRow, *, actor: str, reason: str) -> object: ...
+
+
+def _retry_by(delivery: Delivery) -> Callable[[str, str, str], Awaitable[None]]:
+    async def run(upload_id: str, actor: str, reason: str) -> None:
+        await delivery.retry(upload_id, actor=actor, reason=reason)
+
+    return run
 
 
 def _admin_act(base: Base, act: _AdminAct) -> Callable[[str, str, str], Awaitable[None]]:

@@ -99,7 +99,8 @@ async def _retry(base: Base, args: argparse.Namespace) -> None:
 
     now = base.clock.now()
 
-    def act(tx: Transaction) -> str:
+    def act(tx: Transaction) -> bool:
+        """Whether its delivery, which waits, is due now."""
         upload = tx.uploads.get(args.upload_id)
         if upload is None:
             raise NotFound("there is no such upload: `relaypacs jobs list` shows them")
@@ -107,15 +108,18 @@ async def _retry(base: Base, args: argparse.Namespace) -> None:
             raise ConfigError("it is held: release it over HTTP, where its patient can be looked at first")
         waiting = tx.jobs.of_upload(upload.upload_id, JobKind.DELIVER)
         if upload.state is not UploadState.DELIVERING or not waiting:
-            files = retry(tx, upload, actor=ACTOR, reason=args.reason, clock=base.clock, keys=base.keys)
-            return f"{files} files will be sent again"
+            return False
         tx.jobs.save(replace(waiting[0], due_at=min(now, waiting[0].due_at)))
         detail = {"reason": args.reason, "files": 0}
         tx.audit.append("upload.retried", at=now, actor=ACTOR, upload_id=upload.upload_id, detail=detail)
         tx.wake(JOBS)
-        return "it is due now"
+        return True
 
-    print(await base.ledger.write(act))
+    if await base.ledger.write(act):
+        print("it is due now")
+        return
+    files = await retry(base.ledger, args.upload_id, actor=ACTOR, reason=args.reason, clock=base.clock, keys=base.keys)
+    print(f"{files} files will be sent again")
 
 
 async def _drop(base: Base, args: argparse.Namespace) -> None:

@@ -120,9 +120,10 @@ class Deliver:
 
     async def _checked(self, upload: UploadRow) -> bool:
         """Whether every file has its verdict. This job's place is given to others before they have waited long."""
-        unjudged = await self._tools.ledger.read(
-            lambda tx: [file.file_id for file in tx.files.page(upload.upload_id) if needs_check(file)]
-        )
+        unjudged, last = list[str](), ""
+        while rows := await self._tools.ledger.read(partial(_page, upload.upload_id, last)):
+            unjudged += [row.file_id for row in rows if needs_check(row)]
+            last = rows[-1].file_id
         try:
             async with asyncio.timeout(CHECKING_S):
                 await self._checks.ensure_all(upload.upload_id, unjudged)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -24,7 +25,7 @@ T = TypeVar("T")
 ACTOR = "gateway"
 #: `last_code` of a job that waits for its endpoint; the rest of it is the target's own code.
 WAITS_FOR_ENDPOINT = "endpoint_"
-_HASTENED_AT_ONCE = 1000
+_HASTENED_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,29 +119,34 @@ class WorkingEndpoint:
         def act(tx: Transaction) -> None:
             detail = {"endpoint": self.endpoint_id} | ({"code": code} if code else {})
             tx.audit.append(event, at=now, actor=ACTOR, detail=detail)
-            if event == "endpoint.up":
-                _hasten(tx, self.endpoint_id, now)
-                tx.wake(JOBS)
 
         await self._ledger.write(act)
+        if event == "endpoint.up":
+            await hasten(self._ledger, now, self.endpoint_id)
 
 
-def _hasten(tx: Transaction, endpoint_id: str, now: float) -> None:
-    for job in _waiting(tx, now):
+async def hasten(ledger: Ledger, now: float, endpoint_id: str | None = None) -> None:
+    """Deliveries that are due later, because their endpoint didn't work, are due now.
+
+    :param endpoint_id: only those to it. None: all; the process begins, and whoever mended an endpoint's configuration
+        and started it again shall not wait.
+    """
+    last: int | None = 0
+    while last is not None:
+        last = await ledger.write(partial(_hasten_page, after=last, now=now, endpoint_id=endpoint_id))
+
+
+def _hasten_page(tx: Transaction, after: int, now: float, endpoint_id: str | None) -> int | None:
+    """The number of the last job looked at; None: there are no more."""
+    page = tx.jobs.page(after=after, limit=_HASTENED_AT_ONCE)
+    for job in filter(partial(_waits, now=now), page):
         upload = tx.uploads.get(job.upload_id)
-        if upload is not None and upload.endpoint_id == endpoint_id:
+        if upload is not None and endpoint_id in {None, upload.endpoint_id}:
             tx.jobs.save(replace(job, due_at=now))
+            tx.wake(JOBS)
+    return page[-1].job_id if page else None
 
 
-def hasten_all(tx: Transaction, now: float) -> None:
-    """The process begins: whoever mended an endpoint's configuration and started it again shall not wait."""
-    for job in _waiting(tx, now):
-        tx.jobs.save(replace(job, due_at=now))
-
-
-def _waiting(tx: Transaction, now: float) -> Iterator[JobRow]:
-    """Deliveries that are due later, because their endpoint didn't work."""
-    for job in tx.jobs.page(after=0, limit=_HASTENED_AT_ONCE):
-        waits = job.kind is JobKind.DELIVER and job.lease_by is None and job.due_at > now
-        if waits and job.last_code.startswith(WAITS_FOR_ENDPOINT):
-            yield job
+def _waits(job: JobRow, now: float) -> bool:
+    waits = job.kind is JobKind.DELIVER and job.lease_by is None and job.due_at > now
+    return waits and job.last_code.startswith(WAITS_FOR_ENDPOINT)

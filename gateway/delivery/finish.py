@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from gateway.clock import Clock
@@ -18,22 +19,23 @@ from gateway.delivery.items import FileOutcome, Item, Memory, client_id, open_li
 from gateway.delivery.notes import undelivered
 from gateway.delivery.receipt import IN_PACS, End, end_of, receipt_of, warning
 from gateway.delivery.threads import in_thread
-from gateway.errors import Conflict
+from gateway.errors import Conflict, NotFound
 from gateway.keys.columns import Column
-from gateway.ledger.base import JOBS, PURGE, Transaction
-from gateway.ledger.rows import FileRow, JobKind, JobRow, ReceiptRow, UploadRow
+from gateway.ledger.base import JOBS, PURGE, Ledger, Transaction
+from gateway.ledger.rows import JobKind, JobRow, ReceiptRow, UploadRow
 from gateway.spool import ServiceKeys
-from gateway.states import FileResult, FileState, UploadEvent, after
+from gateway.states import FileResult, FileState, UploadEvent, UploadState, after
 
 log = logging.getLogger("relaypacs.delivery")
 
 #: Files settled in one transaction.
-PAGE = 200
+PAGE = 100
 
 #: Studies that the audit event of a delivery names; the receipt has them all.
 AUDITED_STUDIES = 100
-#: States of files that a retry sends again. `rejected` ones would be rejected again, `lost` ones can't be read.
-RETRIED_STATES = frozenset({FileState.FAILED})
+#: States of files that a retry sends again: those that failed, or that a retry which was stopped has queued already.
+#: `rejected` ones would be rejected again, `lost` ones can't be read.
+RETRIED_STATES = frozenset({FileState.FAILED, FileState.QUEUED})
 
 
 def fail_pending(attempt: Attempt, code: str) -> None:
@@ -203,31 +205,54 @@ def release(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, cloc
     _note(tx, "upload.released", row, now, actor, {"reason": reason})
 
 
-def retry(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, clock: Clock, keys: ServiceKeys) -> int:
+async def retry(ledger: Ledger, upload_id: str, *, actor: str, reason: str, clock: Clock, keys: ServiceKeys) -> int:
     """Send what failed once more. How many files that is.
 
+    Files are queued again page by page, then the upload is under way: one that is stopped in between can be retried
+    still.
+
+    :raises NotFound: there is no such upload.
     :raises Conflict, Gone: nothing failed, or the upload isn't partial or failed, or its bytes are erased.
     """
-    now = clock.now()
+    files, last = 0, ""
+    while page := await ledger.write(partial(_queue_again, upload_id=upload_id, after_id=last)):
+        last, files = page[0], files + page[1]
+
+    def act(tx: Transaction) -> None:
+        upload, state = _retriable(tx, upload_id)
+        if not files:
+            raise Conflict("no file of this upload can be sent again", state=str(upload.state))
+        now = clock.now()
+        row = replace(upload, state=state, finished_at=None, warnings_sealed=None, held_codes="")
+        tx.uploads.save(row)
+        _new_job(tx, row, now, keys, Memory(released=True))
+        _note(tx, "upload.retried", row, now, actor, {"reason": reason, "files": files})
+
+    await ledger.write(act)
+    return files
+
+
+def _retriable(tx: Transaction, upload_id: str) -> tuple[UploadRow, UploadState]:
+    """The upload, and its state after a retry. :raises NotFound, Conflict, Gone: it can't be retried."""
+    upload = tx.uploads.get(upload_id)
+    if upload is None:
+        raise NotFound("there is no such upload")
     state = after(upload.state, UploadEvent.RETRY)
     if upload.key_id is None:
         raise Conflict("the bytes of this upload are erased", state=str(upload.state))
-    files = list(_retried(tx, upload))
-    if not files:
-        raise Conflict("no file of this upload can be sent again", state=str(upload.state))
-    for file in files:
+    return upload, state
+
+
+def _queue_again(tx: Transaction, upload_id: str, after_id: str) -> tuple[str, int] | None:
+    """Of a page of files: the last one, and how many will be sent again. None: there are no more."""
+    _retriable(tx, upload_id)
+    page = tx.files.page(upload_id, after=after_id, limit=PAGE)
+    if not page:
+        return None
+    again = [file for file in page if file.state in RETRIED_STATES and file.facts_sealed and file.key_id is not None]
+    for file in again:
         tx.files.save(replace(file, state=FileState.QUEUED, outcome_sealed=None))
-    row = replace(upload, state=state, finished_at=None, warnings_sealed=None, held_codes="")
-    tx.uploads.save(row)
-    _new_job(tx, row, now, keys, Memory(released=True))
-    _note(tx, "upload.retried", row, now, actor, {"reason": reason, "files": len(files)})
-    return len(files)
-
-
-def _retried(tx: Transaction, upload: UploadRow) -> Iterator[FileRow]:
-    for file in tx.files.page(upload.upload_id):
-        if file.state in RETRIED_STATES and file.facts_sealed is not None and file.key_id is not None:
-            yield file
+    return page[-1].file_id, len(again)
 
 
 def _new_job(tx: Transaction, upload: UploadRow, now: float, keys: ServiceKeys, memory: Memory) -> None:

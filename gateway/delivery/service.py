@@ -9,7 +9,7 @@ from gateway.delivery.attempt import DeliveryRules, Tools
 from gateway.delivery.breaker import Condition
 from gateway.delivery.check import MOST_AT_ONCE, Checks
 from gateway.delivery.deliver import Deliver
-from gateway.delivery.endpoint import EndpointTarget, WorkingEndpoint, hasten_all
+from gateway.delivery.endpoint import EndpointTarget, WorkingEndpoint, hasten
 from gateway.delivery.finish import release, retry
 from gateway.jobs.workers import Handler
 from gateway.ledger.base import Ledger, Transaction
@@ -59,9 +59,9 @@ class Delivery:
         """For `Workers`. Jobs at once, not threads: files that wait for a check together share its transactions."""
         return {JobKind.CHECK: self._tools.settings.checks * MOST_AT_ONCE, JobKind.DELIVER: UPLOADS_AT_ONCE}
 
-    def begin(self, tx: Transaction) -> None:
+    async def begin(self) -> None:
         """Before the workers start: what waits for an endpoint is tried at once, somebody may have mended it."""
-        hasten_all(tx, self._tools.clock.now())
+        await hasten(self._tools.ledger, self._tools.clock.now())
 
     def drain(self) -> None:
         """Begin no new request to a PACS; end those under way at their next MiB. Then stop the workers."""
@@ -81,6 +81,10 @@ class Delivery:
         """Let a held upload go. :raises Conflict, Gone: it isn't held."""
         release(tx, upload, actor=actor, reason=reason, clock=self._tools.clock, keys=self._tools.keys)
 
-    def retry(self, tx: Transaction, upload: UploadRow, *, actor: str, reason: str) -> int:
-        """Send failed files once more; how many. :raises Conflict, Gone: there are none, or they are erased."""
-        return retry(tx, upload, actor=actor, reason=reason, clock=self._tools.clock, keys=self._tools.keys)
+    async def retry(self, upload_id: str, *, actor: str, reason: str) -> int:
+        """Send failed files once more; how many.
+
+        :raises NotFound, Conflict, Gone: there is no such upload, nothing of it failed, or it is erased.
+        """
+        tools = self._tools
+        return await retry(tools.ledger, upload_id, actor=actor, reason=reason, clock=tools.clock, keys=tools.keys)

@@ -392,7 +392,7 @@ async def test_what_waits_for_an_endpoint_is_due_when_a_gateway_begins(it: Room)
     it.restart()
     await it.run()
     assert (await it.upload(upload_id)).state is UploadState.DELIVERING
-    await it.ledger.write(it.delivery.begin)
+    await it.delivery.begin()
     await it.run()
     assert (await it.upload(upload_id)).state is UploadState.SUCCESS
 

@@ -286,6 +286,5 @@ async def studies(it: Room, upload_id: str) -> list[dict[str, Any]]:
 
 
 async def retry(it: Room, upload_id: str) -> None:
-    upload = await it.upload(upload_id)
-    await it.ledger.write(lambda tx: it.delivery.retry(tx, upload, actor="test", reason="mended"))
+    await it.delivery.retry(upload_id, actor="test", reason="mended")
     await it.run(for_s=60)

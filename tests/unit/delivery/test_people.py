@@ -175,7 +175,7 @@ async def test_a_retry_sends_what_failed_and_writes_a_new_receipt(it: Room):
     assert first.state is UploadState.PARTIAL
     it.pacs.failures.clear()
     it.pacs.sent.clear()
-    assert await it.ledger.write(lambda tx: it.delivery.retry(tx, first, actor="admin", reason="mended")) == 1
+    assert await it.delivery.retry(upload_id, actor="admin", reason="mended") == 1
     await it.run()
     second = await it.upload(upload_id)
     assert second.state is UploadState.SUCCESS
@@ -198,8 +198,7 @@ async def test_a_retry_comes_to_an_end_though_what_was_delivered_is_purged(it: R
 
     await it.ledger.write(purge)
     it.pacs.failures.clear()
-    partial = await it.upload(upload_id)
-    await it.ledger.write(lambda tx: it.delivery.retry(tx, partial, actor="admin", reason="mended"))
+    await it.delivery.retry(upload_id, actor="admin", reason="mended")
     await it.run()
     assert (await it.upload(upload_id)).state is UploadState.SUCCESS
     outcomes = {(one["sop_instance_uid"], one["outcome"]) for one in (await it.receipt(upload_id))["instances"]}
@@ -209,9 +208,8 @@ async def test_a_retry_comes_to_an_end_though_what_was_delivered_is_purged(it: R
 async def test_a_retry_of_what_cannot_be_sent_again_is_refused(it: Room):
     upload_id = await it.submit([Toy("1.1", verdict="reject")])
     await it.run()
-    failed = await it.upload(upload_id)
     with pytest.raises(Conflict):
-        await it.ledger.write(lambda tx: it.delivery.retry(tx, failed, actor="admin", reason="why not"))
+        await it.delivery.retry(upload_id, actor="admin", reason="why not")
     assert (await it.upload(upload_id)).state is UploadState.FAILED
 
 
