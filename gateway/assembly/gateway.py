@@ -46,6 +46,7 @@ from gateway.receipts import keys as receipt_keys
 from gateway.receipts.document import Signer
 from gateway.uploads.admission import Limits
 from gateway.uploads.body import Buffered
+from gateway.uploads.cancellation import Settle
 from gateway.uploads.chunks import Chunks
 from gateway.uploads.completion import GATEWAY, Timing
 from gateway.uploads.destinations import Destination, Destinations
@@ -53,7 +54,7 @@ from gateway.uploads.intake import Intake
 from gateway.uploads.leases import Leases
 from gateway.uploads.pipeline import Pipeline, Tails, Threads
 from gateway.uploads.qr import QrSessions, QrTimes
-from gateway.uploads.submissions import Settle, Submissions
+from gateway.uploads.submissions import Submissions
 from gateway.uploads.tail import Files
 from gateway.uploads.views import Views
 from gateway.web.services import Services

@@ -45,7 +45,7 @@ class _Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class _Settlement:
+class _ToWrite:
     """What is to be written.
 
     :param receipt: None: the one that is there says it all.
@@ -78,10 +78,10 @@ class Settling:
                 return
             taken, maybe = await self._taken(upload_id)
             if taken or maybe:
-                settlement = await in_thread(partial(self._settlement, upload, taken, known_id))
-                if not await self.ledger.write(partial(_apply, before=upload, settlement=settlement)):
+                made = await in_thread(partial(self._made, upload, taken, known_id))
+                if not await self.ledger.write(partial(_apply, before=upload, wanted=made)):
                     continue  # another answer came in between
-                await self._write_down(taken, settlement.unnoted)
+                await self._write_down(taken, made.unnoted)
             return
 
     async def end(self, upload_id: str) -> None:
@@ -121,7 +121,7 @@ class Settling:
                 taken.append(_Taken(row.file_id, client_id(self.keys, row), outcome, acknowledged))
         return taken
 
-    def _settlement(self, upload: UploadRow, taken: Sequence[_Taken], receipt_id: str | None) -> _Settlement:
+    def _made(self, upload: UploadRow, taken: Sequence[_Taken], receipt_id: str | None) -> _ToWrite:
         """In a thread: many outcomes take their time."""
         names = {one.file_id: one.name for one in taken}
         outcomes = [(one.file_id, one.outcome) for one in taken]
@@ -154,7 +154,7 @@ class Settling:
             warnings_sealed=seal_list(records, warnings, Column.UPLOAD_WARNINGS, upload.upload_id),
             studies_sealed=seal_list(records, end.studies, Column.UPLOAD_STUDIES, upload.upload_id),
         )
-        return _Settlement(row, receipt, unnoted)
+        return _ToWrite(row, receipt, unnoted)
 
     async def _write_down(self, taken: Sequence[_Taken], unnoted: Sequence[DeliveredRow]) -> None:
         """What was acknowledged is stored: that is known now, and nobody will look any more."""
@@ -171,15 +171,15 @@ def _page(upload_id: str, last: str, tx: Transaction) -> list[FileRow]:
     return tx.files.page(upload_id, after=last, limit=READ_PAGE)
 
 
-def _apply(tx: Transaction, before: UploadRow, settlement: _Settlement) -> bool:
+def _apply(tx: Transaction, before: UploadRow, wanted: _ToWrite) -> bool:
     """False: the upload's row isn't what it was."""
-    upload, made = tx.uploads.get(before.upload_id), settlement.upload
+    upload, made = tx.uploads.get(before.upload_id), wanted.upload
     if upload is None:
         return True
     if (upload.receipt_id, upload.warnings_sealed) != (before.receipt_id, before.warnings_sealed):
         return False
-    if settlement.receipt is not None:
-        tx.receipts.insert(settlement.receipt)
+    if wanted.receipt is not None:
+        tx.receipts.insert(wanted.receipt)
     row = replace(
         upload,
         receipt_id=made.receipt_id,

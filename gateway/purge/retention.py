@@ -32,6 +32,7 @@ from gateway.ledger.base import JOBS, PURGE, Ledger, Transaction, Watch
 from gateway.ledger.rows import JobKind, UploadRow
 from gateway.ledger.settings import Setting
 from gateway.purge.erasure import Erased, Erasure, Reason
+from gateway.purge.records import record_deleted, record_page_deleted
 from gateway.states import (
     DEAD_STATES,
     FINISHED_STATES,
@@ -45,10 +46,8 @@ from gateway.states import (
 log = logging.getLogger("relaypacs.retention")
 
 ACTOR = "gateway"
-#: Rows looked at, or blobs deleted, at once.
-PAGE = 100
-#: Files looked at, at once.
-READ_PAGE = 500
+#: Rows looked at, or blobs deleted, at once; and files that are only looked at.
+PAGE, READ_PAGE = 100, 500
 #: A blob without a row is left alone for so long: its upload may be about to write the row down.
 ORPHAN_AGE_S = 3600.0
 #: How often blobs without a row are looked for: it lists them all.
@@ -305,9 +304,9 @@ class Retention:
         before = running_before(now, self._times.records_s, gaps)
 
         async def act(row: UploadRow) -> None:
-            while await self._ledger.write(partial(_record_page_deleted, upload_id=row.upload_id)):
+            while await self._ledger.write(partial(record_page_deleted, upload_id=row.upload_id)):
                 pass
-            report.records += await self._ledger.write(partial(_record_deleted, upload_id=row.upload_id, now=now))
+            report.records += await self._ledger.write(partial(record_deleted, upload_id=row.upload_id, now=now))
 
         await self._each(report, lambda limit, tx: tx.uploads.records_older(before, limit), act)
 
@@ -383,30 +382,6 @@ def _strippable(tx: Transaction, upload_id: str, after: str) -> tuple[str, list[
         return None
     found = [file.file_id for file in page if file.state in IN_PACS_STATES and file.key_id is not None]
     return page[-1].file_id, found
-
-
-def _record_page_deleted(tx: Transaction, upload_id: str) -> bool:
-    """Delete a page of what hangs on a record that may go, so that its own end is a short act. False: nothing is left."""
-    if not _may_go(tx, upload_id):
-        return False
-    files = tx.files.page(upload_id, limit=PAGE)
-    tx.keys.delete([file.key_id for file in files if file.key_id is not None])
-    tx.files.delete([file.file_id for file in files])
-    return bool(tx.receipts.forget_delivered(upload_id, PAGE) + len(files))
-
-
-def _may_go(tx: Transaction, upload_id: str) -> bool:
-    """Where sealed bytes are there still, `Erasure.resume` needs the record to find them."""
-    upload = tx.uploads.get(upload_id)
-    return upload is not None and upload.erased_at is not None and not tx.runs.segment_ids(upload_id)
-
-
-def _record_deleted(tx: Transaction, upload_id: str, now: float) -> bool:
-    if not _may_go(tx, upload_id):
-        return False
-    tx.uploads.delete(upload_id)
-    tx.audit.append("record.deleted", at=now, actor=ACTOR, upload_id=upload_id)
-    return True
 
 
 def _unknown(tx: Transaction, names: Sequence[str]) -> list[str]:

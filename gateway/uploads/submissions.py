@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -16,12 +16,13 @@ from gateway.errors import NotFound, Unauthorized, Unprocessable
 from gateway.identity import refresh_tokens
 from gateway.identity.principal import Principal, visible
 from gateway.keys.columns import Column
-from gateway.ledger.base import PURGE, Transaction
-from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobKind, JobRow, UploadRow
+from gateway.ledger.base import Transaction
+from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, UploadRow
 from gateway.protocol.chunks import ranges
 from gateway.protocol.rest import Complete, Init, SkippedFile
-from gateway.states import DEAD_STATES, RECEIVING_STATES, FileState, UploadEvent, UploadState, after
+from gateway.states import DEAD_STATES, RECEIVING_STATES, FileState, UploadState
 from gateway.uploads.admission import Wish, check_size, create_upload
+from gateway.uploads.cancellation import Settle, cancel
 from gateway.uploads.checksums import compare
 from gateway.uploads.completion import (
     GATEWAY,
@@ -34,7 +35,6 @@ from gateway.uploads.completion import (
     got_by,
     incomplete,
     may_complete,
-    new_job,
     noted,
     touched,
 )
@@ -48,11 +48,6 @@ _WITH_ITS_UPLOAD_S = 10 * 366 * 86400.0
 
 #: Files that `complete` skips, looked for at once.
 PAGE = 500
-#: A cancelled upload that nobody has settled after so long (the process ended) is settled by its job.
-SETTLE_AFTER_S = 30.0
-
-#: Writes a receipt for what the PACS already took of an upload that was cancelled; the upload's id.
-Settle = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,47 +335,7 @@ class Submissions:
         if by_other and not reason:
             raise Unprocessable("say why, as `reason`", code="reason_required", field="reason")
 
-        def act(tx: Transaction) -> bool:
-            row = tx.uploads.get(upload_id)
-            if row is None or row.state in DEAD_STATES:
-                return False
-            before, now = row.state, intake.clock.now()
-            row = replace(row, state=after(row.state, UploadEvent.CANCEL), epoch=row.epoch + 1, finished_at=now)
-            if by_other:
-                told = {"code": "cancelled_by_admin", "message": reason}
-                row = self._records.with_warnings(row, [*self._records.warnings(row), told])
-            if row.key_id is not None:
-                tx.keys.delete(
-                    [row.key_id]
-                )  # its files' keys can't be unwrapped without it; the purge takes them along
-            tx.uploads.save(replace(row, key_id=None, meta_sealed=None))
-            self._replace_jobs(tx, upload_id, now, settles=before not in RECEIVING_STATES)
-            said = {"reason": reason} if by_other else {}  # an uploader's words could name a patient
-            tx.audit.append("upload.cancelled", at=now, actor=who.actor, upload_id=upload_id, detail=said)
-            tx.wake(upload_id)
-            tx.wake(PURGE)
-            return before not in RECEIVING_STATES
-
-        settles = await intake.ledger.write(act)
-        held = intake.leases.file_ids()
-        await intake.leases.cut(await intake.ledger.read(lambda tx: _those_of(tx, upload_id, held)))
-        if settles:
-            await self._settle_cancelled(upload_id)
-
-    def _replace_jobs(self, tx: Transaction, upload_id: str, now: float, *, settles: bool) -> None:
-        """Of a cancelled upload: nothing is completed or delivered any more; checks that are left find nothing to do.
-
-        :param settles: something of it may be in the PACS. Its delivery, or a new one, then says what, should the
-            process end before this one has.
-        """
-        for job in tx.jobs.of_upload(upload_id, JobKind.COMPLETE):
-            tx.jobs.delete(job.job_id)
-        deliveries = tx.jobs.of_upload(upload_id, JobKind.DELIVER)
-        for job in deliveries:
-            if job.lease_by is None:
-                tx.jobs.save(replace(job, due_at=now + SETTLE_AFTER_S))
-        if settles and not deliveries:
-            tx.jobs.insert(new_job(JobKind.DELIVER, upload_id, None, now + SETTLE_AFTER_S))
+        await cancel(intake, self._records, who, upload_id, reason, by_other=by_other, settle=self._settle_cancelled)
 
     async def status(self, upload: UploadRow) -> dict[str, Any]:
         """The answer of `GET status`, as JSON values."""
@@ -435,9 +390,3 @@ class Submissions:
         if row is None:
             raise NotFound("there is no receipt yet", code="no_receipt_yet")
         return self._records.jws(row)
-
-
-def _those_of(tx: Transaction, upload_id: str, file_ids: set[str]) -> list[str]:
-    """Which of these files are of the upload."""
-    rows = (tx.files.get(file_id) for file_id in file_ids)
-    return [row.file_id for row in rows if row is not None and row.upload_id == upload_id]

@@ -29,7 +29,7 @@ _OF_UPLOAD = {"upload": attrgetter("upload_id")}
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class SegmentRow:
     """A segment that was begun."""
 
     segment_id: str
@@ -51,7 +51,7 @@ class Store:
 
     uploads: Table[UploadRow]
     files: Table[FileRow]
-    segments: Table[Segment]
+    segments: Table[SegmentRow]
     runs: Table[RunRow]
     jobs: Table[JobRow]
     receipts: Table[ReceiptRow]

@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from gateway.errors import Conflict
 from gateway.ledger.memory.keys import MemoryKeys
-from gateway.ledger.memory.store import Named, Segment, Store
+from gateway.ledger.memory.store import Named, SegmentRow, Store
 from gateway.ledger.rows import FileRow, RunRow, UploadRow
 from gateway.states import RECEIVING_STATES, FileState, UploadState
 
@@ -228,7 +228,7 @@ class MemoryRuns:
         """
         self._store.segments.check_writable()
         check_upload(self._store, upload_id)
-        self._store.segments.insert(Segment(segment_id, file_id, upload_id))
+        self._store.segments.insert(SegmentRow(segment_id, file_id, upload_id))
 
     def knows_segment(self, segment_id: str) -> bool:
         """Whether the segment was begun and isn't forgotten."""
