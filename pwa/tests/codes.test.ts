@@ -23,7 +23,11 @@ test("the pages list codes", () => {
   expect(validation).toContain("`check_failed`");
 });
 test("every code that the gateway's pages list has a sentence, and no other has one", () => {
-  expect(Object.keys(en).filter((key) => !NOT_CODES.test(key)).sort()).toEqual([...DOCUMENTED].sort());
+  expect(
+    Object.keys(en)
+      .filter((key) => !NOT_CODES.test(key))
+      .sort(),
+  ).toEqual([...DOCUMENTED].sort());
 });
 test("what is to be done is said of known codes only, and there is a sentence for each", () => {
   for (const [code, todo] of Object.entries(TODO)) {

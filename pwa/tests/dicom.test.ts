@@ -22,23 +22,48 @@ function element([tag, vr, value]: Item, little = true, explicit = true): Uint8A
 }
 
 const STUDY: Item[] = [
-  [0x00080005, "CS", "ISO_IR 100"], [0x00080018, "UI", "1.2.3"], [0x00080020, "DA", "20240303"], [0x00080060, "CS", "CT"],
-  [0x00100010, "PN", "M\xfcller^J\xf6rg"], [0x00100020, "LO", "P1"], [0x00100030, "DA", "19700101"], [0x0020000d, "UI", "1.2"], [0x0020000e, "UI", "1.2.9"],
+  [0x00080005, "CS", "ISO_IR 100"],
+  [0x00080018, "UI", "1.2.3"],
+  [0x00080020, "DA", "20240303"],
+  [0x00080060, "CS", "CT"],
+  [0x00100010, "PN", "M\xfcller^J\xf6rg"],
+  [0x00100020, "LO", "P1"],
+  [0x00100030, "DA", "19700101"],
+  [0x0020000d, "UI", "1.2"],
+  [0x0020000e, "UI", "1.2.9"],
 ];
-const SYNTAXES = { explicit: "1.2.840.10008.1.2.1", implicit: "1.2.840.10008.1.2", big: "1.2.840.10008.1.2.2", deflated: "1.2.840.10008.1.2.1.99" };
+const SYNTAXES = {
+  explicit: "1.2.840.10008.1.2.1",
+  implicit: "1.2.840.10008.1.2",
+  big: "1.2.840.10008.1.2.2",
+  deflated: "1.2.840.10008.1.2.1.99",
+};
 
 async function file(syntax: keyof typeof SYNTAXES, items: Item[], raw?: Uint8Array): Promise<Uint8Array> {
   const data = raw ?? join(items.map((item) => element(item, syntax !== "big", syntax !== "implicit")));
-  const body = syntax === "deflated"
-    ? new Uint8Array(await new Response(new Blob([data.slice()]).stream().pipeThrough(new CompressionStream("deflate-raw"))).arrayBuffer())
-    : data;
-  return join([new Uint8Array(128), bytesOf("DICM"), element([0x00020002, "UI", "1.2.840.10008.5.1.4.1.1.2"]), element([0x00020010, "UI", SYNTAXES[syntax]]), body]);
+  const body =
+    syntax === "deflated"
+      ? new Uint8Array(
+          await new Response(
+            new Blob([data.slice()]).stream().pipeThrough(new CompressionStream("deflate-raw")),
+          ).arrayBuffer(),
+        )
+      : data;
+  return join([
+    new Uint8Array(128),
+    bytesOf("DICM"),
+    element([0x00020002, "UI", "1.2.840.10008.5.1.4.1.1.2"]),
+    element([0x00020010, "UI", SYNTAXES[syntax]]),
+    body,
+  ]);
 }
 
 describe("headers", () => {
   test.each(Object.keys(SYNTAXES) as (keyof typeof SYNTAXES)[])("%s syntax is read", async (syntax) => {
     const reading = await readHeader(await file(syntax, STUDY), true);
-    expect(reading).toMatchObject({ header: { patientName: "Müller^Jörg", studyUid: "1.2", sopUid: "1.2.3", modality: "CT" } });
+    expect(reading).toMatchObject({
+      header: { patientName: "Müller^Jörg", studyUid: "1.2", sopUid: "1.2.3", modality: "CT" },
+    });
   });
   test("sequences of undefined length are stepped over, nested ones too", async () => {
     const open = (tag: number[]): number[] => [...tag, 0xff, 0xff, 0xff, 0xff];
@@ -47,13 +72,22 @@ describe("headers", () => {
     const ends = [0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0, 0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0];
     const nested = Uint8Array.from([...sequence, ...item, ...sequence, ...item, ...ends, ...ends]);
     const at = STUDY.findIndex(([tag]) => tag > 0x00081140);
-    const data = join([...STUDY.slice(0, at).map((one) => element(one)), nested, ...STUDY.slice(at).map((one) => element(one))]);
+    const data = join([
+      ...STUDY.slice(0, at).map((one) => element(one)),
+      nested,
+      ...STUDY.slice(at).map((one) => element(one)),
+    ]);
     expect(await readHeader(await file("explicit", [], data), true)).toMatchObject({ header: { studyUid: "1.2" } });
   });
   test("what isn't DICOM, is empty, is a directory or is damaged is told apart", async () => {
     expect(await readHeader(new Uint8Array(), true)).toEqual({ unfit: "empty" });
     expect(await readHeader(bytesOf("[autorun]".repeat(99)), true)).toEqual({ unfit: "not_dicom" });
-    const directory = join([new Uint8Array(128), bytesOf("DICM"), element([0x00020002, "UI", "1.2.840.10008.1.3.10"]), element([0x00020010, "UI", SYNTAXES.explicit])]);
+    const directory = join([
+      new Uint8Array(128),
+      bytesOf("DICM"),
+      element([0x00020002, "UI", "1.2.840.10008.1.3.10"]),
+      element([0x00020010, "UI", SYNTAXES.explicit]),
+    ]);
     expect(await readHeader(directory, true)).toEqual({ unfit: "directory" });
     expect(await readHeader((await file("explicit", STUDY)).subarray(0, 250), true)).toEqual({ unfit: "broken" });
   });
@@ -90,7 +124,13 @@ describe("names", () => {
 
 test("files are grouped by patient, then by study; a patient is ID, name and birth date together", async () => {
   const header = async (change: Partial<Record<number, string>>) => {
-    const reading = await readHeader(await file("explicit", STUDY.map(([tag, vr, value]): Item => [tag, vr, change[tag] ?? value])), true);
+    const reading = await readHeader(
+      await file(
+        "explicit",
+        STUDY.map(([tag, vr, value]): Item => [tag, vr, change[tag] ?? value]),
+      ),
+      true,
+    );
     if (!("header" in reading)) throw new Error("no header");
     return reading.header;
   };
@@ -105,6 +145,10 @@ test("files are grouped by patient, then by study; a patient is ID, name and bir
     ["Müller, Jörg", "19710101", 1, 1, 40],
   ]);
   const [first, second] = patients;
-  expect(second && studyMetadata(second, "stat")).toMatchObject({ patient_name: "Müller^Jörg", study_instance_uid: "1.2", priority: "stat" });
+  expect(second && studyMetadata(second, "stat")).toMatchObject({
+    patient_name: "Müller^Jörg",
+    study_instance_uid: "1.2",
+    priority: "stat",
+  });
   expect(first && studyMetadata(first, "stat")).not.toHaveProperty("study_instance_uid");
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { keeping, kept, LAST_CHANCE_MS, type Kept, type Time } from "../src/queue/keeping";
+import { type Kept, keeping, kept, LAST_CHANCE_MS, type Time } from "../src/queue/keeping";
 import type { Status, StudyRow } from "../src/queue/rows";
 
 const HOUR = 3600_000;
@@ -7,12 +7,27 @@ const TTL = 72 * HOUR;
 const COPIED = Date.UTC(2026, 10, 20);
 
 function row(status: Status, more: Partial<Kept> = {}, paused = false): StudyRow {
-  return { status, paused, created_at: COPIED, kept: { from: COPIED, since: COPIED, late: null, dropped: null, ...more } } as StudyRow;
+  return {
+    status,
+    paused,
+    created_at: COPIED,
+    kept: { from: COPIED, since: COPIED, late: null, dropped: null, ...more },
+  } as StudyRow;
 }
 const after = (hours: number, sure = true): Time => ({ ms: COPIED + hours * HOUR, sure });
 
 test("in its time a copy stays, whatever became of the study", () => {
-  for (const status of ["reading", "queued", "sending", "stopped", "delivering", "held", "partial", "failed", "cancelled"] as Status[]) {
+  for (const status of [
+    "reading",
+    "queued",
+    "sending",
+    "stopped",
+    "delivering",
+    "held",
+    "partial",
+    "failed",
+    "cancelled",
+  ] as Status[]) {
     expect(keeping(row(status), TTL, after(1)), status).toBe("keep");
   }
 });

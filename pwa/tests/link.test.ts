@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { readLink } from "../src/qr/link";
 
-const base64url = (value: unknown): string => btoa(JSON.stringify(value)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+const base64url = (value: unknown): string =>
+  btoa(JSON.stringify(value)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 const HELD = { endpoint_id: "main", upload_token: "rpq_x", expires_at: "2026-11-24T03:12:00Z" };
 const packed = base64url(HELD);
 const HERE = "https://relay.example.org";
@@ -11,12 +12,31 @@ test("a link of this gateway is read, whole or as its fragment", () => {
   expect(readLink(`#qr=${packed}`, HERE)).toEqual({ link: HELD });
 });
 test("a link to another server is never followed", () => {
-  expect(readLink(`https://relay.example.org.evil.test/#qr=${packed}`, HERE)).toEqual({ refused: "foreign", server: "https://relay.example.org.evil.test" });
-  expect(readLink(`http://relay.example.org/#qr=${packed}`, HERE)).toEqual({ refused: "foreign", server: "http://relay.example.org" });
+  expect(readLink(`https://relay.example.org.evil.test/#qr=${packed}`, HERE)).toEqual({
+    refused: "foreign",
+    server: "https://relay.example.org.evil.test",
+  });
+  expect(readLink(`http://relay.example.org/#qr=${packed}`, HERE)).toEqual({
+    refused: "foreign",
+    server: "http://relay.example.org",
+  });
 });
-test.each(["", "hello", `${HERE}/`, `${HERE}/#qr=`, `${HERE}/#qr=%%%`, `#qr=${base64url({})}`, "javascript:alert(1)#qr=x", `#qr=${packed.slice(0, -9)}`, `#qr=${packed}`.padEnd(5000, "A")])("%j is no link of ours", (text) => {
+test.each([
+  "",
+  "hello",
+  `${HERE}/`,
+  `${HERE}/#qr=`,
+  `${HERE}/#qr=%%%`,
+  `#qr=${base64url({})}`,
+  "javascript:alert(1)#qr=x",
+  `#qr=${packed.slice(0, -9)}`,
+  `#qr=${packed}`.padEnd(5000, "A"),
+])("%j is no link of ours", (text) => {
   expect(readLink(text, HERE)).toEqual({ refused: "bad" });
 });
-test.each(["", "rpq x", "rpq_\r\nHost: elsewhere", "rpq_é", "x".repeat(513), 7])("%j is no token, and goes into no header", (upload_token) => {
-  expect(readLink(`#qr=${base64url({ ...HELD, upload_token })}`, HERE)).toEqual({ refused: "bad" });
-});
+test.each(["", "rpq x", "rpq_\r\nHost: elsewhere", "rpq_é", "x".repeat(513), 7])(
+  "%j is no token, and goes into no header",
+  (upload_token) => {
+    expect(readLink(`#qr=${base64url({ ...HELD, upload_token })}`, HERE)).toEqual({ refused: "bad" });
+  },
+);

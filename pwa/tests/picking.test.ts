@@ -12,8 +12,20 @@ let count = 0;
 function looked(header: Partial<Header>, size = 10): Looked {
   const index = count++;
   const whole: Header = {
-    sopClass: "", sopUid: `1.${index}`, studyDate: "", accession: "", modality: "CT", referring: "", studyDescription: "",
-    patientName: "A", patientId: "1", birthDate: "19700101", sex: "", studyUid: "1.2", seriesUid: "", ...header,
+    sopClass: "",
+    sopUid: `1.${index}`,
+    studyDate: "",
+    accession: "",
+    modality: "CT",
+    referring: "",
+    studyDescription: "",
+    patientName: "A",
+    patientId: "1",
+    birthDate: "19700101",
+    sex: "",
+    studyUid: "1.2",
+    seriesUid: "",
+    ...header,
   };
   return { index, size, header: whole };
 }
@@ -48,7 +60,10 @@ describe("what a person is asked about", () => {
     expect(kinds(looked({ birthDate: "" }), looked({ birthDate: "19710101" }))).toEqual([]);
   });
   test("a missing PatientID is told, and contradicts nobody else's", () => {
-    expect(kinds(looked({ patientId: "", patientName: "A" }), looked({ patientId: "", patientName: "B" }))).toEqual(["no_id", "no_id"]);
+    expect(kinds(looked({ patientId: "", patientName: "A" }), looked({ patientId: "", patientName: "B" }))).toEqual([
+      "no_id",
+      "no_id",
+    ]);
   });
   test("a name that can't be read is told and needs no answer", () => {
     const all = [looked({ patientName: null })];
@@ -72,7 +87,10 @@ describe("what is chosen", () => {
   test("one study of two: its patient is chosen in part, and goes with that study only", () => {
     const choice = withStudy(everything(all), two, two.studies[0]!, false);
     expect(extent(two, choice)).toBe("some");
-    expect(chosenOf(all, choice).map((one) => [one.studies.length, one.files])).toEqual([[1, 1], [1, 1]]);
+    expect(chosenOf(all, choice).map((one) => [one.studies.length, one.files])).toEqual([
+      [1, 1],
+      [1, 1],
+    ]);
   });
   test("with a code another patient takes the place of the first", () => {
     const choice = withPatient(withPatient(new Set(), two, true), other, true);
@@ -103,8 +121,14 @@ describe("twins", () => {
 describe("a cursor", () => {
   test("goes on where it was, goes back, and gives exactly what was asked for", async () => {
     const cursor = new Cursor(source("0123456789"), 3);
-    const read = async (start: number, end: number): Promise<string> => new TextDecoder().decode(await cursor.read(start, end));
-    expect([await read(0, 4), await read(4, 9), await read(2, 5), await read(9, 10)]).toEqual(["0123", "45678", "234", "9"]);
+    const read = async (start: number, end: number): Promise<string> =>
+      new TextDecoder().decode(await cursor.read(start, end));
+    expect([await read(0, 4), await read(4, 9), await read(2, 5), await read(9, 10)]).toEqual([
+      "0123",
+      "45678",
+      "234",
+      "9",
+    ]);
   });
   test("a source that ends too soon is an error", async () => {
     await expect(new Cursor(source("0123"), 3).read(2, 6)).rejects.toThrow();

@@ -1,19 +1,55 @@
 import { describe, expect, test } from "vitest";
 import type { StudyRow } from "../src/queue/rows";
-import { actions, backoff, givesWay, goesBy, goneBecause, judge, lessChunk, nextChunk, nextDue, pick, rate, statusOf } from "../src/upload/rules";
+import {
+  actions,
+  backoff,
+  givesWay,
+  goesBy,
+  goneBecause,
+  judge,
+  lessChunk,
+  nextChunk,
+  nextDue,
+  pick,
+  rate,
+  statusOf,
+} from "../src/upload/rules";
 
 function row(change: Partial<StudyRow>): StudyRow {
   return {
-    id: "a", subject: "account:1", endpoint_id: "main", priority: "routine", status: "queued", paused: false, direct: false, retry_count: 0, next_try_at: 0,
-    total_files: 1, total_bytes: 1, created_at: 0, changed_at: 0, upload_id: null, tus_url: null,
-    metadata: { iv: new Uint8Array(), data: new ArrayBuffer() }, clinical_notes: null, tokens: null, receipt: null, outcome: {}, told: null, problem: null,
+    id: "a",
+    subject: "account:1",
+    endpoint_id: "main",
+    priority: "routine",
+    status: "queued",
+    paused: false,
+    direct: false,
+    retry_count: 0,
+    next_try_at: 0,
+    total_files: 1,
+    total_bytes: 1,
+    created_at: 0,
+    changed_at: 0,
+    upload_id: null,
+    tus_url: null,
+    metadata: { iv: new Uint8Array(), data: new ArrayBuffer() },
+    clinical_notes: null,
+    tokens: null,
+    receipt: null,
+    outcome: {},
+    told: null,
+    problem: null,
     ...change,
   };
 }
 
 describe("which study goes next", () => {
   test("STAT goes before what waited longer", () => {
-    const rows = [row({ id: "old", created_at: 1 }), row({ id: "stat", created_at: 9, priority: "stat" }), row({ id: "urgent", created_at: 2, priority: "urgent" })];
+    const rows = [
+      row({ id: "old", created_at: 1 }),
+      row({ id: "stat", created_at: 9, priority: "stat" }),
+      row({ id: "urgent", created_at: 2, priority: "urgent" }),
+    ];
     expect(pick(rows, 10)?.id).toBe("stat");
   });
   test("of one priority the oldest goes first", () => {
@@ -69,17 +105,41 @@ describe("waiting and pacing", () => {
   });
   test("no rate is told from less than two seconds", () => {
     expect(rate([])).toBeNull();
-    expect(rate([{ at: 0, bytes: 0 }, { at: 1999, bytes: 10 }])).toBeNull();
-    expect(rate([{ at: 0, bytes: 0 }, { at: 2000, bytes: 10 }])).toBe(5);
+    expect(
+      rate([
+        { at: 0, bytes: 0 },
+        { at: 1999, bytes: 10 },
+      ]),
+    ).toBeNull();
+    expect(
+      rate([
+        { at: 0, bytes: 0 },
+        { at: 2000, bytes: 10 },
+      ]),
+    ).toBe(5);
   });
 });
 
 describe("what an answer means", () => {
   test.each([
-    [0, "offline", "again"], [401, "token_expired", "renew"], [403, "forbidden", "stop"], [404, "not_found", "gone"], [404, "http_404", "again"],
-    [409, "offset_mismatch", "again"], [409, "incomplete", "stop"], [409, "upload_completed", "stop"], [410, "upload_gone", "gone"], [413, "file_too_large", "stop"],
-    [422, "invalid_field", "stop"], [423, "locked", "again"], [429, "too_many_requests", "again"], [460, "checksum_mismatch", "again"],
-    [500, "internal_error", "again"], [501, "not_built", "stop"], [503, "draining", "again"], [507, "spool_full", "again"],
+    [0, "offline", "again"],
+    [401, "token_expired", "renew"],
+    [403, "forbidden", "stop"],
+    [404, "not_found", "gone"],
+    [404, "http_404", "again"],
+    [409, "offset_mismatch", "again"],
+    [409, "incomplete", "stop"],
+    [409, "upload_completed", "stop"],
+    [410, "upload_gone", "gone"],
+    [413, "file_too_large", "stop"],
+    [422, "invalid_field", "stop"],
+    [423, "locked", "again"],
+    [429, "too_many_requests", "again"],
+    [460, "checksum_mismatch", "again"],
+    [500, "internal_error", "again"],
+    [501, "not_built", "stop"],
+    [503, "draining", "again"],
+    [507, "spool_full", "again"],
   ] as const)("%i %s: %s", (status, code, verdict) => {
     expect(judge(status, code)).toBe(verdict);
   });
@@ -91,18 +151,36 @@ describe("what an answer means", () => {
 });
 
 test("what ended can only be removed, what runs can only be paused or cancelled", () => {
-  expect(actions(row({ status: "success" }))).toEqual({ pause: false, resume: false, retry: false, again: false, cancel: false, remove: true });
-  expect(actions(row({ status: "sending" }))).toEqual({ pause: true, resume: false, retry: false, again: false, cancel: true, remove: false });
+  expect(actions(row({ status: "success" }))).toEqual({
+    pause: false,
+    resume: false,
+    retry: false,
+    again: false,
+    cancel: false,
+    remove: true,
+  });
+  expect(actions(row({ status: "sending" }))).toEqual({
+    pause: true,
+    resume: false,
+    retry: false,
+    again: false,
+    cancel: true,
+    remove: false,
+  });
   expect(actions(row({ paused: true }))).toMatchObject({ pause: false, resume: true });
   expect(actions(row({ status: "stopped" }))).toMatchObject({ retry: true, cancel: true });
   expect(actions(row({ status: "held" }))).toMatchObject({ retry: false, cancel: true, remove: false });
 });
 
 describe("what the gateway gave up", () => {
-  const over = (code: string, subject = "account:1"): StudyRow => row({ status: "stopped", subject, problem: { code, at: 0 } });
-  test.each(["upload_cancelled", "upload_expired", "upload_gone"])("%s: it can be sent again as a new upload, or removed", (code) => {
-    expect(actions(over(code))).toMatchObject({ again: true, retry: false, cancel: false, remove: true });
-  });
+  const over = (code: string, subject = "account:1"): StudyRow =>
+    row({ status: "stopped", subject, problem: { code, at: 0 } });
+  test.each(["upload_cancelled", "upload_expired", "upload_gone"])(
+    "%s: it can be sent again as a new upload, or removed",
+    (code) => {
+      expect(actions(over(code))).toMatchObject({ again: true, retry: false, cancel: false, remove: true });
+    },
+  );
   test("any other problem is tried again with the same upload", () => {
     expect(actions(over("upload_too_large"))).toMatchObject({ again: false, retry: true, cancel: true, remove: false });
   });

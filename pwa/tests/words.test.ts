@@ -10,9 +10,15 @@ import { en as settingsEn } from "../src/app/settings/en";
 
 type Table = Record<string, string>;
 const slots = (text: string): string[] => (text.match(/\{\w+\}/g) ?? []).sort();
-const sources = import.meta.glob("../src/**/*.{ts,tsx}", { query: "?raw", import: "default", eager: true }) as Record<string, string>;
+const sources = import.meta.glob("../src/**/*.{ts,tsx}", { query: "?raw", import: "default", eager: true }) as Record<
+  string,
+  string
+>;
 const code = (below: string): string =>
-  Object.entries(sources).filter(([path]) => path.startsWith(`../src/${below}`) && !/\/(en|de)\.ts$/.test(path)).map(([, text]) => text).join("\n");
+  Object.entries(sources)
+    .filter(([path]) => path.startsWith(`../src/${below}`) && !/\/(en|de)\.ts$/.test(path))
+    .map(([, text]) => text)
+    .join("\n");
 const desk = code("app/desk/");
 const settings = code("app/settings/");
 
@@ -35,7 +41,9 @@ describe.each(BOOKS)("%s", (_name, english, german, said) => {
     }
   });
   test("nothing is left in English by oversight", () => {
-    const alike = Object.keys(english).filter((key) => english[key] === german[key] && /[a-z]{3,} [a-z]{3,}/.test(english[key] ?? ""));
+    const alike = Object.keys(english).filter(
+      (key) => english[key] === german[key] && /[a-z]{3,} [a-z]{3,}/.test(english[key] ?? ""),
+    );
     expect(alike).toEqual([]);
   });
   test("every value that is put in has its place", () => {
@@ -52,7 +60,10 @@ test.each(BOOKS.slice(0, 3))("no word of %s is kept that no screen says", (_name
   const prefixes = [...said.matchAll(/`([\w.]+\.)\$\{/g)].map((found) => found[1] ?? "");
   const counted = [...said.matchAll(/count\("([\w.]+)"/g)].map((found) => found[1] ?? "");
   const unsaid = Object.keys(english).filter(
-    (key) => !said.includes(`"${key}"`) && !prefixes.some((prefix) => key.startsWith(prefix)) && !counted.some((base) => key === `${base}.one` || key === `${base}.other`),
+    (key) =>
+      !said.includes(`"${key}"`) &&
+      !prefixes.some((prefix) => key.startsWith(prefix)) &&
+      !counted.some((base) => key === `${base}.one` || key === `${base}.other`),
   );
   expect(unsaid).toEqual([]);
 });

@@ -27,7 +27,9 @@ function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 const text = (value: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(value);
 
 async function deflated(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await new Response(new Blob([data]).stream().pipeThrough(new CompressionStream("deflate-raw"))).arrayBuffer());
+  return new Uint8Array(
+    await new Response(new Blob([data]).stream().pipeThrough(new CompressionStream("deflate-raw"))).arrayBuffer(),
+  );
 }
 
 function crc32(data: Uint8Array): number {
@@ -46,7 +48,17 @@ async function zip(entries: readonly Entry[], { shared = false } = {}): Promise<
   let at = 0;
   for (const { name, data, declared = data.length, flags = 0, method = 8 } of entries) {
     const packed = method === 8 ? await deflated(data) : data;
-    const common = fields([2, 20], [2, flags], [2, method], [4, 0], [4, crc32(data)], [4, packed.length], [4, declared], [2, name.length], [2, 0]);
+    const common = fields(
+      [2, 20],
+      [2, flags],
+      [2, method],
+      [4, 0],
+      [4, crc32(data)],
+      [4, packed.length],
+      [4, declared],
+      [2, name.length],
+      [2, 0],
+    );
     const place = fields([2, 0], [2, 0], [2, 0], [4, 0], [4, shared ? 0 : at]);
     directory.push(text("PK\x01\x02\x14\0"), common, place, text(name));
     if (shared && at > 0) continue;
@@ -55,7 +67,10 @@ async function zip(entries: readonly Entry[], { shared = false } = {}): Promise<
     at += local.length;
   }
   const listed = joined(directory);
-  const end = joined([text("PK\x05\x06"), fields([2, 0], [2, 0], [2, entries.length], [2, entries.length], [4, listed.length], [4, at], [2, 0])]);
+  const end = joined([
+    text("PK\x05\x06"),
+    fields([2, 0], [2, 0], [2, entries.length], [2, entries.length], [4, listed.length], [4, at], [2, 0]),
+  ]);
   return new Blob([...parts, listed, end]);
 }
 
@@ -100,7 +115,11 @@ describe("entries of a ZIP", () => {
     expect(await left(await zip(many, { shared: true }))).toEqual(["zip_broken"]);
   });
   test("with a password, or packed in another way, are named with their reason", async () => {
-    const blob = await zip([{ name: "locked", data: TEXT, flags: 1 }, { name: "odd", data: TEXT, method: 12 }, { name: "good", data: TEXT }]);
+    const blob = await zip([
+      { name: "locked", data: TEXT, flags: 1 },
+      { name: "odd", data: TEXT, method: 12 },
+      { name: "good", data: TEXT },
+    ]);
     expect(await left(blob)).toEqual(["zip_encrypted", "zip_method"]);
     expect((await contents(blob, "a.zip")).sources).toHaveLength(1);
   });

@@ -13,7 +13,9 @@ export function watchForItsPage(queue: Queue, row: StudyRow, changed: (id: strin
     const whole = (await queue.files(row.id)).every((file) => file.state !== "picked");
     await queue.change(row.id, (now) => {
       if (!needsItsPage(now)) return {};
-      return whole ? { status: "queued", direct: false } : { status: "stopped", problem: { code: "pick_again", at: Date.now() } };
+      return whole
+        ? { status: "queued", direct: false }
+        : { status: "stopped", problem: { code: "pick_again", at: Date.now() } };
     });
     watched.delete(row.id);
     await changed(row.id);

@@ -35,7 +35,8 @@ export async function retry(id: string): Promise<void> {
 }
 
 /** The hospital may have tried again with what it has: the gateway is asked how it stands now. */
-export const askAgain = (id: string): Promise<void> => change(id, () => ({ status: "delivering", paused: false, next_try_at: 0 }));
+export const askAgain = (id: string): Promise<void> =>
+  change(id, () => ({ status: "delivering", paused: false, next_try_at: 0 }));
 
 /**
  * What the gateway gave up goes once more, as a new upload, from the copy on this device.
@@ -46,10 +47,24 @@ export async function sendAgain(id: string, code?: Grant): Promise<void> {
   const here = files.filter((file) => file.state === "sent" || file.state === "stored").map((file) => file.id);
   const direct = (await theQueue().study(id))?.direct;
   await theQueue().changeFiles(here, { state: direct ? "picked" : "stored", url: null, offset: 0, problem: null });
-  const by = code && { subject: code.subject, endpoint_id: code.endpoint_id, tokens: await theQueue().sealFor(id, "tokens", { qr: code.upload_token }) };
+  const by = code && {
+    subject: code.subject,
+    endpoint_id: code.endpoint_id,
+    tokens: await theQueue().sealFor(id, "tokens", { qr: code.upload_token }),
+  };
   await change(id, (row) => ({
-    status: "queued", problem: null, told: null, outcome: {}, upload_id: null, tus_url: null, tokens: null, openings: (row.openings ?? 0) + 1,
-    paused: false, retry_count: 0, next_try_at: 0, ...by,
+    status: "queued",
+    problem: null,
+    told: null,
+    outcome: {},
+    upload_id: null,
+    tus_url: null,
+    tokens: null,
+    openings: (row.openings ?? 0) + 1,
+    paused: false,
+    retry_count: 0,
+    next_try_at: 0,
+    ...by,
   }));
   if (code) await leaveGrant();
 }

@@ -27,14 +27,17 @@ export const de: Record<Key, string> = {
   "link.lead": "Scannen Sie seinen QR-Code, oder fügen Sie seinen Link ein.",
   "link.label": "Link",
   "link.go": "Öffnen",
-  "link.bad": "Das ist kein RelayPACS-Link, oder nur ein Teil davon. Scannen Sie den Code noch einmal, oder lassen Sie sich einen neuen geben.",
-  "link.foreign": "Dieser Code gilt für einen anderen Server, {server}. Dorthin wurde nichts gesendet. War das so gedacht, öffnen Sie den Link im Browser; sonst fragen Sie, wer Ihnen den Code gegeben hat.",
+  "link.bad":
+    "Das ist kein RelayPACS-Link, oder nur ein Teil davon. Scannen Sie den Code noch einmal, oder lassen Sie sich einen neuen geben.",
+  "link.foreign":
+    "Dieser Code gilt für einen anderen Server, {server}. Dorthin wurde nichts gesendet. War das so gedacht, öffnen Sie den Link im Browser; sonst fragen Sie, wer Ihnen den Code gegeben hat.",
 
   "scan.go": "Mit der Kamera scannen",
   "scan.picture": "Aus einem Bild",
   "scan.hint": "Halten Sie den QR-Code ins Bild.",
   "scan.stop": "Beenden",
-  "scan.refused": "Die Kamera lässt sich hier nicht benutzen. Erlauben Sie sie in den Einstellungen des Browsers, fotografieren Sie den Code, oder fügen Sie seinen Link ein.",
+  "scan.refused":
+    "Die Kamera lässt sich hier nicht benutzen. Erlauben Sie sie in den Einstellungen des Browsers, fotografieren Sie den Code, oder fügen Sie seinen Link ein.",
   "scan.none": "In diesem Bild war kein QR-Code zu finden.",
 
   "grant.for": "Senden an",
@@ -42,7 +45,8 @@ export const de: Record<Key, string> = {
   "grant.until": "Dieser Code gilt bis {time}.",
   "grant.once": "Er öffnet eine Sendung für eine Patientin oder einen Patienten.",
   "grant.dead": "Dieser Code wurde schon benutzt, oder seine Zeit ist um. Lassen Sie sich einen neuen geben.",
-  "grant.busy": "Das Gateway kann diesen Code gerade nicht prüfen. Er ist nicht verbraucht: Versuchen Sie es gleich noch einmal.",
+  "grant.busy":
+    "Das Gateway kann diesen Code gerade nicht prüfen. Er ist nicht verbraucht: Versuchen Sie es gleich noch einmal.",
   "grant.leave": "Jetzt nicht",
 
   "pick.title": "Bilder hinzufügen",
@@ -83,8 +87,10 @@ export const de: Record<Key, string> = {
   "doubt.title": "Bitte sehen Sie sich das an",
   "doubt.names_differ": "Zur Patienten-ID {id} gibt es verschiedene Namen: {values}.",
   "doubt.births_differ": "Zur Patienten-ID {id} gibt es verschiedene Geburtsdaten: {values}.",
-  "doubt.two_contents.one": "1 Bild hat die Kennung eines anderen, aber einen anderen Inhalt. Das PACS wird nur eines von beiden annehmen.",
-  "doubt.two_contents.other": "{n} Bilder haben die Kennung eines anderen, aber einen anderen Inhalt. Das PACS wird jeweils nur eines annehmen.",
+  "doubt.two_contents.one":
+    "1 Bild hat die Kennung eines anderen, aber einen anderen Inhalt. Das PACS wird nur eines von beiden annehmen.",
+  "doubt.two_contents.other":
+    "{n} Bilder haben die Kennung eines anderen, aber einen anderen Inhalt. Das PACS wird jeweils nur eines annehmen.",
   "doubt.name_unreadable.one": "1 Name ist nicht lesbar. Er wird unverändert gesendet.",
   "doubt.name_unreadable.other": "{n} Namen sind nicht lesbar. Sie werden unverändert gesendet.",
   "doubt.no_id.one": "1 Person hat keine ID.",
@@ -110,7 +116,8 @@ export const de: Record<Key, string> = {
   "priority.stat": "Notfall",
   "review.notes": "Klinische Angaben für die Radiologie (freiwillig)",
   "review.notes.hint": "Ihr Text kommt als Dokument in die Studie: Wer sie im PACS von {to} öffnet, kann ihn lesen.",
-  "review.notes.untaken": "{to} nimmt mit den Bildern keine klinischen Angaben an: Was Sie geschrieben haben, wird nicht gesendet. Informieren Sie die Radiologie auf anderem Weg.",
+  "review.notes.untaken":
+    "{to} nimmt mit den Bildern keine klinischen Angaben an: Was Sie geschrieben haben, wird nicht gesendet. Informieren Sie die Radiologie auf anderem Weg.",
   "review.who": "Wer sendet? (freiwillig)",
   "review.yourname": "Ihr Name",
   "review.yourphone": "Telefon für Rückfragen",
@@ -119,10 +126,12 @@ export const de: Record<Key, string> = {
   "review.send.other": "{n} Studien senden, {size}",
   "review.nothing": "Nichts gewählt",
   "review.cancel": "Abbrechen",
-  "review.room": "Auf diesem Gerät ist kein Platz für eine Kopie dieser Bilder: es fehlen {size}. Schaffen Sie Platz und versuchen Sie es noch einmal, oder senden Sie direkt aus den Dateien. Lassen Sie diese Seite dann offen, bis alles gesendet ist.",
+  "review.room":
+    "Auf diesem Gerät ist kein Platz für eine Kopie dieser Bilder: es fehlen {size}. Schaffen Sie Platz und versuchen Sie es noch einmal, oder senden Sie direkt aus den Dateien. Lassen Sie diese Seite dann offen, bis alles gesendet ist.",
 
   "list.title": "Sendungen",
-  "list.unkept": "Dieser Browser kann wartende Bilder löschen, wenn der Speicher knapp wird. Behalten Sie die Originale.",
+  "list.unkept":
+    "Dieser Browser kann wartende Bilder löschen, wenn der Speicher knapp wird. Behalten Sie die Originale.",
   "list.keep": "Lassen Sie die App offen, bis alles gesendet ist.",
   "list.empty": "Was Sie senden, steht hier mit seiner Quittung vom PACS, bis Sie es entfernen.",
   "list.parts": "Zeigen",
@@ -138,13 +147,17 @@ export const de: Record<Key, string> = {
   "study.retry": "Das Gateway hat nicht geantwortet. Der nächste Versuch kommt von selbst.",
   "study.slept": "Angehalten um {time}, als die App geschlossen wurde. Es geht weiter, solange die App offen ist.",
   "study.goes": "Noch nicht gesendet. Die Kopie auf diesem Gerät wird entfernt: {time}.",
-  "study.over": "Die Zeit für Kopien auf diesem Gerät ist um. Sobald eine Verbindung besteht, wird gesendet oder entfernt.",
+  "study.over":
+    "Die Zeit für Kopien auf diesem Gerät ist um. Sobald eine Verbindung besteht, wird gesendet oder entfernt.",
   "study.paused": "Angehalten",
-  "study.direct": "Wird direkt aus den gewählten Dateien gesendet, ohne Kopie auf diesem Gerät. Lassen Sie diese Seite offen. Wird sie geschlossen, wählen Sie dieselben Dateien noch einmal: was gesendet ist, bleibt gesendet.",
+  "study.direct":
+    "Wird direkt aus den gewählten Dateien gesendet, ohne Kopie auf diesem Gerät. Lassen Sie diese Seite offen. Wird sie geschlossen, wählen Sie dieselben Dateien noch einmal: was gesendet ist, bleibt gesendet.",
   "tag.direct": "direkt",
   "study.delivering": "Alle Bytes sind beim Gateway von {to}. Sein PACS hat noch nicht bestätigt.",
-  "study.held": "Angehalten bei {to}: Dort muss ein Mensch entscheiden, bevor etwas ins PACS geht. Nichts ist verloren. Rufen Sie an: {contact}.",
-  "study.unfollowed": "Alle Bytes sind beim Gateway von {to}. Melden Sie sich neu an, um zu sehen, ob sie in seinem PACS sind.",
+  "study.held":
+    "Angehalten bei {to}: Dort muss ein Mensch entscheiden, bevor etwas ins PACS geht. Nichts ist verloren. Rufen Sie an: {contact}.",
+  "study.unfollowed":
+    "Alle Bytes sind beim Gateway von {to}. Melden Sie sich neu an, um zu sehen, ob sie in seinem PACS sind.",
   "study.success": "Im PACS von {to} seit {time}",
   "study.unnoted": "Im PACS von {to}, aber ohne Ihre klinischen Angaben",
   "study.partial": "{n} von {of} Bildern sind im PACS von {to}",
@@ -166,7 +179,8 @@ export const de: Record<Key, string> = {
   "act.unnoted": "Ohne klinische Angaben senden",
   "act.ask": "Noch einmal nachfragen",
   "cancel.sure": "Diese Sendung abbrechen?",
-  "cancel.text": "Was gesendet wurde, wird beim Gateway gelöscht, und die Kopie auf diesem Gerät auch. Was schon im PACS ist, bleibt dort.",
+  "cancel.text":
+    "Was gesendet wurde, wird beim Gateway gelöscht, und die Kopie auf diesem Gerät auch. Was schon im PACS ist, bleibt dort.",
   "cancel.yes": "Sendung abbrechen",
   "cancel.no": "Behalten",
   "remove.sure": "Von diesem Gerät entfernen?",
@@ -215,32 +229,49 @@ export const de: Record<Key, string> = {
 
   "problem.offline": "Keine Verbindung. Nichts ist verloren; es geht von selbst weiter.",
   "problem.failed_here": "Auf diesem Gerät ist etwas schiefgegangen. Versuchen Sie es noch einmal.",
-  "problem.pick_again": "Die App wurde geschlossen, bevor alle Dateien kopiert waren, oder manche sind nicht mehr lesbar. Wählen Sie dieselben Dateien noch einmal, oder senden Sie ohne sie.",
-  "problem.lost_here": "Der Browser hat Dateien dieser Studie verloren. Wählen Sie dieselben Dateien noch einmal, oder senden Sie ohne sie.",
-  "problem.unauthorized": "Dieser Code wurde schon benutzt, oder seine Zeit ist um. Lassen Sie sich vom Krankenhaus einen neuen geben.",
+  "problem.pick_again":
+    "Die App wurde geschlossen, bevor alle Dateien kopiert waren, oder manche sind nicht mehr lesbar. Wählen Sie dieselben Dateien noch einmal, oder senden Sie ohne sie.",
+  "problem.lost_here":
+    "Der Browser hat Dateien dieser Studie verloren. Wählen Sie dieselben Dateien noch einmal, oder senden Sie ohne sie.",
+  "problem.unauthorized":
+    "Dieser Code wurde schon benutzt, oder seine Zeit ist um. Lassen Sie sich vom Krankenhaus einen neuen geben.",
   "problem.signed_out": "Melden Sie sich neu an, dann geht es weiter.",
-  "problem.upload_cancelled": "Die Sendung wurde im Krankenhaus abgebrochen. Rufen Sie an, bevor Sie noch einmal senden: {contact}.",
-  "problem.upload_expired": "Das Gateway hat zu lange auf den Rest gewartet und gelöscht, was es hatte. Senden Sie noch einmal.",
+  "problem.upload_cancelled":
+    "Die Sendung wurde im Krankenhaus abgebrochen. Rufen Sie an, bevor Sie noch einmal senden: {contact}.",
+  "problem.upload_expired":
+    "Das Gateway hat zu lange auf den Rest gewartet und gelöscht, was es hatte. Senden Sie noch einmal.",
   "problem.upload_gone": "Das Gateway hat diese Sendung nicht mehr. Senden Sie noch einmal.",
   "problem.newcode": "Dafür brauchen Sie einen neuen Code: Lassen Sie sich vom Krankenhaus einen geben.",
   "problem.kept": "Nichts ist verloren: Die Kopie auf diesem Gerät ist noch da.",
-  "problem.spool_full": "Das Gateway hat gerade keinen Platz. Nichts ist verloren, der nächste Versuch kommt von selbst. Wenn es eilt, rufen Sie an: {contact}.",
-  "problem.incomplete": "Das Gateway zählt weniger Dateien, als gesendet wurden. Versuchen Sie es noch einmal; bleibt es so, senden Sie die Studie neu.",
-  "problem.upload_too_large": "Das ist mehr, als der Code erlaubt. Wählen Sie weniger Studien, oder lassen Sie sich einen anderen Code geben.",
-  "problem.too_many_files": "Das sind mehr Dateien, als der Code erlaubt. Wählen Sie weniger Studien, oder lassen Sie sich einen anderen Code geben.",
-  "problem.endpoint_not_allowed": "Mit diesem Konto oder Code dürfen Sie nicht an dieses Krankenhaus senden. Lassen Sie sich dort freischalten, oder einen anderen Code geben.",
-  "problem.notes_not_delivered": "Dieses Krankenhaus nimmt mit den Bildern keine klinischen Angaben an. Senden Sie ohne sie, und informieren Sie die Radiologie auf anderem Weg.",
-  "problem.kept_too_long": "Nichts davon ist angekommen. Kopien dürfen {time} auf diesem Gerät bleiben, darum wurde diese entfernt. Wählen Sie dieselben Dateien noch einmal, oder brechen Sie die Sendung ab.",
-  "problem.kept_too_long.part": "{n} von {of} Dateien haben das Gateway erreicht, keine das PACS. Kopien dürfen {time} auf diesem Gerät bleiben, darum wurde diese entfernt. Wählen Sie dieselben Dateien noch einmal, oder brechen Sie die Sendung ab.",
-  "problem.quota": "Auf diesem Gerät ist kein Platz für eine Kopie der Bilder. Schaffen Sie Platz und wählen Sie die Dateien noch einmal, oder senden Sie direkt aus den Dateien.",
-  "problem.quota.queue": "Auf diesem Gerät ist kein Platz mehr, nicht einmal für die Liste der Dateien. Nichts wurde gesendet, und Ihre Auswahl ist noch da: Schaffen Sie Platz und versuchen Sie es noch einmal.",
+  "problem.spool_full":
+    "Das Gateway hat gerade keinen Platz. Nichts ist verloren, der nächste Versuch kommt von selbst. Wenn es eilt, rufen Sie an: {contact}.",
+  "problem.incomplete":
+    "Das Gateway zählt weniger Dateien, als gesendet wurden. Versuchen Sie es noch einmal; bleibt es so, senden Sie die Studie neu.",
+  "problem.upload_too_large":
+    "Das ist mehr, als der Code erlaubt. Wählen Sie weniger Studien, oder lassen Sie sich einen anderen Code geben.",
+  "problem.too_many_files":
+    "Das sind mehr Dateien, als der Code erlaubt. Wählen Sie weniger Studien, oder lassen Sie sich einen anderen Code geben.",
+  "problem.endpoint_not_allowed":
+    "Mit diesem Konto oder Code dürfen Sie nicht an dieses Krankenhaus senden. Lassen Sie sich dort freischalten, oder einen anderen Code geben.",
+  "problem.notes_not_delivered":
+    "Dieses Krankenhaus nimmt mit den Bildern keine klinischen Angaben an. Senden Sie ohne sie, und informieren Sie die Radiologie auf anderem Weg.",
+  "problem.kept_too_long":
+    "Nichts davon ist angekommen. Kopien dürfen {time} auf diesem Gerät bleiben, darum wurde diese entfernt. Wählen Sie dieselben Dateien noch einmal, oder brechen Sie die Sendung ab.",
+  "problem.kept_too_long.part":
+    "{n} von {of} Dateien haben das Gateway erreicht, keine das PACS. Kopien dürfen {time} auf diesem Gerät bleiben, darum wurde diese entfernt. Wählen Sie dieselben Dateien noch einmal, oder brechen Sie die Sendung ab.",
+  "problem.quota":
+    "Auf diesem Gerät ist kein Platz für eine Kopie der Bilder. Schaffen Sie Platz und wählen Sie die Dateien noch einmal, oder senden Sie direkt aus den Dateien.",
+  "problem.quota.queue":
+    "Auf diesem Gerät ist kein Platz mehr, nicht einmal für die Liste der Dateien. Nichts wurde gesendet, und Ihre Auswahl ist noch da: Schaffen Sie Platz und versuchen Sie es noch einmal.",
   "held.one": "Für eine Kopie von 1 Sendung war kein Platz.",
   "held.other": "Für Kopien von {n} Sendungen war kein Platz.",
-  "held.text": "Nichts ist verloren: Es kann direkt aus den gewählten Dateien gesendet werden, solange diese Seite offen bleibt.",
+  "held.text":
+    "Nichts ist verloren: Es kann direkt aus den gewählten Dateien gesendet werden, solange diese Seite offen bleibt.",
   "problem.other": "Das Gateway hat es abgelehnt ({code}). Rufen Sie an und nennen Sie dieses Wort: {contact}.",
 
   "removed.title": "Alles wurde entfernt",
-  "removed.text": "Sendungen, Kopien, Quittungen, die Anmeldung und die Offline-App sind aus diesem Browser gelöscht. Diese Seite kann geschlossen werden.",
+  "removed.text":
+    "Sendungen, Kopien, Quittungen, die Anmeldung und die Offline-App sind aus diesem Browser gelöscht. Diese Seite kann geschlossen werden.",
   "removed.again": "Neu beginnen",
 
   "settings.keep": "Behalten",

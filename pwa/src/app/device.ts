@@ -22,10 +22,13 @@ export async function startDevice(theQueue: Queue): Promise<void> {
   void navigator.storage?.persisted?.().then((yes) => (stays.value = yes));
   await seeWiped();
   setInterval(() => (time.value = gatewayTime()), TICK_MS);
-  void askTerms(queue).then((told) => {
-    terms.value = told;
-    time.value = gatewayTime();
-  }, () => undefined); // the last answer holds
+  void askTerms(queue).then(
+    (told) => {
+      terms.value = told;
+      time.value = gatewayTime();
+    },
+    () => undefined,
+  ); // the last answer holds
 }
 
 /** Asked when there is something to keep: browsers ask the person, or judge by how the app is used. */

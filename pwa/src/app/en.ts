@@ -26,13 +26,15 @@ export const en = {
   "link.label": "Link",
   "link.go": "Open",
   "link.bad": "This is no RelayPACS link, or only a part of one. Scan the code again, or ask for a new one.",
-  "link.foreign": "This code is for another server, {server}. Nothing was sent to it. If you expected that, open the link in your browser; if not, tell whoever gave it to you.",
+  "link.foreign":
+    "This code is for another server, {server}. Nothing was sent to it. If you expected that, open the link in your browser; if not, tell whoever gave it to you.",
 
   "scan.go": "Scan with the camera",
   "scan.picture": "From a picture",
   "scan.hint": "Hold the QR code into the picture.",
   "scan.stop": "Stop",
-  "scan.refused": "The camera can't be used here. Allow it in the browser's settings, take a picture of the code, or paste its link.",
+  "scan.refused":
+    "The camera can't be used here. Allow it in the browser's settings, take a picture of the code, or paste its link.",
   "scan.none": "No QR code was found in this picture.",
 
   "grant.for": "Upload to",
@@ -81,8 +83,10 @@ export const en = {
   "doubt.title": "Please look at this",
   "doubt.names_differ": "Patient ID {id} has different names: {values}.",
   "doubt.births_differ": "Patient ID {id} has different birth dates: {values}.",
-  "doubt.two_contents.one": "1 image has the identifier of another one and a different content. The PACS will take only one of them.",
-  "doubt.two_contents.other": "{n} images have the identifier of another one and a different content. The PACS will take only one of each.",
+  "doubt.two_contents.one":
+    "1 image has the identifier of another one and a different content. The PACS will take only one of them.",
+  "doubt.two_contents.other":
+    "{n} images have the identifier of another one and a different content. The PACS will take only one of each.",
   "doubt.name_unreadable.one": "1 name can't be read. It is sent as it is.",
   "doubt.name_unreadable.other": "{n} names can't be read. They are sent as they are.",
   "doubt.no_id.one": "1 patient has no ID.",
@@ -107,8 +111,10 @@ export const en = {
   "priority.urgent": "Urgent",
   "priority.stat": "STAT",
   "review.notes": "Notes for the radiologist (optional)",
-  "review.notes.hint": "Your text becomes a document of the study: whoever opens the study in the PACS of {to} can read it.",
-  "review.notes.untaken": "{to} takes no notes with the images: what you wrote is not sent. Tell the radiologist in another way.",
+  "review.notes.hint":
+    "Your text becomes a document of the study: whoever opens the study in the PACS of {to} can read it.",
+  "review.notes.untaken":
+    "{to} takes no notes with the images: what you wrote is not sent. Tell the radiologist in another way.",
   "review.who": "Who is sending? (optional)",
   "review.yourname": "Your name",
   "review.yourphone": "Phone for questions",
@@ -117,7 +123,8 @@ export const en = {
   "review.send.other": "Send {n} studies, {size}",
   "review.nothing": "Nothing chosen",
   "review.cancel": "Cancel",
-  "review.room": "This device has no room for a copy of these images: {size} are missing. Free some space and try again, or send them straight from the files. Then keep this page open until everything is sent.",
+  "review.room":
+    "This device has no room for a copy of these images: {size} are missing. Free some space and try again, or send them straight from the files. Then keep this page open until everything is sent.",
 
   "list.title": "Uploads",
   "list.keep": "Keep the app open until everything is sent.",
@@ -138,10 +145,12 @@ export const en = {
   "study.slept": "Paused at {time}, when the app was closed. It goes on while the app is open.",
   "study.goes": "Not sent yet. The copy on this device will be removed: {time}.",
   "study.over": "The time for copies on this device is over. It is sent as soon as there is a connection, or removed.",
-  "study.direct": "Sent straight from the chosen files, without a copy on this device. Keep this page open. If it closes, choose the same files again: what was sent stays sent.",
+  "study.direct":
+    "Sent straight from the chosen files, without a copy on this device. Keep this page open. If it closes, choose the same files again: what was sent stays sent.",
   "tag.direct": "direct",
   "study.delivering": "All bytes are at the gateway of {to}. Its PACS has not confirmed yet.",
-  "study.held": "Held at {to}: a person there has to decide before anything goes to the PACS. Nothing is lost. Call {contact}.",
+  "study.held":
+    "Held at {to}: a person there has to decide before anything goes to the PACS. Nothing is lost. Call {contact}.",
   "study.unfollowed": "All bytes are at the gateway of {to}. Sign in again to see whether they are in its PACS.",
   "study.success": "In the PACS of {to} since {time}",
   "study.unnoted": "In the PACS of {to}, but without your notes",
@@ -164,7 +173,8 @@ export const en = {
   "act.unnoted": "Send without the notes",
   "act.ask": "Ask again how it stands",
   "cancel.sure": "Cancel this upload?",
-  "cancel.text": "What was sent is erased at the gateway, and the copy on this device goes. What the PACS already has stays there.",
+  "cancel.text":
+    "What was sent is erased at the gateway, and the copy on this device goes. What the PACS already has stays there.",
   "cancel.yes": "Cancel upload",
   "cancel.no": "Keep it",
   "remove.sure": "Remove from this device?",
@@ -213,7 +223,8 @@ export const en = {
 
   "problem.offline": "No connection. Nothing is lost; it goes on by itself.",
   "problem.failed_here": "Something went wrong on this device. Try again.",
-  "problem.pick_again": "Not all files were copied before the app was closed, or some can't be read any more. Pick the same files again, or send without them.",
+  "problem.pick_again":
+    "Not all files were copied before the app was closed, or some can't be read any more. Pick the same files again, or send without them.",
   "problem.lost_here": "The browser has lost files of this study. Pick the same files again, or send without them.",
   "problem.unauthorized": "This code was used already, or its time is over. Ask the hospital for a new one.",
   "problem.signed_out": "Sign in again, then it goes on.",
@@ -222,16 +233,24 @@ export const en = {
   "problem.upload_gone": "The gateway doesn't have this upload any more. Send it again.",
   "problem.newcode": "For that you need a new code: ask the hospital for one.",
   "problem.kept": "Nothing is lost: the copy on this device is still here.",
-  "problem.spool_full": "The gateway has no room at the moment. Nothing is lost; it is tried again by itself. If it is urgent, call {contact}.",
-  "problem.incomplete": "The gateway counts fewer files than were sent. Try again; if it stays so, send the study again.",
+  "problem.spool_full":
+    "The gateway has no room at the moment. Nothing is lost; it is tried again by itself. If it is urgent, call {contact}.",
+  "problem.incomplete":
+    "The gateway counts fewer files than were sent. Try again; if it stays so, send the study again.",
   "problem.upload_too_large": "This is more than the code allows. Choose fewer studies, or ask for another code.",
   "problem.too_many_files": "These are more files than the code allows. Choose fewer studies, or ask for another code.",
-  "problem.endpoint_not_allowed": "You may not send to this hospital with this account or code. Ask there for access, or for another code.",
-  "problem.notes_not_delivered": "This hospital takes no notes with the images. Send without them, and tell the radiologist in another way.",
-  "problem.kept_too_long": "Nothing of it arrived. Copies may stay on this device for {time}, so this one was removed. Pick the same files again, or cancel the upload.",
-  "problem.kept_too_long.part": "{n} of {of} files reached the gateway, none the PACS. Copies may stay on this device for {time}, so this one was removed. Pick the same files again, or cancel the upload.",
-  "problem.quota": "This device has no room for a copy of the images. Free some space and pick the files again, or send straight from the files.",
-  "problem.quota.queue": "This device has no room left, not even for the list of files. Nothing was sent and your choice is still here: free some space, then try again.",
+  "problem.endpoint_not_allowed":
+    "You may not send to this hospital with this account or code. Ask there for access, or for another code.",
+  "problem.notes_not_delivered":
+    "This hospital takes no notes with the images. Send without them, and tell the radiologist in another way.",
+  "problem.kept_too_long":
+    "Nothing of it arrived. Copies may stay on this device for {time}, so this one was removed. Pick the same files again, or cancel the upload.",
+  "problem.kept_too_long.part":
+    "{n} of {of} files reached the gateway, none the PACS. Copies may stay on this device for {time}, so this one was removed. Pick the same files again, or cancel the upload.",
+  "problem.quota":
+    "This device has no room for a copy of the images. Free some space and pick the files again, or send straight from the files.",
+  "problem.quota.queue":
+    "This device has no room left, not even for the list of files. Nothing was sent and your choice is still here: free some space, then try again.",
   "held.one": "There was no room for a copy of 1 upload.",
   "held.other": "There was no room for copies of {n} uploads.",
   "held.text": "Nothing is lost: they can go straight from the chosen files, as long as this page stays open.",
@@ -239,7 +258,8 @@ export const en = {
 
   "settings.keep": "Keep",
   "removed.title": "Everything was removed",
-  "removed.text": "Uploads, copies, receipts, the sign-in and the offline app are gone from this browser. You can close this page.",
+  "removed.text":
+    "Uploads, copies, receipts, the sign-in and the offline app are gone from this browser. You can close this page.",
   "removed.again": "Begin anew",
 
   "error.offline": "No connection to the gateway. Try again.",

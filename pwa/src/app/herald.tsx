@@ -14,11 +14,18 @@ export function Herald(): JSX.Element {
     let known: ReadonlyMap<string, string> | null = null;
     return effect(() => {
       const now = new Map(mine.value.map(({ row }) => [row.id, row.status]));
-      const changed = known && mine.value.find(({ row }) => known?.get(row.id) !== row.status && known?.has(row.id) && !QUIET.has(row.status));
+      const changed =
+        known &&
+        mine.value.find(({ row }) => known?.get(row.id) !== row.status && known?.has(row.id) && !QUIET.has(row.status));
       known = now;
       const open = route.peek(); // its own screen says it itself
-      if (changed && !(open.at === "study" && open.id === changed.row.id)) setNews(`${who(changed)}: ${standing(changed, undefined, undefined, true).text}`);
+      if (changed && !(open.at === "study" && open.id === changed.row.id))
+        setNews(`${who(changed)}: ${standing(changed, undefined, undefined, true).text}`);
     });
   }, []);
-  return <p class="aloud" role="status">{news}</p>;
+  return (
+    <p class="aloud" role="status">
+      {news}
+    </p>
+  );
 }

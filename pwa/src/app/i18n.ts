@@ -70,9 +70,19 @@ export const { t, count } = book<Key>({
 });
 
 export function bytes(size: number): string {
-  const [unit, by] = size >= 1e9 ? (["gigabyte", 1e9] as const) : size >= 1e6 ? (["megabyte", 1e6] as const) : (["kilobyte", 1e3] as const);
+  const [unit, by] =
+    size >= 1e9
+      ? (["gigabyte", 1e9] as const)
+      : size >= 1e6
+        ? (["megabyte", 1e6] as const)
+        : (["kilobyte", 1e3] as const);
   const digits = size / by < 10 && by > 1e3 ? 1 : 0;
-  return new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits }).format(size / by);
+  return new Intl.NumberFormat(locale(), {
+    style: "unit",
+    unit,
+    unitDisplay: "short",
+    maximumFractionDigits: digits,
+  }).format(size / by);
 }
 
 export function number(n: number): string {
@@ -85,10 +95,13 @@ export function percent(part: number): string {
 
 export function duration(seconds: number): string {
   const [unit, n] =
-    seconds < 90 ? (["second", Math.max(1, Math.ceil(seconds / 5) * 5)] as const)
-    : seconds < 5400 ? (["minute", Math.ceil(seconds / 60)] as const)
-    : seconds < 172_800 ? (["hour", Math.ceil(seconds / 3600)] as const)
-    : (["day", Math.round(seconds / 86_400)] as const);
+    seconds < 90
+      ? (["second", Math.max(1, Math.ceil(seconds / 5) * 5)] as const)
+      : seconds < 5400
+        ? (["minute", Math.ceil(seconds / 60)] as const)
+        : seconds < 172_800
+          ? (["hour", Math.ceil(seconds / 3600)] as const)
+          : (["day", Math.round(seconds / 86_400)] as const);
   return new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "long" }).format(n);
 }
 
@@ -98,7 +111,9 @@ export function moment(at: number | string): string {
   if (Number.isNaN(date.getTime())) return "";
   const today = date.toDateString() === new Date().toDateString();
   const day = today ? {} : ({ day: "numeric", month: "short", year: "numeric" } as const);
-  return new Intl.DateTimeFormat(locale(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...day }).format(date);
+  return new Intl.DateTimeFormat(locale(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...day }).format(
+    date,
+  );
 }
 
 /** A DICOM date (PS3.5 6.2, DA); what isn't one is shown as it is. */

@@ -5,7 +5,10 @@ import { t } from "./i18n";
 import { Button, Notice } from "./parts";
 
 /** A module; null: it isn't here yet. `failed` says that it can't be had just now. */
-export function useLater<T>(load: () => Promise<T>, wanted = true): { module: T | null; failed: boolean; again: () => void } {
+export function useLater<T>(
+  load: () => Promise<T>,
+  wanted = true,
+): { module: T | null; failed: boolean; again: () => void } {
   const [module, setModule] = useState<T | null>(null);
   const [failed, setFailed] = useState(false);
   const [tries, setTries] = useState(0);
@@ -13,8 +16,17 @@ export function useLater<T>(load: () => Promise<T>, wanted = true): { module: T 
     let over = false;
     if (!wanted || module) return;
     setFailed(false);
-    load().then((found) => { if (!over) setModule(() => found); }, () => { if (!over) setFailed(true); });
-    return () => { over = true; };
+    load().then(
+      (found) => {
+        if (!over) setModule(() => found);
+      },
+      () => {
+        if (!over) setFailed(true);
+      },
+    );
+    return () => {
+      over = true;
+    };
   }, [wanted, tries]);
   return { module, failed, again: () => setTries(tries + 1) };
 }
@@ -34,7 +46,16 @@ export function later<P extends object>(load: () => Promise<ComponentType<P>>): 
     const Fetched = known ?? module;
     if (Fetched) return <Fetched {...props} />;
     if (!failed) return <main aria-busy="true" />;
-    return <main class="narrow"><Notice kind="bad">{t("error.offline")} <Button kind="quiet" onClick={again}>{t("act.retry")}</Button></Notice></main>;
+    return (
+      <main class="narrow">
+        <Notice kind="bad">
+          {t("error.offline")}{" "}
+          <Button kind="quiet" onClick={again}>
+            {t("act.retry")}
+          </Button>
+        </Notice>
+      </main>
+    );
   }
   return Object.assign(Screen, { fetch: () => void loading().catch(() => undefined) });
 }

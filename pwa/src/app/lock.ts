@@ -38,7 +38,8 @@ export async function startLock(theQueue: Queue, theChannel: Channel): Promise<v
   lockSet.value = (await queue.recall<PinCheck>(PIN)) !== null;
   locked.value = lockSet.value && isOver(await state());
   touchedAt = Date.now();
-  for (const name of ["pointerdown", "keydown", "wheel", "touchmove"]) window.addEventListener(name, touched, { passive: true, capture: true });
+  for (const name of ["pointerdown", "keydown", "wheel", "touchmove"])
+    window.addEventListener(name, touched, { passive: true, capture: true });
   for (const name of ["visibilitychange", "pageshow"]) document.addEventListener(name, () => void look());
   setInterval(() => void look(), LOOK_EVERY_MS);
 }

@@ -53,9 +53,23 @@ interface ButtonProps {
   children: ComponentChildren;
 }
 
-export function Button({ kind = "plain", icon, type = "button", disabled = false, label, onClick, children }: ButtonProps): JSX.Element {
+export function Button({
+  kind = "plain",
+  icon,
+  type = "button",
+  disabled = false,
+  label,
+  onClick,
+  children,
+}: ButtonProps): JSX.Element {
   return (
-    <button type={type} disabled={disabled} class={`button ${kind}`} {...(label && { "aria-label": label })} {...(onClick && { onClick })}>
+    <button
+      type={type}
+      disabled={disabled}
+      class={`button ${kind}`}
+      {...(label && { "aria-label": label })}
+      {...(onClick && { onClick })}
+    >
       {icon && <Icon name={icon} />}
       {children}
     </button>
@@ -71,7 +85,13 @@ export function Field({ label, children }: { label: string; children: ComponentC
   );
 }
 
-export function Notice({ kind, children }: { kind: "info" | "warn" | "bad" | "good"; children: ComponentChildren }): JSX.Element {
+export function Notice({
+  kind,
+  children,
+}: {
+  kind: "info" | "warn" | "bad" | "good";
+  children: ComponentChildren;
+}): JSX.Element {
   return (
     <div class={`notice ${kind}`} role={kind === "bad" ? "alert" : "status"}>
       <Icon name={kind === "good" ? "check" : kind === "info" ? "hand" : "warn"} />
@@ -81,7 +101,13 @@ export function Notice({ kind, children }: { kind: "info" | "warn" | "bad" | "go
 }
 
 /** One of a few, all seen at once. */
-export function Choice<T extends string>({ legend, name, value, options, onPick }: {
+export function Choice<T extends string>({
+  legend,
+  name,
+  value,
+  options,
+  onPick,
+}: {
   legend: string;
   name: string;
   value: T;
@@ -104,7 +130,14 @@ export function Choice<T extends string>({ legend, name, value, options, onPick 
 }
 
 /** Asked before something that can't be taken back. */
-export function Ask({ title, text, yes, no, onYes, onNo }: {
+export function Ask({
+  title,
+  text,
+  yes,
+  no,
+  onYes,
+  onNo,
+}: {
   title: string;
   text: ComponentChildren;
   yes: string;
@@ -120,7 +153,9 @@ export function Ask({ title, text, yes, no, onYes, onNo }: {
       <p>{text}</p>
       <div class="row end">
         <Button onClick={onNo}>{no}</Button>
-        <Button kind="danger" onClick={onYes}>{yes}</Button>
+        <Button kind="danger" onClick={onYes}>
+          {yes}
+        </Button>
       </div>
     </dialog>
   );
@@ -132,13 +167,41 @@ export function Contact({ text }: { text: string }): JSX.Element {
 }
 
 /** A sentence with a part in it that is more than text: the part takes the place of `{slot}`. */
-export function Slot({ text, slot, children }: { text: string; slot: string; children: ComponentChildren }): JSX.Element {
+export function Slot({
+  text,
+  slot,
+  children,
+}: {
+  text: string;
+  slot: string;
+  children: ComponentChildren;
+}): JSX.Element {
   const [before, after] = text.split(`{${slot}}`);
-  return <>{before}{after === undefined ? null : children}{after}</>;
+  return (
+    <>
+      {before}
+      {after === undefined ? null : children}
+      {after}
+    </>
+  );
 }
 
 /** The same, where the rest of the sentence is only for those who listen. */
-export function Aloud({ text, slot, children }: { text: string; slot: string; children: ComponentChildren }): JSX.Element {
+export function Aloud({
+  text,
+  slot,
+  children,
+}: {
+  text: string;
+  slot: string;
+  children: ComponentChildren;
+}): JSX.Element {
   const [before, after] = text.split(`{${slot}}`);
-  return <>{before && <span class="aloud">{before}</span>}{children}{after && <span class="aloud">{after}</span>}</>;
+  return (
+    <>
+      {before && <span class="aloud">{before}</span>}
+      {children}
+      {after && <span class="aloud">{after}</span>}
+    </>
+  );
 }

@@ -24,7 +24,11 @@ export const pickProblem = signal<"nothing" | "quota" | "failed_here" | null>(nu
 
 /** A reload would lose something: a pick that is looked at or reviewed, files that are being copied or sent from here. */
 export const needsThisPage = computed(
-  () => looking.value !== null || (scanned.value !== null && route.value.at === "review") || held.value.size > 0 || mine.value.some(({ row }) => needsItsPage(row)),
+  () =>
+    looking.value !== null ||
+    (scanned.value !== null && route.value.at === "review") ||
+    held.value.size > 0 ||
+    mine.value.some(({ row }) => needsItsPage(row)),
 );
 
 /** Handles of files cost a little each to hand over: some at a time, and the screen stays free. */

@@ -29,30 +29,58 @@ export function standing(shown: Shown, live: Live | undefined, copied: number | 
     case "reading":
     case "queued":
     case "sending":
-      if (row.slept_at) return { tone: "warn", icon: "pause", text: t("study.slept", { time: moment(row.slept_at) }), part };
+      if (row.slept_at)
+        return { tone: "warn", icon: "pause", text: t("study.slept", { time: moment(row.slept_at) }), part };
   }
   switch (row.status) {
     case "reading":
-      if (!live) return { tone: "busy", icon: "file", text: t("study.reading", { done: copied ?? 0, of: row.total_files }), part: (copied ?? 0) / row.total_files };
+      if (!live)
+        return {
+          tone: "busy",
+          icon: "file",
+          text: t("study.reading", { done: copied ?? 0, of: row.total_files }),
+          part: (copied ?? 0) / row.total_files,
+        };
       return sending(shown, live, part, online);
     case "queued":
     case "sending":
       if (live || row.retry_count || !online) return sending(shown, live, part, online);
-      return { tone: "calm", icon: "clock", text: row.status === "sending" ? t("study.sending") : t("study.waiting"), part: null };
+      return {
+        tone: "calm",
+        icon: "clock",
+        text: row.status === "sending" ? t("study.sending") : t("study.waiting"),
+        part: null,
+      };
     case "delivering":
-      if (isSignedOut(row.problem)) return { tone: "warn", icon: "inbox", text: t("study.unfollowed", { to }), part: null };
+      if (isSignedOut(row.problem))
+        return { tone: "warn", icon: "inbox", text: t("study.unfollowed", { to }), part: null };
       return { tone: "busy", icon: "inbox", text: t("study.delivering", { to }), part: null };
     case "held":
       return { tone: "warn", icon: "hand", text: t("study.held", { to, contact: meta.to.contact || to }), part: null };
     case "success":
       if (isUnnoted(told)) return { tone: "warn", icon: "warn", text: t("study.unnoted", { to }), part: null };
-      return { tone: "good", icon: "check", text: t("study.success", { to, time: moment(receipt?.at || row.changed_at) }), part: null };
+      return {
+        tone: "good",
+        icon: "check",
+        text: t("study.success", { to, time: moment(receipt?.at || row.changed_at) }),
+        part: null,
+      };
     case "partial":
-      return { tone: "warn", icon: "warn", text: t("study.partial", { n: inPacs(row), of: row.total_files, to }), part: null };
+      return {
+        tone: "warn",
+        icon: "warn",
+        text: t("study.partial", { n: inPacs(row), of: row.total_files, to }),
+        part: null,
+      };
     case "failed":
       return { tone: "bad", icon: "warn", text: t("study.failed", { to }), part: null };
     case "cancelled":
-      return { tone: "calm", icon: "stop", text: row.problem ? problemText(row.problem.code, shown) : t("study.cancelled"), part: null };
+      return {
+        tone: "calm",
+        icon: "stop",
+        text: row.problem ? problemText(row.problem.code, shown) : t("study.cancelled"),
+        part: null,
+      };
     case "stopped":
       return { tone: "bad", icon: "warn", text: problemText(row.problem?.code ?? "failed_here", shown), part: null };
   }
@@ -68,13 +96,22 @@ export function lifetime(row: StudyRow, local_ttl_ms: number, now: Time): string
 
 function sending(shown: Shown, live: Live | undefined, part: number, online: boolean): Standing {
   const { row } = shown;
-  if (!online || (row.retry_count > 0 && row.problem?.code === "offline")) return { tone: "warn", icon: "clock", text: t("study.offline"), part };
+  if (!online || (row.retry_count > 0 && row.problem?.code === "offline"))
+    return { tone: "warn", icon: "clock", text: t("study.offline"), part };
   if (row.retry_count > 0) {
-    return { tone: "warn", icon: "clock", text: row.problem?.code === "spool_full" ? problemText("spool_full", shown) : t("study.retry"), part };
+    return {
+      tone: "warn",
+      icon: "clock",
+      text: row.problem?.code === "spool_full" ? problemText("spool_full", shown) : t("study.retry"),
+      part,
+    };
   }
   const words = [t("study.sending"), percent(part)];
   if (live?.rate && live.bytes < row.total_bytes) {
-    words.push(`${bytes(live.rate)}/s`, t("study.left", { time: duration((row.total_bytes - live.bytes) / live.rate) }));
+    words.push(
+      `${bytes(live.rate)}/s`,
+      t("study.left", { time: duration((row.total_bytes - live.bytes) / live.rate) }),
+    );
   }
   return { tone: "busy", icon: "up", text: words.join(" · "), part };
 }
@@ -109,7 +146,8 @@ const PLAIN: Record<string, Key> = {
 export function problemText(code: string, { row, meta }: Shown): string {
   const contact = meta.to.contact || meta.to.display_name;
   const words: string[] = [];
-  if (isSignedOut({ code, at: 0 })) words.push(t(row.subject.startsWith("qr:") ? "problem.unauthorized" : "problem.signed_out"));
+  if (isSignedOut({ code, at: 0 }))
+    words.push(t(row.subject.startsWith("qr:") ? "problem.unauthorized" : "problem.signed_out"));
   else if (code === "kept_too_long") words.push(keptTooLong(row));
   else words.push(t(PLAIN[code] ?? "problem.other", { code, contact }));
   if (isOver(row.problem) && needsCode(row)) words.push(t("problem.newcode"));
@@ -120,5 +158,7 @@ export function problemText(code: string, { row, meta }: Shown): string {
 function keptTooLong(row: StudyRow): string {
   const { ttl_ms = 0, sent = 0 } = row.problem ?? {};
   const time = duration(ttl_ms / 1000);
-  return sent ? t("problem.kept_too_long.part", { time, n: sent, of: row.total_files }) : t("problem.kept_too_long", { time });
+  return sent
+    ? t("problem.kept_too_long.part", { time, n: sent, of: row.total_files })
+    : t("problem.kept_too_long", { time });
 }

@@ -1,12 +1,12 @@
 /** What the screens show, as signals; all of it comes from the queue, the gateway or the person. */
 import { batch, computed, signal } from "@preact/signals";
+import { type Link, readLink } from "../qr/link";
 import { Queue } from "../queue/db";
 import type { Metadata, Receipt, StudyRow, Told } from "../queue/rows";
-import { readLink, type Link } from "../qr/link";
 import { json, Refused } from "../upload/api";
 import { Channel, type News } from "../upload/channel";
 import { isSending } from "../upload/rules";
-import { asAccount, session as storedSession, type Session } from "../upload/session";
+import { asAccount, type Session, session as storedSession } from "../upload/session";
 import { isWipe, wipeAccount } from "../upload/wipe";
 import { watchForItsPage } from "./abandoned";
 import { seeWiped, startDevice } from "./device";
@@ -15,7 +15,15 @@ import { followLock, startLock } from "./lock";
 import { beforeRemoval, leave, removed } from "./removal";
 import { stayAwakeWhile } from "./wake";
 
-export type Route = { at: "home" } | { at: "review" } | { at: "study"; id: string } | { at: "codes" } | { at: "incoming"; id?: string } | { at: "pacs" } | { at: "settings" } | { at: "signin" };
+export type Route =
+  | { at: "home" }
+  | { at: "review" }
+  | { at: "study"; id: string }
+  | { at: "codes" }
+  | { at: "incoming"; id?: string }
+  | { at: "pacs" }
+  | { at: "settings" }
+  | { at: "signin" };
 
 export interface Endpoint {
   endpoint_id: string;
@@ -50,7 +58,9 @@ export const route = signal<Route>({ at: "home" });
 export const session = signal<Session | null>(null);
 export const endpoints = signal<Endpoint[]>([]);
 export const grant = signal<Grant | null>(null);
-export const grantProblem = signal<{ why: "dead" | "bad" | "offline" | "busy" } | { why: "foreign"; server: string } | null>(null);
+export const grantProblem = signal<
+  { why: "dead" | "bad" | "offline" | "busy" } | { why: "foreign"; server: string } | null
+>(null);
 export const shown = signal<ReadonlyMap<string, Shown>>(new Map());
 export const progress = signal<ReadonlyMap<string, { bytes: number; rate: number | null }>>(new Map());
 export const online = signal(true);
@@ -115,13 +125,17 @@ export async function begin(): Promise<void> {
 
 function hear(news: News): void {
   switch (news.kind) {
-    case "changed": return void load(news.study);
-    case "line": return void (online.value = news.online);
+    case "changed":
+      return void load(news.study);
+    case "line":
+      return void (online.value = news.online);
     case "progress":
       if (Date.now() - armed_at > ARM_EVERY_MS) void armSync();
       return void (progress.value = new Map(progress.value).set(news.study, { bytes: news.bytes, rate: news.rate }));
-    case "locked": return void followLock(news.locked);
-    case "wiped": return void heardWiped();
+    case "locked":
+      return void followLock(news.locked);
+    case "wiped":
+      return void heardWiped();
     case "removed":
       queue.close();
       return leave();
@@ -175,7 +189,9 @@ async function reload(id: string): Promise<void> {
 async function unsealed(row: StudyRow): Promise<Shown> {
   const known = shown.value.get(row.id);
   const meta = known?.meta ?? (await queue.openFor<Metadata>(row.id, "metadata", row.metadata));
-  const receipt = row.receipt ? (known?.receipt ?? (await queue.openFor<Receipt>(row.id, "receipt", row.receipt))) : null;
+  const receipt = row.receipt
+    ? (known?.receipt ?? (await queue.openFor<Receipt>(row.id, "receipt", row.receipt)))
+    : null;
   const told = row.told ? await queue.openFor<Told>(row.id, "told", row.told) : null;
   const notes = row.clinical_notes ? await queue.openFor<string>(row.id, "clinical_notes", row.clinical_notes) : "";
   return { row, meta, receipt, told, notes };
@@ -184,7 +200,9 @@ async function unsealed(row: StudyRow): Promise<Shown> {
 export async function loadEndpoints(): Promise<void> {
   if (!session.value) return;
   try {
-    endpoints.value = (await asAccount(queue, (bearer) => json<{ endpoints: Endpoint[] }>("/endpoints", { bearer }))).endpoints;
+    endpoints.value = (
+      await asAccount(queue, (bearer) => json<{ endpoints: Endpoint[] }>("/endpoints", { bearer }))
+    ).endpoints;
   } catch (error) {
     if (isWipe(error)) {
       await wipeAccount(queue, channel, session.value.subject);
@@ -201,12 +219,28 @@ export async function openLink(text: string): Promise<boolean> {
     return false;
   }
   try {
-    const told = await json<{ display_name: string; contact: string; notice: string; expires_at: string; endpoint_id: string; takes_notes?: boolean }>("/qr/inspect", {
+    const told = await json<{
+      display_name: string;
+      contact: string;
+      notice: string;
+      expires_at: string;
+      endpoint_id: string;
+      takes_notes?: boolean;
+    }>("/qr/inspect", {
       method: "POST",
       bearer: read.link.upload_token,
     });
     const { display_name, contact, notice, expires_at, endpoint_id, takes_notes = false } = told;
-    const fresh = { ...read.link, endpoint_id, expires_at, display_name, contact, notice, takes_notes, subject: `qr:${crypto.randomUUID()}` };
+    const fresh = {
+      ...read.link,
+      endpoint_id,
+      expires_at,
+      display_name,
+      contact,
+      notice,
+      takes_notes,
+      subject: `qr:${crypto.randomUUID()}`,
+    };
     await queue.remember("grant", fresh);
     batch(() => {
       grant.value = fresh;

@@ -42,7 +42,13 @@ export const PREAMBLE_BYTES = 132;
 
 /** It has DICM where that belongs: the content decides, not the name. */
 export function looksLikeDicom(start: Uint8Array): boolean {
-  return start.length >= PREAMBLE_BYTES && start[128] === 0x44 && start[129] === 0x49 && start[130] === 0x43 && start[131] === 0x4d;
+  return (
+    start.length >= PREAMBLE_BYTES &&
+    start[128] === 0x44 &&
+    start[129] === 0x49 &&
+    start[130] === 0x43 &&
+    start[131] === 0x4d
+  );
 }
 
 /**
@@ -139,9 +145,7 @@ class Walk {
     if (!this.explicit || tag >= 0xfffe0000) return { length: this.u32(this.at + 4), head: 8 };
     const vr = String.fromCharCode(this.u8(this.at + 4), this.u8(this.at + 5));
     if (!/^[A-Z]{2}$/.test(vr)) throw new Error("no VR");
-    return LONG_VRS.has(vr)
-      ? { length: this.u32(this.at + 8), head: 12 }
-      : { length: this.u16(this.at + 6), head: 8 };
+    return LONG_VRS.has(vr) ? { length: this.u32(this.at + 8), head: 12 } : { length: this.u16(this.at + 6), head: 8 };
   }
 
   /** A sequence of undefined length, up to its delimiter (PS3.5 7.5.2). */

@@ -1,6 +1,6 @@
 /** Copies files, encrypted, into the queue; what was copied is sent while the rest is being read. */
 import type { Queue } from "../queue/db";
-import { SEGMENT_BYTES, type FileRow } from "../queue/rows";
+import { type FileRow, SEGMENT_BYTES } from "../queue/rows";
 import type { Sealed } from "../queue/seal";
 import type { Source } from "./source";
 
@@ -17,7 +17,12 @@ export interface Placed {
  * @param tell files that are done with
  * @throws DOMException QuotaExceededError: what is written by then stays
  */
-export async function copy(queue: Queue, files: readonly Placed[], signal: AbortSignal, tell: (done: number) => void): Promise<void> {
+export async function copy(
+  queue: Queue,
+  files: readonly Placed[],
+  signal: AbortSignal,
+  tell: (done: number) => void,
+): Promise<void> {
   const batches = new Batches(queue, tell);
   const waiting = files[Symbol.iterator]();
   const line = async (): Promise<void> => {
@@ -36,7 +41,8 @@ async function copyOne(queue: Queue, { row, source }: Placed, batches: Batches, 
     while (!signal.aborted) {
       const next = await pieces.next().catch(() => null);
       // Gone from the disk, changed since it was picked, or a ZIP that breaks off.
-      if (!next || (next.done && index !== row.segments)) return await queue.changeFiles([row.id], { problem: "unreadable" });
+      if (!next || (next.done && index !== row.segments))
+        return await queue.changeFiles([row.id], { problem: "unreadable" });
       if (next.done) return batches.whole(row.id);
       await batches.put({ file: row.id, index, sealed: await queue.sealSegment(row.id, index, next.value) });
       index += 1;

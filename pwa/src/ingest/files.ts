@@ -9,7 +9,9 @@ export function fromInput(input: HTMLInputElement): Picked[] {
 
 export async function fromDrop(data: DataTransfer): Promise<Picked[]> {
   // The items are gone after the first await: take the entries at once.
-  const entries = [...data.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry() ?? item.getAsFile());
+  const entries = [...data.items]
+    .filter((item) => item.kind === "file")
+    .map((item) => item.webkitGetAsEntry() ?? item.getAsFile());
   const found: Picked[] = [];
   for (const entry of entries) {
     if (entry instanceof File) found.push({ file: entry, path: entry.name });
@@ -20,14 +22,18 @@ export async function fromDrop(data: DataTransfer): Promise<Picked[]> {
 
 async function walk(entry: FileSystemEntry, found: Picked[]): Promise<void> {
   if (entry.isFile) {
-    const file = await new Promise<File>((done, failed) => (entry as FileSystemFileEntry).file(done, failed)).catch(() => null);
+    const file = await new Promise<File>((done, failed) => (entry as FileSystemFileEntry).file(done, failed)).catch(
+      () => null,
+    );
     if (file) found.push({ file, path: entry.fullPath.replace(/^\//, "") });
     return;
   }
   const reader = (entry as FileSystemDirectoryEntry).createReader();
   for (;;) {
     // A reader gives a hundred at a time, then none.
-    const some = await new Promise<FileSystemEntry[]>((done, failed) => reader.readEntries(done, failed)).catch(() => []);
+    const some = await new Promise<FileSystemEntry[]>((done, failed) => reader.readEntries(done, failed)).catch(
+      () => [],
+    );
     if (some.length === 0) return;
     for (const one of some) await walk(one, found);
   }

@@ -2,10 +2,11 @@
  * Files whose bytes are not all in the queue, by study, for as long as this page lives. A Web Lock per study tells every
  * tab that somebody has them: when it is free, the page has gone and a person has to pick them again.
  */
-import { ENDED, holds } from "../queue/rows";
+
 import type { Queue } from "../queue/db";
-import type { Channel } from "../upload/channel";
+import { ENDED, holds } from "../queue/rows";
 import type { FromSending, ToSending } from "../upload/bytes";
+import type { Channel } from "../upload/channel";
 import { Cursor, type Source } from "./source";
 
 const PIECE_BYTES = 256 << 10;

@@ -1,5 +1,5 @@
 /** What the picked files are: headers of those that are DICOM, reasons for those that aren't; ZIPs are looked into. */
-import { looksLikeDicom, readHeader, type Reading } from "../dicom/header";
+import { looksLikeDicom, type Reading, readHeader } from "../dicom/header";
 import type { Left, Looked } from "./group";
 import { FileSource, type Source } from "./source";
 import { withoutTwins } from "./twins";

@@ -1,14 +1,19 @@
 /** The rows of what a person confirmed. */
 import type { Queue } from "../queue/db";
-import { SEGMENT_BYTES, type FileRow, type Metadata, type StudyRow } from "../queue/rows";
+import { type FileRow, type Metadata, SEGMENT_BYTES, type StudyRow } from "../queue/rows";
 import type { Placed } from "./copy";
-import { studyMetadata, type Looked } from "./group";
+import { type Looked, studyMetadata } from "./group";
 import type { Order } from "./messages";
 import type { Source } from "./source";
 
 const SEALED_AT_ONCE = 64;
 
-export async function rowsOf(queue: Queue, order: Order, sources: readonly Source[], looked: readonly Looked[]): Promise<{ study: StudyRow; files: Placed[] }> {
+export async function rowsOf(
+  queue: Queue,
+  order: Order,
+  sources: readonly Source[],
+  looked: readonly Looked[],
+): Promise<{ study: StudyRow; files: Placed[] }> {
   const id = crypto.randomUUID();
   const chosen = new Set(order.patient.studies.flatMap((study) => study.files));
   const ours = looked.filter((one) => chosen.has(one.index));
@@ -17,23 +22,55 @@ export async function rowsOf(queue: Queue, order: Order, sources: readonly Sourc
     const some = ours.slice(at, at + SEALED_AT_ONCE).map((one) => fileRow(queue, id, one, sources));
     files.push(...(await Promise.all(some)));
   }
-  return { study: await studyRow(queue, id, order, files.map(({ row }) => row)), files };
+  return {
+    study: await studyRow(
+      queue,
+      id,
+      order,
+      files.map(({ row }) => row),
+    ),
+    files,
+  };
 }
 
-async function fileRow(queue: Queue, study: string, { index, header }: Looked, sources: readonly Source[]): Promise<Placed> {
+async function fileRow(
+  queue: Queue,
+  study: string,
+  { index, header }: Looked,
+  sources: readonly Source[],
+): Promise<Placed> {
   const source = sources[index];
   if (!source) throw new Error("no such file");
   const id = crypto.randomUUID();
   const named = await queue.nameFile(id, { name: source.name, sopUid: header.sopUid ?? "" });
   const segments = Math.ceil(source.size / SEGMENT_BYTES);
-  return { source, row: { id, study_id: study, size: source.size, segments, state: "picked", offset: 0, url: null, named, problem: null, outcome: null } };
+  return {
+    source,
+    row: {
+      id,
+      study_id: study,
+      size: source.size,
+      segments,
+      state: "picked",
+      offset: 0,
+      url: null,
+      named,
+      problem: null,
+      outcome: null,
+    },
+  };
 }
 
 async function studyRow(queue: Queue, id: string, order: Order, files: readonly FileRow[]): Promise<StudyRow> {
   const { patient } = order;
   const metadata: Metadata = {
     patient: { name: patient.name, patientId: patient.patientId, birthDate: patient.birthDate },
-    studies: patient.studies.map(({ date, description, modalities, files: of }) => ({ date, description, modalities, files: of.length })),
+    studies: patient.studies.map(({ date, description, modalities, files: of }) => ({
+      date,
+      description,
+      modalities,
+      files: of.length,
+    })),
     declared: studyMetadata(patient, order.priority),
     uploader: order.uploader,
     to: order.to,

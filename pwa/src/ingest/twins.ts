@@ -5,7 +5,10 @@ import type { Source } from "./source";
 const PIECE = 1 << 20;
 
 /** Same SOP Instance UID and the same bytes. Another content under one UID stays: that is for people to decide. */
-export async function withoutTwins(all: readonly Looked[], sources: readonly Source[]): Promise<{ looked: Looked[]; twins: Left[] }> {
+export async function withoutTwins(
+  all: readonly Looked[],
+  sources: readonly Source[],
+): Promise<{ looked: Looked[]; twins: Left[] }> {
   const known = new Map<string, Looked[]>();
   const looked: Looked[] = [];
   const twins: Left[] = [];

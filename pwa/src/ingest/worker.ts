@@ -46,7 +46,10 @@ async function store(orders: Order[]): Promise<void> {
       const { study, files } = await rowsOf(queue, order, sources, looked);
       await holding.hold(study.id, new Map(files.map(({ row, source }) => [row.id, source])));
       studies.push(study.id);
-      await queue.add(study, files.map(({ row }) => row));
+      await queue.add(
+        study,
+        files.map(({ row }) => row),
+      );
       changed(study.id);
     }
   } catch (error) {
@@ -117,7 +120,9 @@ async function settle(queue: Queue, study: string): Promise<void> {
   const whole = (await queue.files(study)).every((file) => file.state !== "picked");
   await queue.change(study, (row) => {
     if (row.status !== "reading" && row.status !== "stopped") return {};
-    return whole ? { status: "queued", problem: null } : { status: "stopped", problem: { code: "pick_again", at: Date.now() } };
+    return whole
+      ? { status: "queued", problem: null }
+      : { status: "stopped", problem: { code: "pick_again", at: Date.now() } };
   });
   holding.release(study);
   changed(study);
@@ -138,7 +143,11 @@ async function again(study: string): Promise<void> {
   await queue.changeFiles([...files.keys()], { problem: null });
   const missing = rows.filter((row) => !files.has(row.id)).map((row) => row.id);
   await queue.changeFiles(missing, { problem: "unreadable" });
-  await queue.change(study, (row) => ({ status: row.direct ? "queued" : "reading", problem: null, kept: { from: Date.now(), since: null, late: null, dropped: null } }));
+  await queue.change(study, (row) => ({
+    status: row.direct ? "queued" : "reading",
+    problem: null,
+    kept: { from: Date.now(), since: null, late: null, dropped: null },
+  }));
   changed(study);
   tell({ kind: "matched", study, missing: missing.length });
   await takeIn(queue, [study]);
@@ -165,15 +174,23 @@ function changed(study: string): void {
 
 function act(order: ToIngest): Promise<void> | void {
   switch (order.kind) {
-    case "port": return holding.connect(order.port);
-    case "picked": return void picked.push(...order.files);
-    case "scan": return scan();
-    case "store": return store(order.orders);
-    case "again": return again(order.study);
-    case "direct": return sendDirect(order.studies);
+    case "port":
+      return holding.connect(order.port);
+    case "picked":
+      return void picked.push(...order.files);
+    case "scan":
+      return scan();
+    case "store":
+      return store(order.orders);
+    case "again":
+      return again(order.study);
+    case "direct":
+      return sendDirect(order.studies);
   }
 }
 
 scope.addEventListener("message", (event: MessageEvent<ToIngest>) => {
-  Promise.resolve(act(event.data)).catch((error: unknown) => tell({ kind: "failed", code: isFull(error) ? "quota" : "failed_here" }));
+  Promise.resolve(act(event.data)).catch((error: unknown) =>
+    tell({ kind: "failed", code: isFull(error) ? "quota" : "failed_here" }),
+  );
 });

@@ -3,7 +3,12 @@
  * is believed: an entry that gives more or less than it declares is broken, names lead nowhere. Loaded when a ZIP is
  * picked.
  */
-import { ZipReader, type CreateReadableOptions, type FileEntry, type Reader } from "@zip.js/zip.js/lib/zip-core-reader.js";
+import {
+  type CreateReadableOptions,
+  type FileEntry,
+  type Reader,
+  ZipReader,
+} from "@zip.js/zip.js/lib/zip-core-reader.js";
 import type { Left } from "./group";
 import type { Source } from "./source";
 
@@ -21,7 +26,11 @@ export interface Contents {
 
 /** @param name of the ZIP, as it is shown */
 export async function contents(file: Blob, name: string): Promise<Contents> {
-  const reader = new ZipReader(new BlobReader(file), { useWebWorkers: false, checkSignature: true, filenameValidation: "tolerant" });
+  const reader = new ZipReader(new BlobReader(file), {
+    useWebWorkers: false,
+    checkSignature: true,
+    filenameValidation: "tolerant",
+  });
   const sources: Source[] = [];
   const left: Left[] = [];
   let packed = 0;
@@ -32,7 +41,8 @@ export async function contents(file: Blob, name: string): Promise<Contents> {
       const shown = `${name}/${entry.filename}`;
       packed += entry.compressedSize;
       if (entry.encrypted) left.push({ name: shown, why: "zip_encrypted" });
-      else if (entry.compressionMethod !== STORED && entry.compressionMethod !== DEFLATED) left.push({ name: shown, why: "zip_method" });
+      else if (entry.compressionMethod !== STORED && entry.compressionMethod !== DEFLATED)
+        left.push({ name: shown, why: "zip_method" });
       else if (impossible(entry)) left.push({ name: shown, why: "zip_broken" });
       else sources.push(new ZipSource(entry, shown));
     }
@@ -47,7 +57,9 @@ export async function contents(file: Blob, name: string): Promise<Contents> {
 
 function impossible({ compressionMethod, compressedSize, uncompressedSize }: FileEntry): boolean {
   if (!Number.isSafeInteger(uncompressedSize)) return true;
-  return compressionMethod === STORED ? uncompressedSize !== compressedSize : uncompressedSize > compressedSize * MOST_RATIO;
+  return compressionMethod === STORED
+    ? uncompressedSize !== compressedSize
+    : uncompressedSize > compressedSize * MOST_RATIO;
 }
 
 /** The library's own is not in its small build. */

@@ -15,7 +15,8 @@ export async function decodeQr(source: ImageBitmap | HTMLVideoElement): Promise<
     const found = await native.detect(source).catch(() => []);
     return found[0]?.rawValue ?? null;
   }
-  const [width, height] = source instanceof HTMLVideoElement ? [source.videoWidth, source.videoHeight] : [source.width, source.height];
+  const [width, height] =
+    source instanceof HTMLVideoElement ? [source.videoWidth, source.videoHeight] : [source.width, source.height];
   if (!width || !height) return null;
   const scale = Math.min(1, 1000 / Math.max(width, height));
   const canvas = new OffscreenCanvas(Math.round(width * scale), Math.round(height * scale));

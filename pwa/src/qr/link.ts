@@ -33,7 +33,8 @@ export function readLink(text: string, origin: string): Opened {
     const bytes = Uint8Array.from(atob(packed), (char) => char.charCodeAt(0));
     const held = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
     const { endpoint_id, upload_token, expires_at } = held;
-    if (typeof endpoint_id !== "string" || typeof upload_token !== "string" || typeof expires_at !== "string") return { refused: "bad" };
+    if (typeof endpoint_id !== "string" || typeof upload_token !== "string" || typeof expires_at !== "string")
+      return { refused: "bad" };
     if (!TOKEN.test(upload_token)) return { refused: "bad" };
     return { link: { endpoint_id, upload_token, expires_at } };
   } catch {

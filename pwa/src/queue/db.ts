@@ -2,10 +2,10 @@
  * The queue in IndexedDB. It is the truth on this device: whatever a screen or a worker knows, it has from here.
  * Lists never touch SegmentStore; payload is read by primary key only (WebKit loses blobs and slows down otherwise).
  */
-import { deleteDB, openDB, type DBSchema, type IDBPDatabase } from "idb";
+import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from "idb";
 import { insist } from "./full";
 import type { ChunkRow, FileName, FileRow, StudyRow } from "./rows";
-import { newKey, open, openJson, seal, sealJson, type Sealed } from "./seal";
+import { newKey, open, openJson, type Sealed, seal, sealJson } from "./seal";
 
 interface Schema extends DBSchema {
   StudyStore: { key: string; value: StudyRow };
@@ -168,10 +168,14 @@ export class Queue {
   }
 
   /** Write segments, and mark as stored the files that became whole by them: one transaction. */
-  async putSegments(segments: readonly { file: string; index: number; sealed: Sealed }[], whole: readonly string[]): Promise<void> {
+  async putSegments(
+    segments: readonly { file: string; index: number; sealed: Sealed }[],
+    whole: readonly string[],
+  ): Promise<void> {
     const tx = this.db.transaction(["SegmentStore", "FileStore"], "readwrite");
     const rows = new Map<string, FileRow | undefined>();
-    for (const id of new Set([...segments.map(({ file }) => file), ...whole])) rows.set(id, await tx.objectStore("FileStore").get(id));
+    for (const id of new Set([...segments.map(({ file }) => file), ...whole]))
+      rows.set(id, await tx.objectStore("FileStore").get(id));
     for (const { file, index, sealed } of segments) {
       if (rows.get(file)) void tx.objectStore("SegmentStore").put(sealed, [file, index]); // else it was removed meanwhile
     }
@@ -186,7 +190,9 @@ export class Queue {
   async segments(fileId: string, first: number, last: number): Promise<ArrayBuffer[] | null> {
     const found = await this.db.getAll("SegmentStore", IDBKeyRange.bound([fileId, first], [fileId, last]));
     if (found.length !== last - first + 1) return null;
-    return Promise.all(found.map((sealed, number) => open(this.key, sealed, `SegmentStore|${fileId}|${first + number}`)));
+    return Promise.all(
+      found.map((sealed, number) => open(this.key, sealed, `SegmentStore|${fileId}|${first + number}`)),
+    );
   }
 
   async acknowledged(file: FileRow, index: number, offset: number): Promise<void> {

@@ -13,7 +13,16 @@ export const SEGMENT_BYTES = 1 << 20;
  * at the gateway. `stopped`: it needs a person; `problem` says why.
  */
 export type Status =
-  | "reading" | "queued" | "sending" | "delivering" | "held" | "success" | "partial" | "failed" | "cancelled" | "stopped";
+  | "reading"
+  | "queued"
+  | "sending"
+  | "delivering"
+  | "held"
+  | "success"
+  | "partial"
+  | "failed"
+  | "cancelled"
+  | "stopped";
 
 export const ENDED: ReadonlySet<Status> = new Set(["success", "partial", "failed", "cancelled"]);
 export type Priority = "stat" | "urgent" | "routine";

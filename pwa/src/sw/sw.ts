@@ -24,7 +24,9 @@ const LET_GO = "a newer worker begins";
 const running = new Set<AbortController>();
 
 scope.addEventListener("install", (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(shell.files.map((file) => new Request(file, { cache: "reload" })))));
+  event.waitUntil(
+    caches.open(CACHE).then((cache) => cache.addAll(shell.files.map((file) => new Request(file, { cache: "reload" })))),
+  );
 });
 
 scope.addEventListener("activate", (event) => {

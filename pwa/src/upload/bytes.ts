@@ -1,6 +1,6 @@
 /** Where the engine has a file's bytes from: sealed segments on the device, or the files that a person picked. */
 import type { Queue } from "../queue/db";
-import { SEGMENT_BYTES, type FileRow } from "../queue/rows";
+import { type FileRow, SEGMENT_BYTES } from "../queue/rows";
 
 /** Bytes that aren't to be had any more. */
 export class Missing extends Error {

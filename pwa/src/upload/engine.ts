@@ -6,10 +6,10 @@
 import type { Queue } from "../queue/db";
 import { ENDED, type Receipt, type StudyRow, type Told } from "../queue/rows";
 import type { Sealed } from "../queue/seal";
-import { json, reachable, Refused, request } from "./api";
+import { json, Refused, reachable, request } from "./api";
+import { type ByteSource, Missing } from "./bytes";
 import type { Channel } from "./channel";
 import { type GatewayStatus, outcomes, receipt, sleep, statuses } from "./follow";
-import { Missing, type ByteSource } from "./bytes";
 import { Meter } from "./meter";
 import * as rules from "./rules";
 import { Sending, UNCERTAIN } from "./sending";
@@ -56,7 +56,8 @@ export class Engine {
         const rows = this.share.studies(await this.queue.studies());
         for (const row of rules.toFollow(rows)) void this.follow(row, signal);
         const row = rules.pick(rows, Date.now());
-        if (row) await this.send(row, signal).catch(() => this.idle(PROBE_MS, signal)); // even that couldn't be written down
+        if (row)
+          await this.send(row, signal).catch(() => this.idle(PROBE_MS, signal)); // even that couldn't be written down
         else if (once && rules.nextDue(rows) === Infinity && this.following.size === 0) return;
         else await this.idle(Math.min(IDLE_MS, rules.nextDue(rows) - Date.now()), signal);
       }
@@ -78,7 +79,8 @@ export class Engine {
     const { current } = this;
     if (!current) return;
     const row = await this.queue.study(id);
-    const over = current.row.id === id && (!row || row.paused || row.status === "cancelled" || row.status === "stopped");
+    const over =
+      current.row.id === id && (!row || row.paused || row.status === "cancelled" || row.status === "stopped");
     if (over || (row && rules.givesWay(current.row, [row], Date.now()))) current.stop.abort();
   }
 
@@ -173,7 +175,13 @@ export class Engine {
     const skipped = (await this.queue.files(row.id)).filter((file) => file.state === "skipped");
     const body = { skipped: skipped.map((file) => ({ file_id: file.id, reason: "left out by the sender" })) };
     const answer = await asUpload(this.queue, row.id, (bearer) =>
-      json<GatewayStatus & { status?: string }>(`/upload/${row.upload_id}/complete`, { method: "POST", bearer, body, headers: { Prefer: "wait=0" }, signal }),
+      json<GatewayStatus & { status?: string }>(`/upload/${row.upload_id}/complete`, {
+        method: "POST",
+        bearer,
+        body,
+        headers: { Prefer: "wait=0" },
+        signal,
+      }),
     );
     const status = rules.statusOf(answer.status ?? answer.state) === "held" ? "held" : "delivering";
     await this.change(row.id, () => ({ status, retry_count: 0, next_try_at: 0, problem: null }));
@@ -182,8 +190,10 @@ export class Engine {
   private async failed(id: string, error: unknown): Promise<void> {
     if (error instanceof DOMException && error.name === "AbortError") return;
     // What is over stays as it is: the person who cancelled was quicker than the gateway's answer, or than the reading.
-    const change = (act: (row: StudyRow) => Partial<StudyRow>): Promise<unknown> => this.change(id, (row) => (ENDED.has(row.status) ? {} : act(row)));
-    if (error instanceof Missing) return void (await change(() => ({ status: "stopped", problem: { code: error.problem, at: Date.now() } })));
+    const change = (act: (row: StudyRow) => Partial<StudyRow>): Promise<unknown> =>
+      this.change(id, (row) => (ENDED.has(row.status) ? {} : act(row)));
+    if (error instanceof Missing)
+      return void (await change(() => ({ status: "stopped", problem: { code: error.problem, at: Date.now() } })));
     const refused = error instanceof Refused ? error : new Refused(0, "failed_here");
     const verdict = rules.judge(refused.status, refused.code);
     if (verdict === "wipe" && (await wipeUpload(this.queue, this.channel, id, refused))) return;
@@ -196,11 +206,19 @@ export class Engine {
       const { body } = await this.obituary(id, refused);
       const code = rules.goneBecause(body["state"]);
       const told = await this.sealTold(id, body);
-      await change(() => ({ status: code === "upload_cancelled" ? "cancelled" : "stopped", told, problem: { ...problem, code } }));
+      await change(() => ({
+        status: code === "upload_cancelled" ? "cancelled" : "stopped",
+        told,
+        problem: { ...problem, code },
+      }));
     } else if (verdict === "again") {
       await change((row) => {
         const retries = row.retry_count + 1;
-        return { retry_count: retries, problem, next_try_at: Date.now() + (refused.retryAfterMs || rules.backoff(retries, Math.random())) };
+        return {
+          retry_count: retries,
+          problem,
+          next_try_at: Date.now() + (refused.retryAfterMs || rules.backoff(retries, Math.random())),
+        };
       });
       if (refused.status === 0) await this.untilReachable(id);
     } else {
@@ -239,7 +257,12 @@ export class Engine {
         if (status === "success" || status === "partial" || status === "failed") await this.finish(row, told, status);
         else {
           const sealed = told.held_reasons && (await this.sealTold(row.id, told));
-          await this.change(row.id, () => ({ status, outcome: told.files, problem: null, ...(sealed && { told: sealed }) }));
+          await this.change(row.id, () => ({
+            status,
+            outcome: told.files,
+            problem: null,
+            ...(sealed && { told: sealed }),
+          }));
         }
       }
     } catch (error) {
@@ -255,7 +278,8 @@ export class Engine {
     const sealed = jws && (await this.queue.sealFor(row.id, "receipt", read(jws)));
     const saying = await this.sealTold(row.id, told);
     const plain = Object.entries(told.files).every(([state, n]) => state === "stored" || n === 0);
-    for (const { outcome, ids } of plain ? [] : await outcomes(this.queue, row.id, told.upload_id)) await this.queue.changeFiles(ids, { outcome });
+    for (const { outcome, ids } of plain ? [] : await outcomes(this.queue, row.id, told.upload_id))
+      await this.queue.changeFiles(ids, { outcome });
     if (sealed) await this.queue.change(row.id, () => ({ receipt: sealed }));
     if (status === "success") await this.queue.dropStudyBytes(row.id);
     await this.change(row.id, () => ({ status, outcome: told.files, told: saying, problem: null, retry_count: 0 }));
@@ -282,5 +306,10 @@ function read(jws: string): Receipt {
   const raw = (jws.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/");
   const bytes = Uint8Array.from(atob(raw), (char) => char.charCodeAt(0));
   const body = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
-  return { jws, id: String(body["pacs_receipt_id"] ?? ""), at: String(body["delivered_at"] ?? ""), verification: String(body["verification"] ?? "") };
+  return {
+    jws,
+    id: String(body["pacs_receipt_id"] ?? ""),
+    at: String(body["delivered_at"] ?? ""),
+    verification: String(body["verification"] ?? ""),
+  };
 }

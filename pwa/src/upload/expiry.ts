@@ -1,8 +1,8 @@
 /** Removes copies whose time on this device is over (`queue/keeping.ts` says which). */
 import type { Queue } from "../queue/db";
-import { keeping, kept, unsent, type Kept } from "../queue/keeping";
+import { type Kept, keeping, kept, unsent } from "../queue/keeping";
 import type { StudyRow } from "../queue/rows";
-import { json, reachable, Refused } from "./api";
+import { json, Refused, reachable } from "./api";
 import type { Channel } from "./channel";
 import { gatewayTime } from "./clock";
 import { statusOf } from "./rules";
@@ -16,7 +16,8 @@ export async function expire(queue: Queue, channel: Channel): Promise<void> {
     await queue.change(id, act);
     channel.tell({ kind: "changed", study: id });
   };
-  const note = (id: string, what: Partial<Kept>): Promise<void> => change(id, (row) => ({ kept: { ...kept(row), ...what } }));
+  const note = (id: string, what: Partial<Kept>): Promise<void> =>
+    change(id, (row) => ({ kept: { ...kept(row), ...what } }));
 
   for (let row of await queue.studies()) {
     const now = gatewayTime();
@@ -42,7 +43,12 @@ async function drop(queue: Queue, change: Change, row: StudyRow, now: number, tt
   if (further) return change(row.id, () => ({ status: further, problem: null }));
   const files = await queue.files(row.id);
   const lost = files.filter((file) => file.state === "stored").map((file) => file.id);
-  const problem = { code: "kept_too_long", at: Date.now(), ttl_ms, sent: files.filter((file) => file.state === "sent").length };
+  const problem = {
+    code: "kept_too_long",
+    at: Date.now(),
+    ttl_ms,
+    sent: files.filter((file) => file.state === "sent").length,
+  };
   // First the row, so that nobody sends it any more; a crash between the two is mended by the next look.
   await change(row.id, () => ({ status: "stopped", paused: false, problem }));
   await queue.changeFiles(lost, { state: "picked" });

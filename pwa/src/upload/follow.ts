@@ -26,10 +26,17 @@ const MOST_STREAMS = 1;
 let streams = 0;
 
 /** Statuses as they come; ends with the last one. @throws Refused, AbortError */
-export async function* statuses(queue: Queue, id: string, uploadId: string, signal: AbortSignal): AsyncGenerator<GatewayStatus> {
+export async function* statuses(
+  queue: Queue,
+  id: string,
+  uploadId: string,
+  signal: AbortSignal,
+): AsyncGenerator<GatewayStatus> {
   let wait = 500;
   for (;;) {
-    const status = await asUpload(queue, id, (bearer) => json<GatewayStatus>(`/upload/${uploadId}/status`, { bearer, signal }));
+    const status = await asUpload(queue, id, (bearer) =>
+      json<GatewayStatus>(`/upload/${uploadId}/status`, { bearer, signal }),
+    );
     yield status;
     if (["success", "partial", "failed"].includes(status.state)) return;
     try {
@@ -63,7 +70,10 @@ async function* stream(uploadId: string, bearer: string, signal: AbortSignal): A
 async function* events(uploadId: string, bearer: string, signal: AbortSignal): AsyncGenerator<GatewayStatus> {
   const response = await fetch(`/upload/${uploadId}/events`, {
     headers: { Authorization: `Bearer ${bearer}`, Accept: "text/event-stream" },
-    signal, cache: "no-store", credentials: "omit", redirect: "error",
+    signal,
+    cache: "no-store",
+    credentials: "omit",
+    redirect: "error",
   });
   if (!response.ok || !response.body) return;
   let rest = "";
@@ -73,14 +83,19 @@ async function* events(uploadId: string, bearer: string, signal: AbortSignal): A
     rest = events.pop() ?? "";
     for (const event of events) {
       const data = event.split("\n").find((line) => line.startsWith("data: "));
-      if (event.startsWith("event: gone")) throw new Refused(410, "upload_gone", JSON.parse(data?.slice(6) ?? "{}") as Record<string, unknown>);
+      if (event.startsWith("event: gone"))
+        throw new Refused(410, "upload_gone", JSON.parse(data?.slice(6) ?? "{}") as Record<string, unknown>);
       if (event.startsWith("event: status") && data) yield JSON.parse(data.slice(6)) as GatewayStatus;
     }
   }
 }
 
 /** What became of each file, by outcome; null: it is stored, and there is nothing to say. */
-export async function outcomes(queue: Queue, id: string, uploadId: string): Promise<{ outcome: FileOutcome | null; ids: string[] }[]> {
+export async function outcomes(
+  queue: Queue,
+  id: string,
+  uploadId: string,
+): Promise<{ outcome: FileOutcome | null; ids: string[] }[]> {
   const found = new Map<string, { outcome: FileOutcome | null; ids: string[] }>();
   let cursor: string | null = "";
   while (cursor !== null) {

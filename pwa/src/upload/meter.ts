@@ -34,7 +34,10 @@ export class Meter {
 
   private tell(): void {
     this.told = Date.now();
-    this.samples = [...this.samples.filter((one) => one.at > this.told - RATE_OVER_MS), { at: this.told, bytes: this.sum }];
+    this.samples = [
+      ...this.samples.filter((one) => one.at > this.told - RATE_OVER_MS),
+      { at: this.told, bytes: this.sum },
+    ];
     this.channel.tell({ kind: "progress", study: this.study, bytes: this.sum, rate: rate(this.samples) });
   }
 }

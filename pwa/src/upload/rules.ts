@@ -60,7 +60,10 @@ export function sendable(row: StudyRow, file: FileRow): boolean {
 
 /** When something is due that isn't yet; Infinity: nothing waits. */
 export function nextDue(rows: readonly StudyRow[]): number {
-  return Math.min(Infinity, ...rows.filter((row) => SENDABLE.has(row.status) && !row.paused).map((row) => row.next_try_at));
+  return Math.min(
+    Infinity,
+    ...rows.filter((row) => SENDABLE.has(row.status) && !row.paused).map((row) => row.next_try_at),
+  );
 }
 
 /** Studies whose fate at the gateway has to be asked for. */
@@ -101,11 +104,13 @@ export type Verdict = "again" | "renew" | "wipe" | "gone" | "stop";
  * it is created again. Whatever asking again can't mend needs a person.
  */
 export function judge(status: number, code: string): Verdict {
-  if (status === 0 || status === 408 || status === 423 || status === 425 || status === 429 || status === 460) return "again";
+  if (status === 0 || status === 408 || status === 423 || status === 425 || status === 429 || status === 460)
+    return "again";
   if (status === 401) return code === "device_wipe" ? "wipe" : "renew";
   if (status === 410 || (status === 404 && code === "not_found")) return "gone";
   if (status === 404) return "again"; // not the gateway's word: whatever stands in front of it
-  if (status === 409) return code === "incomplete" || code === "length_mismatch" || code === "upload_completed" ? "stop" : "again";
+  if (status === 409)
+    return code === "incomplete" || code === "length_mismatch" || code === "upload_completed" ? "stop" : "again";
   if (status === 501) return "stop";
   return status >= 500 ? "again" : "stop"; // 507 too: a full gateway gets empty again
 }
@@ -124,7 +129,12 @@ export function concernsAll(status: number): boolean {
 /** The row's status for a state that the gateway tells. */
 export function statusOf(state: string): StudyRow["status"] | null {
   switch (state) {
-    case "success": case "partial": case "failed": case "held": case "delivering": case "cancelled":
+    case "success":
+    case "partial":
+    case "failed":
+    case "held":
+    case "delivering":
+    case "cancelled":
       return state;
     case "expired":
       return "stopped";
@@ -155,7 +165,9 @@ export function isSignedOut(problem: Problem | null): boolean {
 
 /** It came by a code that is spent: another one lets it go on, from the copy on this device. */
 export function needsCode(row: StudyRow): boolean {
-  return row.subject.startsWith("qr:") && (isOver(row.problem) || (row.status === "stopped" && isSignedOut(row.problem)));
+  return (
+    row.subject.startsWith("qr:") && (isOver(row.problem) || (row.status === "stopped" && isSignedOut(row.problem)))
+  );
 }
 
 /** The code that was opened just now is one for it. */

@@ -5,7 +5,7 @@
 import type { Queue } from "../queue/db";
 import type { FileRow } from "../queue/rows";
 import { Refused } from "./api";
-import { Ahead, Missing, type ByteSource } from "./bytes";
+import { Ahead, type ByteSource, Missing } from "./bytes";
 import { sleep } from "./follow";
 import { Marks, MOST_UNWRITTEN } from "./marks";
 import * as rules from "./rules";
@@ -59,7 +59,8 @@ export class Sending {
     };
     const line = async (): Promise<void> => {
       try {
-        for (let file = take(); file; file = take()) if (await this.sendOne(file, signal)) await this.marks.sent(file.id);
+        for (let file = take(); file; file = take())
+          if (await this.sendOne(file, signal)) await this.marks.sent(file.id);
       } catch (error) {
         troubles.push(error);
         if (!(error instanceof Refused) || rules.isFinal(error.status, error.code)) over.abort();

@@ -70,7 +70,10 @@ export async function asAccount<T>(queue: Queue, act: (bearer: string) => Promis
 }
 
 async function keep(queue: Queue, issued: Issued, name: string): Promise<Session> {
-  const claims = JSON.parse(atob((issued.access_token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/"))) as { sub: string; role: string };
+  const claims = JSON.parse(atob((issued.access_token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/"))) as {
+    sub: string;
+    role: string;
+  };
   const fresh: Session = {
     subject: `account:${claims.sub}`,
     name,

@@ -29,19 +29,20 @@ export async function openUpload(queue: Queue, row: StudyRow): Promise<StudyRow>
     const tokens = await read(queue, present);
     const { clinical_notes: sealedNotes } = present;
     const notes = sealedNotes ? await queue.openFor<string>(row.id, "clinical_notes", sealedNotes) : "";
-    const open = (bearer: string): Promise<Opened> => json<Opened>("/upload/init", {
-      method: "POST",
-      bearer,
-      headers: { "Idempotency-Key": present.openings ? `${row.id}.${present.openings}` : row.id },
-      body: {
-        study_metadata: metadata.declared,
-        total_files: row.total_files,
-        total_size_bytes: row.total_bytes,
-        endpoint_id: row.endpoint_id,
-        ...(notes && { clinical_notes: notes }),
-        ...(Object.values(metadata.uploader).some(Boolean) && { uploader: metadata.uploader }),
-      },
-    });
+    const open = (bearer: string): Promise<Opened> =>
+      json<Opened>("/upload/init", {
+        method: "POST",
+        bearer,
+        headers: { "Idempotency-Key": present.openings ? `${row.id}.${present.openings}` : row.id },
+        body: {
+          study_metadata: metadata.declared,
+          total_files: row.total_files,
+          total_size_bytes: row.total_bytes,
+          endpoint_id: row.endpoint_id,
+          ...(notes && { clinical_notes: notes }),
+          ...(Object.values(metadata.uploader).some(Boolean) && { uploader: metadata.uploader }),
+        },
+      });
     const opened = await (tokens.qr ? open(tokens.qr) : asAccount(queue, open, present.subject));
     const sealed = await queue.sealFor(row.id, "tokens", kept(opened));
     const tus_url = new URL(opened.tus_url).pathname; // always this origin, whatever a proxy made of it

@@ -1,9 +1,9 @@
 /** One file over tus 1.0.0: tus-js-client with a stack of `fetch` (it ships none that works in a worker). */
-import { Upload, type FileSource, type HttpRequest, type HttpResponse, type HttpStack } from "tus-js-client";
+import { type FileSource, type HttpRequest, type HttpResponse, type HttpStack, Upload } from "tus-js-client";
 import type { Queue } from "../queue/db";
 import type { FileRow } from "../queue/rows";
 import { Refused, refusal, request } from "./api";
-import { Missing, type ByteSource } from "./bytes";
+import { type ByteSource, Missing } from "./bytes";
 import { lessChunk, nextChunk } from "./rules";
 
 const FILE_TYPE = "application/dicom";
@@ -166,7 +166,13 @@ class FetchRequest implements HttpRequest {
   async send(body: Piece | null = null): Promise<HttpResponse> {
     const signal = AbortSignal.any([this.outer, this.own.signal, AbortSignal.timeout(SILENT_FOR_MS)]);
     const response = await fetch(this.url, {
-      method: this.method, headers: this.headers, body: body?.bytes ?? null, signal, cache: "no-store", credentials: "omit", redirect: "error",
+      method: this.method,
+      headers: this.headers,
+      body: body?.bytes ?? null,
+      signal,
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
     });
     const text = await response.text();
     return {

@@ -109,7 +109,8 @@ export const de: Record<DeskKey, string> = {
   "do.retry.text": "Was nicht im PACS ist, wird noch einmal gesendet. Ihr Grund wird protokolliert.",
   "do.drop": "Verwerfen",
   "do.drop.sure": "Diese Sendung verwerfen?",
-  "do.drop.text": "Ihre Bytes werden gelöscht und lassen sich nicht zurückholen; was schon im PACS ist, bleibt dort. Wer gesendet hat, sieht Ihren Grund: schreiben Sie keine Namen.",
+  "do.drop.text":
+    "Ihre Bytes werden gelöscht und lassen sich nicht zurückholen; was schon im PACS ist, bleibt dort. Wer gesendet hat, sieht Ihren Grund: schreiben Sie keine Namen.",
   "do.drop.wipe": "Das Gerät löscht auch seine Kopie: es ging verloren oder wurde gestohlen.",
   "do.cancel": "Abbrechen",
   "do.reveal": "Zeigen, wessen sie ist",

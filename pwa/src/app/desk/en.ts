@@ -108,7 +108,8 @@ export const en = {
   "do.retry.text": "What is not in the PACS is sent once more. Your reason is written into the audit trail.",
   "do.drop": "Drop",
   "do.drop.sure": "Drop this upload?",
-  "do.drop.text": "Its bytes are erased and can't be brought back; what the PACS already has stays there. The uploader sees your reason: write no names.",
+  "do.drop.text":
+    "Its bytes are erased and can't be brought back; what the PACS already has stays there. The uploader sees your reason: write no names.",
   "do.drop.wipe": "The device deletes its copy too: it is lost or was stolen.",
   "do.cancel": "Cancel it",
   "do.reveal": "Show whose it is",

@@ -1,7 +1,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Button, Notice } from "../parts";
-import { go, route, session, type Route } from "../state";
+import { go, type Route, route, session } from "../state";
 import { sentence } from "./gateway";
 import { t } from "./words";
 
@@ -19,7 +19,14 @@ export function Frame({ children }: { children: ComponentChildren }): JSX.Elemen
       {admin && (
         <nav class="tabs" aria-label={t("desk.nav")}>
           {TABS.map(({ at }) => (
-            <button key={at} type="button" aria-current={route.value.at === at ? "page" : undefined} onClick={() => go({ at } as Route)}>{t(`desk.${at}`)}</button>
+            <button
+              key={at}
+              type="button"
+              aria-current={route.value.at === at ? "page" : undefined}
+              onClick={() => go({ at } as Route)}
+            >
+              {t(`desk.${at}`)}
+            </button>
           ))}
         </nav>
       )}
@@ -31,7 +38,10 @@ export function Frame({ children }: { children: ComponentChildren }): JSX.Elemen
 const EVERY_MS = 20_000;
 
 /** What the gateway says now, asked again while somebody looks. */
-export function useAsked<T>(load: () => Promise<T>, about: string): { found: T | null; problem: string; again: () => void } {
+export function useAsked<T>(
+  load: () => Promise<T>,
+  about: string,
+): { found: T | null; problem: string; again: () => void } {
   const [found, setFound] = useState<T | null>(null);
   const [problem, setProblem] = useState("");
   const [turn, setTurn] = useState(0);
@@ -39,15 +49,34 @@ export function useAsked<T>(load: () => Promise<T>, about: string): { found: T |
   useEffect(() => {
     let over = false;
     load().then(
-      (told) => { if (!over) { setFound(() => told); setProblem(""); } },
-      (error: unknown) => { if (!over) setProblem(sentence(error)); },
+      (told) => {
+        if (!over) {
+          setFound(() => told);
+          setProblem("");
+        }
+      },
+      (error: unknown) => {
+        if (!over) setProblem(sentence(error));
+      },
     );
-    const timer = setTimeout(() => { if (!document.hidden) setTurn((now) => now + 1); }, EVERY_MS);
-    return () => { over = true; clearTimeout(timer); };
+    const timer = setTimeout(() => {
+      if (!document.hidden) setTurn((now) => now + 1);
+    }, EVERY_MS);
+    return () => {
+      over = true;
+      clearTimeout(timer);
+    };
   }, [about, turn]);
   return { found, problem, again: () => setTurn((now) => now + 1) };
 }
 
 export function Trouble({ problem, again }: { problem: string; again: () => void }): JSX.Element | null {
-  return problem ? <Notice kind="bad">{problem} <Button kind="quiet" onClick={again}>{t("desk.refresh")}</Button></Notice> : null;
+  return problem ? (
+    <Notice kind="bad">
+      {problem}{" "}
+      <Button kind="quiet" onClick={again}>
+        {t("desk.refresh")}
+      </Button>
+    </Notice>
+  ) : null;
 }

@@ -1,5 +1,5 @@
 /** What issuers and admins ask the gateway; refusals as sentences. */
-import { json, Refused, request, type Call } from "../../upload/api";
+import { type Call, json, Refused, request } from "../../upload/api";
 import { accessToken } from "../../upload/session";
 import { go, session, theQueue } from "../state";
 import type { DeskKey } from "./en";
@@ -22,7 +22,16 @@ export interface NewCode {
   url: string;
 }
 
-export type UploadState = "open" | "uploading" | "delivering" | "held" | "success" | "partial" | "failed" | "cancelled" | "expired";
+export type UploadState =
+  | "open"
+  | "uploading"
+  | "delivering"
+  | "held"
+  | "success"
+  | "partial"
+  | "failed"
+  | "cancelled"
+  | "expired";
 
 export interface Upload {
   upload_id: string;
@@ -72,11 +81,16 @@ const PAGE = 500;
 const MOST = 2000;
 
 /** Newest first, as far as so many are there: the gateway's pages are in no order of time. */
-export async function all<Row extends { created_at: string }>(path: string, name: string): Promise<{ rows: Row[]; more: boolean }> {
+export async function all<Row extends { created_at: string }>(
+  path: string,
+  name: string,
+): Promise<{ rows: Row[]; more: boolean }> {
   const rows: Row[] = [];
   let cursor: string | null = "";
   while (cursor !== null && rows.length < MOST) {
-    const page: Record<string, unknown> = await ask(`${path}${path.includes("?") ? "&" : "?"}limit=${PAGE}&cursor=${cursor}`);
+    const page: Record<string, unknown> = await ask(
+      `${path}${path.includes("?") ? "&" : "?"}limit=${PAGE}&cursor=${cursor}`,
+    );
     rows.push(...(page[name] as Row[]));
     cursor = page["cursor"] as string | null;
   }

@@ -33,14 +33,29 @@ export function MakeQr({ onMade }: { onMade: () => void }): JSX.Element {
   }
   return (
     <form class="card stack" onSubmit={(event) => void submit(event)}>
-      {endpoints.value.length < 2 ? <p class="pair"><span>{t("qr.to")}</span><strong>{endpoints.value[0]?.display_name ?? ""}</strong></p> : (
+      {endpoints.value.length < 2 ? (
+        <p class="pair">
+          <span>{t("qr.to")}</span>
+          <strong>{endpoints.value[0]?.display_name ?? ""}</strong>
+        </p>
+      ) : (
         <Field label={t("qr.to")}>
           <select name="endpoint">
-            {endpoints.value.map((one) => <option key={one.endpoint_id} value={one.endpoint_id} selected={one.default === true}>{one.display_name}</option>)}
+            {endpoints.value.map((one) => (
+              <option key={one.endpoint_id} value={one.endpoint_id} selected={one.default === true}>
+                {one.display_name}
+              </option>
+            ))}
           </select>
         </Field>
       )}
-      <Choice legend={t("qr.ttl")} name="ttl" value={minutes} onPick={setMinutes} options={MINUTES.map((value) => ({ value, label: t(`qr.ttl.${value}`) }))} />
+      <Choice
+        legend={t("qr.ttl")}
+        name="ttl"
+        value={minutes}
+        onPick={setMinutes}
+        options={MINUTES.map((value) => ({ value, label: t(`qr.ttl.${value}`) }))}
+      />
       <Field label={t("qr.label")}>
         <input name="label" maxLength={120} autocomplete="off" />
       </Field>
@@ -48,13 +63,21 @@ export function MakeQr({ onMade }: { onMade: () => void }): JSX.Element {
         <summary>{t("qr.expected")}</summary>
         <p class="hint">{t("qr.expected.lead")}</p>
         <div class="row fields">
-          <Field label={t("qr.expected.id")}><input name="patient_id" maxLength={64} autocomplete="off" spellcheck={false} /></Field>
-          <Field label={t("qr.expected.born")}><input name="patient_birth_date" type="date" autocomplete="off" /></Field>
-          <Field label={t("qr.expected.accession")}><input name="accession_number" maxLength={64} autocomplete="off" spellcheck={false} /></Field>
+          <Field label={t("qr.expected.id")}>
+            <input name="patient_id" maxLength={64} autocomplete="off" spellcheck={false} />
+          </Field>
+          <Field label={t("qr.expected.born")}>
+            <input name="patient_birth_date" type="date" autocomplete="off" />
+          </Field>
+          <Field label={t("qr.expected.accession")}>
+            <input name="accession_number" maxLength={64} autocomplete="off" spellcheck={false} />
+          </Field>
         </div>
       </details>
       {problem && <Notice kind="bad">{problem}</Notice>}
-      <Button kind="main" type="submit" icon="qr">{t("qr.make")}</Button>
+      <Button kind="main" type="submit" icon="qr">
+        {t("qr.make")}
+      </Button>
     </form>
   );
 }
@@ -69,7 +92,12 @@ function wish(form: FormData, ttl_seconds: number): Record<string, unknown> {
   const asked = Object.fromEntries(Object.entries(expected).filter(([, value]) => value));
   const endpoint_id = text("endpoint") || endpoints.value[0]?.endpoint_id;
   const label = text("label");
-  return { endpoint_id, ttl_seconds, ...(label && { label }), ...(Object.keys(asked).length > 0 && { expected: asked }) };
+  return {
+    endpoint_id,
+    ttl_seconds,
+    ...(label && { label }),
+    ...(Object.keys(asked).length > 0 && { expected: asked }),
+  };
 }
 
 export function nameOf(endpoint_id: string): string {
@@ -77,7 +105,17 @@ export function nameOf(endpoint_id: string): string {
 }
 
 /** A code to be scanned or copied: it is shown once, the gateway keeps only its digest. */
-export function Code({ made, title, lead, children }: { made: NewCode; title: string; lead?: string; children?: JSX.Element }): JSX.Element {
+export function Code({
+  made,
+  title,
+  lead,
+  children,
+}: {
+  made: NewCode;
+  title: string;
+  lead?: string;
+  children?: JSX.Element;
+}): JSX.Element {
   const [copied, setCopied] = useState(false);
   const picture = usePicture(made.url);
   return (
@@ -87,7 +125,13 @@ export function Code({ made, title, lead, children }: { made: NewCode; title: st
       {picture ? <img src={picture} alt={t("qr.alt")} width={320} height={320} /> : <span class="code-room" />}
       <p>{t("qr.until", { time: moment(made.expires_at) })}</p>
       <div class="row center">
-        <Button kind="main" icon="link" onClick={() => void navigator.clipboard.writeText(made.url).then(() => setCopied(true))}>{copied ? t("qr.copied") : t("qr.copy")}</Button>
+        <Button
+          kind="main"
+          icon="link"
+          onClick={() => void navigator.clipboard.writeText(made.url).then(() => setCopied(true))}
+        >
+          {copied ? t("qr.copied") : t("qr.copy")}
+        </Button>
         {children}
       </div>
     </section>

@@ -11,7 +11,10 @@ const ICON = { up: "check", down: "clock", misconfigured: "warn" } as const;
 
 /** How each endpoint fares, and what waits for it. */
 export function Pacs(): JSX.Element {
-  const { found, problem, again } = useAsked(async () => (await ask<{ endpoints: Health[] }>("/admin/endpoints")).endpoints, "pacs");
+  const { found, problem, again } = useAsked(
+    async () => (await ask<{ endpoints: Health[] }>("/admin/endpoints")).endpoints,
+    "pacs",
+  );
   return (
     <Frame>
       <header class="lead">
@@ -24,12 +27,25 @@ export function Pacs(): JSX.Element {
           const contact = endpoints.value.find((one) => one.endpoint_id === endpoint_id)?.contact ?? "";
           return (
             <li key={endpoint_id} class={`card health ${TONE[condition]}`}>
-              <span class="badge"><Icon name={ICON[condition]} /></span>
+              <span class="badge">
+                <Icon name={ICON[condition]} />
+              </span>
               <div class="entry-text">
                 <h2>{nameOf(endpoint_id)}</h2>
                 <p class="how">{t(`pacs.${condition}`)}</p>
-                <p class="what">{queued_jobs > 0 ? count("pacs.waiting", queued_jobs) : t("pacs.none")}{contact && <> · <Contact text={contact} /></>}</p>
-                <p class="code soft">{endpoint_id}{code && ` · ${code}`}</p>
+                <p class="what">
+                  {queued_jobs > 0 ? count("pacs.waiting", queued_jobs) : t("pacs.none")}
+                  {contact && (
+                    <>
+                      {" "}
+                      · <Contact text={contact} />
+                    </>
+                  )}
+                </p>
+                <p class="code soft">
+                  {endpoint_id}
+                  {code && ` · ${code}`}
+                </p>
               </div>
             </li>
           );

@@ -1,6 +1,6 @@
 /** What is not as it should be: the doubts that a person is asked about, and the files that are left out. */
 import type { JSX } from "preact";
-import { grave, type Doubt } from "../../ingest/doubts";
+import { type Doubt, grave } from "../../ingest/doubts";
 import type { Left, Patient, Why } from "../../ingest/group";
 import { count, dicomDate, t } from "../i18n";
 import { Icon } from "../parts";
@@ -19,13 +19,24 @@ export function ask(): void {
 
 /** Those that doubts are about first, by ID, so that what contradicts stands together; the others by name. */
 export function inOrder(patients: readonly Patient[], doubts: readonly Doubt[]): Patient[] {
-  const doubtful = new Set(doubts.flatMap((doubt) => ("keys" in doubt ? doubt.keys : "key" in doubt ? [doubt.key] : [])));
+  const doubtful = new Set(
+    doubts.flatMap((doubt) => ("keys" in doubt ? doubt.keys : "key" in doubt ? [doubt.key] : [])),
+  );
   const rank = (one: Patient): number => (doubtful.has(one.key) ? 0 : 1);
-  const sorted = (one: Patient): [string, string] => (rank(one) === 0 ? [one.patientId, nameOf(one)] : [nameOf(one), one.patientId]);
-  return [...patients].sort((a, b) => rank(a) - rank(b) || sorted(a)[0].localeCompare(sorted(b)[0]) || sorted(a)[1].localeCompare(sorted(b)[1]));
+  const sorted = (one: Patient): [string, string] =>
+    rank(one) === 0 ? [one.patientId, nameOf(one)] : [nameOf(one), one.patientId];
+  return [...patients].sort(
+    (a, b) => rank(a) - rank(b) || sorted(a)[0].localeCompare(sorted(b)[0]) || sorted(a)[1].localeCompare(sorted(b)[1]),
+  );
 }
 
-export function Doubts({ doubts, patients, asked, confirmed, onConfirm }: {
+export function Doubts({
+  doubts,
+  patients,
+  asked,
+  confirmed,
+  onConfirm,
+}: {
   doubts: readonly Doubt[];
   patients: readonly Patient[];
   asked: boolean;
@@ -43,10 +54,19 @@ export function Doubts({ doubts, patients, asked, confirmed, onConfirm }: {
       <Icon name="warn" />
       <div>
         <h2 id="doubts">{t("doubt.title")}</h2>
-        <ul>{lines.map((line) => <li key={line}>{line}</li>)}</ul>
+        <ul>
+          {lines.map((line) => (
+            <li key={line}>{line}</li>
+          ))}
+        </ul>
         {asked && (
           <label class="check">
-            <input id="seen" type="checkbox" checked={confirmed} onChange={(event) => onConfirm(event.currentTarget.checked)} />
+            <input
+              id="seen"
+              type="checkbox"
+              checked={confirmed}
+              onChange={(event) => onConfirm(event.currentTarget.checked)}
+            />
             <span>{t("doubt.seen")}</span>
           </label>
         )}
@@ -59,7 +79,8 @@ function text(doubt: Doubt, by: ReadonlyMap<string, Patient>): string {
   if (doubt.kind === "two_contents") return count("doubt.two_contents", doubt.images);
   if (!("keys" in doubt)) return "";
   const all = doubt.keys.flatMap((key) => by.get(key) ?? []);
-  const values = doubt.kind === "names_differ" ? all.map(nameOf) : all.map((one) => dicomDate(one.birthDate)).filter(Boolean);
+  const values =
+    doubt.kind === "names_differ" ? all.map(nameOf) : all.map((one) => dicomDate(one.birthDate)).filter(Boolean);
   return t(`doubt.${doubt.kind}`, { id: doubt.patientId, values: [...new Set(values)].sort().join(" / ") });
 }
 
@@ -71,11 +92,17 @@ export function LeftOut({ left }: { left: readonly Left[] }): JSX.Element {
   return (
     <details class="card left">
       <summary>
-        <span>{count("review.left", left.length)}<span class="why">{[...reasons].map(([why, n]) => `${n} × ${t(`left.${why}`)}`).join(" · ")}</span></span>
+        <span>
+          {count("review.left", left.length)}
+          <span class="why">{[...reasons].map(([why, n]) => `${n} × ${t(`left.${why}`)}`).join(" · ")}</span>
+        </span>
       </summary>
       <ul>
         {left.slice(0, MOST_LISTED).map((one, row) => (
-          <li key={row}><span>{one.name}</span><span>{t(`left.${one.why}`)}</span></li>
+          <li key={row}>
+            <span>{one.name}</span>
+            <span>{t(`left.${one.why}`)}</span>
+          </li>
         ))}
       </ul>
       {left.length > MOST_LISTED && <p class="hint">{t("files.more", { n: left.length - MOST_LISTED })}</p>}

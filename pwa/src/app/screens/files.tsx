@@ -4,7 +4,7 @@ import type { FileRow } from "../../queue/rows";
 import type { Key } from "../en";
 import { count, percent, t } from "../i18n";
 import { useLater } from "../later";
-import { theQueue, type Shown } from "../state";
+import { type Shown, theQueue } from "../state";
 
 const MOST_SHOWN = 300;
 const MOST_NAMED = 5;
@@ -24,21 +24,34 @@ export function Apart({ one: { row } }: { one: Shown }): JSX.Element | null {
   const [groups, setGroups] = useState<Group[]>([]);
   useEffect(() => {
     let over = false;
-    void apart(row.id).then((found) => { if (!over) setGroups(found); });
-    return () => { over = true; };
+    void apart(row.id).then((found) => {
+      if (!over) setGroups(found);
+    });
+    return () => {
+      over = true;
+    };
   }, [row.id, row.changed_at]);
   const { module: codes } = useLater(() => import("../codes/codes"), groups.length > 0);
   if (!codes || groups.length === 0) return null;
   const all = groups.reduce((sum, { names, more }) => sum + names.length + more, 0);
   return (
     <section aria-labelledby="apart">
-      <div class="heading"><h2 id="apart">{count("files.apart", all)}</h2></div>
+      <div class="heading">
+        <h2 id="apart">{count("files.apart", all)}</h2>
+      </div>
       <ul class="list">
         {groups.map(({ code, reason, names, more }) => (
           <li key={code + reason} class="card apart">
-            <p><strong>{codes.said(code, reason)}</strong></p>
+            <p>
+              <strong>{codes.said(code, reason)}</strong>
+            </p>
             <p class="hint">{codes.todo(code)}</p>
-            <ul class="names">{names.map((name) => <li key={name}>{name}</li>)}{more > 0 && <li>{t("files.more", { n: more })}</li>}</ul>
+            <ul class="names">
+              {names.map((name) => (
+                <li key={name}>{name}</li>
+              ))}
+              {more > 0 && <li>{t("files.more", { n: more })}</li>}
+            </ul>
             <p class="code soft">{code}</p>
           </li>
         ))}
@@ -58,10 +71,14 @@ async function apart(study: string): Promise<Group[]> {
     groups.set(key, group);
     group.files.push(file);
   }
-  return Promise.all([...groups.values()].map(async ({ code, reason, files }) => {
-    const names = await Promise.all(files.slice(0, MOST_NAMED).map(async (file) => (await theQueue().fileName(file)).name));
-    return { code, reason, names, more: files.length - names.length };
-  }));
+  return Promise.all(
+    [...groups.values()].map(async ({ code, reason, files }) => {
+      const names = await Promise.all(
+        files.slice(0, MOST_NAMED).map(async (file) => (await theQueue().fileName(file)).name),
+      );
+      return { code, reason, names, more: files.length - names.length };
+    }),
+  );
 }
 
 /** Every file and how far it is. */
@@ -75,19 +92,33 @@ export function Files({ one: { row } }: { one: Shown }): JSX.Element {
     const load = async (): Promise<void> => {
       const all = await theQueue().files(row.id);
       const first = all.sort((a, b) => Number(odd(b)) - Number(odd(a))).slice(0, MOST_SHOWN);
-      const named = await Promise.all(first.map(async (file) => ({ row: file, name: (await theQueue().fileName(file)).name })));
-      named.sort((a, b) => Number(odd(b.row)) - Number(odd(a.row)) || a.name.localeCompare(b.name, undefined, { numeric: true }));
-      if (!over) { setFiles(named); setTotal(all.length); }
+      const named = await Promise.all(
+        first.map(async (file) => ({ row: file, name: (await theQueue().fileName(file)).name })),
+      );
+      named.sort(
+        (a, b) => Number(odd(b.row)) - Number(odd(a.row)) || a.name.localeCompare(b.name, undefined, { numeric: true }),
+      );
+      if (!over) {
+        setFiles(named);
+        setTotal(all.length);
+      }
     };
     void load();
-    return () => { over = true; };
+    return () => {
+      over = true;
+    };
   }, [open, row.changed_at]);
   return (
     <details class="files" onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>{t("files.title")} ({row.total_files})</summary>
+      <summary>
+        {t("files.title")} ({row.total_files})
+      </summary>
       <ul>
         {files.map(({ row: file, name }) => (
-          <li key={file.id} class={odd(file) ? "bad" : ""}><span>{name}</span><span>{fileState(file, DELIVERED.has(row.status))}</span></li>
+          <li key={file.id} class={odd(file) ? "bad" : ""}>
+            <span>{name}</span>
+            <span>{fileState(file, DELIVERED.has(row.status))}</span>
+          </li>
         ))}
       </ul>
       {total > files.length && <p class="hint">{t("files.more", { n: total - files.length })}</p>}

@@ -6,13 +6,13 @@ import { ENDED } from "../../queue/rows";
 import { actions, goesBy } from "../../upload/rules";
 import { pause, resume, retry, sendAgain } from "../acts";
 import { useChoosers } from "../choosers";
-import { bytes, count, dicomDate, moment, t } from "../i18n";
-import { Aloud, Button, Contact, Icon, Notice } from "../parts";
 import { stays, terms, time } from "../device";
+import { bytes, count, dicomDate, moment, t } from "../i18n";
 import { declined, installable } from "../install";
 import { useLater } from "../later";
-import { lifetime, standing } from "../standing";
+import { Aloud, Button, Contact, Icon, Notice } from "../parts";
 import { add, copied, held, looking, pickProblem, scanned, sendDirect } from "../picking";
+import { lifetime, standing } from "../standing";
 import { go, grant, leaveGrant, mine, online, others, progress, type Shown } from "../state";
 
 /** From so many on, the list can be looked at in parts. */
@@ -49,15 +49,24 @@ export function Home({ children }: { children?: ComponentChildren }): JSX.Elemen
           {busy && stays.value === false && <Notice kind="warn">{t("list.unkept")}</Notice>}
           {rows.length >= MANY && (
             <div class="parts" role="group" aria-label={t("list.parts")}>
-              {parts.filter(({ n }) => n > 0).map((one) => (
-                <button key={one.part} type="button" aria-pressed={one.part === part} onClick={() => setChosen(one.part)}>
-                  {t(`list.part.${one.part}`)} <b>{one.n}</b>
-                </button>
-              ))}
+              {parts
+                .filter(({ n }) => n > 0)
+                .map((one) => (
+                  <button
+                    key={one.part}
+                    type="button"
+                    aria-pressed={one.part === part}
+                    onClick={() => setChosen(one.part)}
+                  >
+                    {t(`list.part.${one.part}`)} <b>{one.n}</b>
+                  </button>
+                ))}
             </div>
           )}
           <ul class="list">
-            {rows.filter(PARTS[part]).map((one) => <Row key={one.row.id} one={one} />)}
+            {rows.filter(PARTS[part]).map((one) => (
+              <Row key={one.row.id} one={one} />
+            ))}
           </ul>
         </section>
       )}
@@ -83,10 +92,18 @@ function GrantCard(): JSX.Element | null {
     <section class="card grant" aria-labelledby="grant">
       <p class="over">{t("grant.for")}</p>
       <h1 id="grant">{held.display_name}</h1>
-      {held.contact && <p>{t("grant.contact")}: <Contact text={held.contact} /></p>}
+      {held.contact && (
+        <p>
+          {t("grant.contact")}: <Contact text={held.contact} />
+        </p>
+      )}
       {held.notice && <p class="text">{held.notice}</p>}
-      <p class="hint">{t("grant.once")} {t("grant.until", { time: moment(held.expires_at) })}</p>
-      <Button kind="quiet" onClick={() => void leaveGrant()}>{t("grant.leave")}</Button>
+      <p class="hint">
+        {t("grant.once")} {t("grant.until", { time: moment(held.expires_at) })}
+      </p>
+      <Button kind="quiet" onClick={() => void leaveGrant()}>
+        {t("grant.leave")}
+      </Button>
     </section>
   );
 }
@@ -104,25 +121,38 @@ export function Picker(): JSX.Element {
     <section
       class={`picker ${over ? "over" : ""}`}
       aria-labelledby="pick"
-      onDragOver={(event) => { event.preventDefault(); setOver(true); }}
+      onDragOver={(event) => {
+        event.preventDefault();
+        setOver(true);
+      }}
       onDragLeave={() => setOver(false)}
       onDrop={drop}
     >
       <Icon name="inbox" />
       <Heading id="pick">{over ? t("pick.drop") : t("pick.title")}</Heading>
-      {looking.value ? <Looking /> : (
+      {looking.value ? (
+        <Looking />
+      ) : (
         <>
           <p class="for-mouse">{t("pick.lead")}</p>
           <p class="for-touch">{t("pick.lead.touch")}</p>
           <div class="row center">
-            <Button kind="main" icon="file" onClick={choosers.files}>{t("pick.files")}</Button>
-            {choosers.folder && <Button icon="folder" onClick={choosers.folder}>{t("pick.folder")}</Button>}
+            <Button kind="main" icon="file" onClick={choosers.files}>
+              {t("pick.files")}
+            </Button>
+            {choosers.folder && (
+              <Button icon="folder" onClick={choosers.folder}>
+                {t("pick.folder")}
+              </Button>
+            )}
           </div>
         </>
       )}
       {choosers.inputs}
       {scanned.value?.patients.length === 0 && (
-        <Notice kind="warn">{t("pick.none")} {count("review.left", scanned.value.left.length)}.</Notice>
+        <Notice kind="warn">
+          {t("pick.none")} {count("review.left", scanned.value.left.length)}.
+        </Notice>
       )}
       {pickProblem.value === "nothing" && <Notice kind="warn">{t("pick.nothing")}</Notice>}
       {pickProblem.value === "quota" && <Notice kind="bad">{t("problem.quota.queue")}</Notice>}
@@ -135,8 +165,12 @@ export function Picker(): JSX.Element {
 function NoRoom(): JSX.Element {
   return (
     <Notice kind="bad">
-      <p>{count("held", held.value.size)} {t("held.text")}</p>
-      <Button kind="quiet" onClick={() => sendDirect([...held.value])}>{t("act.direct")}</Button>
+      <p>
+        {count("held", held.value.size)} {t("held.text")}
+      </p>
+      <Button kind="quiet" onClick={() => sendDirect([...held.value])}>
+        {t("act.direct")}
+      </Button>
     </Notice>
   );
 }
@@ -146,7 +180,9 @@ export function Looking(): JSX.Element | null {
   if (!now) return null;
   return (
     <div class="stack" role="status">
-      <p>{t("pick.looking")} · {t("pick.looked", now)}</p>
+      <p>
+        {t("pick.looking")} · {t("pick.looked", now)}
+      </p>
       <progress max={now.of} value={now.done} aria-label={t("pick.looking")} />
     </div>
   );
@@ -173,10 +209,14 @@ function Row({ one }: { one: Shown }): JSX.Element {
   return (
     <li class={`entry ${how.tone}`}>
       <button type="button" class="entry-open" onClick={() => go({ at: "study", id: row.id })}>
-        <span class="badge"><Icon name={how.icon} /></span>
+        <span class="badge">
+          <Icon name={how.icon} />
+        </span>
         <span class="entry-text">
           <strong>
-            <Aloud text={t("study.open")} slot="name">{who(one)}</Aloud>
+            <Aloud text={t("study.open")} slot="name">
+              {who(one)}
+            </Aloud>
             {row.priority !== "routine" && <span class={`tag ${row.priority}`}>{t(`priority.${row.priority}`)}</span>}
             {row.direct && !ENDED.has(row.status) && <span class="tag">{t("tag.direct")}</span>}
           </strong>
@@ -188,11 +228,31 @@ function Row({ one }: { one: Shown }): JSX.Element {
       {how.part !== null && <progress max={1} value={how.part} aria-label={how.text} />}
       {(can.pause || can.resume || can.retry || can.again || goesBy(row, code)) && (
         <div class="entry-acts">
-          {can.pause && <Button kind="quiet" onClick={() => void pause(row.id)}>{t("act.pause")}</Button>}
-          {can.resume && <Button kind="quiet" onClick={() => void resume(row.id)}>{t("act.resume")}</Button>}
-          {can.again && <Button kind="quiet" onClick={() => void sendAgain(row.id)}>{t("act.again")}</Button>}
-          {code && goesBy(row, code) && <Button kind="quiet" onClick={() => void sendAgain(row.id, code)}>{t("act.newcode")}</Button>}
-          {can.retry && <Button kind="quiet" onClick={() => void retry(row.id)}>{t("act.retry")}</Button>}
+          {can.pause && (
+            <Button kind="quiet" onClick={() => void pause(row.id)}>
+              {t("act.pause")}
+            </Button>
+          )}
+          {can.resume && (
+            <Button kind="quiet" onClick={() => void resume(row.id)}>
+              {t("act.resume")}
+            </Button>
+          )}
+          {can.again && (
+            <Button kind="quiet" onClick={() => void sendAgain(row.id)}>
+              {t("act.again")}
+            </Button>
+          )}
+          {code && goesBy(row, code) && (
+            <Button kind="quiet" onClick={() => void sendAgain(row.id, code)}>
+              {t("act.newcode")}
+            </Button>
+          )}
+          {can.retry && (
+            <Button kind="quiet" onClick={() => void retry(row.id)}>
+              {t("act.retry")}
+            </Button>
+          )}
         </div>
       )}
     </li>

@@ -24,21 +24,38 @@ export function Notes({ to, patients, notes, onNotes }: NotesProps): JSX.Element
   const field = (patient: Patient, label: string): JSX.Element => (
     <Field key={patient.key} label={label}>
       {/* Neither kept by the browser with the session nor sent anywhere to be spelled. */}
-      <textarea rows={3} value={notes.get(patient.key) ?? ""} maxLength={MOST} autocomplete="off" spellcheck={false}
-        onInput={(event) => onNotes(new Map(notes).set(patient.key, event.currentTarget.value))} />
+      <textarea
+        rows={3}
+        value={notes.get(patient.key) ?? ""}
+        maxLength={MOST}
+        autocomplete="off"
+        spellcheck={false}
+        onInput={(event) => onNotes(new Map(notes).set(patient.key, event.currentTarget.value))}
+      />
     </Field>
   );
   const hint = <p class="hint">{t("review.notes.hint", { to })}</p>;
   const [only] = patients;
   if (!only) return null;
-  if (patients.length === 1) return <section class="card notes">{field(only, t("review.notes"))}{hint}</section>;
+  if (patients.length === 1)
+    return (
+      <section class="card notes">
+        {field(only, t("review.notes"))}
+        {hint}
+      </section>
+    );
   const written = patients.filter((one) => notes.get(one.key)?.trim()).length;
   return (
     <details class="card each">
-      <summary>{t("review.notes")}{written > 0 && ` · ${written}`}</summary>
+      <summary>
+        {t("review.notes")}
+        {written > 0 && ` · ${written}`}
+      </summary>
       <div class="notes">
         {hint}
-        {patients.map((one) => field(one, [nameOf(one), one.patientId && t("review.id", { id: one.patientId })].filter(Boolean).join(" · ")))}
+        {patients.map((one) =>
+          field(one, [nameOf(one), one.patientId && t("review.id", { id: one.patientId })].filter(Boolean).join(" · ")),
+        )}
       </div>
     </details>
   );

@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Doubt } from "../../ingest/doubts";
 import type { Patient, Study } from "../../ingest/group";
-import { everything, extent, studyKey, withPatient, withStudy, type Choice } from "../choice";
+import { type Choice, everything, extent, studyKey, withPatient, withStudy } from "../choice";
 import { bytes, count, dicomDate, number, t } from "../i18n";
 import { Button } from "../parts";
 
@@ -40,11 +40,17 @@ export function Patients({ wide, ...props }: ListProps & { wide: boolean }): JSX
     <section class="stack" aria-label={t("review.found")}>
       {patients.length > 1 && (
         <div class="heading">
-          <p class="hint">{count("review.patients", patients.length)} · {count("review.studies", everything(patients).size)}</p>
+          <p class="hint">
+            {count("review.patients", patients.length)} · {count("review.studies", everything(patients).size)}
+          </p>
           {!one && (
             <div class="row tight">
-              <Button kind="quiet" onClick={() => onChoose(everything(patients))}>{t("review.all")}</Button>
-              <Button kind="quiet" onClick={() => onChoose(new Set())}>{t("review.none")}</Button>
+              <Button kind="quiet" onClick={() => onChoose(everything(patients))}>
+                {t("review.all")}
+              </Button>
+              <Button kind="quiet" onClick={() => onChoose(new Set())}>
+                {t("review.none")}
+              </Button>
             </div>
           )}
         </div>
@@ -59,7 +65,9 @@ function Cards({ patients, doubts, choice, one, onChoose }: ListProps): JSX.Elem
     <ul class="list">
       {patients.map((patient) => (
         <li key={patient.key} class={`card patient-card ${extent(patient, choice) === "none" ? "off" : ""}`}>
-          {patients.length === 1 ? <Who patient={patient} doubts={doubts} /> : (
+          {patients.length === 1 ? (
+            <Who patient={patient} doubts={doubts} />
+          ) : (
             <label class="check">
               <PatientBox patient={patient} choice={choice} one={one} onChoose={onChoose} />
               <Who patient={patient} doubts={doubts} />
@@ -87,11 +95,18 @@ function StudyLine({ patient, study, ...choosing }: ChooseProps & { study: Study
       <span class="modality">{study.modalities.join(", ") || "–"}</span>
       <span class="study-text">{study.description || t("review.nostudytext")}</span>
       <span class="study-date">{dicomDate(study.date)}</span>
-      <span class="study-size">{count("review.images", study.files.length)} · {bytes(study.bytes)}</span>
+      <span class="study-size">
+        {count("review.images", study.files.length)} · {bytes(study.bytes)}
+      </span>
     </>
   );
   if (patient.studies.length === 1) return <div class="study-line">{line}</div>;
-  return <label class="study-line own"><StudyBox patient={patient} study={study} {...choosing} />{line}</label>;
+  return (
+    <label class="study-line own">
+      <StudyBox patient={patient} study={study} {...choosing} />
+      {line}
+    </label>
+  );
 }
 
 function Table({ patients, doubts, choice, one, onChoose }: ListProps): JSX.Element {
@@ -100,13 +115,19 @@ function Table({ patients, doubts, choice, one, onChoose }: ListProps): JSX.Elem
       <table>
         <thead>
           <tr>
-            <th scope="col"><span class="unseen">{t("table.send")}</span></th>
+            <th scope="col">
+              <span class="unseen">{t("table.send")}</span>
+            </th>
             <th scope="col">{t("table.patient")}</th>
             <th scope="col">{t("table.kind")}</th>
             <th scope="col">{t("table.study")}</th>
             <th scope="col">{t("table.date")}</th>
-            <th scope="col" class="figure">{t("table.images")}</th>
-            <th scope="col" class="figure">{t("table.size")}</th>
+            <th scope="col" class="figure">
+              {t("table.images")}
+            </th>
+            <th scope="col" class="figure">
+              {t("table.size")}
+            </th>
           </tr>
         </thead>
         {patients.map((patient) => (
@@ -115,13 +136,23 @@ function Table({ patients, doubts, choice, one, onChoose }: ListProps): JSX.Elem
               <tr key={study.uid}>
                 {row === 0 && (
                   <>
-                    <td rowSpan={patient.studies.length} class="box"><label class="check"><PatientBox patient={patient} choice={choice} one={one} onChoose={onChoose} /></label></td>
-                    <th rowSpan={patient.studies.length} scope="rowgroup"><Who patient={patient} doubts={doubts} /></th>
+                    <td rowSpan={patient.studies.length} class="box">
+                      <label class="check">
+                        <PatientBox patient={patient} choice={choice} one={one} onChoose={onChoose} />
+                      </label>
+                    </td>
+                    <th rowSpan={patient.studies.length} scope="rowgroup">
+                      <Who patient={patient} doubts={doubts} />
+                    </th>
                   </>
                 )}
-                <td><span class="modality">{study.modalities.join(", ") || "–"}</span></td>
                 <td>
-                  {patient.studies.length === 1 ? study.description || t("review.nostudytext") : (
+                  <span class="modality">{study.modalities.join(", ") || "–"}</span>
+                </td>
+                <td>
+                  {patient.studies.length === 1 ? (
+                    study.description || t("review.nostudytext")
+                  ) : (
                     <label class="check small">
                       <StudyBox patient={patient} study={study} choice={choice} one={one} onChoose={onChoose} />
                       <span>{study.description || t("review.nostudytext")}</span>
@@ -147,20 +178,44 @@ function PatientBox({ patient, choice, one, onChoose }: ChooseProps): JSX.Elemen
     if (box.current) box.current.indeterminate = how === "some";
   }, [how]);
   const toggle = (): void => onChoose(withPatient(choice, patient, one));
-  return <input ref={box} type={one ? "radio" : "checkbox"} name="patient" checked={how !== "none"} aria-label={nameOf(patient)} onChange={toggle} />;
+  return (
+    <input
+      ref={box}
+      type={one ? "radio" : "checkbox"}
+      name="patient"
+      checked={how !== "none"}
+      aria-label={nameOf(patient)}
+      onChange={toggle}
+    />
+  );
 }
 
 function StudyBox({ patient, study, choice, one, onChoose }: ChooseProps & { study: Study }): JSX.Element {
-  return <input type="checkbox" checked={choice.has(studyKey(patient, study))} onChange={() => onChoose(withStudy(choice, patient, study, one))} />;
+  return (
+    <input
+      type="checkbox"
+      checked={choice.has(studyKey(patient, study))}
+      onChange={() => onChoose(withStudy(choice, patient, study, one))}
+    />
+  );
 }
 
 function Who({ patient, doubts }: { patient: Patient; doubts: readonly Doubt[] }): JSX.Element {
-  const about = [patient.patientId && t("review.id", { id: patient.patientId }), patient.birthDate && t("review.born", { date: dicomDate(patient.birthDate) })].filter(Boolean).join(" · ");
+  const about = [
+    patient.patientId && t("review.id", { id: patient.patientId }),
+    patient.birthDate && t("review.born", { date: dicomDate(patient.birthDate) }),
+  ]
+    .filter(Boolean)
+    .join(" · ");
   return (
     <span class="patient">
       <strong>
         {nameOf(patient)}
-        {remarks(patient, doubts).map((remark) => <span key={remark} class="tag">{remark}</span>)}
+        {remarks(patient, doubts).map((remark) => (
+          <span key={remark} class="tag">
+            {remark}
+          </span>
+        ))}
       </strong>
       <span>{about}</span>
     </span>

@@ -17,21 +17,61 @@ export function ReceiptCard({ one: { row, meta, receipt, told, notes } }: { one:
     link.click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
   };
-  const proof = receipt && ["compared", "queried", "acknowledged"].includes(receipt.verification) ? t(`proof.${receipt.verification}` as Key) : "";
+  const proof =
+    receipt && ["compared", "queried", "acknowledged"].includes(receipt.verification)
+      ? t(`proof.${receipt.verification}` as Key)
+      : "";
   const left = row.outcome["skipped"] ?? 0;
   return (
     <section class="card receipt" aria-labelledby="receipt">
-      <span class="badge big"><Icon name="check" /></span>
+      <span class="badge big">
+        <Icon name="check" />
+      </span>
       <h2 id="receipt">{t("receipt.in", { to, time: moment(receipt?.at || row.changed_at) })}</h2>
-      <p class="told">{contact ? <Slot text={t("receipt.told")} slot="contact"><Contact text={contact} /></Slot> : t("receipt.told.nobody")}</p>
+      <p class="told">
+        {contact ? (
+          <Slot text={t("receipt.told")} slot="contact">
+            <Contact text={contact} />
+          </Slot>
+        ) : (
+          t("receipt.told.nobody")
+        )}
+      </p>
       <dl class="details">
-        <div><dt>{t("receipt.images")}</dt><dd>{inPacs(row)}</dd></div>
-        {notes && !isUnnoted(told) && <div><dt>{t("details.notes")}</dt><dd>{t("receipt.notes")}</dd></div>}
-        {left > 0 && <div><dt>{t("outcome.skipped")}</dt><dd>{count("receipt.files", left)}</dd></div>}
-        {proof && <div><dt>{t("receipt.proof")}</dt><dd>{proof}</dd></div>}
-        {receipt && <div><dt>{t("receipt.number")}</dt><dd class="code">{receipt.id}</dd></div>}
+        <div>
+          <dt>{t("receipt.images")}</dt>
+          <dd>{inPacs(row)}</dd>
+        </div>
+        {notes && !isUnnoted(told) && (
+          <div>
+            <dt>{t("details.notes")}</dt>
+            <dd>{t("receipt.notes")}</dd>
+          </div>
+        )}
+        {left > 0 && (
+          <div>
+            <dt>{t("outcome.skipped")}</dt>
+            <dd>{count("receipt.files", left)}</dd>
+          </div>
+        )}
+        {proof && (
+          <div>
+            <dt>{t("receipt.proof")}</dt>
+            <dd>{proof}</dd>
+          </div>
+        )}
+        {receipt && (
+          <div>
+            <dt>{t("receipt.number")}</dt>
+            <dd class="code">{receipt.id}</dd>
+          </div>
+        )}
       </dl>
-      {receipt && <Button icon="save" onClick={save}>{t("receipt.save")}</Button>}
+      {receipt && (
+        <Button icon="save" onClick={save}>
+          {t("receipt.save")}
+        </Button>
+      )}
     </section>
   );
 }

@@ -7,10 +7,14 @@ export function Removed(): JSX.Element {
   return (
     <main class="narrow">
       <section class="card lock-card" aria-labelledby="removed">
-        <span class="badge big"><Icon name="check" /></span>
+        <span class="badge big">
+          <Icon name="check" />
+        </span>
         <h1 id="removed">{t("removed.title")}</h1>
         <p class="hint">{t("removed.text")}</p>
-        <div class="row center"><Button onClick={() => location.replace("/")}>{t("removed.again")}</Button></div>
+        <div class="row center">
+          <Button onClick={() => location.replace("/")}>{t("removed.again")}</Button>
+        </div>
       </section>
     </main>
   );

@@ -20,22 +20,60 @@ export function Scanner(): JSX.Element {
   };
   return (
     <div class="scanner">
-      {on ? <Camera onText={(text) => { setOn(false); void openLink(text); }} onStop={() => setOn(false)} onRefused={() => { setOn(false); setProblem("refused"); }} /> : (
+      {on ? (
+        <Camera
+          onText={(text) => {
+            setOn(false);
+            void openLink(text);
+          }}
+          onStop={() => setOn(false)}
+          onRefused={() => {
+            setOn(false);
+            setProblem("refused");
+          }}
+        />
+      ) : (
         <div class="row">
-          {"mediaDevices" in navigator && <Button icon="qr" onClick={() => { setProblem(null); setOn(true); }}>{t("scan.go")}</Button>}
-          <Button kind="quiet" onClick={() => picture.current?.click()}>{t("scan.picture")}</Button>
+          {"mediaDevices" in navigator && (
+            <Button
+              icon="qr"
+              onClick={() => {
+                setProblem(null);
+                setOn(true);
+              }}
+            >
+              {t("scan.go")}
+            </Button>
+          )}
+          <Button kind="quiet" onClick={() => picture.current?.click()}>
+            {t("scan.picture")}
+          </Button>
         </div>
       )}
-      <input ref={picture} hidden type="file" accept="image/*" onChange={(event) => {
-        void look(event.currentTarget.files?.[0]);
-        event.currentTarget.value = "";
-      }} />
+      <input
+        ref={picture}
+        hidden
+        type="file"
+        accept="image/*"
+        onChange={(event) => {
+          void look(event.currentTarget.files?.[0]);
+          event.currentTarget.value = "";
+        }}
+      />
       {problem && <Notice kind="warn">{t(problem === "refused" ? "scan.refused" : "scan.none")}</Notice>}
     </div>
   );
 }
 
-function Camera({ onText, onStop, onRefused }: { onText: (text: string) => void; onStop: () => void; onRefused: () => void }): JSX.Element {
+function Camera({
+  onText,
+  onStop,
+  onRefused,
+}: {
+  onText: (text: string) => void;
+  onStop: () => void;
+  onRefused: () => void;
+}): JSX.Element {
   const video = useRef<HTMLVideoElement>(null);
   useEffect(() => {
     let stream: MediaStream | null = null;
@@ -44,7 +82,9 @@ function Camera({ onText, onStop, onRefused }: { onText: (text: string) => void;
       over = true;
       for (const track of stream?.getTracks() ?? []) track.stop();
     };
-    const hidden = (): void => { if (document.hidden) onStop(); };
+    const hidden = (): void => {
+      if (document.hidden) onStop();
+    };
     const run = async (): Promise<void> => {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
       const screen = video.current;
@@ -67,7 +107,12 @@ function Camera({ onText, onStop, onRefused }: { onText: (text: string) => void;
   return (
     <>
       <video ref={video} playsInline muted aria-label={t("scan.hint")} />
-      <div class="row"><p class="hint">{t("scan.hint")}</p><Button kind="quiet" onClick={onStop}>{t("scan.stop")}</Button></div>
+      <div class="row">
+        <p class="hint">{t("scan.hint")}</p>
+        <Button kind="quiet" onClick={onStop}>
+          {t("scan.stop")}
+        </Button>
+      </div>
     </>
   );
 }

@@ -1,11 +1,11 @@
-import { useEffect, useRef, useState } from "preact/hooks";
 import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Refused } from "../../upload/api";
 import { signIn } from "../../upload/session";
+import { retryAfterSignIn } from "../acts";
 import { t } from "../i18n";
 import { Button, Field, Notice } from "../parts";
 import { grantProblem, loadEndpoints, nudge, openLink, route, session, theQueue } from "../state";
-import { retryAfterSignIn } from "../acts";
 import { Scanner } from "./scanner";
 
 export function Welcome(): JSX.Element {
@@ -51,7 +51,9 @@ export function SignIn(): JSX.Element {
         <input name="password" type="password" autocomplete="current-password" required />
       </Field>
       {problem && <Notice kind="bad">{problem}</Notice>}
-      <Button kind="main" type="submit" disabled={busy}>{t("signin.go")}</Button>
+      <Button kind="main" type="submit" disabled={busy}>
+        {t("signin.go")}
+      </Button>
     </form>
   );
 }
@@ -76,7 +78,14 @@ export function PasteLink(): JSX.Element {
       <Scanner />
       <div class="row">
         <Field label={t("link.label")}>
-          <input name="link" inputMode="url" autocomplete="off" spellcheck={false} placeholder="https://…/#qr=…" required />
+          <input
+            name="link"
+            inputMode="url"
+            autocomplete="off"
+            spellcheck={false}
+            placeholder="https://…/#qr=…"
+            required
+          />
         </Field>
         <Button type="submit">{t("link.go")}</Button>
       </div>
@@ -90,15 +99,26 @@ export function GrantProblem(): JSX.Element | null {
   const problem = grantProblem.value;
   const place = useRef<HTMLDivElement>(null);
   useEffect(() => place.current?.scrollIntoView({ block: "nearest" }), [problem]);
-  return problem && <div ref={place}><Notice kind="bad">{linkProblem(problem)}</Notice></div>;
+  return (
+    problem && (
+      <div ref={place}>
+        <Notice kind="bad">{linkProblem(problem)}</Notice>
+      </div>
+    )
+  );
 }
 
 function linkProblem(problem: NonNullable<typeof grantProblem.value>): string {
   switch (problem.why) {
-    case "bad": return t("link.bad");
-    case "foreign": return t("link.foreign", { server: problem.server });
-    case "dead": return t("grant.dead");
-    case "busy": return t("grant.busy");
-    case "offline": return t("error.offline");
+    case "bad":
+      return t("link.bad");
+    case "foreign":
+      return t("link.foreign", { server: problem.server });
+    case "dead":
+      return t("grant.dead");
+    case "busy":
+      return t("grant.busy");
+    case "offline":
+      return t("error.offline");
   }
 }

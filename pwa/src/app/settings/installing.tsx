@@ -11,8 +11,14 @@ export function InstallCard(): JSX.Element {
       <h2 id="install">{t("install.title")}</h2>
       <InstallWays />
       <div class="row">
-        {installable.value === "prompt" && <Button icon="down" onClick={() => void install()}>{t("install.go")}</Button>}
-        <Button kind="quiet" onClick={() => void decline(theQueue())}>{t(installable.value === "prompt" ? "install.no" : "install.seen")}</Button>
+        {installable.value === "prompt" && (
+          <Button icon="down" onClick={() => void install()}>
+            {t("install.go")}
+          </Button>
+        )}
+        <Button kind="quiet" onClick={() => void decline(theQueue())}>
+          {t(installable.value === "prompt" ? "install.no" : "install.seen")}
+        </Button>
       </div>
     </section>
   );

@@ -12,7 +12,9 @@ export function Lock(): JSX.Element {
   return (
     <main class="narrow">
       <section class="card lock-card" aria-labelledby="lock">
-        <span class="badge big plain"><Icon name="lock" /></span>
+        <span class="badge big plain">
+          <Icon name="lock" />
+        </span>
         <h1 id="lock">{t("lock.title")}</h1>
         <p class="hint">{t("lock.lead")}</p>
         <PinForm go={t("lock.open")} main tryIt={unlock} />
@@ -29,7 +31,15 @@ export function Lock(): JSX.Element {
 }
 
 /** @param tryIt says how long to wait before the next try; null: it was right */
-export function PinForm({ go, main = false, tryIt }: { go: string; main?: boolean; tryIt: (pin: string) => Promise<number | null> }): JSX.Element {
+export function PinForm({
+  go,
+  main = false,
+  tryIt,
+}: {
+  go: string;
+  main?: boolean;
+  tryIt: (pin: string) => Promise<number | null>;
+}): JSX.Element {
   const [wait, setWait] = useState<number | null>(null);
   const [busy, setBusy] = useState(false);
   const submit = async (event: SubmitEvent): Promise<void> => {
@@ -45,8 +55,17 @@ export function PinForm({ go, main = false, tryIt }: { go: string; main?: boolea
   return (
     <form class="stack" onSubmit={(event) => void submit(event)}>
       <PinField name="pin" label={t("lock.pin")} />
-      {wait !== null && <Notice kind="bad">{t("lock.wrong")}{wait > 0 && ` ${t("lock.wait", { time: duration(wait / 1000) })}`}</Notice>}
-      <div class="row"><Button kind={main ? "main" : "plain"} type="submit" disabled={busy}>{go}</Button></div>
+      {wait !== null && (
+        <Notice kind="bad">
+          {t("lock.wrong")}
+          {wait > 0 && ` ${t("lock.wait", { time: duration(wait / 1000) })}`}
+        </Notice>
+      )}
+      <div class="row">
+        <Button kind={main ? "main" : "plain"} type="submit" disabled={busy}>
+          {go}
+        </Button>
+      </div>
     </form>
   );
 }
@@ -55,7 +74,16 @@ export function PinForm({ go, main = false, tryIt }: { go: string; main?: boolea
 export function PinField({ name, label }: { name: string; label: string }): JSX.Element {
   return (
     <Field label={label}>
-      <input name={name} type="password" inputMode="numeric" autocomplete="one-time-code" minLength={4} maxLength={12} pattern="[0-9]*" required />
+      <input
+        name={name}
+        type="password"
+        inputMode="numeric"
+        autocomplete="one-time-code"
+        minLength={4}
+        maxLength={12}
+        pattern="[0-9]*"
+        required
+      />
     </Field>
   );
 }

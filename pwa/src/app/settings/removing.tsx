@@ -12,10 +12,20 @@ export function RemoveAll(): JSX.Element {
   const [asking, setAsking] = useState(false);
   return (
     <>
-      <div><Button kind="danger" onClick={() => setAsking(true)}>{t("settings.remove")}</Button></div>
+      <div>
+        <Button kind="danger" onClick={() => setAsking(true)}>
+          {t("settings.remove")}
+        </Button>
+      </div>
       {asking && (
-        <Ask title={t("settings.remove.sure")} text={t("settings.remove.text")} yes={t("settings.remove.yes")} no={said("settings.keep")}
-          onNo={() => setAsking(false)} onYes={() => void removeEverything(theQueue(), channel)} />
+        <Ask
+          title={t("settings.remove.sure")}
+          text={t("settings.remove.text")}
+          yes={t("settings.remove.yes")}
+          no={said("settings.keep")}
+          onNo={() => setAsking(false)}
+          onYes={() => void removeEverything(theQueue(), channel)}
+        />
       )}
     </>
   );

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { isPin } from "../../queue/pin";
 import { signOut } from "../../upload/session";
 import { stays, terms } from "../device";
-import { bytes, duration, language, LANGUAGES, speak } from "../i18n";
+import { bytes, duration, LANGUAGES, language, speak } from "../i18n";
 import { install, installable } from "../install";
 import { dropPin, lockNow, lockSet, setPin } from "../lock";
 import { Button, Choice, Contact, Notice } from "../parts";
@@ -16,17 +16,31 @@ import { t } from "./words";
 export function Settings(): JSX.Element {
   return (
     <main class="narrow">
-      <header class="lead"><h1>{t("settings.title")}</h1></header>
+      <header class="lead">
+        <h1>{t("settings.title")}</h1>
+      </header>
       <Account />
       <section class="card">
-        <Choice legend={t("settings.language")} name="language" value={language.value} onPick={(code) => void speak(code)} options={LANGUAGES.map(({ code, name }) => ({ value: code, label: name }))} />
+        <Choice
+          legend={t("settings.language")}
+          name="language"
+          value={language.value}
+          onPick={(code) => void speak(code)}
+          options={LANGUAGES.map(({ code, name }) => ({ value: code, label: name }))}
+        />
       </section>
       <AppLock />
       {installable.value && (
         <section class="card stack">
           <h2>{t("install.title")}</h2>
           <InstallWays />
-          {installable.value === "prompt" && <div><Button icon="down" onClick={() => void install()}>{t("install.go")}</Button></div>}
+          {installable.value === "prompt" && (
+            <div>
+              <Button icon="down" onClick={() => void install()}>
+                {t("install.go")}
+              </Button>
+            </div>
+          )}
         </section>
       )}
       <Device />
@@ -47,9 +61,15 @@ function Account(): JSX.Element {
         <>
           <p>{t("settings.as", { name: session.value.name })}</p>
           <p class="hint">{t("settings.out.note")}</p>
-          <div><Button onClick={() => void leave()}>{t("settings.out")}</Button></div>
+          <div>
+            <Button onClick={() => void leave()}>{t("settings.out")}</Button>
+          </div>
         </>
-      ) : <div><Button onClick={() => go({ at: "signin" })}>{t("settings.in")}</Button></div>}
+      ) : (
+        <div>
+          <Button onClick={() => go({ at: "signin" })}>{t("settings.in")}</Button>
+        </div>
+      )}
     </section>
   );
 }
@@ -62,10 +82,22 @@ function AppLock(): JSX.Element {
       <h2 id="app-lock">{t("lock.setting")}</h2>
       <p>{t(lockSet.value ? "lock.is" : "lock.isnt")}</p>
       <p class="hint">{t("lock.limits")}</p>
-      {open ? lockSet.value ? <PinForm go={t("lock.off")} tryIt={dropPin} /> : <NewPin /> : (
+      {open ? (
+        lockSet.value ? (
+          <PinForm go={t("lock.off")} tryIt={dropPin} />
+        ) : (
+          <NewPin />
+        )
+      ) : (
         <div class="row">
-          {lockSet.value && <Button icon="lock" onClick={() => void lockNow()}>{t("lock.now")}</Button>}
-          <Button kind={lockSet.value ? "quiet" : "plain"} onClick={() => setOpen(true)}>{t(lockSet.value ? "lock.off" : "lock.on")}</Button>
+          {lockSet.value && (
+            <Button icon="lock" onClick={() => void lockNow()}>
+              {t("lock.now")}
+            </Button>
+          )}
+          <Button kind={lockSet.value ? "quiet" : "plain"} onClick={() => setOpen(true)}>
+            {t(lockSet.value ? "lock.off" : "lock.on")}
+          </Button>
         </div>
       )}
     </section>
@@ -87,7 +119,11 @@ function NewPin(): JSX.Element {
       <PinField name="pin" label={t("lock.new")} />
       <PinField name="again" label={t("lock.again")} />
       {problem && <Notice kind="bad">{t(problem === "digits" ? "lock.digits" : "lock.differ")}</Notice>}
-      <div class="row"><Button kind="main" type="submit">{t("lock.on")}</Button></div>
+      <div class="row">
+        <Button kind="main" type="submit">
+          {t("lock.on")}
+        </Button>
+      </div>
     </form>
   );
 }
@@ -99,10 +135,17 @@ function Device(): JSX.Element {
   return (
     <section class="card stack" aria-labelledby="device">
       <h2 id="device">{t("settings.device")}</h2>
-      <p>{t("settings.used", { size: bytes(used) })} {asked && t("settings.ttl", { time: duration(asked.local_ttl_ms / 1000) })}</p>
+      <p>
+        {t("settings.used", { size: bytes(used) })}{" "}
+        {asked && t("settings.ttl", { time: duration(asked.local_ttl_ms / 1000) })}
+      </p>
       {stays.value !== null && <p>{t(stays.value ? "settings.kept" : "settings.unkept")}</p>}
       <p class="hint">{t("settings.lock")}</p>
-      {asked?.privacy_contact && <p class="hint">{t("settings.privacy")}: <Contact text={asked.privacy_contact} /></p>}
+      {asked?.privacy_contact && (
+        <p class="hint">
+          {t("settings.privacy")}: <Contact text={asked.privacy_contact} />
+        </p>
+      )}
       <RemoveAll />
     </section>
   );
