@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
+import { Announcer } from "./announcer";
 import { forgetWiped, wiped } from "./device";
-import { Herald } from "./herald";
 import { count, moment, t } from "./i18n";
 import { later } from "./later";
 import { locked } from "./lock";
@@ -104,7 +104,7 @@ export function Shell(): JSX.Element {
         </div>
       )}
       <Screen />
-      <Herald />
+      <Announcer />
     </>
   );
 }

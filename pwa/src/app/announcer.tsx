@@ -8,7 +8,7 @@ import { mine, route } from "./state";
 const QUIET = new Set(["reading", "queued", "sending"]);
 
 /** Says aloud what became of an upload, once; how many per cent are sent is for the eyes. */
-export function Herald(): JSX.Element {
+export function Announcer(): JSX.Element {
   const [news, setNews] = useState("");
   useEffect(() => {
     let known: ReadonlyMap<string, string> | null = null;
