@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { type Kept, keeping, kept, LAST_CHANCE_MS, type Time } from "../src/queue/keeping";
-import type { Status, StudyRow } from "../src/queue/rows";
+import { keeping, kept, LAST_CHANCE_MS, type Time } from "../src/queue/keeping";
+import type { Kept, Status, StudyRow } from "../src/queue/rows";
 
 const HOUR = 3600_000;
 const TTL = 72 * HOUR;

@@ -93,7 +93,10 @@ describe("files that are read before they are wanted", () => {
       get reads() {
         return reads;
       },
-      read: async (_file, start, end) => ((reads += 1), whole.subarray(start, end)),
+      read: async (_file, start, end) => {
+        reads += 1;
+        return whole.subarray(start, end);
+      },
     };
   }
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { chosenOf, everything, extent, firstChoice, withPatient, withStudy } from "../src/app/choice";
 import type { Header } from "../src/dicom/header";
 import { doubts, grave } from "../src/ingest/doubts";
-import { byPatient, type Looked } from "../src/ingest/group";
+import { byPatient, type Looked, type Patient, type Study } from "../src/ingest/group";
 import { looksLikeZip } from "../src/ingest/look";
 import { Cursor, type Source } from "../src/ingest/source";
 import { withoutTwins } from "../src/ingest/twins";
@@ -78,14 +78,15 @@ describe("what a person is asked about", () => {
 
 describe("what is chosen", () => {
   const all = byPatient([looked({}), looked({ studyUid: "1.3" }), looked({ patientId: "2" })]);
-  const [two, other] = [all[0]!, all[1]!];
+  const [two, other] = all as [Patient, Patient];
+  const [first] = two.studies as [Study];
   test("everything, to begin with; nothing for a code that is for one patient", () => {
     expect(firstChoice(all, false).size).toBe(3);
     expect(firstChoice(all, true).size).toBe(0);
     expect(firstChoice([two], true).size).toBe(2);
   });
   test("one study of two: its patient is chosen in part, and goes with that study only", () => {
-    const choice = withStudy(everything(all), two, two.studies[0]!, false);
+    const choice = withStudy(everything(all), two, first, false);
     expect(extent(two, choice)).toBe("some");
     expect(chosenOf(all, choice).map((one) => [one.studies.length, one.files])).toEqual([
       [1, 1],

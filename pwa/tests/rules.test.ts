@@ -70,7 +70,7 @@ describe("which study goes next", () => {
   });
   test("the engine sleeps until the next one is due, and for ever if none will be", () => {
     expect(nextDue([row({ next_try_at: 50 }), row({ next_try_at: 20 })])).toBe(20);
-    expect(nextDue([row({ paused: true }), row({ status: "success" })])).toBe(Infinity);
+    expect(nextDue([row({ paused: true }), row({ status: "success" })])).toBe(Number.POSITIVE_INFINITY);
   });
 });
 

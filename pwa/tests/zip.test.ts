@@ -79,7 +79,8 @@ const TEXT = text("0123456789".repeat(100_000));
 async function read(blob: Blob, bytes = 1 << 18, start = 0): Promise<string> {
   const [source] = (await contents(blob, "a.zip")).sources;
   const pieces: Uint8Array[] = [];
-  for await (const piece of source!.pieces(bytes, start)) pieces.push(new Uint8Array(piece));
+  if (!source) throw new Error("nothing in it");
+  for await (const piece of source.pieces(bytes, start)) pieces.push(new Uint8Array(piece));
   return new TextDecoder().decode(joined(pieces));
 }
 
@@ -95,7 +96,7 @@ describe("entries of a ZIP", () => {
       expect([source?.name, source?.size]).toEqual(["a.zip/x/1", TEXT.length]);
       expect(await read(blob)).toBe(new TextDecoder().decode(TEXT));
       expect(await read(blob, 7, 999_980)).toBe("01234567890123456789");
-      expect(new TextDecoder().decode(await source!.head(12))).toBe("012345678901");
+      expect(new TextDecoder().decode((await source?.head(12)) ?? new Uint8Array())).toBe("012345678901");
     }
   });
   test("a name that climbs out of its folder is only a name", async () => {

@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import type { Queue } from "../queue/db";
 import { gatewayTime } from "../upload/clock";
-import { askTerms, terms as knownTerms, type Terms } from "../upload/terms";
+import { askTerms, knownTerms, type Terms } from "../upload/terms";
 import { WIPED, type Wiped } from "../upload/wipe";
 
 const TICK_MS = 30_000;

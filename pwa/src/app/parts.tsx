@@ -78,6 +78,7 @@ export function Button({
 
 export function Field({ label, children }: { label: string; children: ComponentChildren }): JSX.Element {
   return (
+    // biome-ignore lint/a11y/noLabelWithoutControl: its control is among the children
     <label class="field">
       <span>{label}</span>
       {children}
@@ -101,7 +102,7 @@ export function Notice({
 }
 
 /** One of a few, all seen at once. */
-export function Choice<T extends string>({
+export function OneOf<T extends string>({
   legend,
   name,
   value,
@@ -163,7 +164,11 @@ export function Ask({
 
 /** A telephone number can be tapped; anything else is read. */
 export function Contact({ text }: { text: string }): JSX.Element {
-  return /^[+\d][\d\s()/.-]{4,}$/.test(text) ? <a href={`tel:${text.replace(/[^+\d]/g, "")}`}>{text}</a> : <>{text}</>;
+  return /^[+\d][\d\s()/.-]{4,}$/.test(text) ? (
+    <a href={`tel:${text.replace(/[^+\d]/g, "")}`}>{text}</a>
+  ) : (
+    <bdi>{text}</bdi>
+  );
 }
 
 /** A sentence with a part in it that is more than text: the part takes the place of `{slot}`. */

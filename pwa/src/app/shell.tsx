@@ -27,10 +27,9 @@ const FIRST_LOOK_MS = 1_000;
 export function Shell(): JSX.Element {
   // Whoever goes off the net after the first look finds these screens here all the same.
   useEffect(() => {
-    const timer = setTimeout(
-      () => [Review, StudyScreen, Lock, Settings].forEach((screen) => screen.fetch()),
-      FIRST_LOOK_MS,
-    );
+    const timer = setTimeout(() => {
+      for (const screen of [Review, StudyScreen, Lock, Settings]) screen.fetch();
+    }, FIRST_LOOK_MS);
     return () => clearTimeout(timer);
   }, []);
   if (removed.value) return <Removed />;

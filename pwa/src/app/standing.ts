@@ -122,7 +122,7 @@ export function isUnnoted(told: Told | null): boolean {
 }
 
 export function inPacs(row: StudyRow): number {
-  return (row.outcome["stored"] ?? 0) + (row.outcome["already_there"] ?? 0);
+  return (row.outcome.stored ?? 0) + (row.outcome.already_there ?? 0);
 }
 
 const PLAIN: Record<string, Key> = {

@@ -6,7 +6,7 @@ import type { Metadata, Receipt, StudyRow, Told } from "../queue/rows";
 import { json, Refused } from "../upload/api";
 import { Channel, type News } from "../upload/channel";
 import { isSending } from "../upload/rules";
-import { asAccount, type Session, session as storedSession } from "../upload/session";
+import { asAccount, type Session, storedSession } from "../upload/session";
 import { isWipe, wipeAccount } from "../upload/wipe";
 import { watchForItsPage } from "./abandoned";
 import { seeWiped, startDevice } from "./device";
@@ -128,17 +128,19 @@ function hear(news: News): void {
     case "changed":
       return void load(news.study);
     case "line":
-      return void (online.value = news.online);
+      online.value = news.online;
+      return;
     case "progress":
       if (Date.now() - armed_at > ARM_EVERY_MS) void armSync();
-      return void (progress.value = new Map(progress.value).set(news.study, { bytes: news.bytes, rate: news.rate }));
+      progress.value = new Map(progress.value).set(news.study, { bytes: news.bytes, rate: news.rate });
+      return;
     case "locked":
       return void followLock(news.locked);
     case "wiped":
       return void heardWiped();
     case "removed":
       queue.close();
-      return leave();
+      leave();
   }
 }
 

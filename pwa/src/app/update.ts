@@ -20,7 +20,10 @@ export async function register(): Promise<void> {
       fresh?.addEventListener("statechange", () => fresh.state === "installed" && note(fresh));
     });
     navigator.serviceWorker.addEventListener("controllerchange", () => {
-      if (asked) return location.reload();
+      if (asked) {
+        location.reload();
+        return;
+      }
       waiting = null; // another tab took it: this one goes on with what it has loaded, and may follow when it likes
       updateReady.value = true;
     });
@@ -32,7 +35,8 @@ export async function register(): Promise<void> {
 /** The page reloads: nothing may be copied from picked files at that moment. */
 export function update(): void {
   asked = true;
-  if (!waiting) return location.reload();
-  waiting.postMessage("take over");
-  navigator.serviceWorker.controller?.postMessage("let go");
+  if (waiting) {
+    waiting.postMessage("take over");
+    navigator.serviceWorker.controller?.postMessage("let go");
+  } else location.reload();
 }

@@ -29,6 +29,7 @@ const LABELS: Readonly<Record<string, string>> = {
   "ISO 2022 IR 58": "gbk",
 };
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: ISO 2022 begins its escapes with one
 const ESCAPES = /\x1b[$(),\-.][()A-Za-z]?[A-Za-z0-9]?/;
 
 /** The label for a value of Specific Character Set (0008,0005); null: a term that nobody knows. */

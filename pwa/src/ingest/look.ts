@@ -25,8 +25,10 @@ export async function look(picked: readonly Picked[], tell: (done: number, of: n
   const seen = new Looking(tell);
   const files = new Map<Source, File>(picked.map(({ file, path }) => [new FileSource(file, path || file.name), file]));
   for (const zip of await seen.at([...files.keys()])) {
+    const file = files.get(zip);
+    if (!file) continue; // a ZIP is one of the picked files
     const { contents } = await import("./zip");
-    const { sources, left } = await contents(files.get(zip)!, zip.name);
+    const { sources, left } = await contents(file, zip.name);
     seen.left.push(...left);
     for (const inside of await seen.at(sources)) seen.left.push({ name: inside.name, why: "zip_inside" });
   }

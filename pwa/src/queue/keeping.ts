@@ -7,19 +7,7 @@
  * while the gateway can be reached, for then it could be sent as well; and what is on its way is sent instead, for some
  * hours. The person is warned before, and the row says what was lost.
  */
-import { ENDED, type StudyRow } from "./rows";
-
-/** What a row remembers of its copy. Times are unix milliseconds. */
-export interface Kept {
-  /** When it was copied, by this device's clock. */
-  from: number;
-  /** The same by the gateway's clock, once that was seen. */
-  since: number | null;
-  /** When it was first found to be over its time and the gateway could be reached, by the gateway's clock. */
-  late: number | null;
-  /** When it was removed, by the gateway's clock. */
-  dropped: number | null;
-}
+import { ENDED, type Kept, type StudyRow } from "./rows";
 
 /** A time, and whether the gateway has told it just now. */
 export interface Time {

@@ -1,5 +1,4 @@
 /** What is stored. Ids are random; whatever a person could be known by is sealed. Times are unix milliseconds. */
-import type { Kept } from "./keeping";
 import type { Sealed } from "./seal";
 
 /** The Web Lock of whoever has files of a study whose bytes are not in the queue: it is free when its page has gone. */
@@ -34,6 +33,18 @@ export interface Problem {
   /** Of `kept_too_long`: how long the copy might lie here, and how many files the gateway had. */
   ttl_ms?: number;
   sent?: number;
+}
+
+/** What a row remembers of its copy. Times are unix milliseconds. */
+export interface Kept {
+  /** When it was copied, by this device's clock. */
+  from: number;
+  /** The same by the gateway's clock, once that was seen. */
+  since: number | null;
+  /** When it was first found to be over its time and the gateway could be reached, by the gateway's clock. */
+  late: number | null;
+  /** When it was removed, by the gateway's clock. */
+  dropped: number | null;
 }
 
 /** StudyStore: what goes as one upload, the studies of one patient. */

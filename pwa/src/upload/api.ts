@@ -65,7 +65,7 @@ export function refusal(status: number, text: string, retryAfter: string | null 
   } catch {
     // A proxy's page: the status has to do.
   }
-  const code = typeof body["code"] === "string" ? body["code"] : `http_${status}`;
+  const code = typeof body.code === "string" ? body.code : `http_${status}`;
   return new Refused(status, code, body, (Number(retryAfter) || 0) * 1000);
 }
 

@@ -95,7 +95,8 @@ export class PickedFiles implements ByteSource {
 
   async read(file: FileRow, start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
     if (file.state === "stored") return this.copied.read(file, start, end);
-    const n = (this.count += 1);
+    this.count += 1;
+    const n = this.count;
     const question: FromSending = { n, study: file.study_id, file: file.id, start, end };
     const bytes = await new Promise<ArrayBuffer | null>((done) => {
       this.asked.set(n, done);

@@ -58,7 +58,7 @@ export class Engine {
         const row = rules.pick(rows, Date.now());
         if (row)
           await this.send(row, signal).catch(() => this.idle(PROBE_MS, signal)); // even that couldn't be written down
-        else if (once && rules.nextDue(rows) === Infinity && this.following.size === 0) return;
+        else if (once && rules.nextDue(rows) === Number.POSITIVE_INFINITY && this.following.size === 0) return;
         else await this.idle(Math.min(IDLE_MS, rules.nextDue(rows) - Date.now()), signal);
       }
     } finally {
@@ -204,7 +204,7 @@ export class Engine {
       await change(() => ({ status: "delivering", problem: null, retry_count: 0 }));
     } else if (verdict === "gone") {
       const { body } = await this.obituary(id, refused);
-      const code = rules.goneBecause(body["state"]);
+      const code = rules.goneBecause(body.state);
       const told = await this.sealTold(id, body);
       await change(() => ({
         status: code === "upload_cancelled" ? "cancelled" : "stopped",
@@ -232,7 +232,7 @@ export class Engine {
       const row = await this.queue.study(id);
       await asUpload(this.queue, id, (bearer) => request(`/upload/${row?.upload_id}/status`, { bearer }));
     } catch (error) {
-      if (error instanceof Refused && error.status === 410 && error.body["state"]) return error;
+      if (error instanceof Refused && error.status === 410 && error.body.state) return error;
     }
     return refused;
   }
@@ -308,8 +308,8 @@ function read(jws: string): Receipt {
   const body = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
   return {
     jws,
-    id: String(body["pacs_receipt_id"] ?? ""),
-    at: String(body["delivered_at"] ?? ""),
-    verification: String(body["verification"] ?? ""),
+    id: String(body.pacs_receipt_id ?? ""),
+    at: String(body.delivered_at ?? ""),
+    verification: String(body.verification ?? ""),
   };
 }

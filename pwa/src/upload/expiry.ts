@@ -1,17 +1,17 @@
 /** Removes copies whose time on this device is over (`queue/keeping.ts` says which). */
 import type { Queue } from "../queue/db";
-import { type Kept, keeping, kept, unsent } from "../queue/keeping";
-import type { StudyRow } from "../queue/rows";
+import { keeping, kept, unsent } from "../queue/keeping";
+import type { Kept, StudyRow } from "../queue/rows";
 import { json, Refused, reachable } from "./api";
 import type { Channel } from "./channel";
 import { gatewayTime } from "./clock";
 import { statusOf } from "./rules";
-import { askTerms, terms } from "./terms";
+import { askTerms, knownTerms } from "./terms";
 import { uploadToken } from "./tokens";
 
 /** Look at every study once. */
 export async function expire(queue: Queue, channel: Channel): Promise<void> {
-  const { local_ttl_ms } = await askTerms(queue).catch(() => terms(queue));
+  const { local_ttl_ms } = await askTerms(queue).catch(() => knownTerms(queue));
   const change = async (id: string, act: (row: StudyRow) => Partial<StudyRow>): Promise<void> => {
     await queue.change(id, act);
     channel.tell({ kind: "changed", study: id });

@@ -79,9 +79,9 @@ async function* events(uploadId: string, bearer: string, signal: AbortSignal): A
   let rest = "";
   for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
     rest += piece;
-    const events = rest.split("\n\n");
-    rest = events.pop() ?? "";
-    for (const event of events) {
+    const whole = rest.split("\n\n");
+    rest = whole.pop() ?? "";
+    for (const event of whole) {
       const data = event.split("\n").find((line) => line.startsWith("data: "));
       if (event.startsWith("event: gone"))
         throw new Refused(410, "upload_gone", JSON.parse(data?.slice(6) ?? "{}") as Record<string, unknown>);

@@ -61,7 +61,7 @@ export function sendable(row: StudyRow, file: FileRow): boolean {
 /** When something is due that isn't yet; Infinity: nothing waits. */
 export function nextDue(rows: readonly StudyRow[]): number {
   return Math.min(
-    Infinity,
+    Number.POSITIVE_INFINITY,
     ...rows.filter((row) => SENDABLE.has(row.status) && !row.paused).map((row) => row.next_try_at),
   );
 }
@@ -188,15 +188,15 @@ export interface Actions {
 
 /** What a person may do with it. */
 export function actions(row: StudyRow): Actions {
-  const sendable = SENDABLE.has(row.status);
+  const sends = SENDABLE.has(row.status);
   const over = isOver(row.problem);
   const stopped = row.status === "stopped" && !over;
   return {
-    pause: sendable && !row.paused,
-    resume: sendable && row.paused,
-    retry: (stopped && !needsCode(row) && !lacksBytes(row)) || (sendable && !row.paused && row.retry_count > 0),
+    pause: sends && !row.paused,
+    resume: sends && row.paused,
+    retry: (stopped && !needsCode(row) && !lacksBytes(row)) || (sends && !row.paused && row.retry_count > 0),
     again: over && !needsCode(row) && !row.kept?.dropped,
-    cancel: sendable || stopped || row.status === "delivering" || row.status === "held",
+    cancel: sends || stopped || row.status === "delivering" || row.status === "held",
     remove: ENDED.has(row.status) || over,
   };
 }

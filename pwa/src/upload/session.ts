@@ -25,12 +25,12 @@ export async function signIn(queue: Queue, username: string, password: string): 
   return keep(queue, issued, username);
 }
 
-export async function session(queue: Queue): Promise<Session | null> {
+export async function storedSession(queue: Queue): Promise<Session | null> {
   return queue.recall<Session>(SESSION);
 }
 
 export async function signOut(queue: Queue): Promise<void> {
-  const known = await session(queue);
+  const known = await storedSession(queue);
   await queue.forget(SESSION);
   if (known) await request("/auth/logout", { method: "POST", bearer: known.refresh }).catch(() => undefined);
 }
@@ -43,7 +43,7 @@ export async function signOut(queue: Queue): Promise<void> {
  */
 export async function accessToken(queue: Queue, subject?: string, bad?: string): Promise<string> {
   return navigator.locks.request("session", async () => {
-    const known = await session(queue);
+    const known = await storedSession(queue);
     if (!known || (subject !== undefined && known.subject !== subject)) throw new Refused(401, "signed_out");
     if (known.expires_at - EARLY_MS > Date.now() && known.access !== bad) return known.access;
     try {

@@ -11,7 +11,7 @@ const NAME = "terms";
 /** Of a gateway that was never asked: its own default. */
 const UNTOLD: Terms = { local_ttl_ms: 72 * 3600_000, privacy_contact: "" };
 
-export async function terms(queue: Queue): Promise<Terms> {
+export async function knownTerms(queue: Queue): Promise<Terms> {
   return (await queue.recall<Terms>(NAME)) ?? UNTOLD;
 }
 

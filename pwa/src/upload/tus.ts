@@ -8,7 +8,7 @@ import { lessChunk, nextChunk } from "./rules";
 
 const FILE_TYPE = "application/dicom";
 
-export interface Sending {
+export interface Transfer {
   queue: Queue;
   bytes: ByteSource;
   creation: string;
@@ -22,7 +22,7 @@ export interface Sending {
 }
 
 /** Send a file from wherever the gateway has it. @throws Refused, Missing, AbortError */
-export async function sendFile(file: FileRow, to: Sending): Promise<void> {
+export async function sendFile(file: FileRow, to: Transfer): Promise<void> {
   let began = 0;
   let index = 0;
   const over = new AbortController();
@@ -39,8 +39,8 @@ export async function sendFile(file: FileRow, to: Sending): Promise<void> {
       storeFingerprintForResuming: false,
       removeFingerprintOnSuccess: false,
       retryDelays: null,
-      onBeforeRequest: async (request) => {
-        request.setHeader("Authorization", `Bearer ${await to.token()}`);
+      onBeforeRequest: async (asked) => {
+        asked.setHeader("Authorization", `Bearer ${await to.token()}`);
         began = performance.now();
       },
       onUploadUrlAvailable: () => {
@@ -70,7 +70,7 @@ export async function sendFile(file: FileRow, to: Sending): Promise<void> {
 }
 
 /** Asks for the creation once more, without bytes: the same `file_id` gives the same file, and HEAD says what it has. */
-async function found(file: FileRow, to: Sending): Promise<string> {
+async function found(file: FileRow, to: Transfer): Promise<string> {
   const answer = await request(to.creation, {
     method: "POST",
     bearer: await to.token(),

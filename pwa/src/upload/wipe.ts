@@ -40,12 +40,12 @@ export async function wipeAccount(queue: Queue, channel: Channel, subject: strin
 export async function wipeUpload(queue: Queue, channel: Channel, id: string, word: Refused): Promise<boolean> {
   const row = await queue.study(id);
   if (!row) return true;
-  if (word.body["scope"] === "account") {
+  if (word.body.scope === "account") {
     if (row.subject.startsWith("qr:")) return false;
     await wipeAccount(queue, channel, row.subject);
     return true;
   }
-  if (word.body["scope"] !== "upload") return false;
+  if (word.body.scope !== "upload") return false;
   await remove(queue, channel, [id]);
   return true;
 }

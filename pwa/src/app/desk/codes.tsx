@@ -5,7 +5,7 @@ import { Ask, Button, Icon, Notice } from "../parts";
 import { endpoints, go, session } from "../state";
 import { Frame, Trouble, useAsked } from "./frame";
 import { all, type QrCode, sentence, tell } from "./gateway";
-import { MakeQr, nameOf } from "./makeqr";
+import { endpointName, MakeQr } from "./makeqr";
 import { t } from "./words";
 
 const PAGE = 30;
@@ -83,7 +83,7 @@ function Line({ code, onRevoke }: { code: QrCode; onRevoke: () => void }): JSX.E
   const { state, label, upload_id } = code;
   const name = label || t("codes.nolabel");
   const about = [
-    endpoints.value.length > 1 && nameOf(code.endpoint_id),
+    endpoints.value.length > 1 && endpointName(code.endpoint_id),
     t("codes.made", { time: moment(code.created_at) }),
     state === "open" && upload_id && t("codes.reopen"),
   ];

@@ -5,10 +5,10 @@ import { bytes, moment } from "../i18n";
 import { Button, Icon, Notice } from "../parts";
 import { Trouble, useAsked } from "./frame";
 import { ask, type NewCode, sentence, tell, type Upload, type Whose } from "./gateway";
-import { TONE } from "./incoming";
-import { Code, nameOf } from "./makeqr";
-import { Patient } from "./patient";
+import { Code, endpointName } from "./makeqr";
+import { PatientData } from "./patient";
 import { AskReason } from "./reason";
+import { TONE } from "./tones";
 import { find, t } from "./words";
 
 type Act = "release" | "retry" | "drop" | "reveal";
@@ -49,7 +49,7 @@ export function Detail({ id, onChange }: { id: string; onChange: () => void }): 
           </span>
           <div>
             <h2>{t(`in.state.${found.state}`)}</h2>
-            <p class="what">{nameOf(found.endpoint_id)}</p>
+            <p class="what">{endpointName(found.endpoint_id)}</p>
           </div>
         </div>
         {found.held_reasons.length > 0 && <Reasons title={t("in.why")} codes={found.held_reasons} />}
@@ -57,7 +57,7 @@ export function Detail({ id, onChange }: { id: string; onChange: () => void }): 
       </section>
       {trouble && <Notice kind="bad">{trouble}</Notice>}
       {code && <Code made={code} title={t("do.reopen")} lead={t("do.reopen.lead")} />}
-      {whose && <Patient whose={whose} onHide={() => setWhose(null)} />}
+      {whose && <PatientData whose={whose} onHide={() => setWhose(null)} />}
       {found.warnings.length > 0 && (
         <section class="card">
           <Reasons title={t("in.remarks")} codes={found.warnings} />

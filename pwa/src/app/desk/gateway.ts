@@ -92,7 +92,7 @@ export async function all<Row extends { created_at: string }>(
       `${path}${path.includes("?") ? "&" : "?"}limit=${PAGE}&cursor=${cursor}`,
     );
     rows.push(...(page[name] as Row[]));
-    cursor = page["cursor"] as string | null;
+    cursor = page.cursor as string | null;
   }
   return { rows: rows.sort((a, b) => b.created_at.localeCompare(a.created_at)), more: cursor !== null };
 }
@@ -107,6 +107,6 @@ export function sentence(error: unknown, gone: DeskKey = "desk.over"): string {
   if (error.status === 403) return t("desk.forbidden");
   if (error.status === 410) return t(gone);
   if (error.status === 409) return t("desk.moved");
-  if (error.body["field"] === "ttl_seconds") return t("qr.toolong");
+  if (error.body.field === "ttl_seconds") return t("qr.toolong");
   return t("desk.refused", { code: error.code });
 }

@@ -1,12 +1,13 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { bytes, moment } from "../i18n";
-import { Button, Choice, Icon, type IconName } from "../parts";
+import { Button, Icon, OneOf } from "../parts";
 import { go } from "../state";
 import { Detail } from "./detail";
 import { Frame, Trouble, useAsked } from "./frame";
 import { all, type Upload, type UploadState } from "./gateway";
-import { nameOf } from "./makeqr";
+import { endpointName } from "./makeqr";
+import { TONE } from "./tones";
 import { t } from "./words";
 
 const FILTERS = {
@@ -17,17 +18,6 @@ const FILTERS = {
 } as const satisfies Record<string, readonly UploadState[]>;
 type Filter = keyof typeof FILTERS;
 
-export const TONE: Readonly<Record<UploadState, { tone: string; icon: IconName }>> = {
-  open: { tone: "calm", icon: "clock" },
-  uploading: { tone: "busy", icon: "up" },
-  delivering: { tone: "busy", icon: "inbox" },
-  held: { tone: "warn", icon: "hand" },
-  success: { tone: "good", icon: "check" },
-  partial: { tone: "warn", icon: "warn" },
-  failed: { tone: "bad", icon: "warn" },
-  cancelled: { tone: "calm", icon: "stop" },
-  expired: { tone: "calm", icon: "clock" },
-};
 const PAGE = 40;
 /** Held ones first: nothing of them moves until somebody decides. */
 const RANK: Partial<Record<UploadState, number>> = { held: 0, failed: 1 };
@@ -47,7 +37,7 @@ export function Incoming({ id }: { id: string | undefined }): JSX.Element {
             <h1>{t("in.title")}</h1>
             <p>{t("in.lead")}</p>
           </header>
-          <Choice
+          <OneOf
             legend={t("in.filter")}
             name="filter"
             value={filter}
@@ -108,7 +98,7 @@ function List({
               </span>
               <span class="entry-text">
                 <strong>{t(`in.state.${row.state}`)}</strong>
-                <span class="what">{nameOf(row.endpoint_id)}</span>
+                <span class="what">{endpointName(row.endpoint_id)}</span>
                 <span class="what">
                   {[
                     t("in.files", { whole: row.files.whole, of: row.files.expected }),

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { moment } from "../i18n";
-import { Button, Choice, Field, Notice } from "../parts";
+import { Button, Field, Notice, OneOf } from "../parts";
 import { endpoints } from "../state";
 import { ask, type NewCode, sentence } from "./gateway";
 import { t } from "./words";
@@ -26,7 +26,7 @@ export function MakeQr({ onMade }: { onMade: () => void }): JSX.Element {
   };
   if (made) {
     return (
-      <Code made={made} title={nameOf(made.endpoint_id)}>
+      <Code made={made} title={endpointName(made.endpoint_id)}>
         <Button onClick={() => setMade(null)}>{t("qr.another")}</Button>
       </Code>
     );
@@ -49,7 +49,7 @@ export function MakeQr({ onMade }: { onMade: () => void }): JSX.Element {
           </select>
         </Field>
       )}
-      <Choice
+      <OneOf
         legend={t("qr.ttl")}
         name="ttl"
         value={minutes}
@@ -100,7 +100,7 @@ function wish(form: FormData, ttl_seconds: number): Record<string, unknown> {
   };
 }
 
-export function nameOf(endpoint_id: string): string {
+export function endpointName(endpoint_id: string): string {
   return endpoints.value.find((one) => one.endpoint_id === endpoint_id)?.display_name ?? endpoint_id;
 }
 

@@ -3,7 +3,7 @@ import { Contact, Icon } from "../parts";
 import { endpoints } from "../state";
 import { Frame, Trouble, useAsked } from "./frame";
 import { ask, type Health } from "./gateway";
-import { nameOf } from "./makeqr";
+import { endpointName } from "./makeqr";
 import { count, t } from "./words";
 
 const TONE = { up: "good", down: "warn", misconfigured: "bad" } as const;
@@ -31,7 +31,7 @@ export function Pacs(): JSX.Element {
                 <Icon name={ICON[condition]} />
               </span>
               <div class="entry-text">
-                <h2>{nameOf(endpoint_id)}</h2>
+                <h2>{endpointName(endpoint_id)}</h2>
                 <p class="how">{t(`pacs.${condition}`)}</p>
                 <p class="what">
                   {queued_jobs > 0 ? count("pacs.waiting", queued_jobs) : t("pacs.none")}

@@ -6,7 +6,7 @@ import type { Whose } from "./gateway";
 import { find, t } from "./words";
 
 /** Whose upload it is: asked for with a reason, kept nowhere, gone when the screen is left. */
-export function Patient({ whose, onHide }: { whose: Whose; onHide: () => void }): JSX.Element {
+export function PatientData({ whose, onHide }: { whose: Whose; onHide: () => void }): JSX.Element {
   return (
     <section class="card stack" aria-labelledby="whose">
       <div class="heading">

@@ -4,7 +4,7 @@ import { type Doubt, grave } from "../../ingest/doubts";
 import type { Left, Patient, Why } from "../../ingest/group";
 import { count, dicomDate, t } from "../i18n";
 import { Icon } from "../parts";
-import { nameOf } from "./patients";
+import { patientName } from "./patients";
 
 /** A doubt is asked about when it touches what is to be sent. */
 export function toConfirm(doubts: readonly Doubt[], chosen: readonly Patient[]): boolean {
@@ -13,7 +13,7 @@ export function toConfirm(doubts: readonly Doubt[], chosen: readonly Patient[]):
 }
 
 /** Puts the question before the person's eyes, and before the keyboard. */
-export function ask(): void {
+export function showQuestion(): void {
   document.getElementById("seen")?.focus();
 }
 
@@ -24,7 +24,7 @@ export function inOrder(patients: readonly Patient[], doubts: readonly Doubt[]):
   );
   const rank = (one: Patient): number => (doubtful.has(one.key) ? 0 : 1);
   const sorted = (one: Patient): [string, string] =>
-    rank(one) === 0 ? [one.patientId, nameOf(one)] : [nameOf(one), one.patientId];
+    rank(one) === 0 ? [one.patientId, patientName(one)] : [patientName(one), one.patientId];
   return [...patients].sort(
     (a, b) => rank(a) - rank(b) || sorted(a)[0].localeCompare(sorted(b)[0]) || sorted(a)[1].localeCompare(sorted(b)[1]),
   );
@@ -80,7 +80,7 @@ function text(doubt: Doubt, by: ReadonlyMap<string, Patient>): string {
   if (!("keys" in doubt)) return "";
   const all = doubt.keys.flatMap((key) => by.get(key) ?? []);
   const values =
-    doubt.kind === "names_differ" ? all.map(nameOf) : all.map((one) => dicomDate(one.birthDate)).filter(Boolean);
+    doubt.kind === "names_differ" ? all.map(patientName) : all.map((one) => dicomDate(one.birthDate)).filter(Boolean);
   return t(`doubt.${doubt.kind}`, { id: doubt.patientId, values: [...new Set(values)].sort().join(" / ") });
 }
 

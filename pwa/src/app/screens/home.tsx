@@ -30,7 +30,7 @@ export function Home({ children }: { children?: ComponentChildren }): JSX.Elemen
   const rows = mine.value;
   const busy = rows.some(({ row }) => ["reading", "queued", "sending"].includes(row.status));
   const [chosen, setChosen] = useState<Part>("all");
-  const parts = (Object.keys(PARTS) as Part[]).map((part) => ({ part, n: rows.filter(PARTS[part]).length }));
+  const parts = (Object.keys(PARTS) as Part[]).map((one) => ({ part: one, n: rows.filter(PARTS[one]).length }));
   const part = parts.some((one) => one.part === chosen && one.n > 0) ? chosen : "all";
   return (
     <main class={rows.length > 0 ? "wide home" : "home"}>
@@ -48,7 +48,7 @@ export function Home({ children }: { children?: ComponentChildren }): JSX.Elemen
           </div>
           {busy && stays.value === false && <Notice kind="warn">{t("list.unkept")}</Notice>}
           {rows.length >= MANY && (
-            <div class="parts" role="group" aria-label={t("list.parts")}>
+            <fieldset class="parts" aria-label={t("list.parts")}>
               {parts
                 .filter(({ n }) => n > 0)
                 .map((one) => (
@@ -61,7 +61,7 @@ export function Home({ children }: { children?: ComponentChildren }): JSX.Elemen
                     {t(`list.part.${one.part}`)} <b>{one.n}</b>
                   </button>
                 ))}
-            </div>
+            </fieldset>
           )}
           <ul class="list">
             {rows.filter(PARTS[part]).map((one) => (
@@ -86,20 +86,20 @@ function Install(): JSX.Element | null {
 }
 
 function GrantCard(): JSX.Element | null {
-  const held = grant.value;
-  if (!held) return null;
+  const code = grant.value;
+  if (!code) return null;
   return (
     <section class="card grant" aria-labelledby="grant">
       <p class="over">{t("grant.for")}</p>
-      <h1 id="grant">{held.display_name}</h1>
-      {held.contact && (
+      <h1 id="grant">{code.display_name}</h1>
+      {code.contact && (
         <p>
-          {t("grant.contact")}: <Contact text={held.contact} />
+          {t("grant.contact")}: <Contact text={code.contact} />
         </p>
       )}
-      {held.notice && <p class="text">{held.notice}</p>}
+      {code.notice && <p class="text">{code.notice}</p>}
       <p class="hint">
-        {t("grant.once")} {t("grant.until", { time: moment(held.expires_at) })}
+        {t("grant.once")} {t("grant.until", { time: moment(code.expires_at) })}
       </p>
       <Button kind="quiet" onClick={() => void leaveGrant()}>
         {t("grant.leave")}

@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import type { Patient } from "../../ingest/group";
 import { t } from "../i18n";
 import { Field } from "../parts";
-import { nameOf } from "./patients";
+import { patientName } from "./patients";
 
 /** What the gateway takes at most (`clinical_notes`), in characters. */
 const MOST = 16_384;
@@ -54,7 +54,10 @@ export function Notes({ to, patients, notes, onNotes }: NotesProps): JSX.Element
       <div class="notes">
         {hint}
         {patients.map((one) =>
-          field(one, [nameOf(one), one.patientId && t("review.id", { id: one.patientId })].filter(Boolean).join(" · ")),
+          field(
+            one,
+            [patientName(one), one.patientId && t("review.id", { id: one.patientId })].filter(Boolean).join(" · "),
+          ),
         )}
       </div>
     </details>

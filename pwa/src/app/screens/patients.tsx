@@ -184,7 +184,7 @@ function PatientBox({ patient, choice, one, onChoose }: ChooseProps): JSX.Elemen
       type={one ? "radio" : "checkbox"}
       name="patient"
       checked={how !== "none"}
-      aria-label={nameOf(patient)}
+      aria-label={patientName(patient)}
       onChange={toggle}
     />
   );
@@ -210,7 +210,7 @@ function Who({ patient, doubts }: { patient: Patient; doubts: readonly Doubt[] }
   return (
     <span class="patient">
       <strong>
-        {nameOf(patient)}
+        {patientName(patient)}
         {remarks(patient, doubts).map((remark) => (
           <span key={remark} class="tag">
             {remark}
@@ -222,7 +222,7 @@ function Who({ patient, doubts }: { patient: Patient; doubts: readonly Doubt[] }
   );
 }
 
-export function nameOf(patient: Patient): string {
+export function patientName(patient: Patient): string {
   return patient.name === null ? t("review.noname") : patient.name || t("review.anonymous");
 }
 

@@ -21,7 +21,7 @@ export function ReceiptCard({ one: { row, meta, receipt, told, notes } }: { one:
     receipt && ["compared", "queried", "acknowledged"].includes(receipt.verification)
       ? t(`proof.${receipt.verification}` as Key)
       : "";
-  const left = row.outcome["skipped"] ?? 0;
+  const left = row.outcome.skipped ?? 0;
   return (
     <section class="card receipt" aria-labelledby="receipt">
       <span class="badge big">

@@ -4,10 +4,10 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import type { Priority } from "../../queue/rows";
 import { chosenOf, everything, firstChoice } from "../choice";
 import { bytes, count, t } from "../i18n";
-import { Button, Choice, Field, Notice } from "../parts";
+import { Button, Field, Notice, OneOf } from "../parts";
 import { pickProblem, scanned, send } from "../picking";
 import { back, endpoints, grant, session, theQueue } from "../state";
-import { ask, Doubts, inOrder, LeftOut, toConfirm } from "./exceptions";
+import { Doubts, inOrder, LeftOut, showQuestion, toConfirm } from "./exceptions";
 import { Notes, type NotesOf } from "./notes";
 import { isTable, Patients, useWide } from "./patients";
 
@@ -53,7 +53,7 @@ export function Review(): JSX.Element | null {
 
   const confirm = async (direct = false): Promise<void> => {
     if (!to) return;
-    if (asked && !seen) return ask();
+    if (asked && !seen) return showQuestion();
     setBusy(true);
     const missing = direct ? 0 : await missingRoom(size);
     setRoom(missing);
@@ -115,7 +115,7 @@ export function Review(): JSX.Element | null {
         {to && !to.takes_notes && patients.some((one) => notes.get(one.key)?.trim()) && (
           <Notice kind="warn">{t("review.notes.untaken", { to: to.display_name })}</Notice>
         )}
-        <Choice
+        <OneOf
           legend={t("review.priority")}
           name="priority"
           value={priority}

@@ -17,7 +17,7 @@ import { Written } from "./notes";
 import { ReceiptCard } from "./receipt";
 
 export function StudyScreen({ id }: { id: string }): JSX.Element | null {
-  const one = mine.value.find(({ row }) => row.id === id);
+  const one = mine.value.find((shown) => shown.row.id === id);
   useEffect(() => {
     if (!one) back();
   }, [one]);
@@ -89,17 +89,17 @@ export function StudyScreen({ id }: { id: string }): JSX.Element | null {
 
 /** What the gateway says of the upload as a whole: why it is held or was cancelled, and its remarks. */
 function Said({ one: { told } }: { one: Shown }): JSX.Element | null {
-  const held = told?.held ?? [];
+  const why = told?.held ?? [];
   const remarks = told?.warnings.filter((one) => !one.file_id || one.code === "cancelled_by_admin") ?? [];
   const ofFiles = new Map<string, number>();
   for (const { code, file_id } of told?.warnings ?? [])
     if (file_id && SAID_OF_FILES.has(code)) ofFiles.set(code, (ofFiles.get(code) ?? 0) + 1);
-  const any = held.length + remarks.length + ofFiles.size > 0;
+  const any = why.length + remarks.length + ofFiles.size > 0;
   const { module: codes } = useLater(() => import("../codes/codes"), any);
   if (!codes || !any) return null;
   return (
     <ul class="said">
-      {held.map((code) => (
+      {why.map((code) => (
         <li key={code}>{codes.said(code)}</li>
       ))}
       {remarks.map(({ code, message }) => (

@@ -31,8 +31,8 @@ export function RemoveAll(): JSX.Element {
   );
 }
 
-async function removeEverything(queue: Queue, channel: Channel): Promise<void> {
-  channel.tell({ kind: "removed" });
+async function removeEverything(queue: Queue, tabs: Channel): Promise<void> {
+  tabs.tell({ kind: "removed" });
   leave();
   await Queue.removeAll(queue);
   localStorage.clear();

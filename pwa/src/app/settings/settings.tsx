@@ -6,7 +6,7 @@ import { stays, terms } from "../device";
 import { bytes, duration, LANGUAGES, language, speak } from "../i18n";
 import { install, installable } from "../install";
 import { dropPin, lockNow, lockSet, setPin } from "../lock";
-import { Button, Choice, Contact, Notice } from "../parts";
+import { Button, Contact, Notice, OneOf } from "../parts";
 import { go, session, theQueue } from "../state";
 import { InstallWays } from "./installing";
 import { PinField, PinForm } from "./lock";
@@ -21,7 +21,7 @@ export function Settings(): JSX.Element {
       </header>
       <Account />
       <section class="card">
-        <Choice
+        <OneOf
           legend={t("settings.language")}
           name="language"
           value={language.value}
@@ -110,7 +110,8 @@ function NewPin(): JSX.Element {
     event.preventDefault();
     const form = new FormData(event.currentTarget as HTMLFormElement);
     const pin = String(form.get("pin"));
-    const found = !isPin(pin) ? "digits" : pin !== form.get("again") ? "differ" : null;
+    const same = pin === form.get("again");
+    const found = isPin(pin) ? (same ? null : "differ") : "digits";
     setProblem(found);
     if (!found) await setPin(pin);
   };
