@@ -1,8 +1,8 @@
 import { render } from "preact";
+import { begin } from "./app/begin";
 import { language, speak } from "./app/i18n";
 import { listenForInstall } from "./app/install";
 import { Shell } from "./app/shell";
-import { begin } from "./app/state";
 import { register } from "./app/update";
 
 const root = document.getElementById("app");

@@ -3,7 +3,9 @@ import type { StudyRow } from "../queue/rows";
 import { Refused, request } from "../upload/api";
 import { isOver, isSignedOut } from "../upload/rules";
 import { asUpload } from "../upload/tokens";
-import { channel, type Grant, leaveGrant, nudge, theQueue } from "./state";
+import { type Grant, leaveGrant } from "./grants";
+import { nudge } from "./outbox";
+import { channel, theQueue } from "./state";
 
 async function change(id: string, act: (row: StudyRow) => Partial<StudyRow>): Promise<void> {
   await theQueue().change(id, act);

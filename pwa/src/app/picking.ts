@@ -6,8 +6,10 @@ import type { Picked } from "../ingest/look";
 import type { FromIngest, Order, ToIngest } from "../ingest/messages";
 import { needsItsPage } from "../upload/rules";
 import { askToStay } from "./device";
+import { leaveGrant } from "./grants";
+import { connectEngine, nudge } from "./outbox";
 import { beforeRemoval } from "./removal";
-import { connectEngine, go, leaveGrant, mine, nudge, route } from "./state";
+import { go, mine, route } from "./state";
 
 export interface Scan {
   patients: Patient[];

@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { Announcer } from "./announcer";
 import { forgetWiped, wiped } from "./device";
+import { grant, grantProblem } from "./grants";
 import { count, moment, t } from "./i18n";
 import { later } from "./later";
 import { locked } from "./lock";
@@ -11,7 +12,7 @@ import { removed } from "./removal";
 import { Home } from "./screens/home";
 import { Removed } from "./screens/removed";
 import { GrantProblem, PasteLink, SignIn, Welcome } from "./screens/welcome";
-import { back, go, grant, grantProblem, mine, online, type Route, route, session } from "./state";
+import { back, go, mine, online, type Route, route, session } from "./state";
 import { update, updateReady } from "./update";
 
 const Review = later(async () => (await import("./screens/review")).Review);

@@ -1,8 +1,9 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
+import { endpoints } from "../endpoints";
 import { moment } from "../i18n";
 import { Ask, Button, Icon, Notice } from "../parts";
-import { endpoints, go, session } from "../state";
+import { go, session } from "../state";
 import { Frame, Trouble, useAsked } from "./frame";
 import { all, type QrCode, sentence, tell } from "./gateway";
 import { endpointName, MakeQr } from "./makeqr";

@@ -1,8 +1,8 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { endpoints } from "../endpoints";
 import { moment } from "../i18n";
 import { Button, Field, Notice, OneOf } from "../parts";
-import { endpoints } from "../state";
 import { ask, type NewCode, sentence } from "./gateway";
 import { t } from "./words";
 

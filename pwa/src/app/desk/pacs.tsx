@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
+import { endpoints } from "../endpoints";
 import { Contact, Icon } from "../parts";
-import { endpoints } from "../state";
 import { Frame, Trouble, useAsked } from "./frame";
 import { ask, type Health } from "./gateway";
 import { endpointName } from "./makeqr";

@@ -7,13 +7,14 @@ import { actions, goesBy } from "../../upload/rules";
 import { pause, resume, retry, sendAgain } from "../acts";
 import { useChoosers } from "../choosers";
 import { stays, terms, time } from "../device";
+import { grant, leaveGrant } from "../grants";
 import { bytes, count, dicomDate, moment, t } from "../i18n";
 import { declined, installable } from "../install";
 import { useLater } from "../later";
 import { Aloud, Button, Contact, Icon, Notice } from "../parts";
 import { add, copied, held, looking, pickProblem, scanned, sendDirect } from "../picking";
 import { lifetime, standing } from "../standing";
-import { go, grant, leaveGrant, mine, online, others, progress, type Shown } from "../state";
+import { go, mine, online, others, progress, type Shown } from "../state";
 
 /** From so many on, the list can be looked at in parts. */
 const MANY = 8;

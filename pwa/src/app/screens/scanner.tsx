@@ -1,9 +1,9 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { decodeQr } from "../../qr/decode";
+import { openLink } from "../grants";
 import { t } from "../i18n";
 import { Button, Notice } from "../parts";
-import { openLink } from "../state";
 
 const EVERY_MS = 150;
 

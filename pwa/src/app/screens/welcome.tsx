@@ -3,9 +3,12 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Refused } from "../../upload/api";
 import { signIn } from "../../upload/session";
 import { retryAfterSignIn } from "../acts";
+import { loadEndpoints } from "../endpoints";
+import { grantProblem, openLink } from "../grants";
 import { t } from "../i18n";
+import { nudge } from "../outbox";
 import { Button, Field, Notice } from "../parts";
-import { grantProblem, loadEndpoints, nudge, openLink, route, session, theQueue } from "../state";
+import { route, session, theQueue } from "../state";
 import { Scanner } from "./scanner";
 
 export function Welcome(): JSX.Element {

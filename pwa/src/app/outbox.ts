@@ -1,0 +1,39 @@
+/** The Worker that sends, as the page knows it; and the service worker, which goes on without the page. */
+import { beforeRemoval, removed } from "./removal";
+
+const ARM_EVERY_MS = 30_000;
+
+let engine: Worker;
+let armed_at = 0;
+
+export function startOutbox(): void {
+  engine = new Worker(new URL("../upload/worker.ts", import.meta.url), { type: "module", name: "upload" });
+  beforeRemoval(() => engine.terminate());
+}
+
+export function nudge(): void {
+  if (removed.value) return;
+  engine.postMessage("nudge");
+  void armSync();
+}
+
+/**
+ * The service worker goes on when the last tab is closed, where the browser can. It waits for that a few minutes at a time:
+ * asked again now and then while something is sent, it always waits.
+ */
+export async function armSync(): Promise<void> {
+  armed_at = Date.now();
+  const registration = await navigator.serviceWorker?.getRegistration();
+  const sync = (registration as unknown as { sync?: { register(tag: string): Promise<void> } } | undefined)?.sync;
+  await sync?.register("queue").catch(() => undefined);
+}
+
+/** Something is being sent. */
+export function keepArmed(): void {
+  if (Date.now() - armed_at > ARM_EVERY_MS) void armSync();
+}
+
+/** The Worker that sends reads picked files from the one that holds them. */
+export function connectEngine(port: MessagePort): void {
+  engine.postMessage(port, [port]);
+}
