@@ -37,7 +37,7 @@ test("a link from a QR code to the receipt, in at most five taps, with nothing l
   assert.ok(taps <= 5);
   await arrived(page);
   await page.getByRole("button", { name: /^Show / }).click();
-  await page.getByText("Nobody has been told by this app").waitFor();
+  await page.getByText("The hospital has not been notified").waitFor();
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Save the receipt" }).click();
   assert.match((await download).suggestedFilename(), /^receipt-[0-9a-f]+\.jws$/);
@@ -56,7 +56,7 @@ test("a code that was used says so", async () => {
   });
   assert.equal(answer.status, 201);
   const page = await openPage(context, link);
-  await page.getByText("This code was used already").waitFor();
+  await page.getByText("This code has already been used").waitFor();
 });
 
 test("notes typed before sending lie in the study for the radiologist, and on the device for nobody", async () => {
@@ -106,7 +106,7 @@ test("a hospital that takes no notes any more gets the images without them, once
   await pickFolder(page);
   await page.getByRole("textbox", { name: "Notes for the radiologist" }).fill("Fell from a ladder.");
   await send(page);
-  await page.getByText("This hospital takes no notes with the images.").first().waitFor();
+  await page.getByText("This hospital doesn't accept notes with the images.").first().waitFor();
   await page.getByRole("button", { name: /^Show / }).click();
   await page.getByRole("button", { name: "Send without the notes" }).click();
   await complete(page);
@@ -153,8 +153,8 @@ test("a code is read from a picture, by the bundled decoder where the browser ha
   context = await browse({ serviceWorkers: "block" });
   const issuer = await openPage(context, gateway.url);
   await signIn(issuer, gateway);
-  await issuer.getByRole("button", { name: "Make a QR code" }).click();
-  await issuer.getByRole("button", { name: "Make the code" }).click();
+  await issuer.getByRole("button", { name: "Create a QR code" }).click();
+  await issuer.getByRole("button", { name: "Create the code" }).click();
   const picture = await issuer.getByAltText("QR code with the upload link").screenshot();
   await context.close();
   context = await browse({ serviceWorkers: "block" });
@@ -164,7 +164,8 @@ test("a code is read from a picture, by the bundled decoder where the browser ha
   await page.getByRole("button", { name: "From a picture" }).click();
   await (await chooser).setFiles({ name: "code.png", mimeType: "image/png", buffer: picture });
   await page.getByRole("heading", { name: "Demo archive" }).waitFor();
-  await page.getByRole("button", { name: "Not now" }).click();
+  await page.getByRole("button", { name: "Discard this code" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Discard this code" }).click();
   await page.getByLabel("Link").fill(link.replace(gateway.url, "https://elsewhere.example"));
   await page.getByRole("button", { name: "Open" }).click();
   await page.getByText("This code is for another server, https://elsewhere.example.").waitFor();

@@ -71,7 +71,7 @@ test("off the net and on again", async () => {
   await middle(page);
   await context.setOffline(true);
   line.cut();
-  await page.getByText("No connection. It goes on by itself.").first().waitFor();
+  await page.getByText("No connection. Resumes automatically.").first().waitFor();
   line.fast();
   line.mend();
   const sends = page.waitForRequest((request) => new URL(request.url()).pathname.startsWith("/files/"), { timeout: 2_000 });
@@ -109,7 +109,7 @@ fully("the gateway killed, and started again; the app's shell opens without it",
   await middle(page);
   await gateway.kill();
   await page.reload();
-  await page.getByText("No connection. It goes on by itself.").first().waitFor();
+  await page.getByText("No connection. Resumes automatically.").first().waitFor();
   line.fast();
   await gateway.start();
   await complete(page);

@@ -71,7 +71,7 @@ test("a copy that has lain here for too long is removed by the gateway's clock, 
   await eventually("it has seen the gateway's clock", async () => (await page.evaluate(studies)).every((row) => row.kept?.since));
   await gatewayAheadBy(50);
   await page.reload();
-  await page.getByText("Not sent yet. The copy on this device will be removed").waitFor();
+  await page.getByText("Not sent yet. The copy on this device will be deleted").waitFor();
   assert.ok((await stores(page)).count.SegmentStore > 0, "it is still here");
   await gatewayAheadBy(73);
   await page.reload();
@@ -80,9 +80,9 @@ test("a copy that has lain here for too long is removed by the gateway's clock, 
   await gatewayAheadBy(0);
   await page.getByRole("button", { name: /^Show / }).click();
   const chooser = page.waitForEvent("filechooser");
-  await page.getByRole("button", { name: "Pick the files again" }).click();
+  await page.getByRole("button", { name: "Select the files again" }).click();
   await (await chooser).setFiles(readdirSync(SERIES).map((name) => join(SERIES, name)));
-  await page.getByText("Nobody has been told by this app").waitFor({ timeout: 30_000 });
+  await page.getByText("The hospital has not been notified").waitFor({ timeout: 30_000 });
   assert.deepEqual(page.faults, []);
 });
 
@@ -117,14 +117,14 @@ test("locked after five minutes without a touch: no name on the screen, and the 
   const page = await openPage(context, gateway.url);
   await signIn(page, gateway);
   await page.getByRole("button", { name: "Settings" }).click();
-  await page.getByRole("button", { name: "Turn on the lock" }).click();
+  await page.getByRole("button", { name: "Turn on app lock" }).click();
   await page.getByLabel("New PIN").fill("274190");
-  await page.getByLabel("The same PIN again").fill("274191");
-  await page.getByRole("button", { name: "Turn on the lock" }).click();
-  await page.getByText("These are two different PINs.").waitFor();
-  await page.getByLabel("The same PIN again").fill("274190");
-  await page.getByRole("button", { name: "Turn on the lock" }).click();
-  await page.getByText("After 5 minutes without a touch the app asks for its PIN").waitFor();
+  await page.getByLabel("Repeat the PIN").fill("274191");
+  await page.getByRole("button", { name: "Turn on app lock" }).click();
+  await page.getByText("The two PINs don't match.").waitFor();
+  await page.getByLabel("Repeat the PIN").fill("274190");
+  await page.getByRole("button", { name: "Turn on app lock" }).click();
+  await page.getByText("After 5 minutes without activity the app asks for the PIN").waitFor();
   await page.getByRole("button", { name: "Back" }).click();
   await pickFolder(page);
   await send(page);
@@ -141,10 +141,10 @@ test("locked after five minutes without a touch: no name on the screen, and the 
   for (let wrong = 0; wrong < 5; wrong += 1) {
     await page.getByLabel("PIN", { exact: true }).fill("111111");
     await page.getByRole("button", { name: "Unlock" }).click();
-    await page.getByText("That is not the PIN.").waitFor();
+    await page.getByText("Wrong PIN.").waitFor();
     await page.locator("form button:not([disabled])").waitFor();
   }
-  await page.getByText("Next try in 30 seconds.").waitFor();
+  await page.getByText("Try again in 30 seconds.").waitFor();
   await page.getByLabel("PIN", { exact: true }).fill("274190");
   await page.getByRole("button", { name: "Unlock" }).click();
   await page.locator("form button:not([disabled])").waitFor();
@@ -166,10 +166,10 @@ test("everything is removed without a line, in every tab, with the workers runni
   await other.getByRole("heading", { name: "Uploads" }).waitFor();
   await context.setOffline(true);
   await page.getByRole("button", { name: "Settings" }).click();
-  await page.getByRole("button", { name: "Remove everything from this device" }).click();
-  await page.getByRole("dialog").getByRole("button", { name: "Remove everything" }).click();
+  await page.getByRole("button", { name: "Delete everything from this device" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Delete everything" }).click();
   for (const tab of [page, other]) {
-    await tab.getByRole("heading", { name: "Everything was removed" }).waitFor();
+    await tab.getByRole("heading", { name: "Everything was deleted" }).waitFor();
     assert.ok(!(await tab.content()).includes(NAME));
   }
   const left = () => page.evaluate(async () => {
@@ -178,7 +178,7 @@ test("everything is removed without a line, in every tab, with the workers runni
   });
   await eventually("nothing is left", async () => (await left()) === 0);
   await context.setOffline(false);
-  await page.getByRole("button", { name: "Begin anew" }).click();
+  await page.getByRole("button", { name: "Start over" }).click();
   await page.getByRole("heading", { name: "Send a study" }).waitFor();
   assert.deepEqual([...page.faults, ...other.faults], []);
 });
@@ -204,13 +204,13 @@ test("the screen stays on while it sends, a browser that keeps nothing is named,
   await signIn(page, gateway);
   await pickFolder(page);
   await send(page);
-  await page.getByText("This browser may remove waiting images").waitFor();
+  await page.getByText("This browser may delete queued images").waitFor();
   assert.deepEqual(await page.evaluate(() => awake), ["screen"]);
-  assert.equal(await page.getByRole("heading", { name: "Keep the app on this device" }).count(), 0, "not while it sends");
+  assert.equal(await page.getByRole("heading", { name: "Install the app" }).count(), 0, "not while it sends");
   open();
   await arrived(page);
   await page.waitForFunction(() => awake.join() === "screen,off");
-  await page.getByRole("heading", { name: "Keep the app on this device" }).waitFor();
+  await page.getByRole("heading", { name: "Install the app" }).waitFor();
   await page.getByRole("button", { name: "Not now" }).click();
   await page.reload();
   await arrived(page);
@@ -219,7 +219,7 @@ test("the screen stays on while it sends, a browser that keeps nothing is named,
   await page.getByRole("button", { name: "Install" }).click();
   assert.equal(await page.evaluate(() => globalThis.prompted), true);
   await page.getByRole("button", { name: "Back" }).click();
-  assert.equal(await page.getByRole("heading", { name: "Keep the app on this device" }).count(), 0);
+  assert.equal(await page.getByRole("heading", { name: "Install the app" }).count(), 0);
   assert.deepEqual(page.faults, []);
 });
 
@@ -252,7 +252,7 @@ test("a new version waits for the person's word, and for files that need this pa
   await signIn(page, gateway);
   await pickFolder(page);
   await page.evaluate(registerShort);
-  await page.getByText("A new version is ready. It can be taken when these files are done.").waitFor();
+  await page.getByText("A new version is ready. You can reload when these files are done.").waitFor();
   assert.equal(await page.getByRole("button", { name: "Reload" }).count(), 0);
   await page.getByRole("button", { name: "Back" }).click();
   const reloaded = page.waitForEvent("load");

@@ -70,11 +70,11 @@ test("a CD: what is no image is listed before sending, and an image that is ther
   const page = await signedIn();
   await pickFolder(page, join(PICKS, "cd"));
   assert.deepEqual(await leftOut(page), {
-    "cd/DICOMDIR": "a table of contents, not an image",
+    "cd/DICOMDIR": "a directory file (DICOMDIR), not an image",
     "cd/VIEWER/run.exe": "not DICOM",
     "cd/AUTORUN.INF": "not DICOM",
     "cd/EMPTY.TXT": "empty",
-    "cd/DICOM/IM0": "in this choice twice: sent once",
+    "cd/DICOM/IM0": "selected twice: sent once",
   });
   await page.getByText("4 images").waitFor();
   await send(page);
@@ -89,7 +89,7 @@ test("a ZIP is looked into; one with a password, one that was cut off, and what 
   await page.getByRole("heading", { name: "Check before sending" }).waitFor();
   assert.deepEqual(await leftOut(page), {
     "good.zip/README.TXT": "not DICOM",
-    "good.zip/inner.zip": "a ZIP inside a ZIP is not looked into: unpack it first",
+    "good.zip/inner.zip": "a ZIP inside a ZIP isn't opened: unpack it first",
     "locked.zip/secret.dcm": "in a ZIP with a password: unpack it first",
     "cut.zip": "damaged ZIP",
     "liar.zip/liar.dcm": "can't be read",
@@ -105,7 +105,7 @@ test("not DICOM at all, and nothing at all: both are said", async () => {
   await pickFiles(page, [{ name: "letter.pdf", mimeType: "application/pdf", buffer: Buffer.from("%PDF-1.7") }]);
   await page.getByText("No DICOM images were found. 1 file will not be sent.").waitFor();
   await pickFiles(page, []);
-  await page.getByText("Nothing arrived: no file was handed over.").waitFor();
+  await page.getByText("No files were received. Choose them here.").waitFor();
 });
 
 for (const [name, viewport] of [["cards", { width: 360, height: 740 }], ["a table", { width: 1280, height: 900 }]]) {
@@ -117,12 +117,12 @@ for (const [name, viewport] of [["cards", { width: 360, height: 740 }], ["a tabl
     await page.getByText("Patient ID P020 has different birth dates: 1 Jan 1960 / 1 Jan 1961.").waitFor();
     await page.getByText("1 patient has no ID.").waitFor();
     await page.getByRole("button", { name: "Select none" }).click();
-    await page.getByRole("button", { name: "Nothing chosen" }).waitFor();
+    await page.getByRole("button", { name: "Nothing selected" }).waitFor();
     await page.getByRole("checkbox", { name: "PICKING-TEST, Zoe" }).first().check();
     await page.getByRole("button", { name: /^Send 1 study/ }).waitFor();
     await page.getByRole("button", { name: "Select all" }).click();
     await page.getByRole("button", { name: /^Send 40 studies/ }).click();
-    const seen = page.getByRole("checkbox", { name: "I have checked this: send it as it is." });
+    const seen = page.getByRole("checkbox", { name: "I have checked this. Send as is." });
     assert.equal(await seen.evaluate((box) => box === document.activeElement), true, "it asks first");
     await seen.check();
     if (name === "cards") return;
@@ -130,7 +130,7 @@ for (const [name, viewport] of [["cards", { width: 360, height: 740 }], ["a tabl
     await until(page, "all are in the queue", ({ count }) => count.StudyStore === 40 && count.FileStore === 80);
     // The gateway holds the second of those that contradict what its PACS has by then.
     await page.locator(".how", { hasText: "In the PACS of Demo archive" }).nth(37).waitFor({ timeout: 40_000 });
-    await page.locator(".how", { hasText: "Held at Demo archive" }).nth(1).waitFor({ timeout: 40_000 });
+    await page.locator(".how", { hasText: "Held for review at Demo archive" }).nth(1).waitFor({ timeout: 40_000 });
     assert.deepEqual(page.faults, []);
   });
 }
@@ -140,9 +140,9 @@ test("no room for a copy: sent straight from the files, not a byte of them on th
   await page.evaluate(() => (navigator.storage.estimate = async () => ({ quota: 1e8, usage: 9e7 })));
   await pickFolder(page);
   await page.getByRole("button", { name: /^Send \d/ }).click();
-  await page.getByText("This device has no room for a copy of these images").waitFor();
+  await page.getByText("Not enough space on this device for a copy of these images").waitFor();
   const open = await door(context);
-  await page.getByRole("button", { name: "Send straight from the files", exact: true }).click();
+  await page.getByRole("button", { name: "Send directly from the files", exact: true }).click();
   await page.getByText("direct", { exact: true }).waitFor();
   await until(page, "some are sent", ({ files }) => files.sent >= 3);
   assert.equal((await stores(page)).count.SegmentStore, 0);
@@ -158,18 +158,18 @@ test("a reload in the middle of sending directly asks for the same files, and wh
   const open = await door(context);
   await pickFolder(page);
   await page.getByRole("button", { name: /^Send \d/ }).click();
-  await page.getByRole("button", { name: "Send straight from the files", exact: true }).click();
+  await page.getByRole("button", { name: "Send directly from the files", exact: true }).click();
   await until(page, "some are sent, some aren't", ({ files }) => files.sent >= 3 && files.sent < FILES - 4);
   await page.reload();
   open();
-  await page.getByText("Pick the same files again").first().waitFor();
+  await page.getByText("Select the same files again").first().waitFor();
   const rows = await fileRows(page);
   const left = rows.filter(({ state }) => state !== "sent").map(({ id }) => id);
   assert.ok(left.length > 0 && left.length <= FILES - 3);
   await page.getByRole("button", { name: /^Show / }).click();
   const asked = new Set();
   page.on("request", (request) => request.url().includes("/files/") && asked.add(fileOf(request, rows)));
-  await pickFiles(page, SERIES, "Pick the folder again");
+  await pickFiles(page, SERIES, "Select the folder again");
   await page.getByRole("heading", { name: /^In the PACS of/ }).waitFor({ timeout: 30_000 });
   assert.deepEqual([...asked].filter(Boolean).sort(), left.sort(), "nothing is asked or told of a file that was sent");
   assert.equal((await stores(page)).count.SegmentStore, 0);
@@ -180,9 +180,9 @@ test("the device is full in the middle of copying: nothing is lost, and it goes 
   await page.evaluate(() => (navigator.storage.estimate = async () => ({})));
   await pickFolder(page);
   await send(page);
-  await page.getByText("There was no room for a copy of 1 upload.").waitFor();
-  await page.getByText(/^This device has no room for a copy of the images/).waitFor();
-  await page.getByRole("button", { name: "Send straight from the files", exact: true }).click();
+  await page.getByText("There was no space for a copy of 1 upload.").waitFor();
+  await page.getByText(/^Not enough space on this device for a copy of the images/).waitFor();
+  await page.getByRole("button", { name: "Send directly from the files", exact: true }).click();
   await arrived(page);
   assert.deepEqual((await stores(page)).files, { sent: FILES });
   assert.deepEqual(page.faults, []);
@@ -202,7 +202,7 @@ test("a file that goes away between choosing and copying is named, and can be le
   await page.getByText(/some can't be read any more/).first().waitFor();
   await page.getByRole("button", { name: /^Show / }).click();
   await page.getByText("Files (3)").click();
-  await page.getByText("can't be read any more: pick it again").nth(1).waitFor();
+  await page.getByText("can't be read any more: select it again").nth(1).waitFor();
   await page.getByRole("button", { name: "Send without the missing files" }).click();
   await page.getByRole("heading", { name: /^In the PACS of/ }).waitFor({ timeout: 30_000 });
 });
@@ -227,5 +227,5 @@ test("the browser won't promise to keep the data: it is sent all the same, and S
   await send(page);
   await arrived(page);
   await page.getByRole("button", { name: "Settings" }).click();
-  await page.getByText("The browser may clear it when space gets short.").waitFor();
+  await page.getByText("The browser may delete them when storage runs low.").waitFor();
 });

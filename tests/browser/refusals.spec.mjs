@@ -89,8 +89,8 @@ test("hostile and broken codes: each is named for what it is, and nothing goes t
   context.on("request", (request) => asked.push(new URL(request.url())));
   const held = { endpoint_id: "main", upload_token: "rpq_forged", expires_at: "2999-01-01T00:00:00Z" };
   const page = await open();
-  const broken = "This is no RelayPACS link, or only a part of one. Scan the code again, or ask for a new one.";
-  const spent = "This code was used already, or its time is over. Ask for a new one.";
+  const broken = "This isn't a RelayPACS link, or only part of one. Scan the code again, or ask for a new one.";
+  const spent = "This code has already been used or has expired. Ask for a new one.";
   for (const [link, words] of [
     [`https://elsewhere.example/#qr=${packed(held)}`, "This code is for another server, https://elsewhere.example. Nothing was sent to it."],
     [`${line.url}/#qr=${packed(held)}`, spent],
@@ -121,7 +121,7 @@ test("a broken code as a link: what is wrong is in sight", async () => {
 test("no room at the gateway when it begins: that is said, and a tap asks again at once", async () => {
   await gateway.restart({ RELAYPACS__SPOOL__MAX_BYTES: "2MiB" });
   const page = await sending();
-  await says(page, `The gateway has no room at the moment. Nothing is lost; it is tried again by itself. If it is urgent, call ${CONTACT}.`);
+  await says(page, `The gateway has no space right now. Nothing is lost; it is tried again automatically. If it is urgent, call ${CONTACT}.`);
   await nothingLost(page);
   await gateway.restart();
   await page.getByRole("button", { name: "Try again" }).click();
@@ -133,7 +133,7 @@ test("no room at the gateway in the middle: that is said, and it goes on by itse
   await middle(page);
   const full = { type: "about:blank", title: "full", status: 507, code: "spool_full" };
   for (let n = 0; n < 4; n += 1) void line.answer("POST", /^\/files/, 507, full);
-  await says(page, "The gateway has no room at the moment.");
+  await says(page, "The gateway has no space right now.");
   await nothingLost(page);
   await complete(page);
 });
@@ -141,13 +141,13 @@ test("no room at the gateway in the middle: that is said, and it goes on by itse
 test("files of another patient than the code is for: held, with whom to call; released, it arrives", async () => {
   const page = await sending(line.over(await gateway.qrLink({ expected: { patient_id: "SOMEBODY-ELSE" } })));
   line.fast();
-  await says(page, `Held at St. Elsewhere, Radiology: a person there has to decide before anything goes to the PACS. Nothing is lost. Call ${CONTACT}.`);
+  await says(page, `Held for review at St. Elsewhere, Radiology: someone there has to decide before anything goes to the PACS. Nothing is lost. Please call ${CONTACT}.`);
   await page.getByRole("button", { name: /^Show / }).click();
   await page.getByRole("listitem").filter({ hasText: /patient/i }).first().waitFor();
   await nothingLost(page);
   assert.deepEqual(await orthanc.digests(), []);
   await gateway.call(`/admin/uploads/${await unfinished()}/release`, { method: "POST", body: JSON.stringify({ reason: "asked the ward" }) });
-  await says(page, "Nobody has been told by this app");
+  await says(page, "The hospital has not been notified");
   await page.getByRole("button", { name: "Back" }).click();
   await complete(page);
 });
@@ -156,11 +156,11 @@ test("cancelled at the hospital in the middle: why, whom to call, and it can be 
   const page = await sending(undefined, "colleague");
   await middle(page);
   await gateway.call(`/upload/${await unfinished()}`, because("Wrong hospital: please ask Dr. Example first"));
-  await says(page, `It was cancelled at the hospital. Call ${CONTACT} before you send it again.`);
+  await says(page, `Cancelled at the hospital. Call ${CONTACT} before you send it again.`);
   await nothingLost(page);
   await page.getByRole("button", { name: /^Show / }).click();
   await page.getByText("Wrong hospital: please ask Dr. Example first").waitFor();
-  await page.getByRole("button", { name: "Send it again" }).click();
+  await page.getByRole("button", { name: "Send again" }).click();
   await page.getByRole("button", { name: "Back" }).click();
   await complete(page);
 });
@@ -169,10 +169,10 @@ test("cancelled, and come by a code: a new code sends it from the copy", async (
   const page = await sending(line.over(await gateway.qrLink()));
   await middle(page);
   await gateway.call(`/upload/${await unfinished()}`, because("The code went to the wrong ward"));
-  await says(page, "For that you need a new code: ask the hospital for one.");
+  await says(page, "You need a new code for that: ask the hospital for one.");
   await nothingLost(page);
   await page.goto(line.over(await gateway.qrLink()));
-  await page.getByRole("button", { name: "Send it with the new code" }).click();
+  await page.getByRole("button", { name: "Send with the new code" }).click();
   await complete(page);
 });
 
@@ -185,7 +185,7 @@ test("another user's queue on the same machine: counted, not shown, not sent in 
   await pickFolder(page);
   line.cut();
   await send(page);
-  await says(page, "No connection. It goes on by itself.");
+  await says(page, "No connection. Resumes automatically.");
   await page.getByRole("button", { name: "Settings" }).click();
   await page.getByRole("button", { name: "Sign out" }).click();
   line.mend();

@@ -75,8 +75,8 @@ test("a link from a QR code, to sent: two taps; every byte in Orthanc, the recei
   await arrived(page);
   assert.deepEqual(await orthanc.digests(), STUDY.digests);
   await finger.tap("button", /^Show /);
-  await page.getByText("Nobody has been told by this app: call +00 000 0000.").waitFor();
-  await page.getByText("found in the PACS by asking it").waitFor();
+  await page.getByText("The hospital has not been notified. Please call +00 000 0000.").waitFor();
+  await page.getByText("confirmed by querying the PACS").waitFor();
   await nothingLeft(page);
 });
 

@@ -3,7 +3,7 @@ import type { StudyRow } from "../queue/rows";
 import { Refused, request } from "../upload/api";
 import { isOver, isSignedOut } from "../upload/rules";
 import { asUpload } from "../upload/tokens";
-import { type Grant, leaveGrant } from "./grants";
+import { type Grant, spendGrant } from "./grants";
 import { nudge } from "./outbox";
 import { channel, theQueue } from "./state";
 
@@ -45,6 +45,11 @@ export const askAgain = (id: string): Promise<void> =>
  * @param code a new one, for what came by a code that is spent
  */
 export async function sendAgain(id: string, code?: Grant): Promise<void> {
+  if (code) await spendGrant(code.upload_token, () => sendAnew(id, code));
+  else await sendAnew(id);
+}
+
+async function sendAnew(id: string, code?: Grant): Promise<true> {
   const files = await theQueue().files(id);
   const here = files.filter((file) => file.state === "sent" || file.state === "stored").map((file) => file.id);
   const direct = (await theQueue().study(id))?.direct;
@@ -68,7 +73,7 @@ export async function sendAgain(id: string, code?: Grant): Promise<void> {
     next_try_at: 0,
     ...by,
   }));
-  if (code) await leaveGrant();
+  return true;
 }
 
 /** The hospital takes no notes any more: the images go without them. */

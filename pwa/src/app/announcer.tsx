@@ -1,15 +1,20 @@
 import { effect } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { who } from "./screens/home";
-import { standing } from "./standing";
+import { standing, who } from "./standing";
 import { mine, route } from "./state";
 
+const SAID_FOR_MS = 10_000;
 const QUIET = new Set(["reading", "queued", "sending"]);
 
 /** Says aloud what became of an upload, once; how many per cent are sent is for the eyes. */
 export function Announcer(): JSX.Element {
   const [news, setNews] = useState("");
+  // Said once: whoever reads through the page later finds no old news at its end.
+  useEffect(() => {
+    const timer = setTimeout(() => setNews(""), SAID_FOR_MS);
+    return () => clearTimeout(timer);
+  }, [news]);
   useEffect(() => {
     let known: ReadonlyMap<string, string> | null = null;
     return effect(() => {

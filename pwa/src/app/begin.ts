@@ -5,11 +5,14 @@ import type { News } from "../upload/channel";
 import { isSending } from "../upload/rules";
 import { storedSession } from "../upload/session";
 import { startDevice } from "./device";
-import { heardWiped, loadEndpoints } from "./endpoints";
-import { type Grant, grant, openLink } from "./grants";
+import { scanned, startDraft } from "./draft";
+import { startDrops } from "./drops";
+import { heardWiped, startEndpoints, wakeEndpoints } from "./endpoints";
+import { grant, inspectGrants, openLink, startGrants } from "./grants";
 import { startInstall } from "./install";
-import { followLock, startLock } from "./lock";
+import { followLock, locked, startLock } from "./lock";
 import { keepArmed, nudge, startOutbox } from "./outbox";
+import { add } from "./picking";
 import { leave, removed } from "./removal";
 import { channel, keepQueue, load, mine, online, progress, type Route, route, session, theQueue } from "./state";
 import { stayAwakeWhile } from "./wake";
@@ -30,7 +33,7 @@ export async function begin(): Promise<void> {
   const queue = await Queue.open((why) => (why === "newer" ? location.reload() : leave()));
   keepQueue(queue);
   session.value = await storedSession(queue);
-  grant.value = await queue.recall<Grant>("grant");
+  await startGrants();
   channel.listen((news) => removed.value || hear(news));
   window.addEventListener("own-change", (event) => void load((event as CustomEvent<string>).detail));
   await startDevice(queue);
@@ -40,9 +43,27 @@ export async function begin(): Promise<void> {
   startOutbox();
   stayAwakeWhile(computed(() => online.value && mine.value.some(({ row }) => isSending(row))));
   if (fragment.startsWith("#qr=")) await openLink(fragment);
-  void loadEndpoints();
-  for (const name of ["online", "pageshow", "visibilitychange"]) window.addEventListener(name, nudge);
-  document.addEventListener("visibilitychange", nudge);
+  else inspectGrants();
+  startEndpoints();
+  await startDraft();
+  if ((history.state as Route | null)?.at === "review" && scanned.value) route.value = { at: "review" };
+  startDrops(takesFiles, (files) => void add(files));
+  for (const name of ["online", "pageshow"]) window.addEventListener(name, wake);
+  document.addEventListener("visibilitychange", wake);
+}
+
+/** The list with the picker, or a review that lacks its files. */
+function takesFiles(): boolean {
+  if (locked.value || removed.value) return false;
+  const { at } = route.value;
+  return at === "home" ? session.value !== null || grant.value !== null || mine.value.length > 0 : at === "review";
+}
+
+/** The line may be back, or somebody is. */
+function wake(): void {
+  nudge();
+  wakeEndpoints();
+  inspectGrants();
 }
 
 function hear(news: News): void {
@@ -51,9 +72,12 @@ function hear(news: News): void {
       return void load(news.study);
     case "line":
       online.value = news.online;
+      if (news.online) wake();
       return;
     case "progress":
       keepArmed();
+      // A byte more was acknowledged: there is a line, whatever was said before.
+      if (news.bytes > (progress.value.get(news.study)?.bytes ?? news.bytes)) online.value = true;
       progress.value = new Map(progress.value).set(news.study, { bytes: news.bytes, rate: news.rate });
       return;
     case "locked":

@@ -1,6 +1,7 @@
 /** The few parts that every screen is made of. */
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { arrive, entitle } from "./arrival";
 
 const PATHS = {
   back: "M15 5l-7 7 7 7",
@@ -101,6 +102,30 @@ export function Notice({
   );
 }
 
+/** A screen's heading: where whoever comes to the screen begins. @param title of the window, in which nobody is named */
+export function Heading({
+  title,
+  as: Level = "h1",
+  id,
+  children,
+}: {
+  title?: string;
+  as?: "h1" | "h2";
+  id?: string;
+  children: ComponentChildren;
+}): JSX.Element {
+  const place = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    if (title !== undefined) entitle(title);
+  }, [title]);
+  useEffect(() => arrive(place.current), []);
+  return (
+    <Level ref={place} tabIndex={-1} {...(id && { id })}>
+      {children}
+    </Level>
+  );
+}
+
 /** One of a few, all seen at once. */
 export function OneOf<T extends string>({
   legend,
@@ -118,7 +143,7 @@ export function OneOf<T extends string>({
   return (
     <fieldset class="choice">
       <legend>{legend}</legend>
-      <div>
+      <div class={options.length === 4 ? "four" : ""}>
         {options.map((one) => (
           <label key={one.value}>
             <input type="radio" name={name} checked={one.value === value} onChange={() => onPick(one.value)} />
@@ -128,6 +153,48 @@ export function OneOf<T extends string>({
       </div>
     </fieldset>
   );
+}
+
+/** A word beside a name, and apart from it for those who listen or copy. */
+export function Tag({ kind, children }: { kind?: string; children: ComponentChildren }): JSX.Element {
+  return (
+    <>
+      {" "}
+      <span class={`tag ${kind ?? ""}`}>{children}</span>
+    </>
+  );
+}
+
+const GLIDES_LEAST_MS = 300;
+const GLIDES_MOST_MS = 8_000;
+
+/**
+ * How far it is. What the gateway acknowledges comes in pieces: the bar glides to it for as long as the piece before it
+ * took, so that it moves evenly and is never ahead of what is known.
+ */
+export function Bar({ part, label }: { part: number; label: string }): JSX.Element {
+  const bar = useRef<HTMLProgressElement>(null);
+  const last = useRef({ at: 0, part });
+  useEffect(() => {
+    const element = bar.current;
+    const now = performance.now();
+    const { at } = last.current;
+    last.current = { at: now, part };
+    if (!element) return;
+    const from = element.value;
+    const takes = Math.min(GLIDES_MOST_MS, Math.max(GLIDES_LEAST_MS, now - at));
+    if (!at || part <= from || matchMedia("(prefers-reduced-motion: reduce)").matches) {
+      element.value = part;
+      return;
+    }
+    let frame = requestAnimationFrame(function glide(time) {
+      const gone = Math.min(1, Math.max(0, time - now) / takes);
+      element.value = from + (part - from) * gone;
+      if (gone < 1) frame = requestAnimationFrame(glide);
+    });
+    return () => cancelAnimationFrame(frame);
+  }, [part]);
+  return <progress ref={bar} max={1} aria-label={label} />;
 }
 
 /** Asked before something that can't be taken back. */

@@ -1,34 +1,29 @@
 /** From picked files to the queue: what the ingest Worker found, and what a person decided about it. */
 import { batch, computed, signal } from "@preact/signals";
-import type { Doubt } from "../ingest/doubts";
-import type { Left, Patient } from "../ingest/group";
 import type { Picked } from "../ingest/look";
 import type { FromIngest, Order, ToIngest } from "../ingest/messages";
 import { needsItsPage } from "../upload/rules";
 import { askToStay } from "./device";
-import { leaveGrant } from "./grants";
+import { endReview, filesAreHere, rememberSender, startReview } from "./draft";
+import { spendGrant } from "./grants";
 import { connectEngine, nudge } from "./outbox";
 import { beforeRemoval } from "./removal";
-import { go, mine, route } from "./state";
-
-export interface Scan {
-  patients: Patient[];
-  left: Left[];
-  doubts: Doubt[];
-}
+import { go, goHome, mine, route } from "./state";
 
 export const looking = signal<{ done: number; of: number } | null>(null);
-export const scanned = signal<Scan | null>(null);
 export const copied = signal<ReadonlyMap<string, number>>(new Map());
 /** Studies that found no room: this page still holds their files. */
 export const held = signal<ReadonlySet<string>>(new Set());
-export const pickProblem = signal<"nothing" | "quota" | "failed_here" | null>(null);
+/** `none`: no DICOM among the files. `nothing`: no file at all. */
+export const pickProblem = signal<{ why: "none"; left: number } | { why: "nothing" | "quota" | "failed_here" } | null>(
+  null,
+);
 
 /** A reload would lose something: a pick that is looked at or reviewed, files that are being copied or sent from here. */
 export const needsThisPage = computed(
   () =>
     looking.value !== null ||
-    (scanned.value !== null && route.value.at === "review") ||
+    (filesAreHere.value && route.value.at === "review") ||
     held.value.size > 0 ||
     mine.value.some(({ row }) => needsItsPage(row)),
 );
@@ -54,44 +49,57 @@ function tell(order: ToIngest, transfer: Transferable[] = []): void {
   worker().postMessage(order, transfer);
 }
 
-async function hand(files: readonly Picked[]): Promise<void> {
+/** The last choice of files: whoever chooses again, or stops, hands over no more of the one before. */
+let turn = 0;
+
+/** @returns false: another choice came between */
+async function hand(files: readonly Picked[]): Promise<boolean> {
+  stopLooking();
+  looking.value = { done: 0, of: files.length };
+  const own = turn;
   for (let at = 0; at < files.length; at += HANDED_AT_ONCE) {
     tell({ kind: "picked", files: files.slice(at, at + HANDED_AT_ONCE) });
     await new Promise((done) => setTimeout(done));
+    if (turn !== own) return false;
   }
+  return true;
 }
 
 /** @param files none: a share or a folder with nothing in it, which is said */
 export async function add(files: readonly Picked[]): Promise<void> {
-  batch(() => {
-    scanned.value = null;
-    pickProblem.value = files.length === 0 ? "nothing" : null;
-    looking.value = files.length === 0 ? null : { done: 0, of: files.length };
-  });
-  if (files.length === 0) return;
-  await hand(files);
-  tell({ kind: "scan" });
+  pickProblem.value = files.length === 0 ? { why: "nothing" } : null;
+  if (files.length > 0 && (await hand(files))) tell({ kind: "scan" });
+}
+
+/** Nobody wants to know any more what is in the files; what was in the review before is there still. */
+export function stopLooking(): void {
+  turn += 1;
+  tell({ kind: "stop" });
+  looking.value = null;
 }
 
 /** The missing files of a study, picked once more. */
 export async function addAgain(study: string, files: readonly Picked[]): Promise<void> {
-  if (files.length === 0) return;
-  looking.value = { done: 0, of: files.length };
-  await hand(files);
-  tell({ kind: "again", study });
+  if (files.length > 0 && (await hand(files))) tell({ kind: "again", study });
 }
 
 /** Resolved when all of it is in the queue. @throws when nothing of it is: the pick is still here */
 export async function send(orders: Order[]): Promise<void> {
   void askToStay();
   pickProblem.value = null;
-  const stored = new Promise<boolean>((done) => (told = done));
-  tell({ kind: "store", orders });
-  if (!(await stored)) return;
-  if (orders.some((order) => order.qr)) await leaveGrant();
-  scanned.value = null;
-  route.value = { at: "home" };
-  history.replaceState(null, "");
+  const store = async (): Promise<boolean> => {
+    const stored = new Promise<boolean>((done) => {
+      told = done;
+    });
+    tell({ kind: "store", orders });
+    if (!(await stored)) return false;
+    await rememberSender();
+    await endReview();
+    return true;
+  };
+  const code = orders.find((order) => order.qr)?.qr;
+  if (!(await (code ? spendGrant(code, store) : store()))) return;
+  goHome();
 }
 
 let told: (stored: boolean) => void = () => undefined;
@@ -109,11 +117,9 @@ function heard(news: FromIngest): void {
       if (looking.value) looking.value = { done: news.done, of: news.of };
       break;
     case "scanned":
-      batch(() => {
-        looking.value = null;
-        scanned.value = news;
-        if (news.patients.length > 0) go({ at: "review" });
-      });
+      looking.value = null;
+      if (news.patients.length > 0) void startReview(news).then(() => go({ at: "review" }));
+      else pickProblem.value = { why: "none", left: news.left.length };
       break;
     case "matched":
       looking.value = null;
@@ -133,7 +139,7 @@ function heard(news: FromIngest): void {
       told(false);
       batch(() => {
         looking.value = null;
-        pickProblem.value = news.code;
+        pickProblem.value = { why: news.code };
       });
       break;
   }

@@ -2,12 +2,13 @@ import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { Announcer } from "./announcer";
 import { forgetWiped, wiped } from "./device";
+import { scanned } from "./draft";
 import { grant, grantProblem } from "./grants";
 import { count, moment, t } from "./i18n";
 import { later } from "./later";
 import { locked } from "./lock";
 import { Button, Icon, Mark, Notice } from "./parts";
-import { needsThisPage, scanned } from "./picking";
+import { needsThisPage } from "./picking";
 import { removed } from "./removal";
 import { Home } from "./screens/home";
 import { Removed } from "./screens/removed";
@@ -98,7 +99,7 @@ export function Shell(): JSX.Element {
           </Notice>
         </div>
       )}
-      {grantProblem.value && session.value && (
+      {grantProblem.value && (session.value || grant.value || !home) && (
         <div class="strip">
           <GrantProblem />
         </div>
@@ -132,7 +133,7 @@ function Screen(): JSX.Element | null {
     case "signin":
       return (
         <main class="narrow">
-          <SignIn />
+          <SignIn alone />
         </main>
       );
     case "home":

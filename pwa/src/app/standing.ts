@@ -1,9 +1,9 @@
-/** How an upload stands, in words. Pure but for the language. */
+/** An upload in words: whose it is, what it is, how it stands. Pure but for the language. */
 import { endsAt, keeping, type Time } from "../queue/keeping";
 import { ENDED, type StudyRow, type Told } from "../queue/rows";
 import { isOver, isSignedOut, needsCode } from "../upload/rules";
 import type { Key } from "./en";
-import { bytes, duration, moment, percent, t } from "./i18n";
+import { bytes, count, dicomDate, duration, moment, percent, t } from "./i18n";
 import type { IconName } from "./parts";
 import type { Shown } from "./state";
 
@@ -84,6 +84,29 @@ export function standing(shown: Shown, live: Live | undefined, copied: number | 
     case "stopped":
       return { tone: "bad", icon: "warn", text: problemText(row.problem?.code ?? "failed_here", shown), part: null };
   }
+}
+
+export function who({ meta }: Shown): string {
+  if (meta.patient.name === null) return t("review.noname");
+  return meta.patient.name || t("review.anonymous");
+}
+
+/** "ID 4711 · born 3 Mar 1960", as far as it is known. */
+export function whose({ meta }: Shown): string {
+  return identity(meta.patient);
+}
+
+export function identity({ patientId, birthDate }: { patientId: string; birthDate: string }): string {
+  const id = patientId && t("review.id", { id: patientId });
+  const born = birthDate && t("review.born", { date: dicomDate(birthDate) });
+  return [id, born].filter(Boolean).join(" · ");
+}
+
+/** "CT, MR · 28 images · 15 MB · 3 Mar 2024" */
+export function what({ row, meta }: Shown): string {
+  const kinds = [...new Set(meta.studies.flatMap((study) => study.modalities))].join(", ");
+  const date = meta.studies.length === 1 ? dicomDate(meta.studies[0]?.date ?? "") : "";
+  return [kinds, count("review.images", row.total_files), bytes(row.total_bytes), date].filter(Boolean).join(" · ");
 }
 
 /** When the copy on this device goes, where that would be a loss; "": it won't be. */

@@ -53,6 +53,13 @@ export function go(to: Route): void {
   window.scrollTo(0, 0);
 }
 
+/** In place of the screen that is left: nobody comes back to it. */
+export function goHome(): void {
+  history.replaceState(null, "");
+  route.value = { at: "home" };
+  window.scrollTo(0, 0);
+}
+
 export function back(): void {
   if (history.state) history.back();
   else route.value = { at: "home" };

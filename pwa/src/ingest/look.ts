@@ -20,9 +20,16 @@ export interface Found {
   left: Left[];
 }
 
-/** @param tell how many were looked at, of how many; ZIPs add to the latter */
-export async function look(picked: readonly Picked[], tell: (done: number, of: number) => void): Promise<Found> {
-  const seen = new Looking(tell);
+/**
+ * @param tell how many were looked at, of how many; ZIPs add to the latter
+ * @throws AbortError
+ */
+export async function look(
+  picked: readonly Picked[],
+  tell: (done: number, of: number) => void,
+  signal: AbortSignal,
+): Promise<Found> {
+  const seen = new Looking(tell, signal);
   const files = new Map<Source, File>(picked.map(({ file, path }) => [new FileSource(file, path || file.name), file]));
   for (const zip of await seen.at([...files.keys()])) {
     const file = files.get(zip);
@@ -33,6 +40,7 @@ export async function look(picked: readonly Picked[], tell: (done: number, of: n
     for (const inside of await seen.at(sources)) seen.left.push({ name: inside.name, why: "zip_inside" });
   }
   const { looked, twins } = await withoutTwins(seen.looked, seen.sources);
+  signal.throwIfAborted();
   return { sources: seen.sources, looked, left: [...seen.left, ...twins] };
 }
 
@@ -42,7 +50,10 @@ class Looking {
   readonly looked: Looked[] = [];
   private done = 0;
 
-  constructor(private readonly tell: (done: number, of: number) => void) {}
+  constructor(
+    private readonly tell: (done: number, of: number) => void,
+    private readonly signal: AbortSignal,
+  ) {}
 
   /** @returns those that are ZIPs */
   async at(sources: readonly Source[]): Promise<Source[]> {
@@ -53,6 +64,7 @@ class Looking {
     const waiting = sources.entries();
     const line = async (): Promise<void> => {
       for (const [number, source] of waiting) {
+        this.signal.throwIfAborted();
         const what = await readingOf(source).catch(() => "unreadable" as const);
         if (what === "zip") zips.push(source);
         else if (what === "unreadable") this.left.push({ name: source.name, why: what });

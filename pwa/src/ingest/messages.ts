@@ -19,11 +19,12 @@ export interface Order {
   direct: boolean;
 }
 
-/** `picked`: some of the files that the next `scan` or `again` is about. `port`: to the Worker that sends. */
+/** `picked`: some of the files that the next `scan` or `again` is about. `stop`: leave the looking. `port`: to the Worker that sends. */
 export type ToIngest =
   | { kind: "port"; port: MessagePort }
   | { kind: "picked"; files: Picked[] }
   | { kind: "scan" }
+  | { kind: "stop" }
   | { kind: "store"; orders: Order[] }
   | { kind: "again"; study: string }
   | { kind: "direct"; studies: string[] };

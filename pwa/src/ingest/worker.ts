@@ -7,7 +7,7 @@ import { copy, type Placed } from "./copy";
 import { doubts } from "./doubts";
 import { byPatient, type Looked } from "./group";
 import { Holding } from "./holding";
-import { look, type Picked } from "./look";
+import { type Found, look, type Picked } from "./look";
 import type { FromIngest, Order, ToIngest } from "./messages";
 import { rowsOf } from "./place";
 import type { Source } from "./source";
@@ -23,10 +23,16 @@ function tell(news: FromIngest): void {
   scope.postMessage(news);
 }
 
-async function lookAtPicked(): Promise<Awaited<ReturnType<typeof look>>> {
+let looking = new AbortController();
+
+/** Whoever picks again, or has had enough, waits for no other looking. @throws AbortError */
+async function lookAtPicked(): Promise<Found> {
+  looking.abort();
+  looking = new AbortController();
+  const { signal } = looking;
   const files = picked;
   picked = [];
-  return look(files, (done, of) => tell({ kind: "looked", done, of }));
+  return look(files, (done, of) => signal.aborted || tell({ kind: "looked", done, of }), signal);
 }
 
 async function scan(): Promise<void> {
@@ -180,6 +186,9 @@ function act(order: ToIngest): Promise<void> | void {
       return void picked.push(...order.files);
     case "scan":
       return scan();
+    case "stop":
+      picked = [];
+      return looking.abort();
     case "store":
       return store(order.orders);
     case "again":
@@ -190,7 +199,8 @@ function act(order: ToIngest): Promise<void> | void {
 }
 
 scope.addEventListener("message", (event: MessageEvent<ToIngest>) => {
-  Promise.resolve(act(event.data)).catch((error: unknown) =>
-    tell({ kind: "failed", code: isFull(error) ? "quota" : "failed_here" }),
-  );
+  Promise.resolve(act(event.data)).catch((error: unknown) => {
+    if (error instanceof DOMException && error.name === "AbortError") return;
+    tell({ kind: "failed", code: isFull(error) ? "quota" : "failed_here" });
+  });
 });

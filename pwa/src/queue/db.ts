@@ -17,6 +17,10 @@ interface Schema extends DBSchema {
 
 const NAME = "relaypacs";
 const BATCH = 16;
+const DRAFT = "draft|";
+/** `found`: what lay in the picked files, written once. `decided`: what a person made of it, written as they go. */
+const DRAFT_PARTS = ["found", "decided"] as const;
+export type DraftPart = (typeof DRAFT_PARTS)[number];
 
 export class Queue {
   private constructor(
@@ -71,6 +75,26 @@ export class Queue {
 
   async forget(name: string): Promise<void> {
     await this.db.delete("KeyStore", name);
+  }
+
+  // What was picked and is not sent yet, by whose it is
+
+  async keepDraft(owner: string, part: DraftPart, value: unknown): Promise<void> {
+    await this.remember(`${DRAFT}${part}|${owner}`, value);
+  }
+
+  async draft<T>(owner: string, part: DraftPart): Promise<T | null> {
+    return this.recall<T>(`${DRAFT}${part}|${owner}`);
+  }
+
+  async forgetDraft(owner: string): Promise<void> {
+    for (const part of DRAFT_PARTS) await this.forget(`${DRAFT}${part}|${owner}`);
+  }
+
+  async draftOwners(): Promise<string[]> {
+    const begins = `${DRAFT}found|`;
+    const names = await this.db.getAllKeys("KeyStore", IDBKeyRange.bound(begins, `${begins}\uffff`));
+    return names.map((name) => name.slice(begins.length));
   }
 
   // Studies

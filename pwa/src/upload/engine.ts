@@ -136,8 +136,10 @@ export class Engine {
       token: (bad) => this.token(row, bad),
       pace: this.pace,
       asked: this.asked,
-      onOffset: (file, offset) => meter.at(file, offset),
-      onSent: () => this.gotThrough(row),
+      onOffset: (file, offset) => {
+        meter.at(file, offset);
+        void this.gotThrough(row).catch(() => undefined); // told again with the next
+      },
     });
     for (let first = resumed; ; first = false) {
       const files = await this.queue.files(row.id);
@@ -158,7 +160,7 @@ export class Engine {
     }
   }
 
-  /** Once per trouble, not once per file. */
+  /** The first byte that is acknowledged ends a trouble, in the middle of a file too; told once per trouble. */
   private async gotThrough(row: StudyRow): Promise<void> {
     if (row.retry_count === 0 && !row.slept_at) return;
     Object.assign(row, { retry_count: 0, slept_at: null });

@@ -19,6 +19,7 @@ export async function expire(queue: Queue, channel: Channel): Promise<void> {
   const note = (id: string, what: Partial<Kept>): Promise<void> =>
     change(id, (row) => ({ kept: { ...kept(row), ...what } }));
 
+  await expireDrafts(queue, local_ttl_ms);
   for (let row of await queue.studies()) {
     const now = gatewayTime();
     if (now.sure && kept(row).since === null) {
@@ -28,6 +29,16 @@ export async function expire(queue: Queue, channel: Channel): Promise<void> {
     const how = keeping(row, local_ttl_ms, now);
     if (how === "over" && now.sure && kept(row).late === null) await note(row.id, { late: now.ms });
     if (how === "drop") await drop(queue, change, row, now.ms, local_ttl_ms);
+  }
+}
+
+/** What was never sent names people too: it goes after the same time, by the gateway's clock. */
+async function expireDrafts(queue: Queue, ttl_ms: number): Promise<void> {
+  const now = gatewayTime();
+  if (!now.sure) return;
+  for (const owner of await queue.draftOwners()) {
+    const found = await queue.draft<{ at: number }>(owner, "found");
+    if (!found || now.ms - found.at > ttl_ms) await queue.forgetDraft(owner);
   }
 }
 

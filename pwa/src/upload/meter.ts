@@ -18,7 +18,11 @@ export class Meter {
   ) {}
 
   start(files: readonly FileRow[]): void {
-    for (const file of files) this.set(file.id, file.state === "sent" ? file.size : file.offset);
+    // What was acknowledged is written down a moment later: a new look at the rows takes nothing back.
+    for (const file of files) {
+      const written = file.state === "sent" ? file.size : file.offset;
+      this.set(file.id, Math.max(written, this.offsets.get(file.id) ?? 0));
+    }
     this.tell();
   }
 

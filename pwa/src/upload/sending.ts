@@ -29,9 +29,8 @@ export interface Way {
   pace: { chunk: number };
   /** Files that may be at the gateway though they aren't marked as sent. */
   asked: Set<string>;
+  /** The gateway has acknowledged so much of a file. */
   onOffset: (file: string, offset: number) => void;
-  /** The gateway has a file more. */
-  onSent: () => Promise<void>;
 }
 
 export class Sending {
@@ -95,7 +94,6 @@ export class Sending {
       });
       way.asked.add(file.id);
       way.onOffset(file.id, file.size);
-      await way.onSent();
       return true;
     } catch (error) {
       if (error instanceof Missing) await this.missing(file, error);

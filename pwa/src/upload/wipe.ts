@@ -15,6 +15,8 @@ export interface Wiped {
 
 export const WIPED = "wiped";
 export const SESSION = "session";
+/** Where the account may send to. */
+export const ENDPOINTS = "endpoints";
 
 export function isWipe(error: unknown): error is Refused {
   return error instanceof Refused && error.code === "device_wipe";
@@ -32,7 +34,8 @@ export async function askWith(path: string, bearer: string | undefined): Promise
 export async function wipeAccount(queue: Queue, channel: Channel, subject: string): Promise<void> {
   const ids = (await queue.studies()).filter((row) => row.subject === subject).map((row) => row.id);
   const session = await queue.recall<{ subject: string }>(SESSION);
-  if (session?.subject === subject) for (const name of [SESSION, "sender"]) await queue.forget(name);
+  if (session?.subject === subject) for (const name of [SESSION, ENDPOINTS, "sender"]) await queue.forget(name);
+  await queue.forgetDraft(subject);
   await remove(queue, channel, ids);
 }
 

@@ -2,7 +2,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { endpoints } from "../endpoints";
 import { moment } from "../i18n";
-import { Ask, Button, Icon, Notice } from "../parts";
+import { Ask, Button, Heading, Icon, Notice } from "../parts";
 import { go, session } from "../state";
 import { Frame, Trouble, useAsked } from "./frame";
 import { all, type QrCode, sentence, tell } from "./gateway";
@@ -17,7 +17,7 @@ export function Codes(): JSX.Element {
   return (
     <Frame>
       <header class="lead">
-        <h1>{t("qr.title")}</h1>
+        <Heading title={t("qr.title")}>{t("qr.title")}</Heading>
         <p>{t("qr.lead")}</p>
       </header>
       <div class="beside">

@@ -2,7 +2,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { said } from "../codes/codes";
 import { bytes, moment } from "../i18n";
-import { Button, Icon, Notice } from "../parts";
+import { Button, Heading, Icon, Notice } from "../parts";
 import { Trouble, useAsked } from "./frame";
 import { ask, type NewCode, sentence, tell, type Upload, type Whose } from "./gateway";
 import { Code, endpointName } from "./makeqr";
@@ -48,7 +48,7 @@ export function Detail({ id, onChange }: { id: string; onChange: () => void }): 
             <Icon name={icon} />
           </span>
           <div>
-            <h2>{t(`in.state.${found.state}`)}</h2>
+            <Heading as="h2">{t(`in.state.${found.state}`)}</Heading>
             <p class="what">{endpointName(found.endpoint_id)}</p>
           </div>
         </div>
@@ -102,10 +102,17 @@ function Acts({
   const receiving = state === "open" || state === "uploading";
   const ended = state === "partial" || state === "failed";
   const over = state === "success" || state === "cancelled" || state === "expired";
+  // Whoever decides looks first: whose it is comes before letting it go.
+  const shows = !revealed && !erased_at && !over;
   return (
     <div class="row acts">
+      {state === "held" && shows && (
+        <Button kind="main" onClick={() => onAct("reveal")}>
+          {t("do.reveal")}
+        </Button>
+      )}
       {state === "held" && (
-        <Button kind="main" icon="check" onClick={() => onAct("release")}>
+        <Button kind={shows ? "plain" : "main"} icon="check" onClick={() => onAct("release")}>
           {t("do.release")}
         </Button>
       )}
@@ -114,7 +121,7 @@ function Acts({
           {t("do.retry")}
         </Button>
       )}
-      {!revealed && !erased_at && !over && <Button onClick={() => onAct("reveal")}>{t("do.reveal")}</Button>}
+      {state !== "held" && shows && <Button onClick={() => onAct("reveal")}>{t("do.reveal")}</Button>}
       {receiving && (
         <Button icon="qr" onClick={onReopen}>
           {t("do.reopen")}

@@ -59,12 +59,20 @@ export function useAsked<T>(
         if (!over) setProblem(sentence(error));
       },
     );
-    const timer = setTimeout(() => {
+    const next = (): void => {
       if (!document.hidden) setTurn((now) => now + 1);
-    }, EVERY_MS);
+    };
+    let timer = setTimeout(next, EVERY_MS);
+    // Nobody looks at a hidden tab; whoever comes back sees at once what has become of it.
+    const seen = (): void => {
+      clearTimeout(timer);
+      if (!document.hidden) timer = setTimeout(next);
+    };
+    document.addEventListener("visibilitychange", seen);
     return () => {
       over = true;
       clearTimeout(timer);
+      document.removeEventListener("visibilitychange", seen);
     };
   }, [about, turn]);
   return { found, problem, again: () => setTurn((now) => now + 1) };

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { bytes, moment } from "../i18n";
-import { Button, Icon, OneOf } from "../parts";
+import { Button, Heading, Icon, OneOf } from "../parts";
 import { go } from "../state";
 import { Detail } from "./detail";
 import { Frame, Trouble, useAsked } from "./frame";
@@ -34,7 +34,7 @@ export function Incoming({ id }: { id: string | undefined }): JSX.Element {
       <div class={`desk ${id ? "chosen" : ""}`}>
         <div class="desk-list">
           <header class="lead">
-            <h1>{t("in.title")}</h1>
+            <Heading title={t("in.title")}>{t("in.title")}</Heading>
             <p>{t("in.lead")}</p>
           </header>
           <OneOf

@@ -116,7 +116,12 @@ export function Code({
   lead?: string;
   children?: JSX.Element;
 }): JSX.Element {
-  const [copied, setCopied] = useState(false);
+  const [copied, setCopied] = useState<boolean | null>(null);
+  const copy = (): Promise<void> =>
+    navigator.clipboard.writeText(made.url).then(
+      () => setCopied(true),
+      () => setCopied(false),
+    );
   const picture = usePicture(made.url);
   return (
     <section class="card code-card" aria-label={title}>
@@ -125,15 +130,19 @@ export function Code({
       {picture ? <img src={picture} alt={t("qr.alt")} width={320} height={320} /> : <span class="code-room" />}
       <p>{t("qr.until", { time: moment(made.expires_at) })}</p>
       <div class="row center">
-        <Button
-          kind="main"
-          icon="link"
-          onClick={() => void navigator.clipboard.writeText(made.url).then(() => setCopied(true))}
-        >
+        <Button kind="main" icon="link" onClick={() => void (navigator.clipboard ? copy() : setCopied(false))}>
           {copied ? t("qr.copied") : t("qr.copy")}
         </Button>
         {children}
       </div>
+      {copied === false && (
+        <>
+          <Notice kind="warn">{t("qr.uncopied")}</Notice>
+          <Field label={t("qr.link")}>
+            <input readOnly value={made.url} onFocus={(event) => event.currentTarget.select()} />
+          </Field>
+        </>
+      )}
     </section>
   );
 }

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { endpoints } from "../endpoints";
-import { Contact, Icon } from "../parts";
+import { Contact, Heading, Icon } from "../parts";
 import { Frame, Trouble, useAsked } from "./frame";
 import { ask, type Health } from "./gateway";
 import { endpointName } from "./makeqr";
@@ -18,7 +18,7 @@ export function Pacs(): JSX.Element {
   return (
     <Frame>
       <header class="lead">
-        <h1>{t("pacs.title")}</h1>
+        <Heading title={t("pacs.title")}>{t("pacs.title")}</Heading>
         <p>{t("pacs.lead")}</p>
       </header>
       <Trouble problem={problem} again={again} />

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import type { Priority } from "../../queue/rows";
 import { dicomDate, t as say } from "../i18n";
-import { Button } from "../parts";
+import { Button, Heading, Tag } from "../parts";
 import type { Whose } from "./gateway";
 import { find, t } from "./words";
 
@@ -10,25 +10,16 @@ export function PatientData({ whose, onHide }: { whose: Whose; onHide: () => voi
   return (
     <section class="card stack" aria-labelledby="whose">
       <div class="heading">
-        <h2 id="whose">{t("whose.title")}</h2>
+        <Heading as="h2" id="whose">
+          {t("whose.title")}
+        </Heading>
         <Button kind="quiet" onClick={onHide}>
           {t("do.hide")}
         </Button>
       </div>
-      <div class="sides">
-        {Object.keys(whose.expected).length > 0 && <Side title={t("whose.expected")} fields={whose.expected} />}
-        <Side title={t("whose.declared")} fields={whose.study_metadata} />
-        {whose.patients.map((one, at) => (
-          <Side key={at} title={t("whose.files")} fields={one} />
-        ))}
-        {whose.patients.length === 0 && (
-          <div>
-            <h3>{t("whose.files")}</h3>
-            <p class="hint">{t("whose.nothing")}</p>
-          </div>
-        )}
-        {Object.keys(whose.uploader).length > 0 && <Side title={t("whose.uploader")} fields={whose.uploader} />}
-      </div>
+      <Compared whose={whose} />
+      {whose.patients.length === 0 && <p class="hint">{t("whose.nothing")}</p>}
+      {Object.keys(whose.uploader).length > 0 && <Side title={t("whose.uploader")} fields={whose.uploader} />}
       {whose.clinical_notes && (
         <div>
           <h3>{t("whose.notes")}</h3>
@@ -40,6 +31,49 @@ export function PatientData({ whose, onHide }: { whose: Whose; onHide: () => voi
   );
 }
 
+/** What was expected, what was declared and what lies in the files, side by side: what differs is marked. */
+function Compared({ whose }: { whose: Whose }): JSX.Element {
+  const sides = [
+    { title: t("whose.expected"), fields: whose.expected },
+    { title: t("whose.declared"), fields: whose.study_metadata },
+    ...whose.patients.map((fields) => ({ title: t("whose.files"), fields })),
+  ].filter(({ fields }) => Object.keys(fields).length > 0);
+  const names = [...new Set(sides.flatMap(({ fields }) => Object.keys(fields)))];
+  return (
+    <table class="compared">
+      <thead>
+        <tr>
+          <td />
+          {sides.map(({ title }, at) => (
+            <th key={at} scope="col">
+              {title}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {names.map((name) => {
+          const values = sides.map(({ fields }) => shown(name, fields[name] ?? ""));
+          const differs = new Set(values.filter(Boolean).map((value) => value.toLocaleLowerCase())).size > 1;
+          return (
+            <tr key={name} class={differs ? "differs" : ""}>
+              <th scope="row">
+                {find(`field.${name}`) ?? name}
+                {differs && <Tag>{t("whose.differs")}</Tag>}
+              </th>
+              {values.map((value, at) => (
+                <td key={at} data-side={sides[at]?.title}>
+                  {value ? <bdi>{value}</bdi> : "–"}
+                </td>
+              ))}
+            </tr>
+          );
+        })}
+      </tbody>
+    </table>
+  );
+}
+
 function Side({ title, fields }: { title: string; fields: Record<string, string> }): JSX.Element {
   return (
     <div>
@@ -48,7 +82,9 @@ function Side({ title, fields }: { title: string; fields: Record<string, string>
         {Object.entries(fields).map(([name, value]) => (
           <div key={name}>
             <dt>{find(`field.${name}`) ?? name}</dt>
-            <dd>{shown(name, value)}</dd>
+            <dd>
+              <bdi>{shown(name, value)}</bdi>
+            </dd>
           </div>
         ))}
       </dl>

@@ -1,20 +1,21 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
-import { fromDrop } from "../../ingest/files";
 import { unsent } from "../../queue/keeping";
 import { ENDED } from "../../queue/rows";
 import { actions, goesBy } from "../../upload/rules";
 import { pause, resume, retry, sendAgain } from "../acts";
-import { useChoosers } from "../choosers";
 import { stays, terms, time } from "../device";
-import { grant, leaveGrant } from "../grants";
-import { bytes, count, dicomDate, moment, t } from "../i18n";
+import { grant } from "../grants";
+import { count, t } from "../i18n";
 import { declined, installable } from "../install";
 import { useLater } from "../later";
-import { Aloud, Button, Contact, Icon, Notice } from "../parts";
-import { add, copied, held, looking, pickProblem, scanned, sendDirect } from "../picking";
-import { lifetime, standing } from "../standing";
+import { Aloud, Bar, Button, Icon, Notice, Tag } from "../parts";
+import { copied, held, sendDirect } from "../picking";
+import { lifetime, standing, what, who, whose } from "../standing";
 import { go, mine, online, others, progress, type Shown } from "../state";
+import { DraftCard } from "./draftcard";
+import { GrantCard } from "./grantcard";
+import { Picker } from "./picker";
 
 /** From so many on, the list can be looked at in parts. */
 const MANY = 8;
@@ -36,7 +37,8 @@ export function Home({ children }: { children?: ComponentChildren }): JSX.Elemen
   return (
     <main class={rows.length > 0 ? "wide home" : "home"}>
       <div class="add">
-        {grant.value && <GrantCard />}
+        <GrantCard />
+        <DraftCard />
         <Picker />
         {held.value.size > 0 && <NoRoom />}
         {rows.length === 0 && <p class="hint">{t("list.empty")}</p>}
@@ -86,82 +88,6 @@ function Install(): JSX.Element | null {
   return wanted && Card ? <Card /> : null;
 }
 
-function GrantCard(): JSX.Element | null {
-  const code = grant.value;
-  if (!code) return null;
-  return (
-    <section class="card grant" aria-labelledby="grant">
-      <p class="over">{t("grant.for")}</p>
-      <h1 id="grant">{code.display_name}</h1>
-      {code.contact && (
-        <p>
-          {t("grant.contact")}: <Contact text={code.contact} />
-        </p>
-      )}
-      {code.notice && <p class="text">{code.notice}</p>}
-      <p class="hint">
-        {t("grant.once")} {t("grant.until", { time: moment(code.expires_at) })}
-      </p>
-      <Button kind="quiet" onClick={() => void leaveGrant()}>
-        {t("grant.leave")}
-      </Button>
-    </section>
-  );
-}
-
-export function Picker(): JSX.Element {
-  const [over, setOver] = useState(false);
-  const choosers = useChoosers((files) => void add(files));
-  const Heading = grant.value ? "h2" : "h1";
-  const drop = (event: DragEvent): void => {
-    event.preventDefault();
-    setOver(false);
-    if (event.dataTransfer) void fromDrop(event.dataTransfer).then(add);
-  };
-  return (
-    <section
-      class={`picker ${over ? "over" : ""}`}
-      aria-labelledby="pick"
-      onDragOver={(event) => {
-        event.preventDefault();
-        setOver(true);
-      }}
-      onDragLeave={() => setOver(false)}
-      onDrop={drop}
-    >
-      <Icon name="inbox" />
-      <Heading id="pick">{over ? t("pick.drop") : t("pick.title")}</Heading>
-      {looking.value ? (
-        <Looking />
-      ) : (
-        <>
-          <p class="for-mouse">{t("pick.lead")}</p>
-          <p class="for-touch">{t("pick.lead.touch")}</p>
-          <div class="row center">
-            <Button kind="main" icon="file" onClick={choosers.files}>
-              {t("pick.files")}
-            </Button>
-            {choosers.folder && (
-              <Button icon="folder" onClick={choosers.folder}>
-                {t("pick.folder")}
-              </Button>
-            )}
-          </div>
-        </>
-      )}
-      {choosers.inputs}
-      {scanned.value?.patients.length === 0 && (
-        <Notice kind="warn">
-          {t("pick.none")} {count("review.left", scanned.value.left.length)}.
-        </Notice>
-      )}
-      {pickProblem.value === "nothing" && <Notice kind="warn">{t("pick.nothing")}</Notice>}
-      {pickProblem.value === "quota" && <Notice kind="bad">{t("problem.quota.queue")}</Notice>}
-      {pickProblem.value === "failed_here" && <Notice kind="bad">{t("problem.failed_here")}</Notice>}
-    </section>
-  );
-}
-
 /** Uploads that found no room while they were copied; this page still has their files. */
 function NoRoom(): JSX.Element {
   return (
@@ -174,31 +100,6 @@ function NoRoom(): JSX.Element {
       </Button>
     </Notice>
   );
-}
-
-export function Looking(): JSX.Element | null {
-  const now = looking.value;
-  if (!now) return null;
-  return (
-    <div class="stack" role="status">
-      <p>
-        {t("pick.looking")} · {t("pick.looked", now)}
-      </p>
-      <progress max={now.of} value={now.done} aria-label={t("pick.looking")} />
-    </div>
-  );
-}
-
-export function who({ meta }: Shown): string {
-  if (meta.patient.name === null) return t("review.noname");
-  return meta.patient.name || t("review.anonymous");
-}
-
-/** "CT, MR · 28 images · 15 MB · 3 Mar 2024" */
-export function what({ row, meta }: Shown): string {
-  const kinds = [...new Set(meta.studies.flatMap((study) => study.modalities))].join(", ");
-  const date = meta.studies.length === 1 ? dicomDate(meta.studies[0]?.date ?? "") : "";
-  return [kinds, count("review.images", row.total_files), bytes(row.total_bytes), date].filter(Boolean).join(" · ");
 }
 
 function Row({ one }: { one: Shown }): JSX.Element {
@@ -216,17 +117,18 @@ function Row({ one }: { one: Shown }): JSX.Element {
         <span class="entry-text">
           <strong>
             <Aloud text={t("study.open")} slot="name">
-              {who(one)}
+              <bdi>{who(one)}</bdi>
             </Aloud>
-            {row.priority !== "routine" && <span class={`tag ${row.priority}`}>{t(`priority.${row.priority}`)}</span>}
-            {row.direct && !ENDED.has(row.status) && <span class="tag">{t("tag.direct")}</span>}
+            {row.priority !== "routine" && <Tag kind={row.priority}>{t(`priority.${row.priority}`)}</Tag>}
+            {row.direct && !ENDED.has(row.status) && <Tag>{t("tag.direct")}</Tag>}
           </strong>
+          {whose(one) && <span class="what">{whose(one)}</span>}
           <span class="what">{what(one)}</span>
           <span class="how">{how.text}</span>
           {goes && <span class="goes">{goes}</span>}
         </span>
       </button>
-      {how.part !== null && <progress max={1} value={how.part} aria-label={how.text} />}
+      {how.part !== null && <Bar part={how.part} label={how.text} />}
       {(can.pause || can.resume || can.retry || can.again || goesBy(row, code)) && (
         <div class="entry-acts">
           {can.pause && (

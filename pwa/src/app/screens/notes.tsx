@@ -9,14 +9,14 @@ import { patientName } from "./patients";
 const MOST = 16_384;
 
 /** By the patient's key. */
-export type NotesOf = ReadonlyMap<string, string>;
+type NotesOf = Readonly<Record<string, string>>;
 
 interface NotesProps {
   /** Whose PACS they go into. */
   to: string;
   patients: readonly Patient[];
   notes: NotesOf;
-  onNotes: (notes: NotesOf) => void;
+  onNotes: (notes: Record<string, string>) => void;
 }
 
 /** For the only patient a field that is there; for several, one for each of them where somebody wants it. */
@@ -26,11 +26,11 @@ export function Notes({ to, patients, notes, onNotes }: NotesProps): JSX.Element
       {/* Neither kept by the browser with the session nor sent anywhere to be spelled. */}
       <textarea
         rows={3}
-        value={notes.get(patient.key) ?? ""}
+        value={notes[patient.key] ?? ""}
         maxLength={MOST}
         autocomplete="off"
         spellcheck={false}
-        onInput={(event) => onNotes(new Map(notes).set(patient.key, event.currentTarget.value))}
+        onInput={(event) => onNotes({ ...notes, [patient.key]: event.currentTarget.value })}
       />
     </Field>
   );
@@ -44,7 +44,7 @@ export function Notes({ to, patients, notes, onNotes }: NotesProps): JSX.Element
         {hint}
       </section>
     );
-  const written = patients.filter((one) => notes.get(one.key)?.trim()).length;
+  const written = patients.filter((one) => notes[one.key]?.trim()).length;
   return (
     <details class="card each">
       <summary>

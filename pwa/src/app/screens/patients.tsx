@@ -5,7 +5,8 @@ import type { Doubt } from "../../ingest/doubts";
 import type { Patient, Study } from "../../ingest/group";
 import { type Choice, everything, extent, studyKey, withPatient, withStudy } from "../choice";
 import { bytes, count, dicomDate, number, t } from "../i18n";
-import { Button } from "../parts";
+import { Button, Tag } from "../parts";
+import { identity } from "../standing";
 
 interface ListProps {
   patients: readonly Patient[];
@@ -34,7 +35,7 @@ export function useWide(): boolean {
   return wide;
 }
 
-export function Patients({ wide, ...props }: ListProps & { wide: boolean }): JSX.Element {
+export function Patients({ table, ...props }: ListProps & { table: boolean }): JSX.Element {
   const { patients, one, onChoose } = props;
   return (
     <section class="stack" aria-label={t("review.found")}>
@@ -55,7 +56,7 @@ export function Patients({ wide, ...props }: ListProps & { wide: boolean }): JSX
           )}
         </div>
       )}
-      {isTable(patients, wide) ? <Table {...props} /> : <Cards {...props} />}
+      {table ? <Table {...props} /> : <Cards {...props} />}
     </section>
   );
 }
@@ -201,23 +202,15 @@ function StudyBox({ patient, study, choice, one, onChoose }: ChooseProps & { stu
 }
 
 function Who({ patient, doubts }: { patient: Patient; doubts: readonly Doubt[] }): JSX.Element {
-  const about = [
-    patient.patientId && t("review.id", { id: patient.patientId }),
-    patient.birthDate && t("review.born", { date: dicomDate(patient.birthDate) }),
-  ]
-    .filter(Boolean)
-    .join(" · ");
   return (
     <span class="patient">
       <strong>
-        {patientName(patient)}
+        <bdi>{patientName(patient)}</bdi>
         {remarks(patient, doubts).map((remark) => (
-          <span key={remark} class="tag">
-            {remark}
-          </span>
+          <Tag key={remark}>{remark}</Tag>
         ))}
       </strong>
-      <span>{about}</span>
+      <span>{identity(patient)}</span>
     </span>
   );
 }

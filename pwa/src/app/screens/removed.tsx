@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { t } from "../i18n";
-import { Button, Icon } from "../parts";
+import { Button, Heading, Icon } from "../parts";
 
 /** The page is all that is left of it; loading it again would begin anew. */
 export function Removed(): JSX.Element {
@@ -10,7 +10,9 @@ export function Removed(): JSX.Element {
         <span class="badge big">
           <Icon name="check" />
         </span>
-        <h1 id="removed">{t("removed.title")}</h1>
+        <Heading id="removed" title={t("removed.title")}>
+          {t("removed.title")}
+        </Heading>
         <p class="hint">{t("removed.text")}</p>
         <div class="row center">
           <Button onClick={() => location.replace("/")}>{t("removed.again")}</Button>

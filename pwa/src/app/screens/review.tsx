@@ -1,172 +1,102 @@
 import "../later.css";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import type { Priority } from "../../queue/rows";
-import { chosenOf, everything, firstChoice } from "../choice";
-import { endpoints } from "../endpoints";
+import { chosenOf, everything } from "../choice";
+import { destination } from "../destination";
+import { choice, decide, decided, filesAreHere, type Scan, scanned } from "../draft";
 import { grant } from "../grants";
-import { bytes, count, t } from "../i18n";
-import { Button, Field, Notice, OneOf } from "../parts";
-import { pickProblem, scanned, send } from "../picking";
-import { back, session, theQueue } from "../state";
+import { t } from "../i18n";
+import { Heading } from "../parts";
+import { send } from "../picking";
+import { session } from "../state";
 import { Doubts, inOrder, LeftOut, showQuestion, toConfirm } from "./exceptions";
-import { Notes, type NotesOf } from "./notes";
+import { OrderCard } from "./order";
 import { isTable, Patients, useWide } from "./patients";
+import { SendBar } from "./sendbar";
 
-const PRIORITIES: readonly Priority[] = ["routine", "urgent", "stat"];
 const MARGIN_BYTES = 100e6;
 
-interface Sender {
-  name?: string;
-  phone?: string;
+export function Review(): JSX.Element | null {
+  return scanned.value && decided.value ? <Found found={scanned.value} /> : null;
 }
 
-export function Review(): JSX.Element | null {
-  const found = scanned.value;
+function Found({ found }: { found: Scan }): JSX.Element {
   const code = grant.value;
   const wide = useWide();
-  const [choice, setChoice] = useState(() => firstChoice(found?.patients ?? [], code !== null));
-  const [seen, setSeen] = useState(false);
-  const [priority, setPriority] = useState<Priority>("routine");
-  const [endpoint, setEndpoint] = useState("");
-  const [sender, setSender] = useState<Sender>({});
-  const [notes, setNotes] = useState<NotesOf>(new Map());
-  const [room, setRoom] = useState<number | null>(null);
+  const [room, setRoom] = useState(0);
   const [busy, setBusy] = useState(false);
-  useEffect(
-    () =>
-      void theQueue()
-        .recall<Sender>("sender")
-        .then((known) => known && setSender(known)),
-    [],
-  );
-  const all = useMemo(() => inOrder(found?.patients ?? [], found?.doubts ?? []), [found]);
-  if (!found) return null;
+  const all = useMemo(() => inOrder(found.patients, found.doubts), [found]);
+  const chosen = chosenOf(all, choice.value);
+  const asked = toConfirm(found.doubts, chosen);
+  const seen = decided.value?.seen ?? false;
+  const size = chosen.reduce((sum, one) => sum + one.bytes, 0);
+  useEffect(() => setRoom(0), [size]);
 
-  const patients = chosenOf(all, choice);
-  const size = patients.reduce((sum, one) => sum + one.bytes, 0);
-  const studies = everything(patients).size;
-  const asked = toConfirm(found.doubts, patients);
-  const to =
-    code ??
-    endpoints.value.find((one) => one.endpoint_id === endpoint) ??
-    endpoints.value.find((one) => one.default) ??
-    endpoints.value[0];
-
-  const confirm = async (direct = false): Promise<void> => {
-    if (!to) return;
+  const confirm = async (direct: boolean): Promise<void> => {
     if (asked && !seen) return showQuestion();
     setBusy(true);
     const missing = direct ? 0 : await missingRoom(size);
     setRoom(missing);
-    if (missing > 0) return setBusy(false);
-    if (sender.name || sender.phone) await theQueue().remember("sender", sender);
-    await send(
-      patients.map((patient) => ({
-        patient,
-        subject: code?.subject ?? session.value?.subject ?? "",
-        endpoint_id: to.endpoint_id,
-        to: { display_name: to.display_name, contact: to.contact },
-        priority,
-        uploader: sender,
-        notes: to.takes_notes ? (notes.get(patient.key) ?? "") : "",
-        qr: code?.upload_token ?? null,
-        direct,
-      })),
-    );
+    if (missing === 0) await sendIt(found, direct);
     setBusy(false);
   };
 
   return (
-    <main class={isTable(found.patients, wide) ? "wide" : ""}>
+    <main class="wide review">
       <header class="lead">
-        <h1>{t("review.title")}</h1>
+        <Heading title={t("title.review")}>{t("review.title")}</Heading>
         {code && found.patients.length > 1 && <p>{t("review.one")}</p>}
       </header>
-      {found.doubts.length > 0 && (
-        <Doubts doubts={found.doubts} patients={found.patients} asked={asked} confirmed={seen} onConfirm={setSeen} />
-      )}
-      {found.left.length > 0 && <LeftOut left={found.left} />}
-      <Patients
-        wide={wide}
-        patients={all}
-        doubts={found.doubts}
-        choice={choice}
-        one={code !== null}
-        onChoose={setChoice}
-      />
-      {to?.takes_notes && <Notes to={to.display_name} patients={patients} notes={notes} onNotes={setNotes} />}
-      <section class="card stack">
-        {code || endpoints.value.length < 2 ? (
-          <p class="pair">
-            <span>{t("review.to")}</span>
-            <strong>{to?.display_name ?? ""}</strong>
-          </p>
-        ) : (
-          <Field label={t("review.to")}>
-            <select value={to?.endpoint_id} onChange={(event) => setEndpoint(event.currentTarget.value)}>
-              {endpoints.value.map((one) => (
-                <option key={one.endpoint_id} value={one.endpoint_id}>
-                  {one.display_name}
-                </option>
-              ))}
-            </select>
-          </Field>
+      <div class="body">
+        {found.doubts.length > 0 && (
+          <Doubts
+            doubts={found.doubts}
+            patients={found.patients}
+            asked={asked}
+            confirmed={seen}
+            onConfirm={(confirmed) => decide({ seen: confirmed })}
+          />
         )}
-        {to?.notice && !code && <p class="hint text">{to.notice}</p>}
-        {to && !to.takes_notes && patients.some((one) => notes.get(one.key)?.trim()) && (
-          <Notice kind="warn">{t("review.notes.untaken", { to: to.display_name })}</Notice>
-        )}
-        <OneOf
-          legend={t("review.priority")}
-          name="priority"
-          value={priority}
-          onPick={setPriority}
-          options={PRIORITIES.map((value) => ({ value, label: t(`priority.${value}`) }))}
+        {found.left.length > 0 && <LeftOut left={found.left} />}
+        <Patients
+          table={isTable(found.patients, wide)}
+          patients={all}
+          doubts={found.doubts}
+          choice={choice.value}
+          one={code !== null}
+          onChoose={(keys) => decide({ choice: [...keys] })}
         />
-        <details>
-          <summary>{t("review.who")}</summary>
-          <div class="row fields">
-            <Field label={t("review.yourname")}>
-              <input
-                value={sender.name ?? ""}
-                autocomplete="name"
-                maxLength={100}
-                onInput={(event) => setSender({ ...sender, name: event.currentTarget.value })}
-              />
-            </Field>
-            <Field label={t("review.yourphone")}>
-              <input
-                type="tel"
-                value={sender.phone ?? ""}
-                autocomplete="tel"
-                maxLength={40}
-                onInput={(event) => setSender({ ...sender, phone: event.currentTarget.value })}
-              />
-            </Field>
-          </div>
-        </details>
-      </section>
-      <div class="bottom">
-        {room !== null && room > 0 && (
-          <Notice kind="bad">
-            <p>{t("review.room", { size: bytes(room) })}</p>
-            <Button kind="quiet" disabled={busy} onClick={() => void confirm(true)}>
-              {t("act.direct")}
-            </Button>
-          </Notice>
-        )}
-        {pickProblem.value && (
-          <Notice kind="bad">{t(pickProblem.value === "quota" ? "problem.quota.queue" : "problem.failed_here")}</Notice>
-        )}
-        <div class="bottom-acts">
-          <Button onClick={back}>{t("review.cancel")}</Button>
-          <Button kind="main" icon="up" disabled={patients.length === 0 || !to || busy} onClick={() => void confirm()}>
-            {studies ? count("review.send", studies, { size: bytes(size) }) : t("review.nothing")}
-          </Button>
-        </div>
+      </div>
+      <div class="side">
+        <OrderCard to={destination()} patients={chosen} />
+        <SendBar
+          to={destination()}
+          studies={everything(chosen).size}
+          size={size}
+          room={room}
+          busy={busy}
+          onSend={(direct) => void confirm(direct)}
+        />
       </div>
     </main>
+  );
+}
+
+async function sendIt(found: Scan, direct: boolean): Promise<void> {
+  const [to, made, code] = [destination(), decided.value, grant.value];
+  if (!to || !made || !filesAreHere.value) return;
+  await send(
+    chosenOf(inOrder(found.patients, found.doubts), choice.value).map((patient) => ({
+      patient,
+      subject: code?.subject ?? session.value?.subject ?? "",
+      endpoint_id: to.endpoint_id,
+      to: { display_name: to.display_name, contact: to.contact },
+      priority: made.priority,
+      uploader: made.sender,
+      notes: to.takes_notes ? (made.notes[patient.key] ?? "") : "",
+      qr: code?.upload_token ?? null,
+      direct,
+    })),
   );
 }
 

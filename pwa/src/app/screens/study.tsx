@@ -8,12 +8,12 @@ import { terms, time } from "../device";
 import { grant } from "../grants";
 import { bytes, moment, t } from "../i18n";
 import { useLater } from "../later";
-import { Ask, Button, Contact, Icon, Notice } from "../parts";
+import { Ask, Bar, Button, Contact, Heading, Icon, Notice } from "../parts";
 import { addAgain, copied, held, looking, sendDirect } from "../picking";
-import { lifetime, standing } from "../standing";
+import { lifetime, standing, what, who, whose } from "../standing";
 import { back, mine, online, progress, type Shown } from "../state";
 import { Apart, Files, outcomeText } from "./files";
-import { Looking, what, who } from "./home";
+import { Looking } from "./looking";
 import { Written } from "./notes";
 import { ReceiptCard } from "./receipt";
 
@@ -29,7 +29,10 @@ export function StudyScreen({ id }: { id: string }): JSX.Element | null {
   return (
     <main class="wide study">
       <header class="lead">
-        <h1>{who(one)}</h1>
+        <Heading title={t("title.study")}>
+          <bdi>{who(one)}</bdi>
+        </Heading>
+        {whose(one) && <p>{whose(one)}</p>}
         <p>{what(one)}</p>
       </header>
       <div class="body">
@@ -43,7 +46,7 @@ export function StudyScreen({ id }: { id: string }): JSX.Element | null {
               </span>
               {how.text}
             </p>
-            {how.part !== null && <progress max={1} value={how.part} aria-label={how.text} />}
+            {how.part !== null && <Bar part={how.part} label={how.text} />}
             {goes && <Notice kind="warn">{goes}</Notice>}
             {(row.status === "partial" || row.status === "failed") && <Outcomes one={one} />}
             <Said one={one} />
@@ -60,7 +63,7 @@ export function StudyScreen({ id }: { id: string }): JSX.Element | null {
           <div>
             <dt>{t("details.to")}</dt>
             <dd>
-              {meta.to.display_name}
+              <bdi>{meta.to.display_name}</bdi>
               {meta.to.contact && (
                 <>
                   , <Contact text={meta.to.contact} />

@@ -3,11 +3,10 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Refused } from "../../upload/api";
 import { signIn } from "../../upload/session";
 import { retryAfterSignIn } from "../acts";
-import { loadEndpoints } from "../endpoints";
 import { grantProblem, openLink } from "../grants";
 import { t } from "../i18n";
 import { nudge } from "../outbox";
-import { Button, Field, Notice } from "../parts";
+import { Button, Field, Heading, Notice } from "../parts";
 import { route, session, theQueue } from "../state";
 import { Scanner } from "./scanner";
 
@@ -15,7 +14,7 @@ export function Welcome(): JSX.Element {
   return (
     <main class="narrow">
       <header class="lead">
-        <h1>{t("welcome.title")}</h1>
+        <Heading title="">{t("welcome.title")}</Heading>
         <p>{t("welcome.lead")}</p>
       </header>
       <SignIn />
@@ -24,7 +23,8 @@ export function Welcome(): JSX.Element {
   );
 }
 
-export function SignIn(): JSX.Element {
+/** @param alone it is the screen, and not a part of one */
+export function SignIn({ alone = false }: { alone?: boolean }): JSX.Element {
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const submit = async (event: SubmitEvent): Promise<void> => {
@@ -35,7 +35,6 @@ export function SignIn(): JSX.Element {
     try {
       session.value = await signIn(theQueue(), String(form.get("username")), String(form.get("password")));
       route.value = { at: "home" };
-      void loadEndpoints();
       await retryAfterSignIn(session.value.subject);
       nudge();
     } catch (error) {
@@ -46,7 +45,7 @@ export function SignIn(): JSX.Element {
   };
   return (
     <form class="card stack" onSubmit={(event) => void submit(event)}>
-      <h2>{t("signin.title")}</h2>
+      {alone ? <Heading title={t("signin.title")}>{t("signin.title")}</Heading> : <h2>{t("signin.title")}</h2>}
       <Field label={t("signin.name")}>
         <input name="username" autocomplete="username" autocapitalize="none" spellcheck={false} required />
       </Field>
@@ -119,9 +118,5 @@ function linkProblem(problem: NonNullable<typeof grantProblem.value>): string {
       return t("link.foreign", { server: problem.server });
     case "dead":
       return t("grant.dead");
-    case "busy":
-      return t("grant.busy");
-    case "offline":
-      return t("error.offline");
   }
 }

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { isPin } from "../../queue/pin";
 import { duration } from "../i18n";
 import { unlock } from "../lock";
-import { Button, Field, Icon, Notice } from "../parts";
+import { Button, Field, Heading, Icon, Notice } from "../parts";
 import { RemoveAll } from "./removing";
 import { t } from "./words";
 
@@ -15,7 +15,9 @@ export function Lock(): JSX.Element {
         <span class="badge big plain">
           <Icon name="lock" />
         </span>
-        <h1 id="lock">{t("lock.title")}</h1>
+        <Heading id="lock" title={t("lock.title")}>
+          {t("lock.title")}
+        </Heading>
         <p class="hint">{t("lock.lead")}</p>
         <PinForm go={t("lock.open")} main tryIt={unlock} />
       </section>

@@ -6,7 +6,7 @@ import { stays, terms } from "../device";
 import { bytes, duration, LANGUAGES, language, speak } from "../i18n";
 import { install, installable } from "../install";
 import { dropPin, lockNow, lockSet, setPin } from "../lock";
-import { Button, Contact, Notice, OneOf } from "../parts";
+import { Button, Contact, Heading, Notice, OneOf } from "../parts";
 import { go, session, theQueue } from "../state";
 import { InstallWays } from "./installing";
 import { PinField, PinForm } from "./lock";
@@ -17,7 +17,7 @@ export function Settings(): JSX.Element {
   return (
     <main class="narrow">
       <header class="lead">
-        <h1>{t("settings.title")}</h1>
+        <Heading title={t("settings.title")}>{t("settings.title")}</Heading>
       </header>
       <Account />
       <section class="card">
@@ -131,13 +131,13 @@ function NewPin(): JSX.Element {
 
 function Device(): JSX.Element {
   const [used, setUsed] = useState(0);
-  useEffect(() => void navigator.storage?.estimate?.().then(({ usage }) => setUsed(usage ?? 0)), []);
+  useEffect(() => void copiedBytes().then(setUsed), []);
   const asked = terms.value;
   return (
     <section class="card stack" aria-labelledby="device">
       <h2 id="device">{t("settings.device")}</h2>
       <p>
-        {t("settings.used", { size: bytes(used) })}{" "}
+        {used > 0 ? t("settings.used", { size: bytes(used) }) : t("settings.unused")}{" "}
         {asked && t("settings.ttl", { time: duration(asked.local_ttl_ms / 1000) })}
       </p>
       {stays.value !== null && <p>{t(stays.value ? "settings.kept" : "settings.unkept")}</p>}
@@ -151,3 +151,16 @@ function Device(): JSX.Element {
     </section>
   );
 }
+
+/** Bytes of the files whose copies are here. */
+async function copiedBytes(): Promise<number> {
+  let sum = 0;
+  for (const row of await theQueue().studies()) {
+    if (row.status === "success" || row.status === "cancelled" || row.kept?.dropped) continue;
+    for (const file of await theQueue().files(row.id)) if (COPIED.has(file.state) && !row.direct) sum += file.size;
+  }
+  return sum;
+}
+
+/** What was sent is kept until the PACS has it. */
+const COPIED = new Set(["stored", "sent"]);

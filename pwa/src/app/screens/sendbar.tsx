@@ -1,0 +1,118 @@
+/** The foot of the review: Send, and, where it can't be pressed, why that is and what helps. */
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { useChoosers } from "../choosers";
+import type { Destination } from "../destination";
+import { decided, filesAreHere } from "../draft";
+import { askEndpoints, endpointsKnown } from "../endpoints";
+import { grant, grantTrouble } from "../grants";
+import { bytes, count, t } from "../i18n";
+import { Button, Notice } from "../parts";
+import { add, looking } from "../picking";
+import { go, session } from "../state";
+import { AskDiscard } from "./draftcard";
+import { Looking, PickTrouble } from "./looking";
+
+interface SendBarProps {
+  to: Destination | null;
+  studies: number;
+  size: number;
+  /** Bytes that are missing for a copy. */
+  room: number;
+  busy: boolean;
+  onSend: (direct: boolean) => void;
+}
+
+export function SendBar({ to, studies, size, room, busy, onSend }: SendBarProps): JSX.Element {
+  const why = <Obstacle to={to} />;
+  const able = to !== null && filesAreHere.value;
+  const priority = t(`priority.${decided.value?.priority ?? "routine"}`);
+  return (
+    <div class="bottom">
+      {room > 0 && (
+        <Notice kind="bad">
+          <p>{t("review.room", { size: bytes(room) })}</p>
+          <Button kind="quiet" disabled={busy} onClick={() => onSend(true)}>
+            {t("act.direct")}
+          </Button>
+        </Notice>
+      )}
+      <PickTrouble />
+      {!able && why}
+      <div class="bottom-acts">
+        <Discard />
+        <Button kind="main" icon="up" disabled={studies === 0 || !able || busy} onClick={() => onSend(false)}>
+          {studies ? count("review.send", studies, { priority, size: bytes(size) }) : t("review.nothing")}
+        </Button>
+      </div>
+    </div>
+  );
+}
+
+/** Why it can't be sent just now; whatever can be waited for comes by itself. */
+function Obstacle({ to }: { to: Destination | null }): JSX.Element | null {
+  const code = grant.value;
+  if (!filesAreHere.value) return <FilesAgain />;
+  if (to) return null;
+  if (code)
+    return (
+      <Notice kind={grantTrouble.value ? "warn" : "info"}>{t(`grant.${grantTrouble.value ?? "checking"}`)}</Notice>
+    );
+  if (!session.value) {
+    return (
+      <Notice kind="warn">
+        {t("why.signed_out")}{" "}
+        <Button kind="quiet" onClick={() => go({ at: "signin" })}>
+          {t("signin.go")}
+        </Button>
+      </Notice>
+    );
+  }
+  if (endpointsKnown.value) return <Notice kind="warn">{t("why.nowhere")}</Notice>;
+  return (
+    <Notice kind="warn">
+      {t("why.unknown")}{" "}
+      <Button kind="quiet" onClick={() => void askEndpoints()}>
+        {t("act.retry")}
+      </Button>
+    </Notice>
+  );
+}
+
+/** After a reload: what was decided is here, the files aren't. */
+function FilesAgain(): JSX.Element {
+  const choosers = useChoosers((files) => void add(files));
+  return (
+    <Notice kind="info">
+      {looking.value ? (
+        <Looking />
+      ) : (
+        <>
+          <p>{t("why.files")}</p>
+          <div class="row">
+            <Button icon="file" onClick={choosers.files}>
+              {t("pick.files")}
+            </Button>
+            {choosers.folder && (
+              <Button icon="folder" onClick={choosers.folder}>
+                {t("pick.folder")}
+              </Button>
+            )}
+          </div>
+        </>
+      )}
+      {choosers.inputs}
+    </Notice>
+  );
+}
+
+/** What was chosen and written goes only when a person says so twice. */
+function Discard(): JSX.Element {
+  const [asking, setAsking] = useState(false);
+  return (
+    <>
+      <Button onClick={() => setAsking(true)}>{t("draft.discard")}</Button>
+      {asking && <AskDiscard onNo={() => setAsking(false)} />}
+    </>
+  );
+}
