@@ -3,6 +3,7 @@ import type { StudyRow } from "../src/queue/rows";
 import {
   actions,
   backoff,
+  FIRST_PACE,
   givesWay,
   goesBy,
   goneBecause,
@@ -10,9 +11,11 @@ import {
   lessChunk,
   nextChunk,
   nextDue,
+  paced,
   pick,
   rate,
   statusOf,
+  yielding,
 } from "../src/upload/rules";
 
 function row(change: Partial<StudyRow>): StudyRow {
@@ -198,5 +201,28 @@ describe("what the gateway gave up", () => {
     expect(goneBecause("expired")).toBe("upload_expired");
     expect(goneBecause(undefined)).toBe("upload_gone");
     expect(goneBecause("lost")).toBe("upload_gone");
+  });
+});
+
+describe("what stands before the gateway has limits of its own", () => {
+  const pace = { ...FIRST_PACE, chunk: 4 << 20 };
+  test("a piece that is too large for it is halved, down to 64 KiB, and stays so", () => {
+    const half = yielding(pace, { status: 413, code: "http_413" }, "POST", 4 << 20);
+    expect(half).toEqual({ chunk: 2 << 20, most: 2 << 20, posts: false });
+    expect(half && paced(half, 2 << 20, 10)).toBe(2 << 20);
+    expect(yielding(pace, { status: 413, code: "http_413" }, "PATCH", 64 << 10)).toBeNull();
+  });
+  test("several that were on their way at once are halved once", () => {
+    const refused = { status: 413, code: "http_413" };
+    const first = yielding(pace, refused, "POST", 4 << 20);
+    expect(first && yielding(first, refused, "POST", 4 << 20)).toEqual(first);
+  });
+  test("the gateway's own limit is no reason to try again", () => {
+    expect(yielding(pace, { status: 413, code: "file_too_large" }, "POST", 4 << 20)).toBeNull();
+  });
+  test.each([403, 405, 501])("a PATCH that is answered %i by it goes as a POST", (status) => {
+    expect(yielding(pace, { status, code: `http_${status}` }, "PATCH", 9)).toEqual({ ...pace, posts: true });
+    expect(yielding(pace, { status, code: `http_${status}` }, "POST", 9)).toBeNull();
+    expect(yielding(pace, { status, code: "forbidden" }, "PATCH", 9)).toBeNull();
   });
 });

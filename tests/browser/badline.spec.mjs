@@ -124,3 +124,20 @@ test("'No connection' goes with the first byte that is acknowledged, in the midd
   line.fast();
   await arrived(page);
 });
+
+test("a proxy that takes 300 kB at most and no PATCH: pieces get smaller, and go as POST", async () => {
+  const page = await open(line.url);
+  const methods = new Set();
+  page.on("request", (request) => request.url().includes("/files/") && methods.add([request.method(), request.headers()["x-http-method-override"]].filter(Boolean).join(" as ")));
+  Object.assign(line, { most: 300_000, patches: false });
+  try {
+    await signIn(page, gateway);
+    await pickFolder(page);
+    await send(page);
+    await arrived(page);
+  } finally {
+    Object.assign(line, { most: Infinity, patches: true });
+  }
+  assert.ok(methods.has("POST as PATCH"), [...methods].join());
+  assert.deepEqual(page.faults, []);
+});

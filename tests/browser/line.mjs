@@ -12,6 +12,9 @@ export class Line {
   /** Bytes per second of each request; 0: as fast as it goes. */
   rate = 0;
   down = false;
+  /** A proxy that takes no larger bodies, and lets no PATCH through. */
+  most = Infinity;
+  patches = true;
   #rules = [];
   #sockets = new Set();
   #agent = new Agent({ keepAlive: true });
@@ -88,6 +91,12 @@ export class Line {
   async #pass(request, response) {
     const rule = this.#ruleFor(request);
     const ofFile = request.url.startsWith("/files");
+    const refused = Number(request.headers["content-length"]) > this.most ? 413 : !this.patches && request.method === "PATCH" ? 405 : 0;
+    if (refused) {
+      request.resume();
+      await once(request, "end");
+      return response.writeHead(refused, { "Content-Type": "text/html" }).end("<h1>no</h1>");
+    }
     if (rule?.status) {
       request.resume();
       await once(request, "end");

@@ -28,7 +28,7 @@ export interface Share {
 
 export class Engine {
   private readonly following = new Set<string>();
-  private readonly pace = { chunk: rules.FIRST_CHUNK };
+  private readonly pace: rules.Pace = { ...rules.FIRST_PACE };
   /** Files that may be at the gateway though they aren't marked as sent. */
   private readonly asked = new Set<string>();
   /** Studies of which this engine knows what it sent; of others somebody else may have sent more than is written down. */

@@ -7,6 +7,9 @@ const SIGNED_OUT = new Set(["unauthorized", "signed_out", "token_expired", "toke
 const LACKS_BYTES = new Set(["pick_again", "lost_here", "quota", "kept_too_long"]);
 const OVER = new Set(["upload_cancelled", "upload_expired", "upload_gone"]);
 
+/** What proxies say to a method that they don't let through. */
+const NO_PATCH = new Set([403, 405, 501]);
+
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 60_000;
 
@@ -87,6 +90,41 @@ export function nextChunk(bytes: number, took_ms: number): number {
 /** Bytes of the next request, after one that took too long to be heard of. */
 export function lessChunk(bytes: number): number {
   return Math.max(LEAST_AFTER_SILENCE, bytes >> 2);
+}
+
+/** How the next requests are made. */
+export interface Pace {
+  /** Bytes of each. */
+  chunk: number;
+  /** What stands before the gateway takes no more at once. */
+  most: number;
+  /** What stands before the gateway knows no PATCH: it goes as a POST that says so. */
+  posts: boolean;
+}
+
+export const FIRST_PACE: Readonly<Pace> = { chunk: FIRST_CHUNK, most: MOST_CHUNK, posts: false };
+
+/** The next requests take about as long, whatever the line does. */
+export function paced(pace: Pace, bytes: number, took_ms: number): number {
+  return Math.min(pace.most, nextChunk(bytes, took_ms));
+}
+
+/**
+ * A refusal that isn't the gateway's (it has no problem document): a proxy may have limits of its own.
+ * @returns how it may go; null: nothing of that helps
+ */
+export function yielding(
+  pace: Pace,
+  refused: { status: number; code: string },
+  method: string,
+  bytes: number,
+): Pace | null {
+  if (refused.code !== `http_${refused.status}`) return null;
+  if (refused.status === 413 && bytes > LEAST_AFTER_SILENCE) {
+    const most = Math.max(LEAST_AFTER_SILENCE, Math.min(pace.most, bytes >> 1));
+    return { ...pace, most, chunk: Math.min(pace.chunk, most) };
+  }
+  return method === "PATCH" && NO_PATCH.has(refused.status) ? { ...pace, posts: true } : null;
 }
 
 /** Rate over the last seconds, bytes per second; null: too little is known to say a number. */

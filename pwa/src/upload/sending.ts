@@ -25,8 +25,8 @@ export interface Way {
   creation: string;
   /** @param bad a token that was just refused */
   token: (bad?: string) => Promise<string>;
-  /** Bytes per request; the line's speed changes it. */
-  pace: { chunk: number };
+  /** The line's speed changes it, and the limits of what stands before the gateway. */
+  pace: rules.Pace;
   /** Files that may be at the gateway though they aren't marked as sent. */
   asked: Set<string>;
   /** The gateway has acknowledged so much of a file. */

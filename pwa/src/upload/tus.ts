@@ -4,7 +4,7 @@ import type { Queue } from "../queue/db";
 import type { FileRow } from "../queue/rows";
 import { Refused, refusal, request } from "./api";
 import { type ByteSource, Missing } from "./bytes";
-import { lessChunk, nextChunk } from "./rules";
+import { lessChunk, type Pace, paced, yielding } from "./rules";
 
 const FILE_TYPE = "application/dicom";
 
@@ -13,8 +13,7 @@ export interface Transfer {
   bytes: ByteSource;
   creation: string;
   token: () => Promise<string>;
-  /** Bytes per request; the line's speed changes it. */
-  pace: { chunk: number };
+  pace: Pace;
   /** Its creation was asked for before, and no answer came: the gateway may have it, with bytes. */
   asked: boolean;
   signal: AbortSignal;
@@ -23,11 +22,20 @@ export interface Transfer {
 
 /** Send a file from wherever the gateway has it. @throws Refused, Missing, AbortError */
 export async function sendFile(file: FileRow, to: Transfer): Promise<void> {
+  let url = file.url ?? (to.asked ? await found(file, to) : null);
+  for (;;) {
+    const stopped = await attempt(file, url, to);
+    if (!stopped) return;
+    url = stopped.url;
+  }
+}
+
+/** @returns where it goes on, in another way than before; null: it is sent */
+async function attempt(file: FileRow, uploadUrl: string | null, to: Transfer): Promise<{ url: string | null } | null> {
   let began = 0;
   let index = 0;
   const over = new AbortController();
-  const uploadUrl = file.url ?? (to.asked ? await found(file, to) : null);
-  await new Promise<void>((done, failed) => {
+  return new Promise<{ url: string | null } | null>((done, failed) => {
     const upload = new Upload(file as unknown as Blob, {
       endpoint: to.creation,
       uploadUrl,
@@ -35,6 +43,7 @@ export async function sendFile(file: FileRow, to: Transfer): Promise<void> {
       fileReader: { openFile: async () => new PartSource(to.bytes, file) },
       metadata: { file_id: file.id, filetype: FILE_TYPE },
       chunkSize: to.pace.chunk,
+      overridePatchMethod: to.pace.posts,
       uploadDataDuringCreation: true,
       storeFingerprintForResuming: false,
       removeFingerprintOnSuccess: false,
@@ -47,16 +56,18 @@ export async function sendFile(file: FileRow, to: Transfer): Promise<void> {
         if (file.size > to.pace.chunk) void to.queue.changeFiles([file.id], { url: upload.url });
       },
       onChunkComplete: (bytes, accepted) => {
-        to.pace.chunk = nextChunk(bytes, performance.now() - began);
+        to.pace.chunk = paced(to.pace, bytes, performance.now() - began);
         upload.options.chunkSize = to.pace.chunk;
         if (accepted < file.size) void to.queue.acknowledged(file, index, accepted).catch(() => undefined); // a hint, no more
         index += 1;
         to.onOffset(accepted);
       },
-      onSuccess: () => done(),
+      onSuccess: () => done(null),
       onError: (error) => {
         if (timedOut(error)) to.pace.chunk = lessChunk(to.pace.chunk);
-        failed(reason(error));
+        const why = reason(error);
+        if (yields(to.pace, error, why)) done({ url: upload.url });
+        else failed(why);
       },
     });
     const stop = (): void => {
@@ -67,6 +78,15 @@ export async function sendFile(file: FileRow, to: Transfer): Promise<void> {
     to.signal.addEventListener("abort", stop, { signal: over.signal });
     upload.start();
   }).finally(() => over.abort());
+}
+
+/** What stands before the gateway refused it, and takes it in another way. */
+function yields(pace: Pace, error: Error, why: Error): boolean {
+  const { originalRequest: asked } = error as { originalRequest?: HttpRequest };
+  if (!(why instanceof Refused) || !(asked instanceof FetchRequest)) return false;
+  const next = yielding(pace, why, asked.getMethod(), asked.bytes);
+  if (next) Object.assign(pace, next);
+  return next !== null;
 }
 
 /** Asks for the creation once more, without bytes: the same `file_id` gives the same file, and HEAD says what it has. */
@@ -149,6 +169,8 @@ class FetchStack implements HttpStack {
 class FetchRequest implements HttpRequest {
   private readonly headers = new Headers();
   private readonly own = new AbortController();
+  /** Of its body. */
+  bytes = 0;
 
   constructor(
     private readonly method: string,
@@ -164,6 +186,7 @@ class FetchRequest implements HttpRequest {
   getUnderlyingObject = (): undefined => undefined;
 
   async send(body: Piece | null = null): Promise<HttpResponse> {
+    this.bytes = body?.size ?? 0;
     const signal = AbortSignal.any([this.outer, this.own.signal, AbortSignal.timeout(SILENT_FOR_MS)]);
     const response = await fetch(this.url, {
       method: this.method,
