@@ -140,8 +140,8 @@ export const de: Record<Key, string> = {
   "review.yourname": "Ihr Name",
   "review.yourphone": "Telefon für Rückfragen",
   "review.one": "Dieser Code gilt für eine Patientin oder einen Patienten. Wählen Sie aus.",
-  "review.send.one": "1 Untersuchung senden: {priority}, {size}",
-  "review.send.other": "{n} Untersuchungen senden: {priority}, {size}",
+  "review.send.one": "1 Untersuchung senden: {priority}",
+  "review.send.other": "{n} Untersuchungen senden: {priority}",
   "review.nothing": "Nichts ausgewählt",
   "why.files":
     "Ihre Auswahl und Ihre Angaben sind noch da, aber diese Seite hat die Dateien nicht mehr. Wählen Sie zum Senden dieselben Dateien oder denselben Ordner noch einmal aus.",

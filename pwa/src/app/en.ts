@@ -136,8 +136,8 @@ export const en = {
   "review.yourname": "Your name",
   "review.yourphone": "Phone for questions",
   "review.one": "This code is for one patient. Choose which.",
-  "review.send.one": "Send 1 study as {priority}, {size}",
-  "review.send.other": "Send {n} studies as {priority}, {size}",
+  "review.send.one": "Send 1 study as {priority}",
+  "review.send.other": "Send {n} studies as {priority}",
   "review.nothing": "Nothing selected",
   "why.files":
     "Your selection and notes are still here, but this page no longer has the files. Select the same files or folder again to send.",

@@ -77,12 +77,8 @@ export function bytes(size: number): string {
         ? (["megabyte", 1e6] as const)
         : (["kilobyte", 1e3] as const);
   const digits = size / by < 10 && by > 1e3 ? 1 : 0;
-  return new Intl.NumberFormat(locale(), {
-    style: "unit",
-    unit,
-    unitDisplay: "short",
-    maximumFractionDigits: digits,
-  }).format(size / by);
+  const format = { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits } as const;
+  return whole(new Intl.NumberFormat(locale(), format).format(size / by));
 }
 
 export function number(n: number): string {
@@ -105,15 +101,19 @@ export function duration(seconds: number): string {
   return new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "long" }).format(n);
 }
 
-/** Today only the time, else the day too. */
+/** A number and its unit, or a date, stay on one line. */
+const whole = (text: string): string => text.replaceAll(" ", "\u00a0");
+
+/** Today only the time, else the day too; the year where it is another one. */
 export function moment(at: number | string): string {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return "";
-  const today = date.toDateString() === new Date().toDateString();
-  const day = today ? {} : ({ day: "numeric", month: "short", year: "numeric" } as const);
-  return new Intl.DateTimeFormat(locale(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...day }).format(
-    date,
-  );
+  const now = new Date();
+  const today = date.toDateString() === now.toDateString();
+  const year = date.getFullYear() === now.getFullYear() ? {} : ({ year: "numeric" } as const);
+  const day = today ? {} : ({ day: "numeric", month: "short", ...year } as const);
+  const time = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const;
+  return whole(new Intl.DateTimeFormat(locale(), { ...time, ...day }).format(date));
 }
 
 /** A DICOM date (PS3.5 6.2, DA); what isn't one is shown as it is. */
@@ -121,5 +121,5 @@ export function dicomDate(text: string): string {
   const parts = /^(\d{4})(\d{2})(\d{2})$/.exec(text);
   if (!parts) return text;
   const date = new Date(Date.UTC(Number(parts[1]), Number(parts[2]) - 1, Number(parts[3])));
-  return new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeZone: "UTC" }).format(date);
+  return whole(new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeZone: "UTC" }).format(date));
 }

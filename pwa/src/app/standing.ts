@@ -99,7 +99,10 @@ export function whose({ meta }: Shown): string {
 export function identity({ patientId, birthDate }: { patientId: string; birthDate: string }): string {
   const id = patientId && t("review.id", { id: patientId });
   const born = birthDate && t("review.born", { date: dicomDate(birthDate) });
-  return [id, born].filter(Boolean).join(" · ");
+  return [id, born]
+    .filter(Boolean)
+    .map((part) => part.replaceAll(" ", "\u00a0"))
+    .join(" · ");
 }
 
 /** "CT, MR · 28 images · 15 MB · 3 Mar 2024" */

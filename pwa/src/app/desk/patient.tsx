@@ -62,7 +62,7 @@ function Compared({ whose }: { whose: Whose }): JSX.Element {
                 {differs && <Tag>{t("whose.differs")}</Tag>}
               </th>
               {values.map((value, at) => (
-                <td key={at} data-side={sides[at]?.title}>
+                <td key={at} data-side={sides[at]?.title} class={value ? "" : "none"}>
                   {value ? <bdi>{value}</bdi> : "–"}
                 </td>
               ))}

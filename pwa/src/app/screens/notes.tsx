@@ -39,14 +39,14 @@ export function Notes({ to, patients, notes, onNotes }: NotesProps): JSX.Element
   if (!only) return null;
   if (patients.length === 1)
     return (
-      <section class="card notes">
+      <section class="notes">
         {field(only, t("review.notes"))}
         {hint}
       </section>
     );
   const written = patients.filter((one) => notes[one.key]?.trim()).length;
   return (
-    <details class="card each">
+    <details class="each">
       <summary>
         {t("review.notes")}
         {written > 0 && ` · ${written}`}

@@ -42,7 +42,8 @@ export function Patients({ table, ...props }: ListProps & { table: boolean }): J
       {patients.length > 1 && (
         <div class="heading">
           <p class="hint">
-            {count("review.patients", patients.length)} · {count("review.studies", everything(patients).size)}
+            {count("review.patients", patients.length)} · {count("review.studies", everything(patients).size)} ·{" "}
+            {bytes(patients.reduce((sum, patient) => sum + patient.bytes, 0))}
           </p>
           {!one && (
             <div class="row tight">

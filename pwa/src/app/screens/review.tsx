@@ -72,7 +72,6 @@ function Found({ found }: { found: Scan }): JSX.Element {
         <SendBar
           to={destination()}
           studies={everything(chosen).size}
-          size={size}
           room={room}
           busy={busy}
           onSend={(direct) => void confirm(direct)}

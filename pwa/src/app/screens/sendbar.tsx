@@ -16,14 +16,13 @@ import { Looking, PickTrouble } from "./looking";
 interface SendBarProps {
   to: Destination | null;
   studies: number;
-  size: number;
   /** Bytes that are missing for a copy. */
   room: number;
   busy: boolean;
   onSend: (direct: boolean) => void;
 }
 
-export function SendBar({ to, studies, size, room, busy, onSend }: SendBarProps): JSX.Element {
+export function SendBar({ to, studies, room, busy, onSend }: SendBarProps): JSX.Element {
   const why = <Obstacle to={to} />;
   const able = to !== null && filesAreHere.value;
   const priority = t(`priority.${decided.value?.priority ?? "routine"}`);
@@ -42,7 +41,7 @@ export function SendBar({ to, studies, size, room, busy, onSend }: SendBarProps)
       <div class="bottom-acts">
         <Discard />
         <Button kind="main" icon="up" disabled={studies === 0 || !able || busy} onClick={() => onSend(false)}>
-          {studies ? count("review.send", studies, { priority, size: bytes(size) }) : t("review.nothing")}
+          {studies ? count("review.send", studies, { priority }) : t("review.nothing")}
         </Button>
       </div>
     </div>
