@@ -5,6 +5,8 @@ import { de } from "../src/app/de";
 import { de as deskDe } from "../src/app/desk/de";
 import { en as deskEn } from "../src/app/desk/en";
 import { en } from "../src/app/en";
+import { de as screensDe } from "../src/app/screens/de";
+import { en as screensEn } from "../src/app/screens/en";
 import { de as settingsDe } from "../src/app/settings/de";
 import { en as settingsEn } from "../src/app/settings/en";
 
@@ -25,6 +27,7 @@ const settings = code("app/settings/");
 /** The app's own words, and those of the desk, each with the code that may say them. */
 const BOOKS: [string, Table, Table, string][] = [
   ["the app", en, de, code("").replace(desk, "")],
+  ["the later screens", screensEn, screensDe, code("app/screens/")],
   ["settings", settingsEn, settingsDe, settings],
   ["the desk", deskEn, deskDe, desk],
   ["the codes", codesEn, codesDe, code("app/codes/")],
@@ -56,7 +59,7 @@ describe.each(BOOKS)("%s", (_name, english, german, said) => {
   });
 });
 
-test.each(BOOKS.slice(0, 3))("no word of %s is kept that no screen says", (_name, english, _german, said) => {
+test.each(BOOKS.slice(0, 4))("no word of %s is kept that no screen says", (_name, english, _german, said) => {
   const prefixes = [...said.matchAll(/`([\w.]+\.)\$\{/g)].map((found) => found[1] ?? "");
   const counted = [...said.matchAll(/count\("([\w.]+)"/g)].map((found) => found[1] ?? "");
   const unsaid = Object.keys(english).filter(

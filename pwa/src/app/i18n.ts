@@ -35,8 +35,8 @@ export async function speak(code: Language): Promise<void> {
 
 const loaders: ((code: Language) => Promise<void>)[] = [];
 
-type Values = Record<string, string | number>;
-type Counted<K> = K extends `${infer Base}.one` ? Base : never;
+export type Values = Record<string, string | number>;
+export type Counted<K> = K extends `${infer Base}.one` ? Base : never;
 
 export interface Words<K extends string> {
   t(key: K, values?: Values): string;

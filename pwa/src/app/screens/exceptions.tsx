@@ -2,9 +2,10 @@
 import type { JSX } from "preact";
 import { type Doubt, grave } from "../../ingest/doubts";
 import type { Left, Patient, Why } from "../../ingest/group";
-import { count, dicomDate, t } from "../i18n";
+import { dicomDate } from "../i18n";
 import { Icon } from "../parts";
 import { patientName } from "./patients";
+import { count, t } from "./words";
 
 /** A doubt is asked about when it touches what is to be sent. */
 export function toConfirm(doubts: readonly Doubt[], chosen: readonly Patient[]): boolean {

@@ -1,10 +1,11 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { FileRow } from "../../queue/rows";
-import type { Key } from "../en";
-import { count, percent, t } from "../i18n";
+import { percent } from "../i18n";
 import { useLater } from "../later";
 import { type Shown, theQueue } from "../state";
+import type { ScreenKey } from "./en";
+import { count, t } from "./words";
 
 const MOST_SHOWN = 300;
 const MOST_NAMED = 5;
@@ -133,7 +134,7 @@ function odd(file: FileRow): boolean {
 const OUTCOMES = new Set(["stored", "already_there", "rejected", "failed", "skipped", "lost"]);
 
 export function outcomeText(state: string): string {
-  return t(OUTCOMES.has(state) ? (`outcome.${state}` as Key) : "outcome.other");
+  return t(OUTCOMES.has(state) ? (`outcome.${state}` as ScreenKey) : "outcome.other");
 }
 
 function fileState(file: FileRow, inThePacs: boolean): string {

@@ -1,9 +1,9 @@
 /** What a clinician wants the radiologist to know of each patient: typed in the review, shown again with the upload. */
 import type { JSX } from "preact";
 import type { Patient } from "../../ingest/group";
-import { t } from "../i18n";
 import { Field } from "../parts";
 import { patientName } from "./patients";
+import { t } from "./words";
 
 /** What the gateway takes at most (`clinical_notes`), in characters. */
 const MOST = 16_384;

@@ -6,9 +6,9 @@ import type { Destination } from "../destination";
 import { decide, decided, type Sender } from "../draft";
 import { endpoints } from "../endpoints";
 import { grant } from "../grants";
-import { t } from "../i18n";
 import { Field, Notice, OneOf } from "../parts";
 import { Notes } from "./notes";
+import { t } from "./words";
 
 const PRIORITIES: readonly Priority[] = ["routine", "urgent", "stat"];
 

@@ -4,9 +4,10 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Doubt } from "../../ingest/doubts";
 import type { Patient, Study } from "../../ingest/group";
 import { type Choice, everything, extent, studyKey, withPatient, withStudy } from "../choice";
-import { bytes, count, dicomDate, number, t } from "../i18n";
+import { bytes, dicomDate, number } from "../i18n";
 import { Button, Tag } from "../parts";
 import { identity } from "../standing";
+import { count, t } from "./words";
 
 interface ListProps {
   patients: readonly Patient[];

@@ -1,9 +1,10 @@
 import type { JSX } from "preact";
-import type { Key } from "../en";
-import { count, moment, t } from "../i18n";
+import { moment } from "../i18n";
 import { Button, Contact, Icon, Slot } from "../parts";
 import { inPacs, isUnnoted } from "../standing";
 import type { Shown } from "../state";
+import type { ScreenKey } from "./en";
+import { count, t } from "./words";
 
 /** That it arrived, where and when, whom nobody told yet, and the proof to keep. */
 export function ReceiptCard({ one: { row, meta, receipt, told, notes } }: { one: Shown }): JSX.Element {
@@ -19,7 +20,7 @@ export function ReceiptCard({ one: { row, meta, receipt, told, notes } }: { one:
   };
   const proof =
     receipt && ["compared", "queried", "acknowledged"].includes(receipt.verification)
-      ? t(`proof.${receipt.verification}` as Key)
+      ? t(`proof.${receipt.verification}` as ScreenKey)
       : "";
   const left = row.outcome.skipped ?? 0;
   return (

@@ -5,7 +5,6 @@ import { chosenOf, everything } from "../choice";
 import { destination } from "../destination";
 import { choice, decide, decided, filesAreHere, type Scan, scanned } from "../draft";
 import { grant } from "../grants";
-import { t } from "../i18n";
 import { Heading } from "../parts";
 import { send } from "../picking";
 import { session } from "../state";
@@ -13,6 +12,7 @@ import { Doubts, inOrder, LeftOut, showQuestion, toConfirm } from "./exceptions"
 import { OrderCard } from "./order";
 import { isTable, Patients, useWide } from "./patients";
 import { SendBar } from "./sendbar";
+import { t } from "./words";
 
 const MARGIN_BYTES = 100e6;
 

@@ -6,12 +6,13 @@ import type { Destination } from "../destination";
 import { decided, filesAreHere } from "../draft";
 import { askEndpoints, endpointsKnown } from "../endpoints";
 import { grant, grantTrouble } from "../grants";
-import { bytes, count, t } from "../i18n";
+import { bytes } from "../i18n";
 import { Button, Notice } from "../parts";
 import { add, looking } from "../picking";
 import { go, session } from "../state";
 import { AskDiscard } from "./draftcard";
 import { Looking, PickTrouble } from "./looking";
+import { count, t } from "./words";
 
 interface SendBarProps {
   to: Destination | null;

@@ -6,7 +6,7 @@ import { askAgain, cancel, pause, remove, resume, retry, sendAgain, sendWithout,
 import { useChoosers } from "../choosers";
 import { terms, time } from "../device";
 import { grant } from "../grants";
-import { bytes, moment, t } from "../i18n";
+import { bytes, moment } from "../i18n";
 import { useLater } from "../later";
 import { Ask, Bar, Button, Contact, Heading, Icon, Notice } from "../parts";
 import { addAgain, copied, held, looking, sendDirect } from "../picking";
@@ -16,6 +16,7 @@ import { Apart, Files, outcomeText } from "./files";
 import { Looking } from "./looking";
 import { Written } from "./notes";
 import { ReceiptCard } from "./receipt";
+import { t } from "./words";
 
 export function StudyScreen({ id }: { id: string }): JSX.Element | null {
   const one = mine.value.find((shown) => shown.row.id === id);
