@@ -69,12 +69,22 @@ export async function startDraft(): Promise<void> {
     else if (filesAreHere.value) void move(before);
     else void takeUp(now);
   });
+  // A code is for one patient, whatever was chosen before it was opened.
+  effect(() => {
+    const [scan, made] = [scanned.peek(), decided.peek()];
+    if (grant.value && scan && made) decide({ choice: forOne(scan, made).choice });
+  });
+}
+
+function forOne({ patients }: Scan, made: Decided): Decided {
+  const several = grant.peek() !== null && chosenOf(patients, new Set(made.choice)).length > 1;
+  return several ? { ...made, choice: [] } : made;
 }
 
 function show(review: Review | null): void {
   batch(() => {
     scanned.value = review?.scan ?? null;
-    decided.value = review?.decided ?? null;
+    decided.value = review && forOne(review.scan, review.decided);
     filesAreHere.value = review?.filesAreHere ?? false;
   });
 }
@@ -92,8 +102,6 @@ function park(whose: string): void {
 
 /** Whoever opens a code, or signs in, with files just picked goes on with them. */
 async function move(before: string): Promise<void> {
-  const scan = scanned.peek();
-  if (scan && grant.peek()) decide({ choice: [...firstChoice(chosenOf(scan.patients, choice.peek()), true)] });
   await keepAll();
   await theQueue().forgetDraft(before);
 }
