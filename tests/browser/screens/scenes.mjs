@@ -171,6 +171,13 @@ export const SCENES = [
     await stage.device("late", link);
     await stage.reads("grant.dead");
   } },
+  { name: "grant-offline", title: "A code on a bad line: it is kept", async show(stage) {
+    await stage.device("ambulance");
+    await stage.page.context().route("**/qr/inspect", (route) => route.abort("internetdisconnected"));
+    await stage.page.getByLabel(stage.say("link.label"), { exact: true }).fill(await stage.hospital.code());
+    await stage.press("link.go");
+    await stage.reads("grant.offline");
+  } },
   { name: "study-held", title: "Held: not the patient that the code was made for", async show(stage) {
     await stage.device("held", await stage.hospital.code({ label: "Transfer from Ōtaki", expected: { patient_id: "MRN-70224", patient_birth_date: "19790908" } }));
     await stage.pick("held");
@@ -195,6 +202,12 @@ export const SCENES = [
     await stage.page.locator(".each summary").click();
     await stage.page.locator(".each textarea").first().fill("Fell from a ladder, GCS 14.\nIs there a bleed? Call back: ED, ext. 4410.");
   } },
+  { name: "draft", title: "A review that was left", async show(stage) { await stage.home(); await stage.heading("draft.title"); } },
+  { name: "review-files", title: "After a reload: all that was decided is there, the files aren't", async show(stage) {
+    await stage.page.reload();
+    await stage.press("draft.go");
+    await stage.reads("why.files");
+  } },
   { name: "review-room", title: "No room for a copy on this device", async show(stage) {
     await stage.home();
     await stage.page.evaluate(() => (navigator.storage.estimate = async () => ({ quota: 1e6, usage: 1e6 })));
@@ -212,7 +225,7 @@ export const SCENES = [
     await stage.reads("preamble_executable");
     await stage.page.locator(".files summary").click();
   } },
-  { name: "queue", title: "Many studies sent, and one that needs somebody", async show(stage) {
+  { name: "queue", title: "Many studies sent, and one that needs attention", async show(stage) {
     await stage.home();
     await stage.pick("ward");
     await stage.send();
@@ -301,7 +314,7 @@ export const SCENES = [
     await stage.page.locator(".line .button").first().click();
     await stage.page.getByRole("dialog").waitFor();
   } },
-  { name: "incoming", title: "Uploads at the gateway that need somebody", async show(stage) {
+  { name: "incoming", title: "Uploads at the gateway that need attention", async show(stage) {
     await stage.page.keyboard.press("Escape");
     await stage.hospital.upload(folder("one"), { endpoint: "nord" });
     await stage.hospital.upload(folder("held"), { endpoint: "children", uploader: { name: "Mere Parata", phone: "+64 4 555 0199" } });
@@ -337,7 +350,7 @@ export const SCENES = [
     await stage.page.locator(".lines .entry", { hasText: "Klinikum Nord" }).first().locator("button").click();
     await stage.button("do.cancel").waitFor();
   } },
-  { name: "incoming-reopen", title: "A code to go on, for a device that lost everything", async show(stage) {
+  { name: "incoming-reopen", title: "A code to resume, for a device that lost everything", async show(stage) {
     if ((await stage.page.locator(".desk-list").isHidden())) await stage.press("nav.back");
     await stage.page.locator(".lines .entry", { hasText: stage.say("in.state.uploading") }).last().locator("button").click();
     await stage.press("do.reopen");
