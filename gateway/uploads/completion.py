@@ -17,7 +17,7 @@ from gateway.states import RECEIVING_STATES, FileState, UploadEvent, UploadState
 #: Who acts when nobody asked: the gateway's own timers and workers.
 GATEWAY = "gateway"
 #: Files that one transaction ends after their upload was completed.
-PAGE = 100
+PAGE = 40
 
 
 @dataclass(frozen=True, slots=True)
