@@ -14,6 +14,7 @@ from gateway.delivery.items import FileOutcome, open_list
 from gateway.keys.columns import Column
 from gateway.ledger.rows import DeliveredRow, ReceiptRow, UploadRow
 from gateway.receipts.document import InstanceProof, Signer, Skipped, Verification, receipt_payload
+from gateway.receipts.packing import packed
 from gateway.spool import ServiceKeys
 from gateway.states import FileResult, UploadEvent
 
@@ -177,7 +178,7 @@ def receipt_of(
         instances=proofs,
         skipped=skipped,
     )
-    jws_sealed = keys.records.seal(signer.sign(payload).encode(), context=Column.RECEIPT_JWS.of(receipt_id))
+    jws_sealed = keys.records.seal(packed(signer.sign(payload)), context=Column.RECEIPT_JWS.of(receipt_id))
     return ReceiptRow(receipt_id, upload.upload_id, signer.kid, jws_sealed, now)
 
 

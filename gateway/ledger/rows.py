@@ -135,7 +135,7 @@ class ReceiptRow:
     receipt_id: str
     upload_id: str
     kid: str
-    jws_sealed: bytes  #: compact JWS (records key)
+    jws_sealed: bytes  #: compact JWS, packed (records key)
     created_at: float
 
 

@@ -13,6 +13,7 @@ from gateway.clock import rfc3339
 from gateway.errors import Gone
 from gateway.keys.columns import Column
 from gateway.ledger.rows import FileRow, ReceiptRow, UploadRow
+from gateway.receipts.packing import unpacked
 from gateway.spool import Sealer
 from gateway.states import DEAD_STATES, FileState
 from gateway.states import WHOLE_STATES as RECEIVED_STATES
@@ -47,7 +48,7 @@ class Views:
 
     def jws(self, row: ReceiptRow) -> str:
         """A receipt, compact JWS."""
-        return self._sealer.open(row.jws_sealed, context=Column.RECEIPT_JWS.of(row.receipt_id)).decode()
+        return unpacked(self._sealer.open(row.jws_sealed, context=Column.RECEIPT_JWS.of(row.receipt_id)))
 
     def raise_if_dead(self, upload: UploadRow) -> None:
         """:raises Gone: with `state`, `pacs_receipt_id` and `warnings` (CONTRACT 2)."""

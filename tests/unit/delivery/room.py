@@ -20,6 +20,7 @@ from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AuditRow, Dialect, FileRow, JobKind, JobRow, ReceiptRow, UploadRow
 from gateway.receipts import document
 from gateway.receipts.document import Signer
+from gateway.receipts.packing import unpacked
 from gateway.spool import Spool, UploadKey
 from gateway.states import FileState, UploadState
 from tests.clocks import ManualClock
@@ -185,7 +186,7 @@ class Room:
         receipt: ReceiptRow | None = await self.ledger.read(lambda tx: tx.receipts.get(receipt_id))
         assert receipt is not None
         jws = self.opened.keys.records.open(receipt.jws_sealed, context=f"receipts|jws|{receipt_id}")
-        return document.verify(jws.decode(), self.signer.jwks())
+        return document.verify(unpacked(jws), self.signer.jwks())
 
     async def jobs(self) -> list[JobRow]:
         return await self.ledger.read(lambda tx: tx.jobs.page(after=0, limit=1000))
