@@ -27,19 +27,17 @@ from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.typedefs import Handler
 
 from gateway.demo import query
+from gateway.demo.catalogue import Catalogue, HeldInstance, HeldSeries, HeldStudy
+from gateway.demo.dicom_json import Attributes
 from gateway.demo.holdings import (
     DOES_NOT_MATCH,
     DUPLICATE_SOP_INSTANCE,
     OUT_OF_RESOURCES,
-    Attributes,
     Holdings,
     NotHeld,
-    Series,
-    StoredInstance,
-    Study,
     same_content,
 )
-from gateway.demo.page import page
+from gateway.demo.page import SHOWN_STUDIES, page
 
 BLOCK_BYTES = 1 << 20
 _JSON = "application/dicom+json"
@@ -56,6 +54,7 @@ def create_archive(root: Path) -> web.Application:
     app[_HOLDINGS] = Holdings(root)
     app[_FILING] = asyncio.Lock()
     app.on_startup.append(_open)
+    app.on_cleanup.append(_close)
     base, study = "/dicom-web", "/dicom-web/studies/{study}"
     series = study + "/series/{series}"
     app.add_routes(
@@ -81,7 +80,11 @@ def create_archive(root: Path) -> web.Application:
 
 
 async def _open(app: web.Application) -> None:
-    await asyncio.to_thread(app[_HOLDINGS].open)
+    await app[_HOLDINGS].open()
+
+
+async def _close(app: web.Application) -> None:
+    await app[_HOLDINGS].close()
 
 
 @web.middleware
@@ -98,7 +101,8 @@ async def _only_by_address(request: web.Request, handler: Handler) -> web.Stream
 
 
 async def _page(request: web.Request) -> web.Response:
-    return page(request.app[_HOLDINGS].studies)
+    catalogue = _catalogue(request)
+    return page(await catalogue.latest(SHOWN_STUDIES), await catalogue.totals())
 
 
 # STOW-RS: PS3.18 section 10.5
@@ -107,7 +111,7 @@ async def _page(request: web.Request) -> web.Response:
 async def _store(request: web.Request) -> web.Response:
     if request.content_type != "multipart/related":
         raise web.HTTPUnsupportedMediaType(text="multipart/related is taken here\n")
-    stored: list[StoredInstance] = []
+    stored: list[HeldInstance] = []
     failed: list[NotHeld] = []
     try:
         async for part in _parts(request):
@@ -166,7 +170,7 @@ def _write(out: BinaryIO, block: bytearray) -> None:
         view = view[out.write(view) :]
 
 
-async def _file(app: web.Application, arrived: Path, only_study: str | None) -> StoredInstance:
+async def _file(app: web.Application, arrived: Path, only_study: str | None) -> HeldInstance:
     """Put what arrived into its place, unless another content is there.
 
     :raises NotHeld: it is refused.
@@ -176,7 +180,7 @@ async def _file(app: web.Application, arrived: Path, only_study: str | None) -> 
     if only_study not in {None, instance.study_uid}:
         raise NotHeld(DOES_NOT_MATCH, instance.sop_class_uid, instance.sop_instance_uid)
     async with app[_FILING]:
-        there = holdings.instances.get(instance.sop_instance_uid)
+        there = await holdings.catalogue.get(instance.sop_instance_uid)
         if there is None:
             try:
                 await asyncio.to_thread(holdings.settle, arrived, instance)
@@ -184,13 +188,13 @@ async def _file(app: web.Application, arrived: Path, only_study: str | None) -> 
                 if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                     raise NotHeld(OUT_OF_RESOURCES, instance.sop_class_uid, instance.sop_instance_uid) from None
                 raise
-            holdings.add(instance)
-        elif not await asyncio.to_thread(same_content, there.path, arrived):
+            await holdings.catalogue.add(instance)
+        elif not await asyncio.to_thread(same_content, holdings.path_of(there), arrived):
             raise NotHeld(DUPLICATE_SOP_INSTANCE, instance.sop_class_uid, instance.sop_instance_uid)
     return instance
 
 
-def _store_answer(base: str, stored: list[StoredInstance], failed: list[NotHeld]) -> Attributes:
+def _store_answer(base: str, stored: list[HeldInstance], failed: list[NotHeld]) -> Attributes:
     """The Store Instances Response Module (PS3.18 annex I.2)."""
     answer: Attributes = {}
     studies = {instance.study_uid for instance in stored}
@@ -229,73 +233,64 @@ def _reference(sop_class_uid: str, sop_instance_uid: str, url: str = "") -> Attr
 
 
 async def _search_studies(request: web.Request) -> web.Response:
-    studies = request.app[_HOLDINGS].studies
-    return _found(request, (_study_attributes(_base(request), uid, study) for uid, study in studies.items()))
+    base, asked = _base(request), _query(request)
+    found = await _catalogue(request).studies(asked)
+    return _found(asked, (_study_attributes(base, study) for study in found))
 
 
 async def _search_series(request: web.Request) -> web.Response:
-    base, wanted = _base(request), request.match_info.get("study")
-    studies = request.app[_HOLDINGS].studies
-    return _found(
-        request,
-        (
-            _series_attributes(base, study_uid, study, series_uid, series)
-            for study_uid, study in studies.items()
-            if wanted in {None, study_uid}
-            for series_uid, series in study.series.items()
-        ),
-    )
+    base, asked = _base(request), _query(request)
+    found = await _catalogue(request).series(asked, request.match_info.get("study"))
+    return _found(asked, (_series_attributes(base, series) for series in found))
 
 
 async def _search_instances(request: web.Request) -> web.Response:
-    base, info = _base(request), request.match_info
-    chosen = request.app[_HOLDINGS].select(info.get("study"), info.get("series"))
-    return _found(request, (_instance_attributes(base, *one) for one in chosen))
+    base, asked, info = _base(request), _query(request), request.match_info
+    found = await _catalogue(request).instances(asked, info.get("study"), info.get("series"))
+    return _found(asked, (_instance_attributes(base, instance) for instance in found))
 
 
-def _found(request: web.Request, candidates: Iterable[Attributes]) -> web.Response:
+def _catalogue(request: web.Request) -> Catalogue:
+    return request.app[_HOLDINGS].catalogue
+
+
+def _query(request: web.Request) -> query.Query:
     try:
-        asked = query.parse(request.query.items())
+        return query.parse(request.query.items())
     except query.BadQuery as error:
         raise web.HTTPBadRequest(text=f"{error}\n") from None
-    response = _json(query.answer(asked, candidates))
+
+
+def _found(asked: query.Query, found: Iterable[Attributes]) -> web.Response:
+    response = _json(list(found))
     if asked.ignored:  # PS3.18 section 8.3.4.5
         response.headers["Warning"] = '299 relaypacs "an attribute of the query was ignored"'
     return response
 
 
-def _study_attributes(base: str, uid: str, study: Study) -> Attributes:
+def _study_attributes(base: str, study: HeldStudy) -> Attributes:
     return study.attributes | {
         "00080056": query.element("CS", ["ONLINE"]),
-        "00080061": query.element("CS", study.modalities()),
-        "00081190": query.element("UR", [f"{base}/studies/{uid}"]),
-        "00201206": query.element("IS", [len(study.series)]),
-        "00201208": query.element("IS", [study.instance_count()]),
+        "00080061": query.element("CS", study.modalities),
+        "00081190": query.element("UR", [f"{base}/studies/{study.uid}"]),
+        "00201206": query.element("IS", [study.series]),
+        "00201208": query.element("IS", [study.instances]),
     }
 
 
-def _series_attributes(base: str, study_uid: str, study: Study, uid: str, series: Series) -> Attributes:
-    return (
-        study.attributes
-        | series.attributes
-        | {
-            "00081190": query.element("UR", [f"{base}/studies/{study_uid}/series/{uid}"]),
-            "00201209": query.element("IS", [len(series.instances)]),
-        }
-    )
+def _series_attributes(base: str, series: HeldSeries) -> Attributes:
+    return series.attributes | {
+        "00081190": query.element("UR", [f"{base}/studies/{series.study_uid}/series/{series.uid}"]),
+        "00201209": query.element("IS", [series.instances]),
+    }
 
 
-def _instance_attributes(base: str, study: Study, series: Series, instance: StoredInstance) -> Attributes:
-    return (
-        study.attributes
-        | series.attributes
-        | instance.attributes
-        | {
-            "00080056": query.element("CS", ["ONLINE"]),
-            "00081190": query.element("UR", [_url(base, instance)]),
-            "00083002": query.element("UI", [instance.transfer_syntax_uid] if instance.transfer_syntax_uid else []),
-        }
-    )
+def _instance_attributes(base: str, instance: HeldInstance) -> Attributes:
+    return instance.attributes | {
+        "00080056": query.element("CS", ["ONLINE"]),
+        "00081190": query.element("UR", [_url(base, instance)]),
+        "00083002": query.element("UI", [instance.transfer_syntax_uid] if instance.transfer_syntax_uid else []),
+    }
 
 
 # WADO-RS: PS3.18 section 10.4
@@ -303,10 +298,10 @@ def _instance_attributes(base: str, study: Study, series: Series, instance: Stor
 
 async def _retrieve(request: web.Request) -> web.StreamResponse:
     """Always as stored: a transfer syntax that is asked for isn't made."""
-    instances = _chosen(request)
+    instances, path_of = await _chosen(request), request.app[_HOLDINGS].path_of
     accept = request.headers.get(hdrs.ACCEPT, "")
     if len(instances) == 1 and re.match(r"\s*application/dicom\s*(;|,|\Z)", accept):
-        return web.FileResponse(instances[0].path, headers={hdrs.CONTENT_TYPE: "application/dicom"})
+        return web.FileResponse(path_of(instances[0]), headers={hdrs.CONTENT_TYPE: "application/dicom"})
     boundary = secrets.token_hex(16)
     heads = [_part_head(boundary, one) for one in instances]
     tail = f"\r\n--{boundary}--\r\n".encode()
@@ -319,7 +314,7 @@ async def _retrieve(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     for head, instance in zip(heads, instances, strict=True):
         await response.write(head)
-        with await asyncio.to_thread(instance.path.open, "rb") as file:
+        with await asyncio.to_thread(path_of(instance).open, "rb") as file:
             while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
                 await response.write(block)
     await response.write(tail)
@@ -327,7 +322,7 @@ async def _retrieve(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _part_head(boundary: str, instance: StoredInstance) -> bytes:
+def _part_head(boundary: str, instance: HeldInstance) -> bytes:
     syntax = f"; transfer-syntax={instance.transfer_syntax_uid}" if instance.transfer_syntax_uid else ""
     return (
         f"\r\n--{boundary}\r\nContent-Type: application/dicom{syntax}\r\nContent-Length: {instance.size_bytes}\r\n\r\n"
@@ -335,7 +330,8 @@ def _part_head(boundary: str, instance: StoredInstance) -> bytes:
 
 
 async def _metadata(request: web.Request) -> web.Response:
-    return _json([await asyncio.to_thread(_all_attributes, one.path) for one in _chosen(request)])
+    path_of = request.app[_HOLDINGS].path_of
+    return _json([await asyncio.to_thread(_all_attributes, path_of(one)) for one in await _chosen(request)])
 
 
 def _all_attributes(path: Path) -> Attributes:
@@ -347,11 +343,9 @@ def _all_attributes(path: Path) -> Attributes:
     return whole
 
 
-def _chosen(request: web.Request) -> list[StoredInstance]:
+async def _chosen(request: web.Request) -> list[HeldInstance]:
     info = request.match_info
-    chosen = [one for _, _, one in request.app[_HOLDINGS].select(info["study"], info.get("series"))]
-    if (wanted := info.get("instance")) is not None:
-        chosen = [one for one in chosen if one.sop_instance_uid == wanted]
+    chosen = await _catalogue(request).below(info["study"], info.get("series"), info.get("instance"))
     if not chosen:
         raise web.HTTPNotFound(text="there is no such object\n")
     return chosen
@@ -361,7 +355,7 @@ def _base(request: web.Request) -> str:
     return f"{request.scheme}://{request.host}/dicom-web"
 
 
-def _url(base: str, one: StoredInstance) -> str:
+def _url(base: str, one: HeldInstance) -> str:
     return f"{base}/studies/{one.study_uid}/series/{one.series_uid}/instances/{one.sop_instance_uid}"
 
 

@@ -1,4 +1,4 @@
-"""What the little archive holds: files in a folder, and an index of them in memory.
+"""What the little archive holds: files in a folder, and a catalogue of them beside.
 
 Promises: an instance is on the disk (fdatasync, rename, fsync of its folder) before it is said to be held; there is
 one content per SOP Instance UID. Knows DICOM and the file system; must not know HTTP.
@@ -8,53 +8,24 @@ The folder is `ROOT/<study>/<series>/<instance>.dcm`, named by UIDs; what is on 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import filecmp
 import logging
 import os
 import re
 import secrets
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-#: DICOM JSON (PS3.18 annex F): tag in eight hexadecimal digits -> {vr, Value}.
-Attributes = dict[str, dict[str, Any]]
+from gateway.demo.catalogue import Catalogue, HeldInstance
+from gateway.demo.dicom_json import ALL_TAGS, Attributes, only
 
-STUDY_TAGS = {
-    "StudyDate": "00080020",
-    "StudyTime": "00080030",
-    "AccessionNumber": "00080050",
-    "ReferringPhysicianName": "00080090",
-    "StudyDescription": "00081030",
-    "PatientName": "00100010",
-    "PatientID": "00100020",
-    "IssuerOfPatientID": "00100021",
-    "PatientBirthDate": "00100030",
-    "PatientSex": "00100040",
-    "StudyInstanceUID": "0020000D",
-    "StudyID": "00200010",
-}
-SERIES_TAGS = {
-    "Modality": "00080060",
-    "SeriesDescription": "0008103E",
-    "SeriesInstanceUID": "0020000E",
-    "SeriesNumber": "00200011",
-}
-INSTANCE_TAGS = {
-    "SOPClassUID": "00080016",
-    "SOPInstanceUID": "00080018",
-    "InstanceNumber": "00200013",
-    "NumberOfFrames": "00280008",
-    "Rows": "00280010",
-    "Columns": "00280011",
-    "BitsAllocated": "00280100",
-}
-INDEXED_KEYWORDS = (*STUDY_TAGS, *SERIES_TAGS, *INSTANCE_TAGS)
+#: In the root; it may be deleted while the archive doesn't run.
+CATALOGUE = ".catalogue.db"
 
 #: PS3.5 section 9.1, without the ban on leading zeros that real devices break.
 UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")
@@ -76,87 +47,77 @@ class NotHeld(Exception):
         self.sop_instance_uid = sop_instance_uid
 
 
-@dataclass(frozen=True, slots=True)
-class StoredInstance:
-    """One instance that is on the disk, or about to be: `path` says where."""
-
-    study_uid: str
-    series_uid: str
-    sop_instance_uid: str
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    size_bytes: int
-    arrived_at: float
-    path: Path
-    attributes: Attributes
-
-
-@dataclass(slots=True)
-class Series:
-    """Attributes are those of the instance that came first."""
-
-    attributes: Attributes
-    instances: dict[str, StoredInstance] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Study:
-    """Attributes are those of the instance that came first."""
-
-    attributes: Attributes
-    series: dict[str, Series] = field(default_factory=dict)
-    arrived_at: float = 0.0
-
-    def modalities(self) -> list[str]:
-        """Modality of each series, each once, in order."""
-        found = {value for one in self.series.values() for value in one.attributes.get("00080060", {}).get("Value", ())}
-        return sorted(str(value) for value in found)
-
-    def instance_count(self) -> int:
-        return sum(len(one.instances) for one in self.series.values())
-
-
 class Holdings:
-    """The folder and its index.
+    """The folder and its catalogue.
 
-    `examine`, `same_content` and `settle` touch the disk and belong in a thread; `add` and everything that reads the
-    index belong to the event loop's thread.
+    `examine`, `same_content` and `settle` touch the disk and belong in a thread.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.incoming = root / ".incoming"
-        self.studies: dict[str, Study] = {}
-        self.instances: dict[str, StoredInstance] = {}
+        self._catalogue: Catalogue | None = None
 
-    def open(self) -> None:
-        """Make the folder if need be, drop half-received files, read the index from the files.
+    @property
+    def catalogue(self) -> Catalogue:
+        """What may be asked for; there from `open` on."""
+        assert self._catalogue is not None
+        return self._catalogue
+
+    async def open(self) -> None:
+        """Make the folder if need be, drop half-received files, bring the catalogue up to what the files are.
 
         A file that can't be read as DICOM stays where it is and isn't shown.
         """
         # pydicom warns of odd values by quoting them, and they are patients'.
         warnings.filterwarnings("ignore", module=r"pydicom\b")
         logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+        await asyncio.to_thread(self._make_folders)
+        self._catalogue = await Catalogue.open(self.root / CATALOGUE)
+        known = await self._catalogue.known()
+        there = await asyncio.to_thread(self._files)
+        await self._catalogue.drop(uids[2] for uids, facts in known.items() if there.get(uids) != facts)
+        news = [uids for uids, facts in there.items() if known.get(uids) != facts]
+        for study_uid, series_uid, sop_instance_uid in sorted(news, key=lambda uids: there[uids][1]):
+            path = self.root / study_uid / series_uid / f"{sop_instance_uid}.dcm"
+            with contextlib.suppress(NotHeld):
+                instance = await asyncio.to_thread(self.examine, path)
+                if self.path_of(instance) == path:
+                    await self._catalogue.add(instance)
+
+    async def close(self) -> None:
+        """Let go of the catalogue."""
+        if self._catalogue is not None:
+            await self._catalogue.close()
+
+    def _make_folders(self) -> None:
         self.incoming.mkdir(parents=True, exist_ok=True)
         for leftover in self.incoming.iterdir():
             leftover.unlink()
-        for path in sorted(self.root.glob("[0-9]*/[0-9]*/[0-9]*.dcm"), key=lambda path: path.stat().st_mtime):
-            try:
-                self.add(self.examine(path))
-            except NotHeld:
-                continue
+
+    def _files(self) -> dict[tuple[str, str, str], tuple[int, float]]:
+        """(study, series, instance) by their names -> size and arrival."""
+        found = {}
+        for path in self.root.glob("[0-9]*/[0-9]*/[0-9]*.dcm"):
+            stat = path.stat()
+            found[path.parent.parent.name, path.parent.name, path.stem] = stat.st_size, stat.st_mtime
+        return found
+
+    def path_of(self, instance: HeldInstance) -> Path:
+        """Where it is, or belongs."""
+        return self.root / instance.study_uid / instance.series_uid / f"{instance.sop_instance_uid}.dcm"
 
     def fresh_path(self) -> Path:
         """Where to write what is arriving."""
         return self.incoming / secrets.token_hex(16)
 
-    def examine(self, path: Path) -> StoredInstance:
-        """Read the head of a file; the answer's `path` is where it belongs.
+    def examine(self, path: Path) -> HeldInstance:
+        """Read the head of a file.
 
         :raises NotHeld: it isn't an instance that can be filed.
         """
         try:
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(INDEXED_KEYWORDS))
+            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(ALL_TAGS))
             attributes: Attributes = dataset.to_json_dict(suppress_invalid_tags=True)
             syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
         except (
@@ -176,7 +137,7 @@ class Holdings:
         if not all(UID.fullmatch(uid) for uid in uids):
             raise NotHeld(CANNOT_UNDERSTAND, sop_class_uid, sop_instance_uid)
         stat = path.stat()
-        return StoredInstance(
+        return HeldInstance(
             study_uid=study_uid,
             series_uid=series_uid,
             sop_instance_uid=sop_instance_uid,
@@ -184,44 +145,21 @@ class Holdings:
             transfer_syntax_uid=syntax,
             size_bytes=stat.st_size,
             arrived_at=stat.st_mtime,
-            path=self.root / study_uid / series_uid / f"{sop_instance_uid}.dcm",
-            attributes=attributes,
+            attributes=only(attributes, ALL_TAGS),
         )
 
-    def settle(self, arrived: Path, instance: StoredInstance) -> None:
+    def settle(self, arrived: Path, instance: HeldInstance) -> None:
         """Move what arrived to where it belongs, durably; the caller sees to it that the place is free."""
-        folder = instance.path.parent
+        path = self.path_of(instance)
+        folder = path.parent
         folder.mkdir(parents=True, exist_ok=True)
-        arrived.replace(instance.path)
+        arrived.replace(path)
         for directory in (folder, folder.parent, self.root):
             handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-
-    def add(self, instance: StoredInstance) -> None:
-        """Show it."""
-        study = self.studies.setdefault(instance.study_uid, Study(_only(instance.attributes, STUDY_TAGS)))
-        series = study.series.setdefault(instance.series_uid, Series(_only(instance.attributes, SERIES_TAGS)))
-        own = StoredInstance(
-            **{name: getattr(instance, name) for name in StoredInstance.__slots__ if name != "attributes"},
-            attributes=_only(instance.attributes, INSTANCE_TAGS),
-        )
-        series.instances[instance.sop_instance_uid] = own
-        self.instances[instance.sop_instance_uid] = own
-        study.arrived_at = max(study.arrived_at, instance.arrived_at)
-
-    def select(
-        self, study_uid: str | None, series_uid: str | None = None
-    ) -> Iterator[tuple[Study, Series, StoredInstance]]:
-        """Every instance below, in the order of arrival of study, series and instance."""
-        studies = self.studies.values() if study_uid is None else [self.studies.get(study_uid)]
-        for study in studies:
-            for uid, series in study.series.items() if study else ():
-                if study and series_uid in (None, uid):
-                    for instance in series.instances.values():
-                        yield study, series, instance
 
 
 def same_content(one: Path, other: Path) -> bool:
@@ -232,7 +170,3 @@ def same_content(one: Path, other: Path) -> bool:
 def _uid(attributes: Attributes, tag: str) -> str:
     values = attributes.get(tag, {}).get("Value", [])
     return values[0] if len(values) == 1 and isinstance(values[0], str) else ""
-
-
-def _only(attributes: Attributes, tags: dict[str, str]) -> Attributes:
-    return {tag: attributes[tag] for tag in tags.values() if tag in attributes}

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 
 from aiohttp import web
 
-from gateway.demo.holdings import Attributes, Study
+from gateway.demo.catalogue import HeldStudy
+from gateway.demo.dicom_json import Attributes
 from gateway.demo.plain_html import document
 
 SHOWN_STUDIES = 200
 
 
-def page(studies: Mapping[str, Study]) -> web.Response:
-    """The studies, latest arrival first."""
-    latest = sorted(studies.items(), key=lambda one: one[1].arrived_at, reverse=True)
-    rows = "".join(_row(uid, study) for uid, study in latest[:SHOWN_STUDIES])
-    total = sum(study.instance_count() for study in studies.values())
+def page(latest: Sequence[HeldStudy], totals: tuple[int, int]) -> web.Response:
+    """The studies, latest arrival first.
+
+    :param totals: studies and instances that there are.
+    """
+    studies, instances = totals
+    rows = "".join(map(_row, latest))
     if not studies:
         said = "<p>Nothing has arrived yet. What the gateway delivers appears here; reload the page to see it.</p>"
     else:
-        more = f" The latest {SHOWN_STUDIES} are shown." if len(studies) > SHOWN_STUDIES else ""
-        said = f"<p>{_count(len(studies), 'study', 'studies')}, {_count(total, 'instance', 'instances')}.{more}</p>"
+        more = f" The latest {SHOWN_STUDIES} are shown." if studies > len(latest) else ""
+        said = f"<p>{_count(studies, 'study', 'studies')}, {_count(instances, 'instance', 'instances')}.{more}</p>"
         said += (
             '<div class="wide"><table><thead><tr><th>Patient</th><th>Born</th><th>Study</th><th>Date</th>'
             f"<th>Modality</th><th>Instances</th><th>Arrived (UTC)</th></tr></thead><tbody>{rows}</tbody></table></div>"
@@ -31,7 +34,7 @@ def page(studies: Mapping[str, Study]) -> web.Response:
     return document("Demo archive", f"<h1>Demo archive</h1>{said}")
 
 
-def _row(uid: str, study: Study) -> str:
+def _row(study: HeldStudy) -> str:
     def shown(tag: str) -> str:
         return escape(_first(study.attributes, tag))
 
@@ -39,9 +42,9 @@ def _row(uid: str, study: Study) -> str:
     return (
         f"<tr><td>{shown('00100010').replace('^', ' ').strip()}<br><small>{shown('00100020')}</small></td>"
         f"<td>{_date(shown('00100030'))}</td>"
-        f"<td>{shown('00081030')}<br><code>{escape(uid)}</code></td>"
-        f"<td>{_date(shown('00080020'))}</td><td>{escape(', '.join(study.modalities()))}</td>"
-        f'<td class="n">{study.instance_count()}</td><td>{arrived}</td></tr>'
+        f"<td>{shown('00081030')}<br><code>{escape(study.uid)}</code></td>"
+        f"<td>{_date(shown('00080020'))}</td><td>{escape(', '.join(study.modalities))}</td>"
+        f'<td class="n">{study.instances}</td><td>{arrived}</td></tr>'
     )
 
 

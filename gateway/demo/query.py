@@ -1,6 +1,6 @@
-"""QIDO-RS matching (PS3.18 section 8.3.4, PS3.4 annex C.2.2.2): pure, over DICOM JSON.
+"""QIDO-RS matching (PS3.18 section 8.3.4, PS3.4 annex C.2.2.2): pure, from a query string to SQL conditions on a value.
 
-Knows nothing of HTTP beyond a list of names and values, and nothing of where the attributes come from.
+Knows nothing of HTTP beyond a list of names and values, and nothing of the catalogue's tables.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from gateway.demo.holdings import INSTANCE_TAGS, SERIES_TAGS, STUDY_TAGS, Attributes
+from gateway.demo.dicom_json import ALL_TAGS
 
 #: What can be matched: what the index has, and what is counted from it.
-KEYWORD_TAGS = {**STUDY_TAGS, **SERIES_TAGS, **INSTANCE_TAGS, "ModalitiesInStudy": "00080061"}
+KEYWORD_TAGS = {**ALL_TAGS, "ModalitiesInStudy": "00080061"}
 _NOT_ATTRIBUTES = frozenset({"includefield", "fuzzymatching", "emptyvaluematching", "multiplevaluematching"})
 
 
@@ -56,25 +56,30 @@ def parse(parameters: Iterable[tuple[str, str]]) -> Query:
     return Query(tuple(patterns), numbers.get("offset", 0), numbers.get("limit"), ignored)
 
 
-def answer(query: Query, candidates: Iterable[Attributes]) -> list[Attributes]:
-    """Those that match, from `offset` on, at most `limit`."""
-    matching = [one for one in candidates if all(matches(one.get(tag), tag, want) for tag, want in query.patterns)]
-    end = None if query.limit is None else query.offset + query.limit
-    return matching[query.offset : end]
-
-
-def matches(element: dict[str, Any] | None, tag: str, pattern: str) -> bool:
-    """Whether one value of the element fits the pattern: a list of UIDs, a range of dates, `*` and `?`, or itself."""
-    values = [_text(value) for value in (element or {}).get("Value", ())]
+def condition(tag: str, pattern: str, *, column: str) -> tuple[str, list[str]]:
+    """SQL that is true where a value, as `searchable` gives it, fits the pattern: a list of UIDs, a range of dates, `*` and
+    `?`, or itself. And what is bound in it.
+    """
     vr = dictionary_VR(int(tag, 16))
     if vr == "UI":
-        return any(value in re.split(r"[,\\]", pattern) for value in values)
+        uids = re.split(r"[,\\]", pattern)
+        return f"{column} IN ({', '.join('?' * len(uids))})", uids
     if vr in {"DA", "TM"} and "-" in pattern:
         first, _, last = pattern.partition("-")
-        return any((not first or value >= first) and (not last or value <= last) for value in values)
-    fold = re.IGNORECASE if vr == "PN" else re.NOFLAG
-    wanted = re.compile("".join({"*": ".*", "?": "."}.get(one, re.escape(one)) for one in pattern), fold | re.DOTALL)
-    return any(wanted.fullmatch(value) for value in values)
+        bounds = [(f"{column} >= ?", first), (f"{column} <= ?", last)]
+        asked = [(sql, value) for sql, value in bounds if value]
+        return " AND ".join(sql for sql, _ in asked) or "1", [value for _, value in asked]
+    if vr == "PN":
+        pattern = pattern.casefold()
+    if not re.search(r"[*?]", pattern):
+        return f"{column} = ?", [pattern]
+    return f"{column} GLOB ?", [pattern.replace("[", "[[]")]
+
+
+def searchable(tag: str, value: Any) -> str:
+    """A value as it is looked for: of persons, case doesn't count."""
+    text = _text(value)
+    return text.casefold() if dictionary_VR(int(tag, 16)) == "PN" else text
 
 
 def element(vr: str, values: Sequence[Any]) -> dict[str, Any]:

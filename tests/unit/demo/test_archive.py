@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from gateway.demo.archive import create_archive
+from gateway.demo.holdings import CATALOGUE
 
 WHEEL_FILES = ["CT_small.dcm", "MR_small.dcm", "JPEG2000.dcm", "image_dfl.dcm", "rtplan.dcm", "reportsi.dcm"]
 REAL_FILES = [
@@ -196,7 +197,8 @@ async def test_a_uid_never_becomes_a_path_of_its_own_choice(archive: TestClient,
     answer = await archive.post("/dicom-web/studies", data=body(out.getvalue()), headers=STOW)
     assert answer.status == 409
     assert reasons(await answer.json(content_type=None)) == [0xC000]
-    assert [path for path in root.parent.rglob("*") if path.is_file()] == []
+    files = [path for path in root.parent.rglob("*") if path.is_file()]
+    assert [path for path in files if not path.name.startswith(CATALOGUE)] == []
 
 
 @pytest.mark.parametrize(
@@ -259,6 +261,67 @@ async def test_the_archive_knows_after_a_restart_what_it_had(root: Path, aiohttp
     assert [one["0020000D"] for one in again] == [one["0020000D"] for one in known]
     assert len(again) == 3
     assert not (root / ".incoming" / "half").exists()
+
+
+@pytest.mark.parametrize("left", [b"", b"no database at all" * 500, None])
+async def test_a_catalogue_that_is_damaged_or_gone_is_made_again(
+    root: Path, aiohttp_client, left: bytes | None
+) -> None:
+    before = await aiohttp_client(create_archive(root))
+    await before.post("/dicom-web/studies", data=body(instance(study="1.2.3", PatientID="P7")), headers=STOW)
+    await before.close()
+    for path in root.glob(f"{CATALOGUE}*"):
+        path.unlink()
+    if left is not None:
+        (root / CATALOGUE).write_bytes(left)
+    after = await aiohttp_client(create_archive(root))
+    found = await (await after.get("/dicom-web/studies", params={"PatientID": "P7"})).json(content_type=None)
+    assert [one["0020000D"]["Value"] for one in found] == [["1.2.3"]]
+
+
+async def test_what_was_taken_out_of_the_folder_is_not_shown_after_a_restart(root: Path, aiohttp_client) -> None:
+    before = await aiohttp_client(create_archive(root))
+    sent = [instance(study="1.2.3", uid=f"1.2.3.9.{n}", PatientID="P7") for n in range(2)] + [
+        instance(study="1.2.4", uid="1.2.4.9", PatientID="P8")
+    ]
+    await before.post("/dicom-web/studies", data=body(*sent), headers=STOW)
+    await before.close()
+    for path in (root / "1.2.3/1.2.3.1/1.2.3.9.0.dcm", root / "1.2.4/1.2.4.1/1.2.4.9.dcm"):
+        path.unlink()
+    after = await aiohttp_client(create_archive(root))
+    there = await (await after.get("/dicom-web/instances")).json(content_type=None)
+    assert [one["00080018"]["Value"] for one in there] == [["1.2.3.9.1"]]
+    for asked, studies in ((("PatientID", "P7"), 1), (("PatientID", "P8"), 0)):
+        found = await (await after.get("/dicom-web/studies", params=[asked])).json(content_type=None)
+        assert len(found) == studies
+
+
+async def test_a_restart_reads_no_file_that_the_catalogue_knows(root: Path, aiohttp_client, monkeypatch) -> None:
+    before = await aiohttp_client(create_archive(root))
+    await before.post("/dicom-web/studies", data=body(instance(study="1.2.3")), headers=STOW)
+    await before.close()
+    monkeypatch.setattr(pydicom, "dcmread", None)
+    after = await aiohttp_client(create_archive(root))
+    assert len(await (await after.get("/dicom-web/studies")).json(content_type=None)) == 1
+
+
+async def test_what_looks_like_a_pattern_of_the_database_is_none_in_dicom(archive: TestClient) -> None:
+    sent = [
+        instance(study=f"1.2.{n}", PatientID=patient_id) for n, patient_id in enumerate(["A[1]", "A1", "a%b", "ab"])
+    ]
+    await archive.post("/dicom-web/studies", data=body(*sent), headers=STOW)
+
+    async def ask(path: str = "studies", **parameters: str) -> list[str]:
+        answer = await archive.get(f"/dicom-web/{path}", params=parameters)
+        return [one["0020000D"]["Value"][0] for one in await answer.json(content_type=None)]
+
+    assert await ask(PatientID="A[1]*") == ["1.2.0"]
+    assert await ask(PatientID="A?") == ["1.2.1"]
+    assert await ask(PatientID="a%*") == ["1.2.2"]
+    assert await ask(PatientID="' OR 1 --") == []
+    assert await ask("instances", PatientID="ab", Modality="OT") == ["1.2.3"]
+    assert await ask("series", Modality="O*", limit="2", offset="1") == ["1.2.1", "1.2.2"]
+    assert await ask(Modality="OT") == [], "no attribute of a study"
 
 
 async def test_queries_match_page_and_say_what_they_ignored(archive: TestClient) -> None:
