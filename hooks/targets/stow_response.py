@@ -41,7 +41,7 @@ def outcomes(
 ) -> dict[str, Outcome]:
     """Outcome of each sent instance by its `instance_id`.
 
-    :param content_type: header value, may be empty (Orthanc sends none with 400).
+    :param content_type: header value, may be empty (Orthanc 1.10 sends none with 400; 1.12 sends two).
     :param body: at most `MAX_BODY_BYTES`.
     :param retry_after: header value, may be empty.
     :raises TargetDown: an answer that speaks of nothing (5xx, 429, a proxy's page).
@@ -69,7 +69,8 @@ _UNNAMED = Outcome(OutcomeKind.UNKNOWN)
 
 def parse(content_type: str, body: bytes) -> dict[str, Any] | None:
     """The one data set of a DICOM JSON body (PS3.18 annex F); None if it isn't one."""
-    media_type = content_type.partition(";")[0].strip().lower()
+    # Several fields of one name arrive joined by commas (RFC 9110 5.3): the first is the answer's own.
+    media_type = re.split("[;,]", content_type, maxsplit=1)[0].strip().lower()
     if media_type not in JSON_TYPES or len(body) > MAX_BODY_BYTES:
         return None
     try:

@@ -32,8 +32,11 @@ def test_a_full_disk_that_answers_200_stores_nothing():
     assert says(200, stow_answer()) == dict.fromkeys("abc", UNKNOWN)
 
 
-def test_a_batch_with_one_bad_part_keeps_its_good_ones_though_the_status_is_400():
-    answer = says(400, stow_answer({UID["a"]: None, UID["c"]: None}), content_type="")
+@pytest.mark.parametrize(
+    "content_type", ["", "application/dicom+json, text/plain"], ids=["Orthanc 1.10", "Orthanc 1.12"]
+)
+def test_a_batch_with_one_bad_part_keeps_its_good_ones_though_the_status_is_400(content_type):
+    answer = says(400, stow_answer({UID["a"]: None, UID["c"]: None}), content_type)
     assert answer == {"a": STORED, "b": UNKNOWN, "c": STORED}
 
 
@@ -107,6 +110,7 @@ def test_413_asks_for_smaller_batches():
     ("content_type", "body"),
     [
         ("text/html", b"<html>Welcome</html>"),
+        ("text/html, application/dicom+json", b"<html>Welcome</html>"),
         ("", b""),
         (DICOM_JSON, b""),
         (DICOM_JSON, b"{}"),
