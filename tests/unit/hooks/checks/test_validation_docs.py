@@ -15,7 +15,10 @@ from tests.dicom_samples import HOSTILE, BytesSource
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
-SCANNERS = ("scanner", "dicom_reader", "preamble", "identity")
+SOURCES = [
+    *(f"hooks/checks/{name}.py" for name in ("scanner", "dicom_reader", "preamble")),
+    "gateway/delivery/identity.py",
+]
 OUTCOMES = {"Accept": "accepted", "Skip": "skipped", "Reject": "rejected"}
 MALFORMED = PAGE.partition("## Malformed")[2]
 
@@ -31,10 +34,10 @@ def documented_codes():
 
 
 def codes_in_source() -> set[str]:
-    """Texts that the scanner's modules raise or return as codes, and those of their tables of codes."""
+    """Texts that the modules which look at files raise or return as codes, and those of their tables of codes."""
     found: list[ast.expr] = []
-    for name in SCANNERS:
-        for node in ast.walk(ast.parse((ROOT / "hooks" / f"{name}.py").read_text(encoding="utf-8"))):
+    for name in SOURCES:
+        for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(func=ast.Name(id="Broken" | "Skip" | "Reject"), args=args):
                     found += args
