@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.keys.service import open_service_keys
 from gateway.ledger.base import Ledger
+from gateway.owners import leave_to_owner, why_not
 from gateway.spool import KeyRing, ServiceKeys, Spool
 
 
@@ -43,14 +43,21 @@ async def open_base(config: Config, clock: Clock, parts: Parts = PARTS) -> Async
     ledger = await parts.open_ledger(config.database.path)
     try:
         keys = await open_service_keys(ledger, ring, clock)
-        yield Base(config, clock, ledger, ring, keys, Spool(parts.open_blobs(config.spool.path)))
+        try:
+            spool = Spool(parts.open_blobs(config.spool.path))
+        except OSError as error:
+            raise ConfigError(f"the spool can't be opened ({why_not(config.spool.path, error)})") from None
+        yield Base(config, clock, ledger, ring, keys, spool)
     finally:
         await ledger.close()
 
 
 def make_folder(path: Path) -> None:
     """A folder of ours, for its owner only. :raises ConfigError: it can't be made."""
+    if path.is_dir():
+        return
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        leave_to_owner(path)
     except OSError as error:
-        raise ConfigError(f"{path} can't be made: {os.strerror(error.errno or 0)}; make it, or name another") from None
+        raise ConfigError(f"{path} can't be made ({why_not(path, error)})") from None

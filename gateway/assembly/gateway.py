@@ -42,6 +42,7 @@ from gateway.keys import rotation
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import JobKind, JobRow, UploadRow
 from gateway.ledger.settings import Setting
+from gateway.owners import leave_to_owner, why_not
 from gateway.receipts import keys as receipt_keys
 from gateway.receipts.document import Signer
 from gateway.uploads.admission import Limits
@@ -81,7 +82,8 @@ async def open_gateway(config: Config, clock: Clock, parts: Parts = PARTS) -> As
     :raises ConfigError: see `open_base`, or another gateway serves this ledger.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(_alone(config.database.path))
+        stack.enter_context(alone(config.database.path))
+        await asyncio.to_thread(parts.migrate_ledger, config.database.path)
         base = await stack.enter_async_context(open_base(config, clock, parts))
         await rotation.adopt(base.ledger, base.ring, clock, GATEWAY)
         await receipt_keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
@@ -116,11 +118,15 @@ async def _begin(gateway: Gateway, stack: AsyncExitStack) -> None:
 
 
 @contextlib.contextmanager
-def _alone(database: Path) -> Iterator[None]:
+def alone(database: Path) -> Iterator[None]:
     """One gateway per ledger. :raises ConfigError: another one runs."""
     make_folder(database.parent)
     lock = database.with_name(database.name + ".serving")
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        leave_to_owner(lock)
+    except OSError as error:
+        raise ConfigError(f"{lock} can't be opened ({why_not(lock, error)})") from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -13,6 +13,7 @@ from gateway.config import model
 from gateway.identity.passwords import Hashing
 from gateway.identity.throttle import LoginLimits
 from gateway.ledger.base import Ledger
+from gateway.ledger.sqlite.connection import migrate
 from gateway.ledger.sqlite.ledger import SqliteLedger
 from hooks.checks.validate import ChildCheck
 from hooks.contract import Check, Target
@@ -32,11 +33,13 @@ def scanner(validation: model.ValidationSection) -> Check:
 class Parts:
     """How each part is made.
 
+    :param migrate_ledger: brings an older schema to the present one; returns both.
     :param make_target: of an endpoint, and how many connections it may hold.
     :param acts_alone: what is due is done by itself: deliveries, purge, export. Else whoever opened the gateway does it.
     """
 
     open_ledger: Callable[[Path], Awaitable[Ledger]] = SqliteLedger.open
+    migrate_ledger: Callable[[Path], tuple[int, int]] = migrate
     open_blobs: Callable[[Path], BlobStore] = LocalBlobs
     make_target: Callable[[model.EndpointSection, int], Target] = make_target
     make_check: Callable[[model.ValidationSection], Check] = scanner

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gateway.blobs.base import BlobFacts, Bytes
+from gateway.owners import leave_to_owner
 
 _NAME = re.compile(r"[0-9a-f]{32}")
 _SHARDS = tuple(f"{number:02x}" for number in range(256))
@@ -36,6 +37,7 @@ class LocalBlobs:
         for shard in _SHARDS:
             if shard not in present:
                 (root / shard).mkdir(mode=0o700, exist_ok=True)  # another process may be starting too
+                leave_to_owner(root / shard)
         _sync_directory(root)  # also when none was made: a start before this one may have been cut short here
 
     def create(self, name: str) -> LocalWriter:

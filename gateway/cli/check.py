@@ -1,82 +1,64 @@
-"""`relaypacs check`: reads the config, tries every part, prints a table."""
+"""`relaypacs check`: reads the config, looks at every part, prints a table. Changes nothing."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import json
+import os
+from collections.abc import Iterator
 
+from gateway.assembly.site import Finding, Severity, findings
+from gateway.assembly.targets import make_target
 from gateway.cli.opening import configured
-from gateway.errors import GatewayError
-
-if TYPE_CHECKING:
-    from gateway.config import Config
+from gateway.config import Config, find_config_path
+from gateway.identity.oidc import fetch_json
+from hooks.contract import TargetError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `check` to the command's parser."""
     parser = subparsers.add_parser("check", help="try the config, the database, the spool, the keys, each endpoint")
+    parser.add_argument("--json", action="store_true", help="print a list of objects")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Try everything. :returns: 1 on any fault."""
-    import asyncio
-
     config = configured(args)
-    rows = [("config", "ok", "read and consistent"), *asyncio.run(_base(config)), *_endpoints(config)]
-    width = max(len(name) for name, _, _ in rows)
-    for name, state, told in rows:
-        print(f"{name:<{width}}  {state:<5}  {told}")
-    return 0 if all(state == "ok" for _, state, _ in rows) else 1
+    rows = [*findings(config, find_config_path(args.config, os.environ)), *_issuer(config), *_endpoints(config)]
+    if args.json:
+        print(
+            json.dumps([{"part": one.part, "state": one.severity.lower(), "told": one.words} for one in rows], indent=2)
+        )
+    else:
+        width = max(len(one.part) for one in rows)
+        for one in rows:
+            print(f"{one.part:<{width}}  {one.severity:<7}  {one.words}")
+    return 1 if any(one.severity is Severity.FAULT for one in rows) else 0
 
 
-async def _base(config: Config) -> list[tuple[str, str, str]]:
-    from gateway.assembly.base import open_base
-    from gateway.clock import SystemClock
-
+def _issuer(config: Config) -> Iterator[Finding]:
+    """Whether the OIDC issuer's keys can be had."""
+    oidc = config.oidc
+    if not oidc.enabled:
+        return
     try:
-        async with open_base(config, SystemClock()) as base:
-            needed = await base.ledger.read(lambda tx: tx.keys.kek_ids())
-            base.ring.require(needed)
-            active = config.spool.keys.active
-            rows = [("database", "ok", "opened, at the present schema"), ("keys", "ok", f"active: {active}")]
-    except GatewayError as error:
-        return [("database, keys", "FAULT", error.detail)]
-    return [*rows, _spool(config)]
+        told = fetch_json(f"{oidc.issuer}/.well-known/openid-configuration", oidc.timeout_s)
+        fetch_json(told["jwks_uri"], oidc.timeout_s)
+    except (OSError, ValueError, KeyError, TypeError):
+        words = "its keys can't be had, nobody can log in by it: check auth.oidc.issuer, and that it is up"
+        yield Finding("issuer", Severity.FAULT, words)
+    else:
+        yield Finding("issuer", Severity.OK, "its keys can be had")
 
 
-def _spool(config: Config) -> tuple[str, str, str]:
-    """Write, sync and delete a blob of random bytes."""
-    import secrets
-
-    from gateway.blobs.local import LocalBlobs
-
-    try:
-        blobs, name = LocalBlobs(config.spool.path), secrets.token_hex(16)
-        writer = blobs.create(name)
-        try:
-            writer.append([secrets.token_bytes(4096)])
-            writer.sync()
-        finally:
-            writer.close()
-            blobs.delete([name])
-        free_bytes = blobs.free_bytes()
-    except OSError as error:
-        return ("spool", "FAULT", f"can't be written ({error.strerror}): check spool.url and its permissions")
-    return ("spool", "ok", f"written and synced, {free_bytes >> 20} MiB free")
-
-
-def _endpoints(config: Config) -> list[tuple[str, str, str]]:
-    from gateway.assembly.targets import make_target
-    from hooks.contract import TargetError
-
-    rows: list[tuple[str, str, str]] = []
+def _endpoints(config: Config) -> Iterator[Finding]:
     for name, endpoint in config.endpoints.items():
         target = make_target(endpoint, 1)
         try:
-            rows.append((f"endpoint {name}", "ok", target.probe()))
+            yield Finding(f"endpoint {name}", Severity.OK, target.probe())
         except TargetError as error:
-            rows.append((f"endpoint {name}", "FAULT", f"{error.code}: check its url, auth and ca_bundle"))
+            words = f"{error.code}: check its url, auth and ca_bundle"
+            yield Finding(f"endpoint {name}", Severity.FAULT, words)
         finally:
             target.close()
-    return rows

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import logging
 import os
-from typing import TYPE_CHECKING
+import resource
+import signal
+from types import FrameType
 
+import uvloop
+
+from gateway import __version__
+from gateway.assembly.gateway import open_gateway
+from gateway.assembly.site import findings, require_sound, tls_context
+from gateway.assembly.upkeep import config_digest
 from gateway.cli.opening import configured
+from gateway.clock import SystemClock
+from gateway.config import Config, find_config_path
 from gateway.errors import ConfigError
+from gateway.logs import log_to_stderr
+from gateway.web.app import create_app
+from gateway.web.server import Listener
 
-if TYPE_CHECKING:
-    import ssl
-
-    from gateway.config import Config
+log = logging.getLogger("relaypacs.gateway")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,12 +35,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT. :returns: 0 after a drain."""
-    import uvloop
-
-    from gateway.logs import log_to_stderr
-
-    config = configured(args)
-    log_to_stderr(config.log.format)
+    config, file = configured(args), find_config_path(args.config, os.environ)
+    log_to_stderr(config.log.format, config.log.level)
+    signal.signal(signal.SIGHUP, _no_reload)
+    log.info("starting version=%s config=%s config_sha256=%s", __version__, file, config_digest(config))
+    for warning in require_sound(findings(config, file)):
+        log.warning("%s: %s", warning.part, warning.words)
     allow_many_files()
     uvloop.run(_serve(config))
     return 0
@@ -36,25 +48,16 @@ def run(args: argparse.Namespace) -> int:
 
 def allow_many_files() -> None:
     """A thousand clients with a segment each need more handles than a shell grants."""
-    import resource
-
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(config: Config) -> None:
-    import asyncio
-    import signal
-
-    from gateway.assembly.gateway import open_gateway
-    from gateway.clock import SystemClock
-    from gateway.web.app import create_app
-    from gateway.web.server import Listener
-
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _no_reload, signal.SIGHUP, None)
     async with open_gateway(config, SystemClock()) as gateway:
         listener = Listener(create_app(gateway.services), gateway.intake.leases)
         tls = tls_context(config)
@@ -67,24 +70,12 @@ async def _serve(config: Config) -> None:
             ) from None
         host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
         print(f"listening on {'https' if tls else 'http'}://{host}:{port}", flush=True)
+        log.info("listening port=%d", port)
         await stop.wait()
+        log.info("stopping drain_s=%d", config.server.drain_s)
         gateway.delivery.drain()
         await listener.drain(config.server.drain_s)
 
 
-def tls_context(config: Config) -> ssl.SSLContext | None:
-    """What the gateway itself speaks TLS with; nothing without a certificate.
-
-    :raises ConfigError: the certificate or its key can't be used.
-    """
-    import ssl
-
-    if config.server.tls_cert is None or config.server.tls_key is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(config.server.tls_cert, config.server.tls_key)
-    except (OSError, ssl.SSLError):
-        raise ConfigError("server.tls_cert and server.tls_key can't be used: give a PEM chain and its key") from None
-    return context
+def _no_reload(_number: int, _frame: FrameType | None) -> None:
+    log.warning("SIGHUP is ignored: a changed configuration or certificate needs a restart")

@@ -35,9 +35,10 @@ def settle(config: Config, *, given: frozenset[str]) -> Config:
         if "tokens.qr_ttl" in given:
             raise ConfigError("tokens.qr_ttl: is longer than tokens.qr_max_ttl: shorten it, or raise that")
         tokens = replace(tokens, qr_ttl_s=tokens.qr_max_ttl_s)
-    return replace(
-        config, server=server, uploads=uploads, tokens=tokens, endpoints=MappingProxyType(_with_default(config))
-    )
+    endpoints = _with_default(config)
+    for endpoint in endpoints.values():
+        _check_line(endpoint)
+    return replace(config, server=server, uploads=uploads, tokens=tokens, endpoints=MappingProxyType(endpoints))
 
 
 def _check_server(server: ServerSection) -> None:
@@ -46,14 +47,15 @@ def _check_server(server: ServerSection) -> None:
     if bool(server.tls_cert) != bool(server.tls_key):
         missing = "tls_key" if server.tls_cert else "tls_cert"
         raise ConfigError(f"server.{missing}: is missing: tls_cert and tls_key go together")
-    if not (server.tls_cert or server.trusted_proxies or _is_loopback(server.host)):
+    if not (server.tls_cert or server.trusted_proxies or is_loopback(server.host)):
         raise ConfigError(
             "server.host: plain HTTP off loopback is refused: set tls_cert and tls_key, name the TLS proxy in front "
             "in trusted_proxies, or listen on 127.0.0.1"
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -95,7 +97,7 @@ def _check_oidc(oidc: OidcSection) -> None:
             raise ConfigError("auth.oidc.issuer: is missing: name the issuer, or take the table out")
         return
     parts = urlsplit(oidc.issuer)
-    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise ConfigError("auth.oidc.issuer: must begin with https://: its keys say who may log in")
     if not oidc.audience:
         raise ConfigError("auth.oidc.audience: is missing: a token for somebody else would be taken without it")
@@ -111,6 +113,15 @@ def _check_auth(endpoint: EndpointSection) -> None:
         raise ConfigError(f'{where}.{name}: is missing: kind "{auth.kind}" needs it')
     for name in sorted(has - needs):
         raise ConfigError(f'{where}.{name}: is not used by kind "{auth.kind}": take it out, or set the kind')
+
+
+def _check_line(endpoint: EndpointSection) -> None:
+    parts = urlsplit(endpoint.url)
+    if parts.scheme != "https" and not (endpoint.plain_http or is_loopback(parts.hostname or "")):
+        raise ConfigError(
+            f"endpoints.{endpoint.endpoint_id}.url: plain HTTP off loopback is refused: images and passwords would be "
+            "read on the way: use https://, or set plain_http = true on a line that nobody else is on"
+        )
 
 
 def _with_default(config: Config) -> dict[str, EndpointSection]:

@@ -49,12 +49,16 @@ _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
 
 
 class Secret(Generic[T_co]):
-    """A value that no log, error or print shows. `reveal()` gives it."""
+    """A value that no log, error or print shows. `reveal()` gives it.
 
-    __slots__ = ("__value",)
+    :ivar source: the file that it was read from; None: it wasn't.
+    """
 
-    def __init__(self, value: T_co) -> None:
+    __slots__ = ("__value", "source")
+
+    def __init__(self, value: T_co, source: Path | None = None) -> None:
         self.__value = value
+        self.source = source
 
     def reveal(self) -> T_co:
         """The value itself."""
@@ -245,6 +249,7 @@ def _optional_web_url(value: object, around: Surroundings) -> str:
 
 
 def _secret(value: object, around: Surroundings) -> Secret[str]:
+    file: Path | None = None
     if isinstance(value, str):
         found = value
     elif isinstance(value, dict) and len(value) == 1 and isinstance(next(iter(value.values())), str):
@@ -254,14 +259,15 @@ def _secret(value: object, around: Surroundings) -> Secret[str]:
             if not found:
                 raise ValueError(f"is taken from the environment variable {name}, which isn't set: set it")
         elif source == "file":
-            found = _read_secret(around.folder / name)
+            file = around.folder / name
+            found = _read_secret(file)
         else:
             raise ValueError('takes { env = "NAME" }, { file = "PATH" } or a text')
     else:
         raise ValueError('takes { env = "NAME" }, { file = "PATH" } or a text')
     if not found:
         raise ValueError("must not be empty")
-    return Secret(found)
+    return Secret(found, file)
 
 
 def _read_secret(path: Path) -> str:

@@ -224,7 +224,7 @@ def _master_key(secret: Secret[str]) -> Secret[bytes]:
         key = b""
     if len(key) != 32:
         raise ValueError("must be 32 bytes in base64: make one with `relaypacs keys new`")
-    return Secret(key)
+    return Secret(key, secret.source)
 
 
 def _endpoints(raw: Raw, around: Surroundings) -> Mapping[str, EndpointSection]:

@@ -264,6 +264,11 @@ class EndpointSection:
         kinds.one_of("dicomweb", not_built=("dimse", "folder")), "dicomweb", "`dimse` and `folder`: not built yet."
     )
     url: str = key(kinds.web_url, REQUIRED, "Where the PACS serves DICOMweb: `/studies` is put behind it.")
+    plain_http: bool = key(
+        kinds.flag,
+        False,
+        "`http://` off loopback is refused without it: images and passwords would be read on the way.",
+    )
     default: bool = key(
         kinds.flag, False, "Takes uploads that name no endpoint. The only endpoint is the default without it."
     )
@@ -307,6 +312,11 @@ class AuditSection:
 class LogSection:
     """What the gateway says on stderr; never a URL, a name or a value that a client sent."""
 
+    level: str = key(
+        kinds.one_of("debug", "info", "warning", "error"),
+        "info",
+        "What is said: `debug` healthy probes too, `warning` only what somebody should look at, `error` what is broken.",
+    )
     format: str = key(kinds.one_of("text", "json"), "text", "`json`: one object a line, for log collectors.")
 
 

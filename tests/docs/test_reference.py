@@ -79,7 +79,8 @@ def test_the_example_says_what_holds_anyway():
     for key in keys_of(EndpointSection):
         if key.name not in own:
             shown = getattr(config.endpoints["main"], key.field)
-            assert key.kind.show(shown).strip('"') == str(key.default).strip('"').replace("True", "true"), key.name
+            words = str(key.default).lower() if isinstance(key.default, bool) else str(key.default).strip('"')
+            assert key.kind.show(shown).strip('"') == words, key.name
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------

@@ -7,13 +7,14 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
 from gateway.errors import ConfigError, SpoolFull, Unavailable
+from gateway.owners import leave_to_owner, why_not
 
 T = TypeVar("T")
 
@@ -74,13 +75,14 @@ def patiently(act: Callable[[], T]) -> T:
         time.sleep(random.uniform(0.0005, 0.003))  # noqa: S311 # jitter, no secret
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
-    """The connection that writes; makes and migrates the file if need be.
+def open_writer(path: Path, *, migrate: bool = False) -> sqlite3.Connection:
+    """The connection that writes; makes the file if need be.
 
     The file is readable to its owner only (SQLite gives -wal and -shm the same mode), a directory made for it too. A
     directory that is there already stays as it is.
 
-    :raises ConfigError: the file is no ledger, or one of a newer release, or the SQLite library is too old.
+    :param migrate: bring an older schema to the present one. Only who knows that no older gateway runs may.
+    :raises ConfigError: the file is no ledger, or one of another release, or the SQLite library is too old.
     :raises Unavailable: locked or unreadable.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
@@ -88,10 +90,12 @@ def open_writer(path: Path) -> sqlite3.Connection:
     try:
         _make(path)
         db = _connect(path, "rw", busy_timeout_s=0)
-    except (OSError, sqlite3.Error) as error:
-        raise Unavailable("the ledger's file can't be opened", code="storage_error") from error
+    except OSError as error:
+        raise Unavailable(f"{path} can't be opened ({why_not(path, error)})", code="storage_error") from error
+    except sqlite3.Error as error:
+        raise Unavailable(f"{path} can't be opened: look whose it is", code="storage_error") from error
     try:
-        patiently(lambda: _check(db))
+        patiently(lambda: _check(db, migrate=migrate))
         patiently(lambda: db.execute("PRAGMA journal_mode = WAL").fetchone())
         # FULL: a commit returns after its fsync. The rest keeps a deleted key, and anything spilled, off the disk.
         for pragma in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON", "wal_autocheckpoint = 0"):
@@ -116,7 +120,33 @@ def open_reader(path: Path) -> sqlite3.Connection:
     try:
         return _connect(path, "ro", busy_timeout_s=BUSY_TIMEOUT_S)
     except sqlite3.Error as error:
-        raise Unavailable("the ledger's file can't be opened", code="storage_error") from error
+        raise Unavailable(f"{path} can't be opened: look whose it is", code="storage_error") from error
+
+
+def open_unchanged(path: Path) -> sqlite3.Connection:
+    """A connection for a look at a ledger, whoever uses it: makes no file, migrates nothing.
+
+    :raises ConfigError: the file is no ledger, or one of a newer release.
+    :raises Unavailable: it can't be read.
+    """
+    try:
+        with path.open("rb"):
+            pass
+        # Without a log beside it nobody writes just now, and SQLite need not make the files that readers share.
+        mode = "ro" if path.with_name(path.name + "-wal").exists() else "ro&immutable=1"
+        db = _connect(path, mode, busy_timeout_s=BUSY_TIMEOUT_S)
+        try:
+            _check(db, migrate=True)
+        except BaseException:
+            db.close()
+            raise
+    except OSError as error:
+        raise Unavailable(f"{path} can't be read ({why_not(path, error)})", code="storage_error") from error
+    except sqlite3.Error as error:
+        if primary_code(error) == sqlite3.SQLITE_NOTADB:
+            raise ConfigError("[database] url: the file is no ledger of relaypacs") from error
+        raise meaning(error) from error
+    return db
 
 
 def _connect(path: Path, mode: str, *, busy_timeout_s: float) -> sqlite3.Connection:
@@ -143,6 +173,7 @@ def _make(path: Path) -> None:
         _sync(directory.parent)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        leave_to_owner(path)
         _sync(directory)
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
@@ -175,11 +206,16 @@ def _migrate(db: sqlite3.Connection) -> None:
         raise
 
 
-def _check(db: sqlite3.Connection) -> None:
+def _check(db: sqlite3.Connection, *, migrate: bool) -> None:
     """Look before anything is changed. In a transaction: another process may be making the file just now."""
     db.execute("BEGIN")
     try:
-        _version(db)
+        version = _version(db)
+        if 0 < version < len(_migrations()) and not migrate:
+            raise ConfigError(
+                f"[database] url: the schema is that of an older release ({version} of {len(_migrations())}): stop that "
+                "gateway, then run `relaypacs migrate` or start this one"
+            )
     finally:
         db.execute("ROLLBACK")
 
@@ -197,6 +233,30 @@ def _version(db: sqlite3.Connection) -> int:
     if version > len(_migrations()):
         raise ConfigError("[database] url: the ledger was written by a newer release: install that one")
     return version
+
+
+def is_present(db: sqlite3.Connection) -> bool:
+    """Whether the ledger has this release's schema."""
+    return _version(db) == len(_migrations())
+
+
+def migrate(path: Path) -> tuple[int, int]:
+    """Make the ledger, or bring it to the present schema. Only who knows that no gateway of another release runs may.
+
+    :returns: the schema that it had (0: there was none), and that it has.
+    :raises ConfigError: the file is no ledger, or a newer release wrote it.
+    :raises Unavailable: it can't be opened.
+    """
+    before = 0
+    if path.exists() and path.stat().st_size:
+        try:
+            db = _connect(path, "rw", busy_timeout_s=BUSY_TIMEOUT_S)
+            with closing(db):
+                before = _version(db)
+        except sqlite3.Error as error:
+            raise meaning(error) from error
+    open_writer(path, migrate=True).close()
+    return before, len(_migrations())
 
 
 def _migrations() -> list[str]:

@@ -55,9 +55,9 @@ class SqliteLedger:
 
     @classmethod
     async def open(cls, path: Path, *, audit_key: bytes | None = None) -> SqliteLedger:
-        """Open the ledger; make it, or bring it to the present schema, if need be.
+        """Open the ledger; make it if need be. An older schema is refused: `connection.migrate`.
 
-        :raises ConfigError: the file is no ledger, or a newer release wrote it.
+        :raises ConfigError: the file is no ledger, or another release wrote it.
         :raises Unavailable: the file can't be opened, or is locked for too long.
         """
         reserve = LedgerReserve(path)

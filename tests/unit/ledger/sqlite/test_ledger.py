@@ -250,9 +250,12 @@ class TestTheFile:
         broken = "CREATE TABLE half (a);\nCREATE TABLE half (a);\n"
         monkeypatch.setattr(connection, "_migrations", lambda: [*before, broken])
         with pytest.raises(sqlite3.OperationalError):
-            await SqliteLedger.open(path)
+            connection.migrate(path)
         whole = "CREATE TABLE half (a);\nCREATE TRIGGER t AFTER INSERT ON half BEGIN SELECT 1; SELECT 2; END;\n"
         monkeypatch.setattr(connection, "_migrations", lambda: [*before, whole])
+        with pytest.raises(ConfigError, match="relaypacs migrate"):
+            await SqliteLedger.open(path)
+        assert connection.migrate(path) == (len(before), len(before) + 1)
         await (await SqliteLedger.open(path)).close()
         db = sqlite3.connect(path)
         assert db.execute("PRAGMA user_version").fetchone() == (len(before) + 1,)
