@@ -20,11 +20,11 @@ OURS = "relaypacs"
 TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
-def log_to_stderr(form: str = "text") -> None:
-    """Begin to log. :param form: `text` or `json`."""
+def log_to_stderr(form: str = "text", level: str = "info") -> None:
+    """Begin to log. :param form: `text` or `json`. :param level: the least that is said."""
     handler = Discreet(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(TEXT))
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    logging.basicConfig(handlers=[handler], level=level.upper())
 
 
 class Discreet(logging.StreamHandler[TextIO]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 import time
@@ -11,14 +10,13 @@ from collections.abc import Mapping
 from aiohttp import hdrs, web
 
 from gateway.errors import NotFound, Unavailable
+from gateway.web import access_log
 from gateway.web.addresses import is_secure
 from gateway.web.bearer import Opens, admitted
 from gateway.web.body import keep_silent
 from gateway.web.errors import Handler, answered
 from gateway.web.routes import NOBODY_NEEDED, NOT_BUILT, ROUTES, Route, not_built
 from gateway.web.services import REQUEST_ID, SERVICES, Services, services
-
-log = logging.getLogger("relaypacs.access")
 
 _REQUEST_ID = re.compile(r"[0-9a-f-]{16,64}")  # no room for a name
 #: Of every answer, the parser's too.
@@ -80,15 +78,7 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
         response = await answered(request, _unless_draining(request, handler), request[REQUEST_ID])
     if not response.prepared:
         _dress(request, response)
-    resource = request.match_info.route.resource
-    log.info(
-        "method=%s route=%s status=%d ms=%d request_id=%s",
-        request.method if request.method.isalpha() else "?",
-        resource.canonical if resource is not None else "-",
-        response.status,
-        round((time.perf_counter() - begun) * 1000),
-        request[REQUEST_ID],
-    )
+    access_log.note(request, response, round((time.perf_counter() - begun) * 1000))
     return response
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from gateway import errors
 from gateway.uploads.body import BodyBroken, BodyGarbled, BodyStopped
-from gateway.web.services import services
+from gateway.web.services import PROBLEM_CODE, services
 
 log = logging.getLogger("relaypacs.web")
 
@@ -120,11 +120,13 @@ async def answered(request: web.Request, handler: Handler, request_id: str) -> w
             found = errors.Unavailable("the gateway is stopping; what came is kept", code="draining", retry_after_s=5)
         if isinstance(found, errors.Refusal):
             services(request).refusals.counts[found.code] += 1
+        request[PROBLEM_CODE] = found.code
         response = problem(found, request_id)
         if isinstance(error, BodyBroken | BodyStopped):
             response.force_close()
         return response
     except Exception as error:  # the edge of the process: whatever a handler did not foresee becomes a 500
+        request[PROBLEM_CODE] = errors.GatewayError.codes[0]
         log.exception("unforeseen error=%s request_id=%s", type(error).__name__, request_id, exc_info=_frames(error))
         return problem(errors.GatewayError("the gateway failed; its log has this request_id"), request_id)
 

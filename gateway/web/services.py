@@ -91,6 +91,8 @@ class Services:
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
+#: The code of the problem that a request is answered with.
+PROBLEM_CODE: web.RequestKey[str] = web.RequestKey("problem_code", str)
 #: When the signed token ends, unix seconds.
 EXPIRES_AT: web.RequestKey[float] = web.RequestKey("expires_at", float)
 SESSION_ID: web.RequestKey[str] = web.RequestKey("session_id", str)

@@ -48,10 +48,43 @@ async def test_a_request_is_one_line_with_its_route_as_a_template(tmp_path, said
         ("GET", "-", 404),
     ]
     assert seen[-1]["request_id"] == "a" * 16
-    assert set(seen[-1]) == {"at", "level", "logger", "message", "method", "route", "status", "ms", "request_id"}
+    assert set(seen[-1]) == {
+        *("at", "level", "logger", "message", "method", "route", "status", "code", "upload", "account"),
+        *("address", "bytes", "ms", "request_id"),
+    }
     for stream in said:
         assert NAME not in stream.getvalue()
-        assert opened.upload_id not in stream.getvalue()
+
+
+async def test_an_uploader_s_complaint_leads_to_its_cause_by_one_search(tmp_path, said):
+    """By what they have: the upload, or the problem's request_id; the line has the account, the code and where from."""
+    async with gateway_app(tmp_path) as gate:
+        person = await gate.person()
+        opened = await gate.init(person.token, [10])
+        path = f"/upload/{opened.upload_id}/chunk?file_id=a&chunk_index=0"
+        await gate.ask("PUT", path, opened.token, data=b"x" * 9)
+        refused = await gate.ask("PUT", path, opened.token, data=b"y" * 9)
+        assert refused.status == 409
+    (line,) = [one for one in lines(said) if one.get("upload") == opened.upload_id and one.get("status") == 409]
+    assert line["request_id"] == refused.headers["X-Request-ID"]
+    assert (line["code"], line["bytes"], line["address"]) == (refused.json["code"], 9, "127.0.0.1")
+    assert line["account"] == person.row.account_id
+
+
+async def test_a_foreign_id_in_a_path_is_not_logged(tmp_path, said):
+    async with gateway_app(tmp_path) as gate:
+        person = await gate.person()
+        await gate.ask("GET", f"/upload/{'a' * 32}/status", person.token)
+    assert "a" * 32 not in said[0].getvalue()
+
+
+async def test_what_the_gateway_cannot_do_is_a_warning_and_a_healthy_probe_is_nothing(tmp_path, said):
+    async with gateway_app(tmp_path) as gate:
+        await gate.ask("GET", "/healthz")
+        gate.services.draining.append(True)
+        assert (await gate.ask("GET", "/endpoints")).status == 503
+    seen = [line for line in lines(said) if line["logger"] == "relaypacs.access"]
+    assert [(line["level"], line["code"]) for line in seen] == [("warning", "draining")]
 
 
 def test_a_message_keeps_its_words_and_its_values_become_members(said):
