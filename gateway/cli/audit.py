@@ -108,10 +108,19 @@ async def _write(config: Config, args: argparse.Namespace) -> int:
                 async for row in rows:
                     file.write(to_line(row))
         else:
-            async for row in rows:
-                sys.stdout.buffer.write(to_line(row))
-            sys.stdout.buffer.flush()
+            await _print(rows)
     return 0
+
+
+async def _print(rows: AsyncIterator[AuditRow]) -> None:
+    """To stdout, until whoever reads it has enough."""
+    try:
+        async for row in rows:
+            sys.stdout.buffer.write(to_line(row))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # Python would complain once more when it flushes stdout at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
 
 
 async def _write_messages(rows: AsyncIterator[AuditRow], folder: Path, source_id: str) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import getpass
+import json
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
-from gateway.cli.opening import configured, seconds
+from gateway.cli.opening import ACTOR, configured, printable, seconds
+from gateway.clock import SystemClock, rfc3339
 from gateway.errors import ConfigError
-
-if TYPE_CHECKING:
-    from gateway.identity.accounts import Accounts
+from gateway.identity.accounts import Account, Accounts
+from gateway.identity.tokens import TokenMint
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,10 +29,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("limit", _limit, "say which endpoints it may send to"),
         ("token", _token, "print a long-lived access token for a machine, or end those it has"),
         ("password", _password, "give it another password; it must log in anew everywhere"),
+        ("role", _role, "give it another role; it must log in anew everywhere"),
+        ("delete", _delete, "end it for good; what it sent stays"),
     ):
         one = acts.add_parser(name, help=text)
         if name != "list":
             one.add_argument("name", metavar="NAME")
+        if name == "list":
+            one.add_argument("--json", action="store_true", help="print a list of objects")
+        if name == "role":
+            one.add_argument("role", metavar="ROLE", help="uploader, issuer or admin")
         if name == "add":
             one.add_argument("--role", required=True, metavar="ROLE", help="uploader, issuer or admin")
         if name in {"add", "limit"}:
@@ -49,8 +58,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say. :returns: the exit status."""
-    import asyncio
-
     act: Callable[[Accounts, argparse.Namespace], Awaitable[None]] = args.user_act
     asyncio.run(_with_accounts(args, act))
     return 0
@@ -60,8 +67,6 @@ async def _with_accounts(
     args: argparse.Namespace, act: Callable[[Accounts, argparse.Namespace], Awaitable[None]]
 ) -> None:
     from gateway.assembly.base import open_base
-    from gateway.clock import SystemClock
-    from gateway.identity.accounts import Accounts
 
     clock = SystemClock()
     async with open_base(configured(args), clock) as base:
@@ -69,15 +74,12 @@ async def _with_accounts(
 
 
 async def _token(accounts: Accounts, args: argparse.Namespace) -> None:
-    from gateway.clock import SystemClock
-    from gateway.identity.tokens import TokenMint
-
     if args.revoke:
-        await accounts.revoke_tokens(args.name)
+        await accounts.revoke_tokens(args.name, actor=ACTOR)
         print(f"every token of {args.name} is over")
         return
     tokens, clock = configured(args).tokens, SystemClock()
-    row, session_id = await accounts.service_session(args.name, args.ttl)
+    row, session_id = await accounts.service_session(args.name, args.ttl, actor=ACTOR)
     mint = TokenMint(
         tokens.secret.reveal().encode(), clock, access_ttl_s=tokens.access_ttl_s, upload_ttl_s=tokens.upload_ttl_s
     )
@@ -86,13 +88,13 @@ async def _token(accounts: Accounts, args: argparse.Namespace) -> None:
 
 async def _add(accounts: Accounts, args: argparse.Namespace) -> None:
     endpoints = _endpoints(args)
-    row = await accounts.add(args.name, args.role, _read_password(args), endpoints=endpoints)
+    row = await accounts.add(args.name, args.role, _read_password(args), endpoints=endpoints, actor=ACTOR)
     print(f"{args.name} may log in as {row.role}" + (f" and send to {', '.join(endpoints)}" if endpoints else ""))
 
 
 async def _limit(accounts: Accounts, args: argparse.Namespace) -> None:
     endpoints = _endpoints(args)
-    await accounts.limit(args.name, endpoints)
+    await accounts.limit(args.name, endpoints, actor=ACTOR)
     print(f"{args.name} may send to {', '.join(endpoints) or 'every endpoint'}")
 
 
@@ -105,37 +107,59 @@ def _endpoints(args: argparse.Namespace) -> list[str]:
     return list(dict.fromkeys(args.endpoints))
 
 
-async def _list(accounts: Accounts, _args: argparse.Namespace) -> None:
-    from gateway.clock import rfc3339
+async def _role(accounts: Accounts, args: argparse.Namespace) -> None:
+    await accounts.set_role(args.name, args.role, actor=ACTOR)
+    print(f"{args.name} is {args.role} now")
 
-    rows = [("NAME", "ROLE", "STATE", "SINCE", "SENDS TO")]
-    for one in await accounts.all():
+
+async def _delete(accounts: Accounts, args: argparse.Namespace) -> None:
+    await accounts.delete(args.name, actor=ACTOR)
+    print(f"{args.name} is deleted")
+
+
+async def _list(accounts: Accounts, args: argparse.Namespace) -> None:
+    found = await accounts.all()
+    if args.json:
+        print(json.dumps([_object(one) for one in found], indent=2, ensure_ascii=False))
+        return
+    rows = [("NAME", "ROLE", "STATE", "SINCE", "SENDS TO", "ID")]
+    for one in found:
         state = "active" if one.disabled_at is None else f"disabled {rfc3339(one.disabled_at)}"
-        rows.append((one.name, one.role, state, rfc3339(one.created_at), ", ".join(one.endpoints) or "all"))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        sends_to = ", ".join(one.endpoints) or "all"
+        rows.append((printable(one.name), one.role, state, rfc3339(one.created_at), sends_to, one.account_id))
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def _object(one: Account) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "role": str(one.role),
+        "disabled_at": None if one.disabled_at is None else rfc3339(one.disabled_at),
+        "created_at": rfc3339(one.created_at),
+        "endpoints": list(one.endpoints),
+        "account_id": one.account_id,
+    }
+
+
 async def _disable(accounts: Accounts, args: argparse.Namespace) -> None:
-    await accounts.disable(args.name, wipe=args.wipe)
+    await accounts.disable(args.name, wipe=args.wipe, actor=ACTOR)
     print(f"{args.name} is disabled" + ("; its devices are told to delete what it left there" if args.wipe else ""))
 
 
 async def _enable(accounts: Accounts, args: argparse.Namespace) -> None:
-    await accounts.enable(args.name)
+    await accounts.enable(args.name, actor=ACTOR)
     print(f"{args.name} may log in again")
 
 
 async def _password(accounts: Accounts, args: argparse.Namespace) -> None:
-    await accounts.set_password(args.name, _read_password(args))
+    await accounts.set_password(args.name, _read_password(args), actor=ACTOR)
     print(f"{args.name} has another password")
 
 
 def _read_password(args: argparse.Namespace) -> str:
     """:raises ConfigError: nobody is there to ask, or the two readings differ."""
-    import getpass
-
     if args.password_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():

@@ -120,7 +120,7 @@ class Accounts:
 
     async def all(self) -> list[Account]:
         """Every account, by name."""
-        rows = await self._ledger.read(lambda tx: tx.accounts.all())
+        rows = await self._ledger.read(lambda tx: [row for row in tx.accounts.all() if row.name_sealed])
         return sorted(map(self._shown, rows), key=lambda account: account.name)
 
     async def disable(self, name: str, *, actor: str = "cli", wipe: bool = False) -> None:
@@ -128,9 +128,11 @@ class Accounts:
 
         :param wipe: its devices are told to delete what it left there (`gateway/identity/wipe.py`).
         :raises NotFound: no such account.
+        :raises Conflict: it is the last admin.
         """
 
         def change(tx: Transaction, row: AccountRow, now: float) -> AccountRow | None:
+            _require_another_admin(tx, row)
             tx.tokens.revoke_account(row.account_id)
             since = now if row.disabled_at is None else row.disabled_at
             disabled = replace(row, disabled_at=since, wipe=row.wipe or wipe)
@@ -157,6 +159,46 @@ class Accounts:
             return None if limited == row else limited
 
         await self._change(name, "account.limited", actor, change, {"endpoints": " ".join(endpoints) or "all"})
+
+    async def set_role(self, name: str, role: str, *, actor: str = "cli") -> None:
+        """Give it another role; its sessions end, for tokens say the former one.
+
+        :raises NotFound: no such account.
+        :raises Unprocessable: `invalid_field`: there is no such role, or an OIDC issuer gives this account its.
+        :raises Conflict: it is the last admin.
+        """
+        wanted = _checked_role(role)
+
+        def change(tx: Transaction, row: AccountRow, _now: float) -> AccountRow | None:
+            if not row.password_hash:
+                raise Unprocessable("an OIDC issuer gives its people their roles", code="invalid_field", field="name")
+            if row.role == wanted:
+                return None
+            _require_another_admin(tx, row)
+            tx.tokens.revoke_account(row.account_id)
+            return replace(row, role=wanted)
+
+        await self._change(name, "account.role_changed", actor, change, {"role": str(wanted)})
+
+    async def delete(self, name: str, *, actor: str = "cli") -> None:
+        """End it for good: nobody knows its name any more, which may be given anew. What it sent stays, as its id's.
+
+        :raises NotFound: no such account.
+        :raises Conflict: it is the last admin.
+        """
+
+        def change(tx: Transaction, row: AccountRow, now: float) -> AccountRow:
+            _require_another_admin(tx, row)
+            tx.tokens.revoke_account(row.account_id)
+            return replace(
+                row,
+                name_mac=secrets.token_bytes(32),
+                name_sealed=b"",
+                password_hash="",
+                disabled_at=row.disabled_at or now,
+            )
+
+        await self._change(name, "account.deleted", actor, change)
 
     async def set_password(self, name: str, password: str, *, actor: str = "cli") -> None:
         """Give it another password; its refresh tokens end.
@@ -337,6 +379,15 @@ def _checked_role(role: str) -> Role:
         return Role(role)
     except ValueError:
         raise Unprocessable(f"a role is one of {', '.join(Role)}", code="invalid_field", field="role") from None
+
+
+def _require_another_admin(tx: Transaction, row: AccountRow) -> None:
+    """:raises Conflict: nobody else could administer the gateway."""
+    if row.role != Role.ADMIN or row.disabled_at is not None:
+        return
+    others = (one for one in tx.accounts.all() if one.account_id != row.account_id and one.disabled_at is None)
+    if not any(one.role == Role.ADMIN for one in others):
+        raise Conflict("this is the last admin: make another one first, by `relaypacs user add NAME --role admin`")
 
 
 def _bad_credentials() -> Unauthorized:

@@ -17,6 +17,7 @@ import hmac
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from gateway.errors import Malformed
 from gateway.ledger.rows import AuditRow
@@ -128,7 +129,7 @@ def to_line(row: AuditRow) -> bytes:
     """The event as a line of JSON with its newline."""
     members = {
         "number": row.number,
-        "at": row.at,
+        "at": _written(row.at),
         "event": row.event,
         "actor": row.actor,
         "upload_id": row.upload_id,
@@ -136,6 +137,20 @@ def to_line(row: AuditRow) -> bytes:
         "mac": row.mac.hex(),
     }
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _written(at: float) -> str:
+    """RFC 3339, UTC, with every digit that the number has: the chain's MAC is over the number."""
+    seconds, _, fraction = repr(at).partition(".")
+    return f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%dT%H:%M:%S}.{fraction}Z"
+
+
+def _read(at: object) -> float:
+    """What `_written` wrote, or a number as former releases wrote it. :raises ValueError: neither."""
+    if not isinstance(at, str):
+        return float(at)  # type: ignore[arg-type]  # TypeError where it is none
+    seconds, _, fraction = at.removesuffix("Z").partition(".")
+    return float(f"{int(datetime.fromisoformat(seconds + '+00:00').timestamp())}.{fraction or 0}")
 
 
 def from_line(line: bytes) -> AuditRow:
@@ -147,7 +162,7 @@ def from_line(line: bytes) -> AuditRow:
         members = json.loads(line)
         row = AuditRow(
             number=members["number"],
-            at=float(members["at"]),
+            at=_read(members["at"]),
             event=members["event"],
             actor=members["actor"],
             upload_id=members["upload_id"],

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.audit.export import AuditExport
+from gateway.cli.opening import ACTOR as CLI
 from gateway.ledger.chain import from_line, verify
 from tests.commands.site import events, relaypacs, send
 from tests.unit.delivery.little_pacs import Toy, toys
@@ -37,7 +38,7 @@ async def test_a_whole_trail_is_said_to_be_whole_and_the_look_is_an_event(gate, 
     said = await check(gate, exported)
     assert (said.status, said.err) == (0, "")
     assert said.out.endswith("the trail is whole\n")
-    assert (await events(gate))[-1] == ("audit.verified", "cli")
+    assert (await events(gate))[-1] == ("audit.verified", CLI)
 
 
 async def test_a_changed_line_is_found_and_named(gate, exported):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from gateway.cli.opening import ACTOR as CLI
 from tests.commands.site import events, relaypacs, send
 from tests.unit.delivery.little_pacs import Toy, toys
 
@@ -39,7 +40,7 @@ async def test_what_failed_is_sent_again(gate, failed):
     assert (said.status, said.out) == (0, "1 files will be sent again\n")
     await gate.deliver()
     assert (await gate.status(failed))["state"] == "success"
-    assert ("upload.retried", "cli") in await events(gate)
+    assert ("upload.retried", CLI) in await events(gate)
     assert (await relaypacs(gate, "jobs", "list")).out.count("\n") == 1
 
 
@@ -67,7 +68,7 @@ async def test_a_dropped_upload_is_gone_and_its_uploader_sees_why(gate, failed, 
     dead = await gate.ask("GET", f"/upload/{failed.upload_id}/status", person.token)
     assert (dead.status, dead.json["state"]) == (410, "cancelled")
     assert {"code": "cancelled_by_admin", "message": "the wrong examination"} in dead.json["warnings"]
-    assert ("upload.cancelled", "cli") in await events(gate)
+    assert ("upload.cancelled", CLI) in await events(gate)
     await gate.purge()
     assert (await gate.upload(failed.upload_id)).erased_at is not None
 
@@ -163,7 +164,7 @@ async def test_a_new_key_signs_from_the_next_start_on_and_former_receipts_hold(g
     published = (await gate.ask("GET", "/.well-known/jwks.json")).json["keys"]
     assert kid in {key["kid"] for key in published}, "known before it signs"
     assert len(published) == 2
-    assert ("receipt_key.rotated", "cli") in await events(gate)
+    assert ("receipt_key.rotated", CLI) in await events(gate)
     await gate.restart()
     assert gate.base.keys.receipt_seed != seed
     second = await send(gate, person, Toy("1.2"))
@@ -189,7 +190,7 @@ async def test_a_privacy_report_names_fields_and_reveals_values_only_with_a_reas
     assert "Mustermann" not in plain.out
     revealed = await relaypacs(gate, "privacy", "report", opened.upload_id, "--reveal", "her request of today")
     assert json.loads(revealed.out)["patient_data"]["study_metadata"] == metadata
-    assert (await events(gate))[-1] == ("patient.revealed", "cli")
+    assert (await events(gate))[-1] == ("patient.revealed", CLI)
     assert "Mustermann" not in str(await gate.ledger.read(lambda tx: tx.audit.after(0, 1000)))
 
 
