@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections.abc import Coroutine, Iterator
 from dataclasses import asdict
+from functools import partial
 
 from gateway.assembly.base import Base
 from gateway.audit.events import Refusals, note_stop
@@ -20,6 +21,7 @@ from gateway.identity.oidc import OidcIssuer, Terms
 from gateway.identity.oidc_accounts import ForeignAccounts
 from gateway.purge.erasure import Erasure
 from gateway.purge.retention import Retention, Times
+from gateway.purge.turn import lock_beside, purging
 from gateway.spool import UploadKey
 from gateway.uploads.administration import Administration, EndpointState
 from gateway.uploads.intake import Intake
@@ -57,6 +59,7 @@ def open_retention(base: Base, intake: Intake | None = None) -> Retention:
         ),
         orphans=base.spool.sweep_candidates,
         delete=base.spool.delete,
+        turn=partial(purging, lock_beside(base.config.database.path)),
     )
 
 

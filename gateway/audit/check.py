@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from gateway.audit.files import TAIL_BYTES
 from gateway.errors import Malformed
 from gateway.ledger import chain
 from gateway.ledger.base import Ledger, Transaction
-from gateway.ledger.chain import ChainWalk, Head, from_line, read_opening, to_line
+from gateway.ledger.chain import ChainWalk, Head, former_line, from_line, read_opening, to_line
 from gateway.ledger.rows import AuditRow
 from gateway.ledger.settings import Setting
 
@@ -171,7 +172,7 @@ def _row(line: bytes) -> AuditRow | None:
         row = from_line(line)
     except Malformed:
         return None
-    return row if to_line(row) == line else None
+    return row if line in {to_line(row), former_line(row)} else None
 
 
 async def _compare(ledger: Ledger, end: Head, before: _State, report: TrailReport) -> None:
@@ -181,5 +182,24 @@ async def _compare(ledger: Ledger, end: Head, before: _State, report: TrailRepor
         report.faults.append(f"the files end at event {end[0]}; they had {before.exported}")
     elif end[0] > head[0]:
         report.faults.append(f"the ledger ends at event {head[0]}, the files at {end[0]}: the ledger was put back")
+        await _say_restored(ledger, head[0], report)
     elif end[0] > before.pruned[0] and not (rows and rows[0].number == end[0] and rows[0].mac == end[1]):
         report.faults.append(f"ledger and files tell different stories of event {end[0]} or one before it")
+        await _say_restored(ledger, head[0], report)
+
+
+async def _say_restored(ledger: Ledger, last: int, report: TrailReport) -> None:
+    """Where the ledger is a backup that was put back, say so: the files may be whole, and tell what came after it."""
+    number = 0
+    while number < last:
+        rows = await ledger.read(lambda tx, number=number: tx.audit.after(number, PAGE))  # type: ignore[misc]  # mypy#12557
+        if not rows:
+            return
+        number = rows[-1].number
+        for row in rows:
+            if row.event == "backup.restored":
+                said = json.loads(row.detail)
+                report.notes.append(
+                    f"event {row.number}: the ledger is a backup of {said['made_at']}, which ended at event {said['head']}; "
+                    "files that go on behind that tell what happened after it: keep them, elsewhere"
+                )

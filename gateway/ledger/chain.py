@@ -127,9 +127,18 @@ def read_opening(line: bytes, key: bytes) -> Head | None:
 
 def to_line(row: AuditRow) -> bytes:
     """The event as a line of JSON with its newline."""
+    return _line(row, _written(row.at))
+
+
+def former_line(row: AuditRow) -> bytes:
+    """The same as former releases wrote it: with the time as a number, unix seconds."""
+    return _line(row, row.at)
+
+
+def _line(row: AuditRow, at: str | float) -> bytes:
     members = {
         "number": row.number,
-        "at": _written(row.at),
+        "at": at,
         "event": row.event,
         "actor": row.actor,
         "upload_id": row.upload_id,

@@ -21,6 +21,7 @@ import json
 import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -101,6 +102,7 @@ class Retention:
 
     :param orphans: gives the names of blobs last written before a time (unix seconds); blocks.
     :param delete: removes blobs; blocks.
+    :param turn: True inside: nobody copies blobs just now.
     """
 
     def __init__(
@@ -112,8 +114,10 @@ class Retention:
         *,
         orphans: Callable[[float], Iterator[str]],
         delete: Callable[[Sequence[str]], None],
+        turn: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(True),
     ) -> None:
         self._ledger = ledger
+        self._turn = turn
         self._erasure = erasure
         self._clock = clock
         self._times = times
@@ -143,8 +147,14 @@ class Retention:
     async def run_once(self) -> PurgeReport:
         """Do all that is due now. Faults of single uploads are in the report.
 
+        While a backup is being made nothing is done; the next run does it.
+
         :raises Unavailable: the ledger can't be used.
         """
+        with self._turn() as mine:
+            return await self._run() if mine else PurgeReport(faults=["backup_under_way"])
+
+    async def _run(self) -> PurgeReport:
         report = PurgeReport()
         gaps = await self._tick()
         await self._step(report, self._resume(report))

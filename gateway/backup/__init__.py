@@ -1,0 +1,1 @@
+"""A copy of ledger and spool beside a running gateway, and what becomes of it elsewhere."""
