@@ -114,6 +114,8 @@ async def _write(config: Config, args: argparse.Namespace) -> int:
 
 async def _print(rows: AsyncIterator[AuditRow]) -> None:
     """To stdout, until whoever reads it has enough."""
+    from gateway.ledger.chain import to_line
+
     try:
         async for row in rows:
             sys.stdout.buffer.write(to_line(row))

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway import __version__
 from gateway.cli.opening import ACTOR, configured
-from gateway.clock import SystemClock
-from gateway.config import Config
 
 if TYPE_CHECKING:
     from gateway.backup.folder import Manifest
+    from gateway.config import Config
 
 _REVIVED = """\
 note: it is as it was at {made_at}: QR codes spent and sessions ended since then are good again, accounts changed since
@@ -32,6 +29,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _backup(args: argparse.Namespace) -> int:
+    import asyncio
+
     made = asyncio.run(_make(configured(args), args.folder))
     print(
         f"{args.folder}: {made.uploads} uploads, {made.blobs} blobs, {made.size_bytes} sealed bytes, as of {made.made_at}"
@@ -41,8 +40,10 @@ def _backup(args: argparse.Namespace) -> int:
 
 
 async def _make(config: Config, folder: Path) -> Manifest:
+    from gateway import __version__
     from gateway.assembly.base import open_base
     from gateway.backup.make import make
+    from gateway.clock import SystemClock
 
     async with open_base(config, SystemClock()) as base:
         return await make(
@@ -58,6 +59,8 @@ async def _make(config: Config, folder: Path) -> Manifest:
 
 
 def _restore(args: argparse.Namespace) -> int:
+    import asyncio
+
     from gateway.assembly.base import make_folder
     from gateway.assembly.gateway import alone
     from gateway.backup.restore import restore
@@ -87,6 +90,7 @@ async def _note(config: Config, made: Manifest) -> None:
     from contextlib import closing
 
     from gateway.assembly.base import open_base
+    from gateway.clock import SystemClock
     from gateway.ledger.sqlite.connection import is_present, open_unchanged
 
     with closing(open_unchanged(config.database.path)) as db:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from gateway.assembly.site import Finding, Severity, findings
-from gateway.assembly.targets import make_target
 from gateway.cli.opening import configured
-from gateway.config import Config, find_config_path
-from gateway.identity.oidc import fetch_json
-from hooks.contract import TargetError
+
+if TYPE_CHECKING:
+    from gateway.assembly.site import Finding
+    from gateway.config import Config
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,6 +23,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Try everything. :returns: 1 on any fault."""
+    import json
+
+    from gateway.assembly.site import Severity, findings
+    from gateway.config import find_config_path
+
     config = configured(args)
     rows = [*findings(config, find_config_path(args.config, os.environ)), *_issuer(config), *_endpoints(config)]
     if args.json:
@@ -39,6 +43,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _issuer(config: Config) -> Iterator[Finding]:
     """Whether the OIDC issuer's keys can be had."""
+    from gateway.assembly.site import Finding, Severity
+    from gateway.identity.oidc import fetch_json
+
     oidc = config.oidc
     if not oidc.enabled:
         return
@@ -53,6 +60,10 @@ def _issuer(config: Config) -> Iterator[Finding]:
 
 
 def _endpoints(config: Config) -> Iterator[Finding]:
+    from gateway.assembly.site import Finding, Severity
+    from gateway.assembly.targets import make_target
+    from hooks.contract import TargetError
+
     for name, endpoint in config.endpoints.items():
         target = make_target(endpoint, 1)
         try:

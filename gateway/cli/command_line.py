@@ -24,8 +24,14 @@ COMMANDS = {
     "audit": "check the audit trail, or export it",
     "privacy": "say what is held on an upload",
     "purge": "erase what is due, now",
+    "migrate": "bring the database's schema up to date, as `serve` does at its start",
+    "backup": "copy ledger and spool, beside a running gateway",
+    "restore": "put a backup into an empty database and spool",
     "check": "try the config, the database, the spool, the keys, each endpoint",
 }
+
+#: Commands that stand in another one's module.
+_MODULES = {"restore": "backup"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,11 +61,15 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     top.set_defaults(config=None)
     top.add_argument("--version", action="version", version=f"relaypacs {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    imported = set() if only is None else {_MODULES.get(only, only)}
+    done = set()
     for name, summary in COMMANDS.items():
-        if only in {None, name}:
-            importlib.import_module(f"gateway.cli.{name}").add_parser(commands)
-        else:
+        module = _MODULES.get(name, name)
+        if only is not None and module not in imported:
             commands.add_parser(name, help=summary)
+        elif module not in done:
+            importlib.import_module(f"gateway.cli.{module}").add_parser(commands)
+            done.add(module)
     return top
 
 

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import base64
 import os
-import secrets
-import signal
-import tempfile
+import shlex
+import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import uvloop
-from aiohttp import web
-
-from gateway.assembly.gateway import open_gateway
-from gateway.assembly.site import tls_context
-from gateway.cli.demo_lan import Lan, add_arguments, instructions, open_lan
-from gateway.cli.serve import allow_many_files
-from gateway.clock import SystemClock
-from gateway.config import Config, load
-from gateway.demo.archive import create_archive
-from gateway.demo.trust_page import create_trust_app
 from gateway.errors import ConfigError
-from gateway.identity.accounts import Accounts
-from gateway.logs import log_to_stderr
-from gateway.web.app import create_app
-from gateway.web.server import Listener
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from gateway.cli.demo_lan import Lan
+    from gateway.config import Config
+
 
 ACCOUNT = "admin"
 _HOST = "127.0.0.1"
@@ -53,6 +43,8 @@ class _DemoFolder:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `demo` to the command's parser."""
+    from gateway.cli.demo_lan import add_arguments
+
     parser = subparsers.add_parser("demo", help="try the whole thing with nothing to configure")
     parser.add_argument("--port", type=int, default=8080, metavar="N", help="port of the gateway (default: 8080)")
     parser.add_argument(
@@ -64,6 +56,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo until it is interrupted."""
+    import tempfile
+
+    import uvloop
+
+    from gateway.cli.demo_lan import open_lan
+    from gateway.cli.serve import allow_many_files
+    from gateway.clock import SystemClock
+    from gateway.logs import log_to_stderr
+
     root = args.dir if args.dir is not None else Path(tempfile.mkdtemp(prefix="relaypacs-demo-"))
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -79,6 +80,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _demo(place: _DemoFolder, port: int, lan: Lan | None, page_port: int) -> None:
+    import asyncio
+    import secrets
+    import signal
+    from contextlib import AsyncExitStack
+
+    from gateway.assembly.gateway import open_gateway
+    from gateway.assembly.site import tls_context
+    from gateway.cli.demo_lan import instructions
+    from gateway.clock import SystemClock
+    from gateway.demo.archive import create_archive
+    from gateway.demo.trust_page import create_trust_app
+    from gateway.identity.accounts import Accounts
+    from gateway.web.app import create_app
+    from gateway.web.server import Listener
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -112,6 +128,8 @@ async def _demo(place: _DemoFolder, port: int, lan: Lan | None, page_port: int) 
 @asynccontextmanager
 async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """A plain-HTTP listener beside the gateway; yields its address."""
+    from aiohttp import web
+
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -123,6 +141,11 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
 
 def _config(place: _DemoFolder, port: int, lan: Lan | None, archive_url: str) -> Config:
     """A configuration like any other, read like any other."""
+    import base64
+    import secrets
+
+    from gateway.config import load
+
     key = place.secret("spool-key", base64.b64encode(secrets.token_bytes(32)).decode())
     token_secret = place.secret("tokens", secrets.token_urlsafe(48))
     path = place.root / "relaypacs.toml"
@@ -159,7 +182,7 @@ file = "{place.root}/audit.jsonl"
 
 
 def _welcome(place: _DemoFolder, url: str, archive_url: str, password: str, lan: Lan | None, on_a_phone: str) -> None:
-    trusting = f"REQUESTS_CA_BUNDLE={lan.authority_certificate} " if lan else ""
+    trusting = f"REQUESTS_CA_BUNDLE={shlex.quote(str(lan.authority_certificate))} " if lan else ""
     print(f"listening on {url}", flush=True)
     print(
         f"""
@@ -171,8 +194,14 @@ RelayPACS demo
   data        {place.root}
 {on_a_phone}
 Send a study from another terminal:
-  {trusting}RELAYPACS_PASSWORD={password} relaypacs send FOLDER --to {url} --user {ACCOUNT}
+  {trusting}RELAYPACS_PASSWORD={password} {_command()} send FOLDER --to {url} --user {ACCOUNT}
 
 Ctrl-C ends it.""",
         flush=True,
     )
+
+
+def _command() -> str:
+    """This command, for a shell in any folder: a clone's `.venv/bin` is on nobody's PATH."""
+    path = Path(sys.argv[0]).absolute()
+    return shlex.quote(str(path)) if os.access(path, os.X_OK) else f"{shlex.quote(sys.executable)} -m gateway"

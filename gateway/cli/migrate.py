@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
 
 from gateway.cli.opening import configured
 
@@ -18,6 +17,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Migrate. :returns: 0."""
+    from contextlib import closing
+
     from gateway.assembly.gateway import alone
     from gateway.ledger.sqlite.connection import is_present, migrate, open_unchanged
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
-from gateway.config import Config, find_config_path, load
-from gateway.config.kinds import parse_duration
 from gateway.owners import name_of
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+
 
 #: Who acts, as the audit trail names it: the command line, and whose.
 ACTOR = f"cli:{name_of(os.getuid())}"
@@ -15,11 +18,15 @@ ACTOR = f"cli:{name_of(os.getuid())}"
 
 def configured(args: argparse.Namespace) -> Config:
     """The configuration that the command line names. :raises ConfigError: it can't be used."""
+    from gateway.config import find_config_path, load
+
     return load(find_config_path(args.config, os.environ), os.environ)
 
 
 def seconds(text: str) -> float:
     """A duration of the command line, like those of the configuration. :raises ArgumentTypeError: it is none."""
+    from gateway.config.kinds import parse_duration
+
     try:
         found = parse_duration(text)
     except ValueError as error:

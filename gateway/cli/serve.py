@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 import os
-import resource
-import signal
 from types import FrameType
+from typing import TYPE_CHECKING
 
-import uvloop
-
-from gateway import __version__
-from gateway.assembly.gateway import open_gateway
-from gateway.assembly.site import findings, require_sound, tls_context
-from gateway.assembly.upkeep import config_digest
 from gateway.cli.opening import configured
-from gateway.clock import SystemClock
-from gateway.config import Config, find_config_path
 from gateway.errors import ConfigError
-from gateway.logs import log_to_stderr
-from gateway.web.app import create_app
-from gateway.web.server import Listener
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+
 
 log = logging.getLogger("relaypacs.gateway")
 
@@ -35,6 +26,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT. :returns: 0 after a drain."""
+    import signal
+
+    import uvloop
+
+    from gateway import __version__
+    from gateway.assembly.site import findings, require_sound
+    from gateway.assembly.upkeep import config_digest
+    from gateway.config import find_config_path
+    from gateway.logs import log_to_stderr
+
     config, file = configured(args), find_config_path(args.config, os.environ)
     log_to_stderr(config.log.format, config.log.level)
     signal.signal(signal.SIGHUP, _no_reload)
@@ -48,11 +49,22 @@ def run(args: argparse.Namespace) -> int:
 
 def allow_many_files() -> None:
     """A thousand clients with a segment each need more handles than a shell grants."""
+    import resource
+
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(config: Config) -> None:
+    import asyncio
+    import signal
+
+    from gateway.assembly.gateway import open_gateway
+    from gateway.assembly.site import tls_context
+    from gateway.clock import SystemClock
+    from gateway.web.app import create_app
+    from gateway.web.server import Listener
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

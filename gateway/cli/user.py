@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import getpass
-import json
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.cli.opening import ACTOR, configured, printable, seconds
-from gateway.clock import SystemClock, rfc3339
 from gateway.errors import ConfigError
-from gateway.identity.accounts import Account, Accounts
-from gateway.identity.tokens import TokenMint
+
+if TYPE_CHECKING:
+    from gateway.identity.accounts import Account, Accounts
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -58,6 +55,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say. :returns: the exit status."""
+    import asyncio
+
     act: Callable[[Accounts, argparse.Namespace], Awaitable[None]] = args.user_act
     asyncio.run(_with_accounts(args, act))
     return 0
@@ -67,6 +66,8 @@ async def _with_accounts(
     args: argparse.Namespace, act: Callable[[Accounts, argparse.Namespace], Awaitable[None]]
 ) -> None:
     from gateway.assembly.base import open_base
+    from gateway.clock import SystemClock
+    from gateway.identity.accounts import Accounts
 
     clock = SystemClock()
     async with open_base(configured(args), clock) as base:
@@ -74,6 +75,9 @@ async def _with_accounts(
 
 
 async def _token(accounts: Accounts, args: argparse.Namespace) -> None:
+    from gateway.clock import SystemClock
+    from gateway.identity.tokens import TokenMint
+
     if args.revoke:
         await accounts.revoke_tokens(args.name, actor=ACTOR)
         print(f"every token of {args.name} is over")
@@ -118,6 +122,10 @@ async def _delete(accounts: Accounts, args: argparse.Namespace) -> None:
 
 
 async def _list(accounts: Accounts, args: argparse.Namespace) -> None:
+    import json
+
+    from gateway.clock import rfc3339
+
     found = await accounts.all()
     if args.json:
         print(json.dumps([_object(one) for one in found], indent=2, ensure_ascii=False))
@@ -133,6 +141,8 @@ async def _list(accounts: Accounts, args: argparse.Namespace) -> None:
 
 
 def _object(one: Account) -> dict[str, Any]:
+    from gateway.clock import rfc3339
+
     return {
         "name": one.name,
         "role": str(one.role),
@@ -160,6 +170,8 @@ async def _password(accounts: Accounts, args: argparse.Namespace) -> None:
 
 def _read_password(args: argparse.Namespace) -> str:
     """:raises ConfigError: nobody is there to ask, or the two readings differ."""
+    import getpass
+
     if args.password_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
