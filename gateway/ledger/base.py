@@ -286,6 +286,27 @@ class Watch(Protocol):
         """True as soon as the topic was woken since the last call (or since the watch began); False: timed out."""
 
 
+class Survey(Protocol):
+    """Long looks, for those who run the gateway: beside those who `read`, and never in their way. Each is of one moment.
+
+    :raises Unavailable: `storage_error`, or closed.
+    """
+
+    async def events(self, after: int, limit: int) -> list[AuditRow]:
+        """Of the trail, those behind that number, in order."""
+
+    async def events_of(self, upload_id: str) -> list[AuditRow]:
+        """All that the trail has on one upload, in order; the whole trail is walked through for it."""
+
+    async def uploads(
+        self, *, states: Sequence[UploadState], after: str, limit: int
+    ) -> list[tuple[UploadRow, JobRow | None]]:
+        """By upload_id, those behind `after`, with the delivery job of each. Empty `states`: all."""
+
+    async def deliveries(self) -> dict[str, int]:
+        """How many delivery jobs there are, by endpoint."""
+
+
 class ReadOnly(RuntimeError):
     """An act of `read` tried to write: a fault of ours, told to nobody but us."""
 
@@ -307,6 +328,10 @@ class Ledger(Protocol):
     @property
     def reserve(self) -> Reserve:
         """What is left when its room is used up."""
+
+    @property
+    def survey(self) -> Survey:
+        """For long looks."""
 
     def use_audit_key(self, key: bytes) -> None:
         """Chain and check the trail with this key from now on: it lies in the ledger itself, sealed."""

@@ -22,6 +22,7 @@ from gateway.errors import Unavailable
 from gateway.ledger.base import ReadOnly, Transaction
 from gateway.ledger.sqlite.connection import LedgerFull, meaning, open_reader, open_writer, primary_code
 from gateway.ledger.sqlite.reserve import LedgerReserve
+from gateway.ledger.sqlite.survey import SqliteSurvey
 from gateway.ledger.sqlite.transaction import SqliteTransaction
 from gateway.ledger.sqlite.writer import Act, Chore, Writer, checkpoint
 from gateway.ledger.watch import TopicWatch, Watches
@@ -41,8 +42,10 @@ class SqliteLedger:
         readers: Sequence[sqlite3.Connection],
         loop: asyncio.AbstractEventLoop,
         reserve: LedgerReserve,
+        survey: SqliteSurvey,
     ) -> None:
         self.reserve = reserve
+        self.survey = survey
         self._loop = loop
         self._watches = Watches()
         self._writer = Writer(writer, loop, self._watches.wake, reserve)
@@ -62,7 +65,7 @@ class SqliteLedger:
         """
         reserve = LedgerReserve(path)
         connections = await asyncio.to_thread(_connections, path, reserve)
-        ledger = cls(*connections, asyncio.get_running_loop(), reserve)
+        ledger = cls(*connections, asyncio.get_running_loop(), reserve, SqliteSurvey(path))
         if audit_key is not None:
             ledger.use_audit_key(audit_key)
         return ledger
@@ -111,6 +114,7 @@ class SqliteLedger:
         """Finish what is queued and let go. May be called twice."""
         if self._closing is None:
             self._closing = self._loop.create_future()
+            await self.survey.close()
             await asyncio.to_thread(self._threads.shutdown)
             while not self._readers.empty():
                 self._readers.get_nowait()[0].close()
