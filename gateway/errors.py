@@ -16,7 +16,7 @@ GatewayError
 │   ├── Interrupted           the body broke off; what came is kept
 │   ├── TooLarge              over a limit
 │   ├── Locked                somebody else is writing just now
-│   ├── TooMany               over a rate
+│   ├── TooMany               over a rate or a quota
 │   └── NotBuilt              named in the contract, not built yet
 ├── SpoolFull                 no room: nothing was taken
 ├── Damaged                   acknowledged bytes can't be read back
@@ -69,7 +69,7 @@ class Unauthorized(Refusal):
 class Forbidden(Refusal):
     """A good token of the wrong kind, or for something else."""
 
-    codes = ("forbidden", "wrong_token_kind", "endpoint_not_allowed")
+    codes = ("forbidden", "wrong_token_kind", "endpoint_not_allowed", "password_change_required")
     title = "This token doesn't open that"
 
 
@@ -181,9 +181,9 @@ class Locked(Refusal):
 
 
 class TooMany(Refusal):
-    """Over a rate; `extra` has `retry_after_s`."""
+    """Over a rate, or over a quota of `[limits]`; `extra` has `retry_after_s`, and `limit` the quota's key."""
 
-    codes = ("too_many_requests",)
+    codes = ("too_many_requests", "quota_exceeded")
     title = "Too many requests"
 
 

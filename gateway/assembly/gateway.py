@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway import __version__
+from gateway.assembly import limits
 from gateway.assembly.base import Base, make_folder, open_base
 from gateway.assembly.parts import PARTS, Parts
 from gateway.assembly.upkeep import (
@@ -54,11 +55,12 @@ from gateway.uploads.destinations import Destination, Destinations
 from gateway.uploads.intake import Intake
 from gateway.uploads.leases import Leases
 from gateway.uploads.pipeline import Pipeline, Tails, Threads
-from gateway.uploads.qr import QrSessions, QrTimes
+from gateway.uploads.qr import QrSessions, QrTerms
 from gateway.uploads.submissions import Submissions
 from gateway.uploads.tail import Files
 from gateway.uploads.views import Views
 from gateway.web.services import Services
+from gateway.web.shares import Shares
 
 #: Threads that seal, write and sync.
 SPOOL_THREADS = 8
@@ -145,7 +147,7 @@ def _intake(base: Base) -> Intake:
         ring=base.ring,
         keys=base.keys,
         leases=Leases(base.clock),
-        tails=Tails(),
+        tails=Tails(limits.kept_tails()),
         pipeline=Pipeline(
             Threads(SPOOL_THREADS),
             Buffered(config.server.max_buffered_bytes),
@@ -159,6 +161,8 @@ def _intake(base: Base) -> Intake:
             max_upload_size=config.uploads.max_upload_size_bytes,
             max_files=config.uploads.max_files,
             spool_max_bytes=config.spool.max_bytes,
+            open_uploads=config.limits.open_uploads,
+            reserved_share=config.limits.reserved_share,
         ),
         timing=Timing(config.uploads.expires_s, config.uploads.autocomplete_s),
     )
@@ -248,9 +252,10 @@ async def _nothing_to_settle(_upload_id: str) -> None:
 
 def open_qr(base: Base, submissions: Submissions | None = None) -> QrSessions:
     """QR sessions. :param submissions: of the process that takes uploads; a command beside it only makes codes."""
-    times = QrTimes(base.config.tokens.qr_ttl_s, base.config.tokens.qr_max_ttl_s)
+    tokens, most = base.config.tokens, base.config.limits
+    terms = QrTerms(tokens.qr_ttl_s, tokens.qr_max_ttl_s, most.qr_max_bytes, most.qr_codes)
     known = submissions or _submissions(base, _intake(base), _nothing_to_settle)
-    return QrSessions(base.ledger, base.keys.records, known, _destinations(base), base.clock, times)
+    return QrSessions(base.ledger, base.keys.records, known, _destinations(base), base.clock, terms)
 
 
 def _services(base: Base, intake: Intake, delivery: Delivery, parts: Parts) -> Services:
@@ -268,12 +273,19 @@ def _services(base: Base, intake: Intake, delivery: Delivery, parts: Parts) -> S
             former_secret=former.reveal().encode() if former is not None else None,
         ),
         oidc=open_foreign_accounts(base),
-        accounts=Accounts(base.ledger, base.keys, base.clock, hashing=parts.hashing, limits=parts.login_limits),
+        accounts=Accounts(
+            base.ledger,
+            base.keys,
+            base.clock,
+            hashing=parts.hashing,
+            limits=parts.login_limits or limits.login_limits(config),
+        ),
         uploads=Files(intake),
-        chunks=Chunks(intake),
+        chunks=Chunks(intake, segments=limits.kept_chunk_segments()),
         submissions=submissions,
         qr=open_qr(base, submissions),
         public_url=config.server.public_url,
+        hosts=None if config.server.public_url_is_made else config.server.hosts,
         records=records,
         destinations=_destinations(base),
         endpoints={name: _shown(one, config) for name, one in config.endpoints.items()},
@@ -291,6 +303,9 @@ def _services(base: Base, intake: Intake, delivery: Delivery, parts: Parts) -> S
         },
         max_file_size=intake.limits.max_file_size,
         chunk_size=intake.limits.chunk_size,
+        json_timeout_s=config.limits.json_timeout_s,
+        shares=Shares(config.server.max_buffered_bytes),
+        connections=limits.connection_limits(config),
         cors_origins=config.server.cors_origins,
         trusted_proxies=config.server.trusted_proxies,
     )
@@ -304,12 +319,7 @@ def _shown(endpoint: model.EndpointSection, config: Config) -> Mapping[str, obje
         "contact": endpoint.contact,
         "default": endpoint.default,
         "takes_notes": _takes_notes(endpoint),
-        "limits": {
-            "max_file_size": config.uploads.max_file_size_bytes,
-            "max_upload_size": config.uploads.max_upload_size_bytes,
-            "max_files": config.uploads.max_files,
-            "chunk_size": config.uploads.chunk_size_bytes,
-        },
+        "limits": limits.told(config),
         "notice": config.app.notice,
     }
 

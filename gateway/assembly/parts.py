@@ -44,7 +44,7 @@ class Parts:
     make_target: Callable[[model.EndpointSection, int], Target] = make_target
     make_check: Callable[[model.ValidationSection], Check] = scanner
     hashing: Hashing = field(default_factory=Hashing)
-    login_limits: LoginLimits = field(default_factory=LoginLimits)
+    login_limits: LoginLimits | None = None  #: None: those of the configuration
     acts_alone: bool = True
 
 

@@ -26,6 +26,7 @@ from gateway.spool import UploadKey
 from gateway.uploads.administration import Administration, EndpointState
 from gateway.uploads.intake import Intake
 from gateway.uploads.leases import Leases
+from gateway.uploads.reservations import Lapsing
 from gateway.uploads.views import Views
 
 log = logging.getLogger("relaypacs.gateway")
@@ -73,6 +74,7 @@ def timers(base: Base, retention: Retention, export: AuditExport | None) -> Iter
     yield retention.run(asyncio.Event())
     yield open_audit_retention(base).run()
     yield _keep_reserve(base)
+    yield Lapsing(base.ledger, base.clock, base.config.limits.empty_upload_s).run()
     if export is not None:
         yield _exporting(export)
 
@@ -123,7 +125,9 @@ def open_foreign_accounts(base: Base) -> ForeignAccounts | None:
     oidc = base.config.oidc
     if not oidc.enabled:
         return None
-    terms = Terms(oidc.issuer, oidc.audience, oidc.roles_claim, oidc.roles, oidc.jwks_cache_s, oidc.timeout_s)
+    terms = Terms(
+        oidc.issuer, oidc.audience, oidc.roles_claim, oidc.roles, oidc.jwks_cache_s, oidc.timeout_s, oidc.token_typ
+    )
     return ForeignAccounts(OidcIssuer(terms, base.clock), base.ledger, base.keys, base.clock)
 
 

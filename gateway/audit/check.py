@@ -88,7 +88,8 @@ def _check_start(state: _State, key: bytes, report: TrailReport) -> bool:
 async def _check_chain(ledger: Ledger, key: bytes, state: _State, report: TrailReport) -> None:
     walk = ChainWalk(key, state.pruned)
     while walk.head[0] < state.head[0]:
-        rows = await ledger.survey.events(walk.head[0], PAGE)
+        number = walk.head[0]
+        rows = await ledger.read(lambda tx, number=number: tx.audit.after(number, PAGE))  # type: ignore[misc]  # mypy#12557
         rows = [row for row in rows if row.number <= state.head[0]]
         wrong = next((row for row in rows if not walk.take(row)), None)
         if wrong is not None or not rows:

@@ -70,10 +70,9 @@ class AuditExport:
             self._done = await self._find_end()
         exported = 0
         while True:
-            rows = await self._ledger.survey.events(self._done, BATCH)
+            rows, before = await self._ledger.read(partial(_after, number=self._done))
             if not rows:
                 return exported
-            before = await self._ledger.read(partial(_head_at, number=self._done))
             try:
                 rows = await _to_its_end(asyncio.to_thread(self._written, rows, before))
             except OSError as error:
@@ -126,6 +125,11 @@ async def _to_its_end(act: Coroutine[None, None, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+def _after(tx: Transaction, number: int) -> tuple[list[AuditRow], Head]:
+    """The next events, and the head before them."""
+    return tx.audit.after(number, BATCH), _head_at(tx, number)
 
 
 def _head_at(tx: Transaction, number: int) -> Head:

@@ -149,4 +149,4 @@ async def _rows(ledger: Ledger, after: int) -> AsyncIterator[AuditRow]:
 
 
 async def _page(ledger: Ledger, after: int) -> list[AuditRow]:
-    return await ledger.survey.events(after, PAGE)
+    return await ledger.read(lambda tx: tx.audit.after(after, PAGE))

@@ -27,8 +27,9 @@ def settle(config: Config, *, given: frozenset[str]) -> Config:
     for endpoint in config.endpoints.values():
         _check_auth(endpoint)
     server = config.server
-    if server.port:
-        server = replace(server, public_url=server.public_url_for(server.port))
+    if not server.public_url:
+        made = server.public_url_for(server.port) if server.port else ""
+        server = replace(server, public_url=made, public_url_is_made=True)
     uploads, tokens = config.uploads, config.tokens
     uploads = replace(uploads, max_file_size_bytes=min(uploads.max_file_size_bytes, uploads.max_upload_size_bytes))
     if tokens.qr_ttl_s > tokens.qr_max_ttl_s:

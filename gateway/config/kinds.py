@@ -229,6 +229,29 @@ def _origins(value: object, _: Surroundings) -> tuple[str, ...]:
     return tuple(origins)
 
 
+def _hosts(value: object, _: Surroundings) -> tuple[str, ...]:
+    hosts = tuple(host.lower() for host in _texts(value))
+    if not all(re.fullmatch(r"(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", host) for host in hosts):
+        raise ValueError(
+            'takes a list of host names, with a port where it matters, like ["relay.lan", "10.0.0.5:8443"]'
+        )
+    return hosts
+
+
+def _words(value: object, _: Surroundings) -> tuple[str, ...]:
+    words = tuple(_texts(value))
+    if not words or not all(words):
+        raise ValueError('takes a list of words, like ["at+jwt"]')
+    return words
+
+
+def _share(value: object, _: Surroundings) -> float:
+    number = _number(value)
+    if number is None or not 0 < number <= 1:
+        raise ValueError("takes a number above 0 and up to 1")
+    return number
+
+
 def _web_url(value: object, around: Surroundings) -> str:
     url_ = _text(value, around)
     says = "takes an http or https address without a query"
@@ -334,6 +357,9 @@ path = Kind("path", _path, _show_path, raw_text=True)
 existing_path = Kind("path", _existing, _show_path, raw_text=True)
 networks = Kind("list of networks", _networks, _show_list)
 origins = Kind("list of origins", _origins, _show_list)
+hosts = Kind("list of host names", _hosts, _show_list)
+words = Kind("list of texts", _words, _show_list)
+share = Kind("number up to 1", _share, lambda value: f"{value:g}")
 web_url = Kind("address", _web_url, quoted, raw_text=True)
 optional_web_url = Kind("address", _optional_web_url, quoted, raw_text=True)
 secret = Kind("secret", _secret, lambda _: '"***"', raw_text=True)

@@ -13,17 +13,16 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from gateway.config import checks, kinds
+from gateway.config.keys import REQUIRED, keys_of
 from gateway.config.kinds import Secret, Surroundings
 from gateway.config.model import (
     PLAIN_TABLES,
-    REQUIRED,
     AuthSection,
     Config,
     EndpointSection,
     OidcSection,
     SpoolKeysSection,
     SpoolSection,
-    keys_of,
 )
 from gateway.errors import ConfigError
 

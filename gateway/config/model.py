@@ -7,49 +7,14 @@ A field has the key's name, with the unit behind it where it has one: `_s` for s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from gateway.config import kinds
-from gateway.config.kinds import IpNetwork, Kind, Secret, Surroundings
-
-REQUIRED = object()
-_NOWHERE = Surroundings({}, Path("/"))
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key as the reference shows it."""
-
-    name: str
-    field: str
-    kind: Kind[Any]
-    default: object
-    help: str
-
-
-def key(kind: Kind[Any], default: object, help_: str, *, name: str = "") -> Any:
-    """A dataclass field that is a key of the file. `default` is written as in TOML; `name` where it isn't the field's."""
-    metadata = {"kind": kind, "default": default, "help": help_, "name": name}
-    if default is None:
-        return dataclasses.field(default=None, metadata=metadata)
-    if default is REQUIRED or kind is kinds.secret:
-        return dataclasses.field(metadata=metadata)
-    parsed = kind.parse(default, _NOWHERE)
-    if parsed.__hash__ is None:  # dataclasses want those made anew each time
-        return dataclasses.field(default_factory=lambda: parsed, metadata=metadata)
-    return dataclasses.field(default=parsed, metadata=metadata)
-
-
-def keys_of(table: type) -> Iterator[Key]:
-    """The keys of one table, in the order of the file."""
-    for field in dataclasses.fields(table):
-        if "kind" in field.metadata:
-            meta = field.metadata
-            yield Key(meta["name"] or field.name, field.name, meta["kind"], meta["default"], meta["help"])
+from gateway.config.keys import REQUIRED, key
+from gateway.config.kinds import IpNetwork, Secret
 
 
 def url_path(url: str) -> Path:
@@ -93,6 +58,11 @@ class ServerSection:
     max_buffered_bytes: int = key(
         kinds.positive_size, "64MiB", "Bytes of all request bodies together that may wait in memory."
     )
+    hosts: tuple[str, ...] = key(
+        kinds.hosts, [], "Other names under which clients may ask: `Location` follows Host where it is one of them."
+    )
+    #: From host and port: nobody said what the gateway is called.
+    public_url_is_made: bool = dataclasses.field(default=False, compare=False)
 
     def public_url_for(self, port: int) -> str:
         """The address clients use when the gateway listens on `port`; without a slash at the end."""
@@ -101,6 +71,40 @@ class ServerSection:
         host = "localhost" if self.host in {"", "0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
         scheme = "https" if self.tls_cert else "http"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client may take: an account, the holder of a QR code, or an address."""
+
+    open_uploads: int = key(kinds.integer(1, 10_000_000), 1000, "Unfinished uploads of one account.")
+    reserved_share: float = key(
+        kinds.share, 0.5, "Part of `spool.max_bytes` that the uploads of one account may take, QR codes' with it."
+    )
+    empty_upload_s: float = key(
+        kinds.positive_duration,
+        "15m",
+        "An upload of which no byte came for so long gives its room back; its first byte takes it again.",
+        name="empty_upload",
+    )
+    qr_codes: int = key(kinds.integer(1, 10_000_000), 1000, "QR codes of one account that may still be used.")
+    qr_max_bytes: int = key(
+        kinds.positive_size, "10GiB", "What a QR code may send that says no `max_bytes` of its own."
+    )
+    unproven_connections: int = key(
+        kinds.integer(1, 100_000),
+        64,
+        "Connections of one address that showed no good bearer yet; trusted proxies are exempt.",
+    )
+    json_timeout_s: float = key(
+        kinds.positive_duration,
+        "10s",
+        "Time that a request's head, or a JSON body, may take to come.",
+        name="json_timeout",
+    )
+    logins_per_minute: int = key(
+        kinds.integer(1, 100_000), 30, "Logins of one account; failures have limits of their own."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,6 +342,11 @@ class OidcSection:
         kinds.positive_duration, "10m", "How long the issuer's keys are believed without asking.", name="jwks_cache"
     )
     timeout_s: float = key(kinds.positive_duration, "5s", "How long the issuer may take to answer.", name="timeout")
+    token_typ: tuple[str, ...] = key(
+        kinds.words,
+        ["at+jwt"],
+        "What `typ` of an access token may be (RFC 9068); an ID token's and a logout token's are refused.",
+    )
 
     @property
     def enabled(self) -> bool:
@@ -361,6 +370,7 @@ class Config:
     """The whole configuration, checked; secrets resolved."""
 
     server: ServerSection = ServerSection()
+    limits: Limits = Limits()
     database: DatabaseSection = DatabaseSection()
     spool: SpoolSection
     uploads: UploadsSection = UploadsSection()
@@ -382,6 +392,7 @@ class Config:
 
 PLAIN_TABLES: Mapping[str, type] = {
     "server": ServerSection,
+    "limits": Limits,
     "database": DatabaseSection,
     "spool": SpoolSection,
     "uploads": UploadsSection,

@@ -7,9 +7,9 @@ answer holds a value, only codes and names of fields.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
+from gateway.unicode import without_marks
 from hooks.contract import Facts, PatientRecord
 
 #: Declared fields that can be compared with a file, and where it says it.
@@ -115,7 +115,7 @@ def same_name(one: str, other: str) -> bool:
     The groups of a name (alphabetic=ideographic=phonetic, PS3.5 section 6.2.1) are compared each with each: one
     agreement is enough.
     """
-    groups = [[words for group in name.split("=") if (words := _words(group))] for name in (one, other)]
+    groups = [[words for group in name.split("=")[:3] if (words := _words(group))] for name in (one, other)]
     if not groups[0] or not groups[1]:
         return True
     return any(mine <= theirs or theirs <= mine for mine in groups[0] for theirs in groups[1])
@@ -123,8 +123,7 @@ def same_name(one: str, other: str) -> bool:
 
 def _words(name: str) -> set[str]:
     """Words of a name in plain small letters; what holds a `?` wasn't decoded and says nothing."""
-    plain = unicodedata.normalize("NFKD", name.casefold())
-    letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    letters = without_marks(name.casefold())
     return {word for word in re.split(r"[\s^,.\-_']+", letters) if word and "?" not in word and "\ufffd" not in word}
 
 

@@ -9,22 +9,22 @@ Knows no HTTP and no tokens but those that it revokes.
 from __future__ import annotations
 
 import secrets
-import unicodedata
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gateway.clock import Clock
-from gateway.errors import Conflict, NotFound, TooMany, Unauthorized, Unprocessable
+from gateway.errors import Conflict, NotFound, Unauthorized, Unprocessable
 from gateway.identity import wipe as wiping
+from gateway.identity.bad_passwords import is_bad
 from gateway.identity.passwords import Hashing, Passwords, acceptable
 from gateway.identity.refresh_tokens import new_session
-from gateway.identity.throttle import LoginGuard, LoginLimits
+from gateway.identity.throttle import LoginGuard, LoginLimits, network_of
 from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AccountRow, RefreshTokenRow
 from gateway.spool.keys import ServiceKeys
+from gateway.unicode import composed, too_long_for
 
 MAX_NAME_CHARS = 128
 #: What another process has ended, this one notices within so long.
@@ -61,11 +61,7 @@ _NOTHING: Mapping[str, object] = {}
 
 
 class Accounts:
-    """All local accounts.
-
-    :ivar refused: how many logins were refused since the start, by code. Refusals are counted, not written: whoever
-        isn't logged in must not be able to fill the trail.
-    """
+    """All local accounts."""
 
     def __init__(
         self,
@@ -81,21 +77,28 @@ class Accounts:
         self._clock = clock
         self._passwords = Passwords(hashing or Hashing())
         self._guard = LoginGuard(limits or LoginLimits(), clock)
-        self.refused: Counter[str] = Counter()
         self._welcome: dict[tuple[str, str, str], float] = {}  # bearers that were looked up -> until when that holds
         self._ended = 0
 
     async def add(
-        self, name: str, role: str, password: str, *, endpoints: Sequence[str] = (), actor: str = "cli"
+        self,
+        name: str,
+        role: str,
+        password: str,
+        *,
+        endpoints: Sequence[str] = (),
+        actor: str = "cli",
+        must_change: bool = False,
     ) -> AccountRow:
         """A new account.
 
         :param endpoints: it may send to these only; none: to all.
+        :param must_change: its owner has to set another password before anything else.
         :raises Unprocessable: `invalid_field`: the name, role or password can't be used.
         :raises Conflict: the name is taken.
         """
         name, role = _checked_name(name), _checked_role(role)
-        password_hash = await self._passwords.hash(acceptable(password))
+        password_hash = await self._passwords.hash(acceptable(password, name))
         account_id, now = secrets.token_hex(16), self._clock.now()
         row = AccountRow(
             account_id=account_id,
@@ -106,6 +109,7 @@ class Accounts:
             disabled_at=None,
             created_at=now,
             endpoints=" ".join(endpoints),
+            must_change=must_change,
         )
 
         def act(tx: Transaction) -> AccountRow:
@@ -200,36 +204,67 @@ class Accounts:
 
         await self._change(name, "account.deleted", actor, change)
 
-    async def set_password(self, name: str, password: str, *, actor: str = "cli") -> None:
+    async def set_password(self, name: str, password: str, *, actor: str = "cli", must_change: bool = False) -> None:
         """Give it another password; its refresh tokens end.
 
+        :param must_change: its owner has to set another one before anything else.
         :raises NotFound: no such account.
         :raises Unprocessable: `invalid_field`: the password can't be used.
         """
-        password_hash = await self._passwords.hash(acceptable(password))
+        password_hash = await self._passwords.hash(acceptable(password, name))
 
         def change(tx: Transaction, row: AccountRow, _now: float) -> AccountRow:
             if not row.password_hash:
                 raise Unprocessable("an OIDC issuer's people have no password here", code="invalid_field", field="name")
             tx.tokens.revoke_account(row.account_id)
-            return replace(row, password_hash=password_hash)
+            return replace(row, password_hash=password_hash, must_change=must_change)
 
         await self._change(name, "password.changed", actor, change)
+
+    async def change_password(
+        self, account_id: str, password: str, new_password: str, address: str, *, session_id: str
+    ) -> None:
+        """Its owner gives it another password: its other logins end, its uploads go on.
+
+        :param password: the present one.
+        :param session_id: the login that stays.
+        :raises Unauthorized: `bad_credentials`: that isn't the present one.
+        :raises Unprocessable: `invalid_field`: the new one can't be used.
+        :raises TooMany: as `login`.
+        """
+        row = await self.active(account_id)
+        if not row.password_hash:
+            raise Unprocessable("an OIDC issuer's people have no password here", code="invalid_field", field="password")
+        if acceptable(new_password, self._shown(row).name, field="new_password") == password:
+            raise Unprocessable("that is the present password", code="invalid_field", field="new_password")
+        row = await self._proven(row.name_mac, password, address)
+        password_hash, now = await self._passwords.hash(new_password), self._clock.now()
+
+        def act(tx: Transaction) -> None:
+            present = tx.accounts.get(account_id)
+            if present is None or present.disabled_at is not None or present.password_hash != row.password_hash:
+                raise _bad_credentials()
+            tx.accounts.save(replace(present, password_hash=password_hash, must_change=False))
+            tx.tokens.revoke_sessions(account_id, but=session_id)
+            detail = {"account_id": account_id}
+            tx.audit.append("password.changed", at=now, actor=f"account:{account_id}", detail=detail)
+
+        await self._ledger.write(act)
+        self.forget_bearers()
 
     async def login(self, name: str, password: str, address: str) -> AccountRow:
         """The account of that name and password.
 
         :param address: of the client, as the proxies tell it.
         :raises Unauthorized: `bad_credentials`: no such name, another password, or disabled.
-        :raises TooMany: too many failures lately, or too many logins at once; with `retry_after_s`.
+        :raises TooMany: too many failures lately, too many logins at once, or in a minute; with `retry_after_s`.
+        :returns: with `must_change` where another password has to be set before anything else.
         """
-        mac = self._name_mac(unicodedata.normalize("NFC", name))
-        try:
-            row = await self._proven(mac, password, address)
-        except (Unauthorized, TooMany) as refusal:
-            self.refused[refusal.code] += 1
-            raise
-        return await self._entered(row, password)
+        return await self._entered(await self._proven(self._name_mac(name), password, address), password)
+
+    def keyed(self, name: str) -> str:
+        """What the audit trail calls whoever gave this name, whether there is such an account or not."""
+        return self._name_mac(name)[:8].hex()
 
     async def active(self, account_id: str) -> AccountRow:
         """The account, if it is there and not disabled. :raises Unauthorized: otherwise."""
@@ -272,7 +307,7 @@ class Accounts:
 
     async def service_session(self, name: str, ttl_s: float, *, actor: str = "cli") -> tuple[AccountRow, str]:
         """The account of that name, and a session for a service token of it. :raises NotFound: none that is active."""
-        mac, now = self._name_mac(unicodedata.normalize("NFC", name)), self._clock.now()
+        mac, now = self._name_mac(name), self._clock.now()
 
         def act(tx: Transaction) -> tuple[AccountRow, str]:
             row = tx.accounts.by_name(mac)
@@ -308,7 +343,7 @@ class Accounts:
 
     async def _proven(self, mac: bytes, password: str, address: str) -> AccountRow:
         self._guard.check(mac, address)
-        async with self._passwords.turn():
+        async with self._passwords.turn(network_of(address), mac):
             self._guard.check(mac, address)  # others may have failed while this one waited
             row = await self._ledger.read(lambda tx: tx.accounts.by_name(mac))
             fits = await self._passwords.fits(None if row is None else row.password_hash or None, password)
@@ -321,7 +356,7 @@ class Accounts:
     async def _entered(self, row: AccountRow, password: str) -> AccountRow:
         """Write the login down; renew a hash that was made at another cost."""
         renewed = None if self._passwords.is_current(row.password_hash) else await self._passwords.hash(password)
-        now = self._clock.now()
+        now, bad = self._clock.now(), is_bad(password, self._shown(row).name)
 
         def act(tx: Transaction) -> AccountRow:
             present = tx.accounts.get(row.account_id)
@@ -331,14 +366,14 @@ class Accounts:
                 present = replace(present, password_hash=renewed)
                 tx.accounts.save(present)
             tx.audit.append("login", at=now, actor=f"account:{row.account_id}")
-            return present
+            return replace(present, must_change=present.must_change or bad)
 
         return await self._ledger.write(act)
 
     async def _change(
         self, name: str, event: str, actor: str, change: _Change, said: Mapping[str, object] = _NOTHING
     ) -> None:
-        mac, now = self._name_mac(unicodedata.normalize("NFC", name)), self._clock.now()
+        mac, now = self._name_mac(name), self._clock.now()
 
         def act(tx: Transaction) -> None:
             row = tx.accounts.by_name(mac)
@@ -358,11 +393,12 @@ class Accounts:
         return Account(row.account_id, name, Role(row.role), row.disabled_at, row.created_at, endpoints)
 
     def _name_mac(self, name: str) -> bytes:
-        return self._keys.index_mac(b"account|" + name.encode("utf-8", "surrogatepass"))
+        known = name if too_long_for(name, MAX_NAME_CHARS) else composed(name)
+        return self._keys.index_mac(b"account|" + known.encode("utf-8", "surrogatepass"))
 
 
 def _checked_name(name: str) -> str:
-    name = unicodedata.normalize("NFC", name)
+    name = "" if too_long_for(name, MAX_NAME_CHARS) else composed(name)
     if not 1 <= len(name) <= MAX_NAME_CHARS or name != name.strip() or not name.isprintable():
         raise Unprocessable(
             f"a name has 1 to {MAX_NAME_CHARS} printable characters and no space at its ends",

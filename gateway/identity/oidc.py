@@ -1,8 +1,10 @@
 """Access tokens of an OpenID Connect issuer, taken beside our own (RFC 7519, RFC 9068, OpenID Connect Discovery 1.0).
 
 Promises: RS256 and ES256 and nothing else, by keys that the issuer itself publishes; `iss`, `aud`, `exp`, `nbf` are
-checked by the gateway's own clock; a flood of tokens with unknown keys asks the issuer twice a minute at most; an
-issuer that doesn't answer makes nobody wait who has a token under a known key. No word of a token is in an error.
+checked by the gateway's own clock, and `typ`, so that no ID token and no logout token passes; a flood of tokens with
+unknown keys asks the issuer twice a minute at most; keys are refreshed beside the requests, so that an issuer that
+trickles or is silent makes nobody wait who has a token under a known key, and others for seconds only. No word of a token
+is in an error.
 Knows nothing of accounts: it says who the issuer means, and in which of our roles.
 """
 
@@ -12,6 +14,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import time
 import urllib.error
 import urllib.request
 from collections import OrderedDict
@@ -54,6 +57,7 @@ class Terms:
     roles: Mapping[str, str]  #: theirs -> ours
     jwks_cache_s: float = 600.0
     timeout_s: float = 5.0
+    token_typ: tuple[str, ...] = ("at+jwt",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class OidcIssuer:
         self._keys: dict[str | None, list[tuple[str, Any]]] = {}  # kid -> algorithm, key
         self._got_at: float | None = None  # monotonic: when the keys came
         self._asked_at: float | None = None
-        self._asking = asyncio.Lock()
+        self._asking: asyncio.Task[None] | None = None
         self._known: OrderedDict[bytes, ForeignClaims] = OrderedDict()
 
     @property
@@ -108,7 +112,9 @@ class OidcIssuer:
         """
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
-        if known is None or self._is_stale():
+        if self._is_stale():
+            self._refresh()
+        if known is None or self._too_old():
             known = self._believed(await self._verified(token))
             self._remember(digest, known)
         if known.expires_at <= self._clock.now():
@@ -128,6 +134,8 @@ class OidcIssuer:
             raise _refused() from None
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in ALGORITHMS or "crit" in header or not isinstance(kid, str | None):
+            raise _refused()
+        if _typ(header) not in map(str.lower, self._terms.token_typ):
             raise _refused()
         key = await self._key(kid, str(algorithm))
         options: Any = {
@@ -172,12 +180,11 @@ class OidcIssuer:
 
     async def _key(self, kid: str | None, algorithm: str) -> Any:
         found = self._find(kid, algorithm)
-        if found is None or self._is_stale():
-            async with self._asking:
-                found = self._find(kid, algorithm)
-                if (found is None or self._is_stale()) and self._may_ask():
-                    await self._ask()
-                found = self._find(kid, algorithm)
+        if found is None:
+            self._refresh()
+            if self._asking is not None:  # only whoever has nothing to go by waits, and not for long
+                await asyncio.wait({self._asking}, timeout=2 * self._terms.timeout_s)
+            found = self._find(kid, algorithm)
         if found is None:
             if self._got_at is None or self._too_old():
                 raise Unavailable("the issuer of this token can't be asked just now", retry_after_s=ASK_AGAIN_S)
@@ -204,8 +211,17 @@ class OidcIssuer:
     def _may_ask(self) -> bool:
         return self._asked_at is None or self._clock.monotonic() - self._asked_at >= ASK_AGAIN_S
 
-    async def _ask(self) -> None:
-        self._asked_at = self._clock.monotonic()
+    def _refresh(self) -> None:
+        """Get the keys anew, beside whatever goes on; not more often than `ASK_AGAIN_S`, and not twice at once."""
+        if self._asking is None and self._may_ask():
+            self._asked_at = self._clock.monotonic()
+            self._asking = asyncio.create_task(self._ask(self._asked_at), name="oidc-keys")
+            self._asking.add_done_callback(self._asked)
+
+    def _asked(self, _task: asyncio.Task[None]) -> None:
+        self._asking = None
+
+    async def _ask(self, asked_at: float) -> None:
         try:
             keys = await asyncio.to_thread(self._fetched)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -213,7 +229,7 @@ class OidcIssuer:
             return
         if keys != self._keys:
             self._known.clear()
-        self._keys, self._got_at = keys, self._asked_at
+        self._keys, self._got_at = keys, asked_at
 
     def _fetched(self) -> dict[str | None, list[tuple[str, Any]]]:
         """The issuer's keys, by way of its discovery document. :raises OSError, ValueError: they can't be had."""
@@ -249,11 +265,21 @@ def fetch_json(url: str, timeout_s: float) -> Any:
     if not _is_safe(url):
         raise ValueError("not an address to believe")
     request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 # looked at above
+    ends_at, raw = time.monotonic() + timeout_s, bytearray()
     with urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout_s) as answer:
-        raw = answer.read(MAX_ANSWER_BYTES + 1)
-    if len(raw) > MAX_ANSWER_BYTES:
-        raise ValueError("too long an answer")
+        while piece := answer.read1(1 << 16):
+            raw += piece
+            if len(raw) > MAX_ANSWER_BYTES:
+                raise ValueError("too long an answer")
+            if time.monotonic() > ends_at:  # the timeout is of each read: a trickle would pass it
+                raise TimeoutError
     return json.loads(raw)
+
+
+def _typ(header: Mapping[str, Any]) -> str:
+    """`typ` of a token as RFC 7515 4.1.9 compares it: without case, and without `application/`."""
+    typ = header.get("typ")
+    return typ.lower().removeprefix("application/") if isinstance(typ, str) else ""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

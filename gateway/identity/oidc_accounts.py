@@ -55,7 +55,8 @@ class ForeignAccounts:
         row, role, now = tx.accounts.get(account_id), Role(found.role), self._clock.now()
         event = ""
         if row is None:
-            shown = f"{FOREIGN}{found.name[:MAX_NAME_CHARS]}#{account_id[:8]}".encode("utf-8", "replace")
+            name = "".join(letter for letter in found.name[:MAX_NAME_CHARS] if letter.isprintable())
+            shown = f"{FOREIGN}{name}#{account_id[:8]}".encode()
             sealed = self._keys.records.seal(shown, context=Column.ACCOUNT_NAME.of(account_id))
             mac = self._keys.index_mac(b"account|" + shown)
             tx.accounts.insert(AccountRow(account_id, mac, sealed, role, "", None, now))

@@ -42,6 +42,12 @@ class Principal:
         """It may ask how this upload fares."""
         return self.may_write(upload) or (self.upload_id is None and self.role == ADMIN)
 
+    def may_read_names(self, upload: UploadRow) -> bool:
+        """What the uploader called its files is its own: nobody else reads it, the issuer of its QR code no more."""
+        if self.upload_id is not None:
+            return self.upload_id == upload.upload_id
+        return self.account_id == upload.owner_id and not upload.by_qr
+
 
 def visible(upload: UploadRow | None, allowed: bool) -> UploadRow:
     """:raises NotFound: not there, or not the caller's; nobody can tell which."""

@@ -54,11 +54,12 @@ class SlidingWindow:
 
 @dataclass(frozen=True, slots=True)
 class LoginLimits:
-    """How many logins may fail within the window. Those that succeed don't count."""
+    """How many logins may fail within the window, and how many of one name may succeed in a minute."""
 
     per_name: int = 10
     per_address: int = 60
     window_s: float = 300.0
+    per_minute: int = 30
 
 
 class LoginGuard:
@@ -72,35 +73,54 @@ class LoginGuard:
         self._clock = clock
         self._names = SlidingWindow(limits.per_name, limits.window_s)
         self._addresses = SlidingWindow(limits.per_address, limits.window_s)
+        self._logins = SlidingWindow(limits.per_minute, 60.0)
         self._known: OrderedDict[tuple[bytes, str], None] = OrderedDict()
         self._max_known = max_known
 
     def check(self, name: bytes, address: str) -> None:
         """:raises TooMany: another guess isn't allowed yet; `retry_after_s` says when."""
-        now, network = self._clock.monotonic(), _network(address)
+        now, network = self._clock.monotonic(), network_of(address)
         wait_s = max(self._addresses.wait_s(network, now), self._names.wait_s(self._key(name, network), now))
         if wait_s > 0:
             raise TooMany("too many failed logins: wait before trying again", retry_after_s=math.ceil(wait_s))
+        if (name, network) in self._known:  # nobody else is told that there is such a name
+            self._check_logins(name, now)
 
     def failed(self, name: bytes, address: str) -> None:
         """A guess was wrong."""
-        now, network = self._clock.monotonic(), _network(address)
+        now, network = self._clock.monotonic(), network_of(address)
         self._addresses.add(network, now)
         self._names.add(self._key(name, network), now)
 
     def succeeded(self, name: bytes, address: str) -> None:
-        """Its owner is there: remember from where."""
-        place = (name, _network(address))
+        """Its owner is there: remember from where.
+
+        :raises TooMany: `quota_exceeded`: it has logged in too often lately.
+        """
+        now = self._clock.monotonic()
+        self._check_logins(name, now)
+        self._logins.add(name, now)
+        place = (name, network_of(address))
         self._known[place] = None
         self._known.move_to_end(place)
         while len(self._known) > self._max_known:
             self._known.popitem(last=False)
 
+    def _check_logins(self, name: bytes, now: float) -> None:
+        wait_s = self._logins.wait_s(name, now)
+        if wait_s > 0:
+            raise TooMany(
+                "this account logs in too often: keep the tokens and renew them",
+                code="quota_exceeded",
+                limit="limits.logins_per_minute",
+                retry_after_s=math.ceil(wait_s),
+            )
+
     def _key(self, name: bytes, network: str) -> Hashable:
         return (name, network) if (name, network) in self._known else name
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """What one party is likely to have: an IPv4 address, or the /64 of an IPv6 one."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])

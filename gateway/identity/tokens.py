@@ -25,7 +25,10 @@ ISSUER = "relaypacs"
 ACCESS_TYPE = "relaypacs-access"
 UPLOAD_TYPE = "relaypacs-upload"
 SERVICE_TYPE = "relaypacs-service"
-KINDS = (ACCESS_TYPE, UPLOAD_TYPE, SERVICE_TYPE)
+PASSWORD_TYPE = "relaypacs-password"  # noqa: S105 - the name of a kind
+KINDS = (ACCESS_TYPE, UPLOAD_TYPE, SERVICE_TYPE, PASSWORD_TYPE)
+#: How long a token lives that is good for setting another password and nothing else.
+PASSWORD_TTL_S = 600
 #: Longer ones are refused unread; ours have about 400 bytes.
 MAX_TOKEN_CHARS = 4096
 #: Tokens whose signatures were checked: a client sends the same one with each of its requests.
@@ -66,6 +69,18 @@ class UploadClaims:
     expires_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class PasswordClaims:
+    """What a password token says: this account may set another password, if it knows the present one."""
+
+    account_id: str
+    token_id: str
+    expires_at: float
+
+
+Claims = AccessClaims | UploadClaims | PasswordClaims
+
+
 class TokenMint:
     """Makes and reads signed tokens.
 
@@ -90,9 +105,7 @@ class TokenMint:
         self._clock = clock
         self._ttl_s = {ACCESS_TYPE: int(access_ttl_s), UPLOAD_TYPE: int(upload_ttl_s)}
         self._keys = {kind: _derive(secret, kind) for kind in KINDS}
-        self._known: dict[
-            str, AccessClaims | UploadClaims
-        ] = {}  #: by the whole token: nothing is found by a part of it
+        self._known: dict[str, Claims] = {}  #: by the whole token: nothing is found by a part of it
         secrets_read = [secret] if former_secret is None else [former_secret, secret]
         self._readable = {
             kind: {_kid(key): key for key in (_derive(one, kind) for one in secrets_read)} for kind in KINDS
@@ -111,7 +124,11 @@ class TokenMint:
         """A token that opens one upload and nothing else."""
         return self._mint(UPLOAD_TYPE, upload_id, {"acc": account_id}, self._ttl_s[UPLOAD_TYPE])
 
-    def read(self, token: str) -> AccessClaims | UploadClaims:
+    def password(self, account_id: str) -> Minted:
+        """A token for setting another password, and nothing else."""
+        return self._mint(PASSWORD_TYPE, account_id, {}, PASSWORD_TTL_S)
+
+    def read(self, token: str) -> Claims:
         """What a token says, if it is ours and not over.
 
         :raises Unauthorized: `token_expired` for a true token past its time, `unauthorized` for everything else.
@@ -121,7 +138,7 @@ class TokenMint:
             raise Unauthorized("the token is past its time: renew it", code="token_expired")
         return claims
 
-    def signed(self, token: str) -> AccessClaims | UploadClaims:
+    def signed(self, token: str) -> Claims:
         """What a token of ours says, in its time or past it. :raises Unauthorized: it isn't ours."""
         claims = self._known.get(token)
         if claims is None:
@@ -131,16 +148,18 @@ class TokenMint:
             self._known[token] = claims
         return claims
 
-    def _read(self, token: str) -> AccessClaims | UploadClaims:
+    def _read(self, token: str) -> Claims:
         """Checked in full, its end excepted."""
         kind, kid = _header(token)
         claims = self._verified(token, kind, kid)
         expires_at = claims["exp"]
         subject, token_id = _text(claims, "sub"), _text(claims, "jti")
-        about = _text(claims, "acc" if kind == UPLOAD_TYPE else "role")
         session_id = _text(claims, "sid") if kind == SERVICE_TYPE or "sid" in claims else ""
         if type(expires_at) is not int:
             raise _not_ours()
+        if kind == PASSWORD_TYPE:
+            return PasswordClaims(subject, token_id, float(expires_at))
+        about = _text(claims, "acc" if kind == UPLOAD_TYPE else "role")
         if kind == UPLOAD_TYPE:
             return UploadClaims(subject, about, token_id, float(expires_at))
         return AccessClaims(subject, about, token_id, float(expires_at), session_id)

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from gateway.ledger.rows import (
     AccountRow,
+    AccountSums,
     AuditRow,
     DeliveredRow,
     FileRow,
@@ -60,6 +61,12 @@ class UploadRows(Protocol):
 
     def reserved_bytes(self) -> int:
         """Sum over all uploads that aren't erased; kept as a counter, not summed."""
+
+    def sums_of(self, owner_id: str) -> AccountSums:
+        """What an account's uploads take together; kept, not summed."""
+
+    def empty(self, before: float, limit: int) -> list[UploadRow]:
+        """Made before, with room set aside, still receiving, and without a byte; oldest first."""
 
     def wrapped_otherwise(self, kek_id: str, limit: int) -> list[UploadRow]:
         """Uploads whose key is there and wrapped under another KEK than this."""
@@ -167,6 +174,12 @@ class TokenRows(Protocol):
     def revoke_family(self, family_id: str) -> None: ...
     def revoke_account(self, account_id: str) -> None: ...
 
+    def revoke_sessions(self, account_id: str, but: str) -> None:
+        """End the logins of the account, save the family `but`; its uploads' tokens stay."""
+
+    def revoke_upload(self, upload_id: str) -> None:
+        """No refresh token of this upload renews anything any more."""
+
     def delete_expired(self, now: float, limit: int) -> int:
         """Refresh tokens and idempotency keys past their time."""
 
@@ -184,6 +197,9 @@ class QrRows(Protocol):
 
     def page(self, *, issuer_id: str | None, after: str, limit: int) -> list[QrRow]:
         """By qr_id, those behind `after`. No issuer: everybody's."""
+
+    def open_of(self, issuer_id: str, now: float) -> tuple[int, float]:
+        """How many codes of an account may still be used, and when the first of them ends; (0, `now`): none."""
 
     def delete_expired(self, before: float, limit: int) -> int:
         """Drop those whose `expires_at` <= before."""
@@ -286,27 +302,6 @@ class Watch(Protocol):
         """True as soon as the topic was woken since the last call (or since the watch began); False: timed out."""
 
 
-class Survey(Protocol):
-    """Long looks, for those who run the gateway: beside those who `read`, and never in their way. Each is of one moment.
-
-    :raises Unavailable: `storage_error`, or closed.
-    """
-
-    async def events(self, after: int, limit: int) -> list[AuditRow]:
-        """Of the trail, those behind that number, in order."""
-
-    async def events_of(self, upload_id: str) -> list[AuditRow]:
-        """All that the trail has on one upload, in order; the whole trail is walked through for it."""
-
-    async def uploads(
-        self, *, states: Sequence[UploadState], after: str, limit: int
-    ) -> list[tuple[UploadRow, JobRow | None]]:
-        """By upload_id, those behind `after`, with the delivery job of each. Empty `states`: all."""
-
-    async def deliveries(self) -> dict[str, int]:
-        """How many delivery jobs there are, by endpoint."""
-
-
 class ReadOnly(RuntimeError):
     """An act of `read` tried to write: a fault of ours, told to nobody but us."""
 
@@ -328,10 +323,6 @@ class Ledger(Protocol):
     @property
     def reserve(self) -> Reserve:
         """What is left when its room is used up."""
-
-    @property
-    def survey(self) -> Survey:
-        """For long looks."""
 
     def use_audit_key(self, key: bytes) -> None:
         """Chain and check the trail with this key from now on: it lies in the ledger itself, sealed."""

@@ -65,6 +65,15 @@ class UploadRow:
     unbegun_files: int = 0  #: REST files of which no chunk was accepted yet; `complete` makes nothing of them
     ending_files: int = 0  #: REST files without a hole that `complete` ends; their rows follow page by page
     ending_bytes: int = 0  #: of those
+    by_qr: bool = False  #: opened by the holder of a QR code, whose names for things aren't its owner's to read
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSums:
+    """What the uploads of one account take together."""
+
+    open_uploads: int  #: neither completed nor over
+    reserved_bytes: int  #: of those that aren't erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +171,7 @@ class AccountRow:
     created_at: float
     wipe: bool = False  #: its devices are told to delete what it left there
     endpoints: str = ""  #: ids of those it may send to, with a space between them; empty: all
+    must_change: bool = False  #: another password has to be set before anything else
 
 
 @dataclass(frozen=True, slots=True)

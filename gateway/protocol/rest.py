@@ -20,7 +20,6 @@ MAX_TEXT = 4096
 MAX_NOTES = 16 * 1024
 
 _DIGEST = re.compile(r"([a-z0-9-]+)=:([A-Za-z0-9+/=]*):")
-_PREFERENCE = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"])+')  # a comma inside quotes separates nothing
 _WAIT = re.compile(r'\s*wait\s*=\s*(?:([0-9]{1,6})|"([0-9]{1,6})")\s*(?:;|$)', re.IGNORECASE)
 _INIT_FIELDS = (
     "study_metadata",
@@ -178,6 +177,15 @@ def read_credentials(body: Any) -> tuple[str, str]:
     return fields["username"], fields["password"]
 
 
+def read_passwords(body: Any) -> tuple[str, str]:
+    """`{password, new_password}`. :raises Unprocessable: one is missing or no string."""
+    fields = _fields(body, ("password", "new_password"))
+    for name in ("password", "new_password"):
+        if not isinstance(fields.get(name), str):
+            raise _missing(name)
+    return fields["password"], fields["new_password"]
+
+
 def check_file_id(file_id: Any) -> str:
     """A client's file_id. :raises Unprocessable: not `[A-Za-z0-9_-]{1,64}`."""
     if not isinstance(file_id, str) or not FILE_ID.fullmatch(file_id):
@@ -216,10 +224,26 @@ def read_digest(name: str, value: Any) -> dict[str, bytes]:
 
 def prefer_wait(values: Sequence[str]) -> int | None:
     """Seconds that `Prefer: wait=N` is granted (RFC 7240 4.3); None: nothing of the kind is preferred."""
-    for preference in _PREFERENCE.findall(", ".join(values)):
+    for preference in _preferences(", ".join(values)):
         if match := _WAIT.match(preference):
             return min(int(match[1] or match[2]), MAX_WAIT_S)
     return None
+
+
+def _preferences(text: str) -> list[str]:
+    """Split at commas; one inside quotes separates nothing. One look at each character, whatever the quotes are like."""
+    parts, begun, quoted, escaped = [], 0, False, False
+    for at, letter in enumerate(text):
+        if escaped:
+            escaped = False
+        elif quoted and letter == "\\":
+            escaped = True
+        elif letter == '"':
+            quoted = not quoted
+        elif letter == "," and not quoted:
+            parts.append(text[begun:at])
+            begun = at + 1
+    return [*parts, text[begun:]]
 
 
 def _fields(body: Any, known: Sequence[str]) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """What those who run the gateway may ask: uploads without names, the patient's data with a reason, the trail itself.
 
-Promises: nothing here names a patient, but for `reveal`, which needs a reason and is audited before it reads; after
-erasure there is nothing to reveal (410); what takes long is in nobody's way. Who asks, and whether it may, is decided
-before.
+Promises: nothing here names a patient, but for `reveal`, which needs a reason and is audited in the transaction that
+reads; after erasure there is nothing to reveal (410). Who asks, and whether it may, is decided before.
 """
 
 from __future__ import annotations
@@ -90,8 +89,12 @@ class Administration:
         """
         wanted = [_state(name) for name in states.split(",") if name]
 
-        found = await self._ledger.survey.uploads(states=wanted, after=after, limit=limit)
-        shown = [self._upload(row, job) for row, job in found]
+        def act(tx: Transaction) -> list[tuple[UploadRow, list[JobRow]]]:
+            rows = tx.uploads.page(states=wanted, after=after, limit=limit)
+            return [(row, tx.jobs.of_upload(row.upload_id, JobKind.DELIVER)) for row in rows]
+
+        found = await self._ledger.read(act)
+        shown = [self._upload(row, jobs) for row, jobs in found]
         return {"uploads": shown, "cursor": found[-1][0].upload_id if len(found) == limit else None}
 
     async def upload(self, upload_id: str) -> dict[str, Any]:
@@ -104,9 +107,10 @@ class Administration:
         row, jobs, counts = await self._ledger.read(act)
         if row is None:
             raise NotFound("there is no such upload")
-        return {**self._upload(row, next(iter(jobs), None)), "file_states": counts}
+        return {**self._upload(row, jobs), "file_states": counts}
 
-    def _upload(self, row: UploadRow, job: JobRow | None) -> dict[str, Any]:
+    def _upload(self, row: UploadRow, jobs: list[JobRow]) -> dict[str, Any]:
+        job = jobs[0] if jobs else None
         return {
             "upload_id": row.upload_id,
             "owner_id": row.owner_id,
@@ -134,15 +138,14 @@ class Administration:
         """
         now = self._clock.now()
 
-        def act(tx: Transaction) -> None:
-            self._known(tx, upload_id)
+        def act(tx: Transaction) -> dict[str, Any]:
+            found = self._read(tx, upload_id)
             tx.audit.append("patient.revealed", at=now, actor=actor, upload_id=upload_id, detail={"reason": reason})
+            return found
 
-        await self._ledger.write(act)
-        return await self._ledger.read(lambda tx: self._read(tx, upload_id))
+        return await self._ledger.write(act)
 
-    def _known(self, tx: Transaction, upload_id: str) -> tuple[UploadRow, UploadKey]:
-        """:raises NotFound, Gone: there is no such upload, or its key is erased."""
+    def _read(self, tx: Transaction, upload_id: str) -> dict[str, Any]:
         upload = tx.uploads.get(upload_id)
         if upload is None:
             raise NotFound("there is no such upload")
@@ -155,10 +158,6 @@ class Administration:
                 pacs_receipt_id=upload.receipt_id,
                 warnings=self._records.warnings(upload),
             )
-        return upload, key
-
-    def _read(self, tx: Transaction, upload_id: str) -> dict[str, Any]:
-        upload, key = self._known(tx, upload_id)
         declared = {}
         if upload.meta_sealed is not None:
             declared = key.meta.open_json(upload.meta_sealed, context=Column.UPLOAD_META.of(upload_id))
@@ -181,7 +180,19 @@ class Administration:
 
     async def endpoints(self) -> dict[str, Any]:
         """How each endpoint fares, and how many deliveries wait for it."""
-        queued = await self._ledger.survey.deliveries()
+
+        def act(tx: Transaction) -> dict[str, int]:
+            queued: dict[str, int] = {}
+            after = 0
+            while page := tx.jobs.page(after=after, limit=500):
+                after = page[-1].job_id
+                for job in page:
+                    upload = tx.uploads.get(job.upload_id) if job.kind is JobKind.DELIVER else None
+                    if upload is not None:
+                        queued[upload.endpoint_id] = queued.get(upload.endpoint_id, 0) + 1
+            return queued
+
+        queued = await self._ledger.read(act)
         return {
             "endpoints": [
                 {
@@ -202,8 +213,7 @@ class Administration:
                 lambda tx: tx.audit.append("audit.read", at=now, actor=actor, detail={"after": after})
             )
             self._audit_read_at[actor] = now
-        rows = await self._ledger.survey.events(after, limit)
-        head = await self._ledger.read(lambda tx: tx.audit.head())
+        rows, head = await self._ledger.read(lambda tx: (tx.audit.after(after, limit), tx.audit.head()))
         return {
             "events": [_event(row) for row in rows],
             "after": rows[-1].number if rows else after,
@@ -217,7 +227,7 @@ class Administration:
         """
         now = self._clock.now()
 
-        def act(tx: Transaction) -> tuple[UploadRow, JobRow | None, dict[str, Any], dict[str, int]]:
+        def act(tx: Transaction) -> tuple[UploadRow, list[JobRow], dict[str, Any], list[str], dict[str, int]]:
             upload = tx.uploads.get(upload_id)
             if upload is None:
                 raise NotFound("there is no such upload: its record may have been deleted at the end of its retention")
@@ -225,17 +235,14 @@ class Administration:
                 patient = self._read(tx, upload_id)
             except Gone:
                 patient = {}
-            jobs = tx.jobs.of_upload(upload_id, JobKind.DELIVER)
-            return upload, next(iter(jobs), None), patient, _counts(tx, upload)
+            events = _events_of(tx, upload_id)
+            counts = _counts(tx, upload)
+            tx.audit.append("privacy.reported", at=now, actor=actor, upload_id=upload_id)
+            return upload, tx.jobs.of_upload(upload_id), patient, events, counts
 
-        upload, job, patient, counts = await self._ledger.read(act)
-        rows = await self._ledger.survey.events_of(upload_id)
-        events = [f"{rfc3339(row.at)} {row.event} by {row.actor}" for row in rows]
-        await self._ledger.write(
-            lambda tx: tx.audit.append("privacy.reported", at=now, actor=actor, upload_id=upload_id)
-        )
+        upload, jobs, patient, events, counts = await self._ledger.write(act)
         return {
-            **self._upload(upload, job),
+            **self._upload(upload, [job for job in jobs if job.kind is JobKind.DELIVER]),
             "file_states": counts,
             "bytes_readable": upload.key_id is not None,
             "patient_data_held": {
@@ -256,6 +263,16 @@ def _field_names(declared: Mapping[str, object]) -> list[str]:
     """Names of declared fields; a client's own names for them could say anything."""
     known = sorted(declared.keys() & DECLARED)
     return [*known, "(others)"] if declared.keys() - DECLARED else known
+
+
+def _events_of(tx: Transaction, upload_id: str) -> list[str]:
+    """`time event` of every event on the upload that the trail still has."""
+    found: list[str] = []
+    after = 0
+    while page := tx.audit.after(after, 500):
+        after = page[-1].number
+        found += [f"{rfc3339(row.at)} {row.event} by {row.actor}" for row in page if row.upload_id == upload_id]
+    return found
 
 
 def _event(row: AuditRow) -> dict[str, Any]:

@@ -6,28 +6,33 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.errors import SpoolFull, TooLarge, Unprocessable
+from gateway.errors import SpoolFull, TooLarge, TooMany, Unprocessable
 from gateway.keys.columns import Column
 from gateway.keys.rotation import active_kek
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import UploadRow
-from gateway.spool import HEADER_SIZE, KeyRing, UploadKey, sealed_size
+from gateway.spool import KeyRing, UploadKey
 from gateway.states import UploadState
 from gateway.uploads.completion import Timing
+from gateway.uploads.reservations import needed_bytes, reserved
 
 #: Above this share of `spool.max_bytes` no new upload is taken; begun ones go on.
 ADMIT_SHARE = 0.85
+#: Room comes back by deliveries, cancellations and lapses: somewhat later it is worth asking again.
+RETRY_AFTER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an upload may be. Sizes in bytes."""
+    """What an upload may be, and the uploads of one account together. Sizes in bytes."""
 
     chunk_size: int
     max_file_size: int
     max_upload_size: int
     max_files: int
     spool_max_bytes: int
+    open_uploads: int = 1000
+    reserved_share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Wish:
     total_files: int
     total_size_bytes: int
     meta: Mapping[str, object]  #: study_metadata, clinical_notes, uploader
+    by_qr: bool = False
 
 
 def new_id() -> str:
@@ -60,14 +66,31 @@ def check_size(wish: Wish, limits: Limits) -> None:
         raise TooLarge("the file is larger than uploads.max_file_size", code="file_too_large")
 
 
-def _room_for(tx: Transaction, wish: Wish, limits: Limits, room_bytes: int) -> int:
-    """Bytes of the spool that it will take at most. :raises SpoolFull: they aren't there."""
-    needed_bytes = sealed_size(wish.total_size_bytes) + wish.total_files * HEADER_SIZE
-    if tx.uploads.reserved_bytes() + needed_bytes > limits.spool_max_bytes * ADMIT_SHARE:
-        raise SpoolFull("the spool has no room for an upload of this size")
-    if tx.uploads.awaited_bytes() + needed_bytes > room_bytes:
-        raise SpoolFull("the spool's disk has no room for an upload of this size")
-    return needed_bytes
+def _check_room(tx: Transaction, owner_id: str, size_bytes: int, limits: Limits, room_bytes: int) -> None:
+    """Whether so much of the spool may be set aside for an account. :raises SpoolFull, TooMany: it may not."""
+    if tx.uploads.reserved_bytes() + size_bytes > limits.spool_max_bytes * ADMIT_SHARE:
+        raise SpoolFull("the spool has no room for an upload of this size", retry_after_s=RETRY_AFTER_S)
+    if tx.uploads.awaited_bytes() + size_bytes > room_bytes:
+        raise SpoolFull("the spool's disk has no room for an upload of this size", retry_after_s=RETRY_AFTER_S)
+    if tx.uploads.sums_of(owner_id).reserved_bytes + size_bytes > limits.spool_max_bytes * limits.reserved_share:
+        raise _quota("the uploads of this account take their share of the spool", "limits.reserved_share")
+
+
+def _quota(detail: str, limit: str) -> TooMany:
+    return TooMany(detail, code="quota_exceeded", limit=limit, retry_after_s=RETRY_AFTER_S)
+
+
+def reserve_again(tx: Transaction, upload_id: str, limits: Limits, room_bytes: int) -> None:
+    """Set the room of an upload aside again, if that has lapsed: its first byte is about to come.
+
+    :raises SpoolFull, TooMany: there is no room; the upload stays as it is.
+    """
+    upload = tx.uploads.get(upload_id)
+    if upload is None or upload.reserved_bytes:
+        return
+    row = reserved(upload)
+    _check_room(tx, row.owner_id, row.reserved_bytes, limits, room_bytes)
+    tx.uploads.save(row)
 
 
 def create_upload(
@@ -76,9 +99,12 @@ def create_upload(
     """Write a new upload and set its room aside.
 
     :param room_bytes: of the medium, what uploads may still fill; part of it is promised to those that are under way.
-    :raises SpoolFull: there is no room; nothing was written.
+    :raises SpoolFull, TooMany: there is no room, or the account has its part; nothing was written.
     """
-    reserved_bytes = _room_for(tx, wish, limits, room_bytes)
+    if tx.uploads.sums_of(wish.owner_id).open_uploads >= limits.open_uploads:
+        raise _quota("this account has too many unfinished uploads", "limits.open_uploads")
+    reserved_bytes = needed_bytes(wish.total_size_bytes, wish.total_files)
+    _check_room(tx, wish.owner_id, reserved_bytes, limits, room_bytes)
     upload_id = new_id()
     key, wrapped, kek_id = UploadKey.create(ring, upload_id, kek_id=active_kek(tx, ring))
     row = UploadRow(
@@ -111,6 +137,7 @@ def create_upload(
         completed_at=None,
         finished_at=None,
         erased_at=None,
+        by_qr=wish.by_qr,
     )
     tx.uploads.insert(row)
     tx.audit.append(

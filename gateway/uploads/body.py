@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol, Self
 
 #: Bytes gathered before they are handed to a thread.
 GATHER_BYTES = 1 << 20
@@ -14,6 +14,8 @@ GATHER_BYTES = 1 << 20
 SMALL_GATHER_BYTES = 1 << 16
 #: Bytes wait no longer than this for company.
 FLUSH_AFTER_S = 10.0
+#: Whoever holds bytes looks this often whether others need the memory.
+LOOK_EVERY_S = 1.0
 
 
 class BodyBroken(Exception):
@@ -49,36 +51,52 @@ class Body(Protocol):
 
 
 class Buffered:
-    """Bytes held in memory over all bodies, against one limit."""
+    """Bytes held in memory over all bodies, against one limit, counted as they are read.
+
+    At the limit every body hands over what it has and gathers little; at twice the limit it waits before it reads on.
+    What is held is on its way to the disk, so that room comes back, whoever stalls.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._held_bytes = 0
+        self.held_bytes = 0
+        self._less = asyncio.Event()
+
+    @property
+    def is_scarce(self) -> bool:
+        """The limit is reached."""
+        return self.held_bytes >= self._limit_bytes
 
     def gather_bytes(self) -> int:
         """How much one body may gather now."""
-        return GATHER_BYTES if self._held_bytes < self._limit_bytes else SMALL_GATHER_BYTES
+        return SMALL_GATHER_BYTES if self.is_scarce else GATHER_BYTES
 
-    @contextmanager
-    def account(self) -> Iterator[BodyAccount]:
-        """Count what one body holds; whatever is left is given back at the end."""
-        held = BodyAccount(self)
-        try:
-            yield held
-        finally:
-            held.give_back(held.held_bytes)
+    async def room(self) -> None:
+        """Wait, for a moment, while far too much is held."""
+        if self.held_bytes >= 2 * self._limit_bytes:
+            self._less.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._less.wait(), LOOK_EVERY_S)
 
     def add(self, size: int) -> None:
         """Count `size` bytes more (or fewer)."""
-        self._held_bytes += size
+        self.held_bytes += size
+        if size < 0:
+            self._less.set()
 
 
 class BodyAccount:
-    """What one body holds."""
+    """What one body holds; whatever is left is given back at the end of the block."""
 
     def __init__(self, all_bodies: Buffered) -> None:
         self._all = all_bodies
         self.held_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.give_back(self.held_bytes)
 
     def take(self, size: int) -> None:
         """`size` bytes were read."""
@@ -92,12 +110,16 @@ class BodyAccount:
 
 
 class Gatherer:
-    """Collects a body into batches that are worth a thread."""
+    """Collects a body into batches that are worth a thread.
+
+    :ivar held: what it read, until somebody gives it back.
+    """
 
     def __init__(self, body: Body, buffered: Buffered, idle_timeout_s: float, heard: Callable[[], None]) -> None:
         self._heard = heard
         self._body = body
         self._buffered = buffered
+        self.held = BodyAccount(buffered)
         self._idle_timeout_s = self._patience_s = idle_timeout_s
         self._left = body.size  # still to come; None: nobody knows
         self.ended = body.size == 0
@@ -110,20 +132,25 @@ class Gatherer:
         it is stored first.
         """
         pieces: list[bytes] = []
-        size, goal = 0, min(self._buffered.gather_bytes(), room + 1)
-        if self._left is not None:
-            goal = min(goal, self._left)
+        size, goal = 0, room + 1 if self._left is None else min(room + 1, self._left)
         clock = asyncio.get_running_loop().time
-        flush_at, silent_at = math.inf, clock() + self._patience_s
-        while size < goal and not self.ended and clock() < flush_at:
+        flush_at, silent_at, look_at = math.inf, clock() + self._patience_s, math.inf
+        while size < min(goal, self._buffered.gather_bytes()) and not self.ended and clock() < flush_at:
+            if not pieces:
+                await self._buffered.room()
+            elif self._buffered.is_scarce and clock() >= look_at:
+                break
+            wait_s = max(0.0, min(flush_at, silent_at) - clock())
             try:
-                piece = await self._body.read(max(0.0, min(flush_at, silent_at) - clock()))
+                piece = await self._body.read(min(wait_s, LOOK_EVERY_S) if pieces else wait_s)
             except (BodyBroken, BodyStopped) as error:
                 self.error, self.ended = error, True
                 break
             if piece:
                 self._heard()
                 pieces.append(piece)
+                self.held.take(len(piece))
+                look_at = clock() + LOOK_EVERY_S
                 size += len(piece)
                 self._came(len(piece))
                 flush_at, silent_at = min(flush_at, clock() + FLUSH_AFTER_S), clock() + self._idle_timeout_s
@@ -133,7 +160,7 @@ class Gatherer:
                 self.error, self.ended = BodyBroken("nothing came for too long"), True
         # Only time in which somebody listened counts as silence.
         self._patience_s = silent_at - clock()
-        if size >= GATHER_BYTES:
+        if size >= GATHER_BYTES and not self._buffered.is_scarce:
             self._body.went_fast()
         return pieces
 

@@ -23,7 +23,7 @@ from gateway.spool import Run, SegmentWriter
 from gateway.states import FileState
 from gateway.uploads.body import Body
 from gateway.uploads.completion import chunked_view, mark_whole, note_bytes, noted, require_file, require_open
-from gateway.uploads.intake import Intake, NewFile, begin_segment, new_file, upload_key
+from gateway.uploads.intake import Intake, NewFile, begin_segment, ensure_reserved, new_file, upload_key
 from gateway.uploads.leases import Claim
 from gateway.uploads.membership import with_bytes, with_file
 from gateway.uploads.pipeline import raise_unless_clean
@@ -85,11 +85,14 @@ class ChunkWriters:
 
 
 class Chunks:
-    """The act on files that come as chunks."""
+    """The act on files that come as chunks.
 
-    def __init__(self, intake: Intake) -> None:
+    :param segments: that are kept open for their next chunk, at most.
+    """
+
+    def __init__(self, intake: Intake, segments: int = 1024) -> None:
         self._intake = intake
-        self.writers = ChunkWriters()
+        self.writers = ChunkWriters(segments)
         self._serial = itertools.count()
 
     async def put(self, who: Principal, upload_id: str, wish: ChunkWish, body: Body) -> FileRow:
@@ -103,6 +106,7 @@ class Chunks:
         chunks.check_place(view, wish.chunk)
         if body.size is not None:
             chunks.check_size(view, body.size)
+        await ensure_reserved(self._intake, place.upload)
         slot = f"{place.file.file_id}#{wish.chunk.index}#{next(self._serial)}"
         async with self._intake.leases.hold(slot, Claim.CUT, body.stop) as lease:
             taker = _ChunkCommit(self._intake, place, wish)

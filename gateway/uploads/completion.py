@@ -13,6 +13,7 @@ from gateway.ledger.base import JOBS, Transaction
 from gateway.ledger.rows import Dialect, FileRow, JobKind, JobRow, UploadRow
 from gateway.protocol import chunks
 from gateway.states import RECEIVING_STATES, FileState, UploadEvent, UploadState, after, refusal
+from gateway.uploads.reservations import reserved
 
 #: Who acts when nobody asked: the gateway's own timers and workers.
 GATEWAY = "gateway"
@@ -77,9 +78,9 @@ def touched(upload: UploadRow, now: float, timing: Timing) -> UploadRow:
 
 
 def note_bytes(upload: UploadRow, delta_bytes: int, now: float, timing: Timing) -> UploadRow:
-    """The upload after `delta_bytes` more durable bytes."""
+    """The upload after `delta_bytes` more durable bytes. They have their room, though it lapsed a moment before."""
     return replace(
-        touched(upload, now, timing),
+        touched(reserved(upload), now, timing),
         state=after(upload.state, UploadEvent.BYTES),
         received_bytes=upload.received_bytes + delta_bytes,
     )

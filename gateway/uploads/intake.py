@@ -15,7 +15,7 @@ from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import Dialect, FileRow, UploadRow
 from gateway.spool import FileKey, KeyRing, ServiceKeys, Spool, UploadKey
 from gateway.states import FileState
-from gateway.uploads.admission import Limits, new_id
+from gateway.uploads.admission import Limits, new_id, reserve_again
 from gateway.uploads.completion import Timing
 from gateway.uploads.leases import Leases
 from gateway.uploads.pipeline import Pipeline, Tail, Tails
@@ -44,6 +44,13 @@ class NewFile:
     length: int
     client_file_id: str | None
     raw_metadata: str | None
+
+
+async def ensure_reserved(intake: Intake, upload: UploadRow) -> None:
+    """Before the first byte: its room may have lapsed. :raises SpoolFull, TooMany: there is none just now."""
+    if not upload.reserved_bytes:
+        room_bytes = await intake.pipeline.threads.run(intake.spool.room_bytes)
+        await intake.ledger.write(lambda tx: reserve_again(tx, upload.upload_id, intake.limits, room_bytes))
 
 
 def file_key(tx: Transaction, ring: KeyRing, upload: UploadRow, file: FileRow) -> FileKey:

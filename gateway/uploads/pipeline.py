@@ -94,7 +94,7 @@ class Pipeline:
         stored, asked, synced, in_flight = 0, 0, 0, 0  # bytes; `asked`: a commit of so many is done or under way
         over, overrun = gatherer.ended, False
         writing: asyncio.Future[Any] | None = None
-        with self._buffered.account() as held:
+        with gatherer.held as held:
             try:
                 while not over:
                     batch = await gatherer.batch(room - stored)
@@ -106,7 +106,6 @@ class Pipeline:
                         writing = None
                     if not size:
                         continue
-                    held.take(size)
                     stored, in_flight = stored + size, size
                     if over:
                         writing, synced = self.threads.run(_append_and_sync, writer, pieces, digests), stored
@@ -143,10 +142,12 @@ class Pipeline:
         """Read a body only to know its digest."""
         gatherer = Gatherer(body, self._buffered, self._idle_timeout_s, lease.heard)
         size_so_far, overrun = 0, False
-        while not gatherer.ended and not overrun:
-            pieces, size, overrun = clip(await gatherer.batch(room - size_so_far), room - size_so_far)
-            size_so_far += size
-            await self.threads.run(_update, digest, pieces)
+        with gatherer.held as held:
+            while not gatherer.ended and not overrun:
+                pieces, size, overrun = clip(await gatherer.batch(room - size_so_far), room - size_so_far)
+                size_so_far += size
+                await self.threads.run(_update, digest, pieces)
+                held.give_back(size)
         return Flow(size_so_far, gatherer.error, overrun)
 
 

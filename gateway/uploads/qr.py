@@ -12,11 +12,12 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.clock import Clock, rfc3339
-from gateway.errors import Conflict, Forbidden, NotFound, TooLarge, Unauthorized, Unprocessable
+from gateway.errors import Conflict, Forbidden, Gone, NotFound, TooLarge, TooMany, Unauthorized, Unprocessable
 from gateway.identity.principal import ADMIN, Principal
 from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
@@ -33,11 +34,18 @@ QR_PREFIX = "rpq_"
 
 
 @dataclass(frozen=True, slots=True)
-class QrTimes:
-    """Seconds that a code lives: unless said otherwise, and at most."""
+class QrTerms:
+    """What a code may be, and how many an account may have.
+
+    :param default_s, most_s: seconds that it lives: unless said otherwise, and at most.
+    :param max_bytes: of what it opens, unless said otherwise.
+    :param open_codes: of one account that may still be used.
+    """
 
     default_s: float
     most_s: float
+    max_bytes: int = 10 << 30
+    open_codes: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +76,21 @@ class QrSessions:
         submissions: Submissions,
         destinations: Destinations,
         clock: Clock,
-        times: QrTimes,
+        terms: QrTerms,
     ) -> None:
         self._ledger = ledger
         self._records = records
         self._submissions = submissions
         self._destinations = destinations
         self._clock = clock
-        self._times = times
+        self._defaults = terms
 
     async def create(self, who: Principal, wish: QrWish) -> QrCode:
         """A code for a new upload.
 
         :raises Unprocessable: unknown endpoint, or it would live too long.
         :raises Forbidden: `endpoint_not_allowed`: the issuer may not send there.
+        :raises TooMany: `quota_exceeded`: the account has too many.
         """
         endpoint = await self._destinations.choose(who, wish.endpoint_id)
         return await self._make(who, endpoint.endpoint_id, wish, reopens_id=None)
@@ -100,8 +109,8 @@ class QrSessions:
         return await self._make(who, upload.endpoint_id, wish, reopens_id=upload_id)
 
     async def _make(self, who: Principal, endpoint_id: str, wish: QrWish, *, reopens_id: str | None) -> QrCode:
-        ttl_s = self._times.default_s if wish.ttl_s is None else wish.ttl_s
-        if ttl_s > self._times.most_s:
+        ttl_s = self._defaults.default_s if wish.ttl_s is None else wish.ttl_s
+        if ttl_s > self._defaults.most_s:
             raise Unprocessable("ttl_seconds is over tokens.qr_max_ttl", code="invalid_field", field="ttl_seconds")
         now, qr_id, token = self._clock.now(), new_id(), QR_PREFIX + secrets.token_urlsafe(32)
         terms = {"label": wish.label, "expected": dict(wish.expected)}
@@ -111,7 +120,7 @@ class QrSessions:
             issuer_id=who.account_id,
             endpoint_id=endpoint_id,
             max_files=wish.max_files,
-            max_bytes=wish.max_bytes,
+            max_bytes=wish.max_bytes if wish.max_bytes is not None or reopens_id else self._defaults.max_bytes,
             terms_sealed=self._records.seal_json(terms, context=Column.QR_TERMS.of(qr_id)),
             reopens_id=reopens_id,
             created_at=now,
@@ -122,6 +131,14 @@ class QrSessions:
         )
 
         def act(tx: Transaction) -> None:
+            count, first_ends_at = tx.qr_codes.open_of(who.account_id, now)
+            if count >= self._defaults.open_codes:
+                raise TooMany(
+                    "this account has too many QR codes that may still be used: revoke some",
+                    code="quota_exceeded",
+                    limit="limits.qr_codes",
+                    retry_after_s=first_ends_at - now,
+                )
             tx.qr_codes.insert(row)
             detail = {"qr": qr_id, "endpoint": endpoint_id}
             tx.audit.append("qr.created", at=now, actor=who.actor, upload_id=reopens_id, detail=detail)
@@ -179,19 +196,29 @@ class QrSessions:
             "upload_id": row.upload_id or row.reopens_id,
         }
 
-    async def revoke(self, who: Principal, qr_id: str) -> None:
-        """End a code. Revoking twice is revoking. :raises NotFound: not there, or not the caller's."""
+    async def revoke(self, who: Principal, qr_id: str, *, cancel_upload: bool = False) -> None:
+        """End a code; what it opened gets no more tokens. Revoking twice is revoking.
+
+        :param cancel_upload: end what it opened, too, if that isn't over.
+        :raises NotFound: not there, or not the caller's.
+        """
         now = self._clock.now()
 
-        def act(tx: Transaction) -> None:
+        def act(tx: Transaction) -> str | None:
             row = tx.qr_codes.get(qr_id)
             if row is None or (row.issuer_id != who.account_id and who.role != ADMIN):
                 raise NotFound("there is no such QR code")
             if row.revoked_at is None:
                 tx.qr_codes.save(replace(row, revoked_at=now))
                 tx.audit.append("qr.revoked", at=now, actor=who.actor, detail={"qr": qr_id})
+            if row.upload_id is not None:
+                tx.tokens.revoke_upload(row.upload_id)
+            return row.upload_id
 
-        await self._ledger.write(act)
+        opened_id = await self._ledger.write(act)
+        if cancel_upload and opened_id is not None:
+            with suppress(Gone, Conflict):  # it is over, or delivered
+                await self._submissions.cancel(who, opened_id, "its QR code was revoked")
 
     def _terms(self, row: QrRow) -> dict[str, Any]:
         found: dict[str, Any] = self._records.open_json(row.terms_sealed, context=Column.QR_TERMS.of(row.qr_id))
@@ -225,6 +252,12 @@ class _Redemption:
         """Whose Idempotency-Keys they are."""
         return f"qr:{self.qr_id}"
 
+    def check(self, tx: Transaction) -> None:
+        """:raises Unauthorized: it was revoked: what it opened gets no more tokens either."""
+        row = tx.qr_codes.get(self.qr_id)
+        if row is None or row.revoked_at is not None:
+            raise _refused()
+
     def admit(self, tx: Transaction) -> UploadRow | None:
         """The upload that is opened again; None: a new one is to be made. :raises Unauthorized: it can't be used."""
         row = self.sessions._usable(tx, self.token)  # noqa: SLF001 - one class in two parts
@@ -239,6 +272,8 @@ class _Redemption:
         """Mark the code used."""
         row = self.sessions._usable(tx, self.token)  # noqa: SLF001 - one class in two parts
         tx.qr_codes.save(replace(row, used_at=now, upload_id=upload.upload_id))
+        if not upload.by_qr:
+            tx.uploads.save(replace(upload, by_qr=True))
         tx.audit.append(
             "qr.redeemed", at=now, actor=self.principal, upload_id=upload.upload_id, detail={"qr": self.qr_id}
         )

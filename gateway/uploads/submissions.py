@@ -23,7 +23,7 @@ from gateway.protocol.rest import Complete, Init, SkippedFile
 from gateway.states import DEAD_STATES, RECEIVING_STATES, FileState, UploadState
 from gateway.uploads.admission import Wish, check_size, create_upload
 from gateway.uploads.cancellation import Settle, cancel
-from gateway.uploads.checksums import compare
+from gateway.uploads.checksums import Digests
 from gateway.uploads.completion import (
     GATEWAY,
     Declared,
@@ -69,6 +69,9 @@ class Ticket(Protocol):
     def expected(self) -> Mapping[str, str]:
         """What the files must say, checked before anything is sent."""
 
+    def check(self, tx: Transaction) -> None:
+        """It may still ask, were it only for what it has opened. :raises Unauthorized: it was revoked."""
+
     def admit(self, tx: Transaction) -> UploadRow | None:
         """The upload to open again, or None: a new one. :raises Unauthorized: it is used up."""
 
@@ -90,6 +93,7 @@ class Submissions:
         self._records = records
         self._destinations = destinations
         self._settle_cancelled = settle_cancelled
+        self._digests = Digests()
 
     async def init(
         self, who: Principal, wish: Init, idempotency_key: str | None, ticket: Ticket | None = None
@@ -111,6 +115,7 @@ class Submissions:
             total_files=wish.total_files,
             total_size_bytes=wish.total_size_bytes,
             meta=wish.meta() | ({"expected": dict(ticket.expected)} if ticket is not None else {}),
+            by_qr=ticket is not None,
         )
         check_size(asked, intake.limits)
         room_bytes = await intake.pipeline.threads.run(intake.spool.room_bytes)
@@ -132,6 +137,8 @@ class Submissions:
             json.dumps([asked.endpoint_id, asked.total_files, asked.total_size_bytes, asked.meta], sort_keys=True),
         )
         key_mac = self._mac("idempotency", idempotency_key or "")
+        if ticket is not None:
+            ticket.check(tx)
         if idempotency_key is not None:
             known = tx.tokens.idempotency(principal, key_mac)
             upload = tx.uploads.get(known.upload_id) if known is not None else None
@@ -196,7 +203,7 @@ class Submissions:
         upload = await self._intake.ledger.read(lambda tx: tx.uploads.get(upload_id))
         found = visible(upload, upload is not None and who.may_see(upload))
         if not dead_too:
-            self._records.raise_if_dead(found)
+            self._records.raise_if_dead(found, named=who.may_read_names(found))
         return found
 
     async def complete(self, who: Principal, upload_id: str, wish: Complete) -> UploadRow:
@@ -213,7 +220,7 @@ class Submissions:
                 file = await self.file_named(upload, client_file_id)
                 if not all_there(upload, file):
                     raise incomplete(upload, Declared(upload.total_files, upload.total_size_bytes))
-                await compare(self._intake, upload, file, digests)
+                await self._digests.compare(self._intake, upload, file, digests)
         skipped = await self._look_for(upload, wish.skipped)
         return await self._intake.ledger.write(lambda tx: self._complete(tx, who, upload_id, wish, skipped))
 
@@ -337,17 +344,18 @@ class Submissions:
 
         await cancel(intake, self._records, who, upload_id, reason, by_other=by_other, settle=self._settle_cancelled)
 
-    async def status(self, upload: UploadRow) -> dict[str, Any]:
+    async def status(self, who: Principal, upload: UploadRow) -> dict[str, Any]:
         """The answer of `GET status`, as JSON values."""
 
         def act(tx: Transaction) -> tuple[UploadRow, dict[FileState, int]]:
             return tx.uploads.get(upload.upload_id) or upload, tx.files.counts(upload.upload_id)
 
         now, counts = await self._intake.ledger.read(act)
-        return self._records.status(upload, counts_as_told(now, counts))
+        return self._records.status(upload, counts_as_told(now, counts), named=who.may_read_names(upload))
 
-    async def files(self, upload: UploadRow, after_id: str, limit: int) -> dict[str, Any]:
+    async def files(self, who: Principal, upload: UploadRow, after_id: str, limit: int) -> dict[str, Any]:
         """A page of `GET files`, as JSON values; `cursor` leads to the next."""
+        named = who.may_read_names(upload)
 
         def act(tx: Transaction) -> list[tuple[FileRow, list[int]]]:
             now = tx.uploads.get(upload.upload_id) or upload
@@ -357,7 +365,7 @@ class Submissions:
 
         rows = await self._intake.ledger.read(act)
         shown = [
-            self._records.file(row) | {"received_chunks": ranges(indexes)}
+            self._records.file(row, named=named) | {"received_chunks": ranges(indexes)}
             for row, indexes in rows
             if row.state is not FileState.REMOVED and row.dialect is not Dialect.GATEWAY
         ]

@@ -31,7 +31,7 @@ from gateway.uploads.completion import (
     takes_bytes,
     touched,
 )
-from gateway.uploads.intake import Intake, NewFile, begin_segment, new_file, upload_key
+from gateway.uploads.intake import Intake, NewFile, begin_segment, ensure_reserved, new_file, upload_key
 from gateway.uploads.leases import Claim
 from gateway.uploads.membership import with_file, without_file
 from gateway.uploads.pipeline import Tail, raise_unless_clean
@@ -245,6 +245,7 @@ class Files:
             if seen.file.whole_at is not None:
                 return seen
             await ensure_sound(intake, seen.upload, seen.file)
+            await ensure_reserved(intake, seen.upload)
             tail = await self._tail(seen, leave.at)
             appender = _Appender(intake, seen, wish, tail)
             try:

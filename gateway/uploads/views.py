@@ -32,10 +32,10 @@ class Views:
     def _open(self, blob: bytes | None, column: Column, row_id: str, default: Any) -> Any:
         return default if blob is None else self._sealer.open_json(blob, context=column.of(row_id))
 
-    def warnings(self, upload: UploadRow) -> list[dict[str, Any]]:
-        """`{code, file_id?, sop_instance_uid?, message}` each."""
+    def warnings(self, upload: UploadRow, *, named: bool = True) -> list[dict[str, Any]]:
+        """`{code, file_id?, sop_instance_uid?, message}` each. :param named: with what the client calls its files."""
         found: list[dict[str, Any]] = self._open(upload.warnings_sealed, Column.UPLOAD_WARNINGS, upload.upload_id, [])
-        return found
+        return found if named else [{name: one[name] for name in one if name != "file_id"} for one in found]
 
     def with_warnings(self, upload: UploadRow, warnings: list[dict[str, Any]]) -> UploadRow:
         """The upload with these warnings."""
@@ -50,7 +50,7 @@ class Views:
         """A receipt, compact JWS."""
         return unpacked(self._sealer.open(row.jws_sealed, context=Column.RECEIPT_JWS.of(row.receipt_id)))
 
-    def raise_if_dead(self, upload: UploadRow) -> None:
+    def raise_if_dead(self, upload: UploadRow, *, named: bool = True) -> None:
         """:raises Gone: with `state`, `pacs_receipt_id` and `warnings` (CONTRACT 2)."""
         if upload.state in DEAD_STATES:
             raise Gone(
@@ -58,7 +58,7 @@ class Views:
                 code="upload_gone",
                 state=str(upload.state),
                 pacs_receipt_id=upload.receipt_id,
-                warnings=self.warnings(upload),
+                warnings=self.warnings(upload, named=named),
             )
 
     def raise_if_file_dead(self, upload: UploadRow, file: FileRow) -> None:
@@ -84,8 +84,8 @@ class Views:
             "studies": self.studies(upload),
         }
 
-    def status(self, upload: UploadRow, counts: Mapping[FileState, int]) -> dict[str, Any]:
-        """The answer of `GET status`."""
+    def status(self, upload: UploadRow, counts: Mapping[FileState, int], *, named: bool) -> dict[str, Any]:
+        """The answer of `GET status`. :param named: with what the client calls its files."""
         total = upload.total_size_bytes
         held = {"held_reasons": upload.held_codes.split(",")} if upload.held_codes else {}
         return {
@@ -98,13 +98,13 @@ class Views:
             "files": {str(state): count for state, count in counts.items() if state is not FileState.REMOVED},
             "studies": self.studies(upload),
             "pacs_receipt_id": upload.receipt_id,
-            "warnings": self.warnings(upload),
+            "warnings": self.warnings(upload, named=named),
             "expires_at": rfc3339(upload.expires_at),
         } | held
 
-    def file(self, row: FileRow) -> dict[str, Any]:
-        """One file of `GET files`."""
-        client_id = row.client_id_sealed
+    def file(self, row: FileRow, *, named: bool) -> dict[str, Any]:
+        """One file of `GET files`. :param named: as its client calls it; else by our own id."""
+        client_id = row.client_id_sealed if named else None
         return {
             "file_id": self._sealer.open(client_id, context=Column.FILE_CLIENT_ID.of(row.file_id)).decode()
             if client_id is not None

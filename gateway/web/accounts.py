@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from gateway.errors import Forbidden
 from gateway.identity import refresh_tokens
 from gateway.ledger.rows import AccountRow
-from gateway.protocol.rest import read_credentials
+from gateway.protocol.rest import read_credentials, read_passwords
 from gateway.web.addresses import client_address
 from gateway.web.bearer import principal
 from gateway.web.json_body import read_json
-from gateway.web.services import PRINCIPAL, RAW_TOKEN, SESSION_ID, services
+from gateway.web.services import CLAIMED, PRINCIPAL, RAW_TOKEN, SESSION_ID, services
+
+#: Names and passwords are short, and whoever sends them isn't known yet.
+MAX_CREDENTIALS_BYTES = 16 * 1024
 
 
 async def login(request: web.Request) -> web.StreamResponse:
     """`POST /auth/login`."""
-    name, password = read_credentials(await read_json(request))
-    account = await services(request).accounts.login(name, password, client_address(request))
+    name, password = read_credentials(await read_json(request, most=MAX_CREDENTIALS_BYTES))
+    accounts = services(request).accounts
+    request[CLAIMED] = accounts.keyed(name)
+    account = await accounts.login(name, password, client_address(request))
+    if account.must_change:
+        minted = services(request).mint.password(account.account_id)
+        raise Forbidden(
+            "this password has to be changed first",
+            code="password_change_required",
+            access_token=minted.token,
+            token_type="Bearer",  # noqa: S106 - the name of a scheme
+            expires_in=minted.expires_in_s,
+        )
     now, session_id = services(request).clock.now(), refresh_tokens.new_session()
     refresh_token = await services(request).ledger.write(
         lambda tx: refresh_tokens.issue(tx, account_id=account.account_id, now=now, session_id=session_id)
@@ -43,6 +58,19 @@ async def logout(request: web.Request) -> web.StreamResponse:
         who = principal(request)
         await refresh_tokens.end_session(ledger, request.get(SESSION_ID, ""), now=now, actor=who.actor)
     services(request).accounts.forget_bearers()
+    return web.Response(status=204)
+
+
+async def change_password(request: web.Request) -> web.StreamResponse:
+    """`POST /auth/password`: another password for the account of that token; its other logins end."""
+    password, new_password = read_passwords(await read_json(request, most=MAX_CREDENTIALS_BYTES))
+    await services(request).accounts.change_password(
+        principal(request).account_id,
+        password,
+        new_password,
+        client_address(request),
+        session_id=request.get(SESSION_ID, ""),
+    )
     return web.Response(status=204)
 
 

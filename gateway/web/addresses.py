@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from gateway.errors import Malformed
-from gateway.web.services import services
+from gateway.identity.throttle import network_of
+from gateway.web.services import PRINCIPAL, Services, services
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 
 
 def base_url(request: web.Request) -> str:
-    """Scheme and host under which the client reached us, without a slash at the end.
+    """Our address as this client can use it, without a slash at the end: `server.public_url`, or where the client came
+    to if we are known there by that name.
 
     :raises Malformed: the Host isn't one.
     """
@@ -25,7 +28,28 @@ def base_url(request: web.Request) -> str:
         host = _last(request, "X-Forwarded-Host") or host
     if scheme not in ("http", "https") or not _HOST.fullmatch(host):
         raise Malformed("Host can't be read", code="malformed_header")
-    return f"{scheme}://{host}"
+    everything = services(request)
+    if everything.hosts is None or not everything.public_url:
+        return f"{scheme}://{host}"
+    if _is_loopback(host) or host.lower() in everything.hosts or _name(host).lower() in everything.hosts:
+        return f"{scheme}://{host}{urlsplit(everything.public_url).path}"
+    return everything.public_url
+
+
+def public_path(everything: Services) -> str:
+    """The path in front of ours where clients ask; a proxy strips it, or leaves it."""
+    return "" if everything.hosts is None else urlsplit(everything.public_url).path
+
+
+def _name(host: str) -> str:
+    """A Host without its port."""
+    return host[: host.index("]") + 1] if host.startswith("[") else host.partition(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    name = _name(host).strip("[]")
+    address = _address(name)
+    return name.lower() == "localhost" if address is None else address.is_loopback
 
 
 def is_secure(request: web.Request) -> bool:
@@ -37,8 +61,19 @@ def is_secure(request: web.Request) -> bool:
 def client_address(request: web.Request) -> str:
     """The client's address, for rate limits."""
     if _by_trusted_proxy(request):
-        return _last(request, "X-Forwarded-For") or request.remote or ""
+        told = _without_port(_last(request, "X-Forwarded-For"))
+        if _address(told) is not None:
+            return told
     return request.remote or ""
+
+
+def client_of(request: web.Request) -> tuple[str, str]:
+    """Whom something is counted for: the account, at the address that it comes from; else the address alone.
+
+    Holders of QR codes act for the account that issued them: their addresses tell them apart.
+    """
+    who = request.get(PRINCIPAL)
+    return ("" if who is None else who.account_id, network_of(client_address(request)))
 
 
 def _by_trusted_proxy(request: web.Request) -> bool:
@@ -48,6 +83,13 @@ def _by_trusted_proxy(request: web.Request) -> bool:
         return False
     address = _address(peer[0])
     return address is not None and any(address in network for network in trusted)
+
+
+def _without_port(told: str) -> str:
+    """Some proxies tell the port with the address: each connection would be a client of its own."""
+    if told.startswith("["):
+        return told[1:].partition("]")[0]
+    return told.partition(":")[0] if told.count(":") == 1 else told
 
 
 @lru_cache(maxsize=1024)

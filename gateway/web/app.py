@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from aiohttp import hdrs, web
 
 from gateway.errors import NotFound, Unavailable
+from gateway.fair import CLIENT
 from gateway.web import access_log
-from gateway.web.addresses import is_secure
+from gateway.web.addresses import client_of, is_secure, public_path
 from gateway.web.bearer import Opens, admitted
 from gateway.web.body import keep_silent
 from gateway.web.errors import Handler, answered
 from gateway.web.routes import NOBODY_NEEDED, NOT_BUILT, ROUTES, Route, not_built
-from gateway.web.services import REQUEST_ID, SERVICES, Services, services
+from gateway.web.services import PRINCIPAL, REQUEST_ID, SERVICES, Services, services
 
 _REQUEST_ID = re.compile(r"[0-9a-f-]{16,64}")  # no room for a name
 #: Of every answer, the parser's too.
@@ -49,12 +50,15 @@ def create_app(everything: Services) -> web.Application:
     app.on_response_prepare.append(_dress_stream)
     refused = [Route(method, path, not_built(what), NOBODY_NEEDED) for method, path, what in NOT_BUILT]
     have_their_own = {route.path for route in ROUTES if route.method == hdrs.METH_HEAD}
+    prefixes = dict.fromkeys(("", public_path(everything)))
     for route in (*ROUTES, *refused):
         methods = [route.method]
         if route.method == hdrs.METH_GET and route.path not in have_their_own:
             methods.append(hdrs.METH_HEAD)  # RFC 9110 9.1: as GET, without its content
         for method in methods:
-            app.router.add_route(method, route.path, guarded(route.handler, route.opens), expect_handler=keep_silent)
+            handler = guarded(route.handler, route.opens)
+            for prefix in prefixes:
+                app.router.add_route(method, prefix + route.path, handler, expect_handler=keep_silent)
     return app
 
 
@@ -63,7 +67,11 @@ def guarded(handler: Handler, opens: frozenset[Opens]) -> Handler:
 
     async def behind(request: web.Request) -> web.StreamResponse:
         await admitted(request, opens)
-        return await handler(request)
+        CLIENT.set(client_of(request))
+        if PRINCIPAL not in request:  # its connections are bounded
+            return await handler(request)
+        with services(request).pace.one_more(client_of(request)):
+            return await handler(request)
 
     return behind
 
@@ -88,9 +96,13 @@ def _unless_draining(request: web.Request, handler: Handler) -> Handler:
 
     if services(request).draining:
         return refuse
-    if request.method == hdrs.METH_OPTIONS and not request.path.startswith("/files"):
+    if request.method == hdrs.METH_OPTIONS and not _speaks_tus(request):
         return _options
     return handler
+
+
+def _speaks_tus(request: web.Request) -> bool:
+    return request.path.removeprefix(public_path(services(request))).startswith("/files")
 
 
 async def _options(request: web.Request) -> web.StreamResponse:
@@ -113,7 +125,7 @@ def _dress(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in COMMON_HEADERS.items():
         headers.setdefault(name, value)
     headers["X-Request-ID"] = request[REQUEST_ID]
-    if request.path.startswith("/files"):
+    if _speaks_tus(request):
         headers["Tus-Resumable"] = "1.0.0"
     if is_secure(request):
         headers["Strict-Transport-Security"] = "max-age=31536000"

@@ -9,8 +9,9 @@ from aiohttp import hdrs, web
 from gateway.errors import Forbidden, Unauthorized
 from gateway.identity.principal import Principal
 from gateway.identity.refresh_tokens import REFRESH_PREFIX
-from gateway.identity.tokens import AccessClaims, UploadClaims
+from gateway.identity.tokens import AccessClaims, PasswordClaims, UploadClaims
 from gateway.uploads.qr import QR_PREFIX
+from gateway.web.connections import mark_proven
 from gateway.web.services import EXPIRES_AT, PRINCIPAL, RAW_TOKEN, SESSION_ID, services
 
 
@@ -24,6 +25,7 @@ class Opens(Enum):
     ISSUER = auto()  #: an access token with the role issuer or admin
     ADMIN = auto()  #: an access token with the role admin
     QR = auto()  #: the token of a QR code
+    PASSWORD = auto()  #: the token of a login whose password has to be changed first
 
 
 def token_of(request: web.Request) -> str | None:
@@ -51,7 +53,7 @@ async def admitted(request: web.Request, opens: frozenset[Opens]) -> None:
     else:
         await _admitted_by_ours(request, opens)
     who = request.get(PRINCIPAL)
-    if who is None:
+    if who is None:  # a refresh token or a QR code's is looked up by whoever acts on it
         return
     session_id = request.get(SESSION_ID, "")
     try:
@@ -59,6 +61,7 @@ async def admitted(request: web.Request, opens: frozenset[Opens]) -> None:
     except Unauthorized:
         await services(request).wiping.check(who.account_id, session_id, who.upload_id)
         raise
+    mark_proven(request)
 
 
 async def _admitted_by_ours(request: web.Request, opens: frozenset[Opens]) -> None:
@@ -69,7 +72,8 @@ async def _admitted_by_ours(request: web.Request, opens: frozenset[Opens]) -> No
         token = token_of(request) if refusal.code == "token_expired" else None
         if token is not None:
             late = services(request).mint.signed(token)
-            whose = ("", late.upload_id) if isinstance(late, UploadClaims) else (late.session_id, None)
+            session_id = late.session_id if isinstance(late, AccessClaims) else ""
+            whose = (session_id, late.upload_id if isinstance(late, UploadClaims) else None)
             await services(request).wiping.check(late.account_id, *whose)
         raise
 
@@ -100,6 +104,11 @@ def admit(request: web.Request, opens: frozenset[Opens]) -> None:
     if isinstance(claims, AccessClaims):
         request[PRINCIPAL] = _with_access(claims, opens)
         request[SESSION_ID] = claims.session_id
+        return
+    if isinstance(claims, PasswordClaims):
+        if Opens.PASSWORD not in opens:
+            raise Forbidden("this token is good for setting another password", code="wrong_token_kind")
+        request[PRINCIPAL] = Principal(claims.account_id)
         return
     if Opens.UPLOAD not in opens:
         raise Forbidden("an upload token doesn't open this", code="wrong_token_kind")

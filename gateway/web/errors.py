@@ -11,8 +11,10 @@ from typing import Any
 from aiohttp import web
 
 from gateway import errors
+from gateway.identity.throttle import network_of
 from gateway.uploads.body import BodyBroken, BodyGarbled, BodyStopped
-from gateway.web.services import PROBLEM_CODE, services
+from gateway.web.addresses import client_address, client_of
+from gateway.web.services import CLAIMED, PRINCIPAL, PROBLEM_CODE, services
 
 log = logging.getLogger("relaypacs.web")
 
@@ -119,8 +121,10 @@ async def answered(request: web.Request, handler: Handler, request_id: str) -> w
         if isinstance(error, BodyStopped) and services(request).draining:
             found = errors.Unavailable("the gateway is stopping; what came is kept", code="draining", retry_after_s=5)
         if isinstance(found, errors.Refusal):
-            services(request).refusals.counts[found.code] += 1
+            _note(request, found)
         request[PROBLEM_CODE] = found.code
+        if isinstance(found, errors.TooMany | errors.ChecksumMismatch):
+            await services(request).pace.refused(client_of(request))
         response = problem(found, request_id)
         if isinstance(error, BodyBroken | BodyStopped):
             response.force_close()
@@ -129,6 +133,13 @@ async def answered(request: web.Request, handler: Handler, request_id: str) -> w
         request[PROBLEM_CODE] = errors.GatewayError.codes[0]
         log.exception("unforeseen error=%s request_id=%s", type(error).__name__, request_id, exc_info=_frames(error))
         return problem(errors.GatewayError("the gateway failed; its log has this request_id"), request_id)
+
+
+def _note(request: web.Request, refusal: errors.Refusal) -> None:
+    """Who was refused, and from where, for the audit trail."""
+    who = request.get(PRINCIPAL)
+    account = who.account_id if who is not None else request.get(CLAIMED, "")
+    services(request).refusals.note(refusal.code, account, network_of(client_address(request)))
 
 
 def _frames(error: Exception) -> tuple[type[BaseException], BaseException, Any]:

@@ -1,8 +1,8 @@
 """`GET /upload/{upload_id}/events`: the status of an upload as it changes, as Server-Sent Events (HTML, section 9.2).
 
 Promises: the first event is the status as it is; each later one differs from the one before; a comment passes at
-least every `HEARTBEAT_S`; it ends at the token's `exp`, after the final status, and when the gateway drains. Events
-have no ids: whoever comes again gets the present status, which is all there is to know.
+least every `HEARTBEAT_S`; it ends at the token's `exp`, when its bearer is no longer welcome, after the final status, and
+when the gateway drains. Events have no ids: whoever comes again gets the present status, which is all there is to know.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import json
 
 from aiohttp import hdrs, web
 
-from gateway.errors import Gone
+from gateway.errors import Gone, NotFound, Unauthorized
 from gateway.ledger.base import Watch
 from gateway.states import FINISHED_STATES
 from gateway.web.bearer import principal
-from gateway.web.services import EXPIRES_AT, services
+from gateway.web.services import EXPIRES_AT, SESSION_ID, services
 
 HEARTBEAT_S = 15.0
 #: Bytes that arrive wake nobody: progress is looked at this often.
@@ -43,11 +43,14 @@ async def _tell(request: web.Request, response: web.StreamResponse, watch: Watch
     told, quiet_since = "", everything.clock.monotonic()
     while everything.clock.now() < request[EXPIRES_AT] and not everything.draining:
         try:
+            await everything.accounts.check_bearer(who.account_id, request.get(SESSION_ID, ""), who.upload_id)
             upload = await everything.submissions.see(who, request.match_info["upload_id"])
         except Gone as gone:
             await response.write(_event("gone", json.dumps({"detail": gone.detail} | gone.extra)))
             return
-        status = json.dumps(await everything.submissions.status(upload))
+        except (Unauthorized, NotFound):  # its account or its session was ended meanwhile, or the record deleted
+            return
+        status = json.dumps(await everything.submissions.status(who, upload))
         if status != told:
             told, quiet_since = status, everything.clock.monotonic()
             await response.write(_event("status", status))

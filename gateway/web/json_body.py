@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 from aiohttp import web
 
-from gateway.errors import Malformed, TooLarge
-from gateway.uploads.body import BodyBroken
+from gateway.errors import Interrupted, Malformed, TooLarge
+from gateway.web.addresses import client_of
 from gateway.web.body import StreamBody
+from gateway.web.services import services
 
 MAX_JSON_BYTES = 1 << 20
-_WAIT_S = 30.0
+#: Bodies of up to so many bytes are counted by their connections.
+_SMALL_BYTES = 16 * 1024
+#: Objects and lists in one body: twice as many as an upload has files that it could name.
+_MAX_NESTS = 50_000
 
 
-async def read_json(request: web.Request, *, default: Any = None) -> Any:
+async def read_json(request: web.Request, *, default: Any = None, most: int = MAX_JSON_BYTES) -> Any:
     """The body as JSON; `default` where it is empty and there is one.
 
-    :raises Malformed: no JSON. :raises TooLarge: over `MAX_JSON_BYTES`.
+    :param most: bytes that it may have.
+    :raises Malformed: no JSON. :raises TooLarge: over `most`. :raises Interrupted: it takes too long to come.
     """
-    body, pieces, size = StreamBody(request), [], 0
-    while piece := await body.read(_WAIT_S):
-        size += len(piece)
-        if size > MAX_JSON_BYTES:
-            raise TooLarge("the JSON body is too large", code="body_too_large")
-        pieces.append(piece)
-    if piece is None:
-        raise BodyBroken("nothing came for too long")
-    raw = b"".join(pieces)
+    body, wait_s = StreamBody(request), services(request).json_timeout_s
+    if body.size is not None and body.size > most:
+        raise _too_large()
+    size = most if body.size is None else body.size
+    if size <= _SMALL_BYTES:
+        return _parsed(await _in_time(body, most, wait_s), default)
+    async with services(request).shares.hold(client_of(request), size):
+        raw = await _in_time(body, most, wait_s)
+        if raw.count(b"{") + raw.count(b"[") > _MAX_NESTS:
+            raise Malformed("the body has too many objects and lists", code="malformed_json")
+        # Others are answered meanwhile; one at a time, for parsing holds the interpreter.
+        async with services(request).parsing.turn(client_of(request), client_of(request)):
+            return await asyncio.to_thread(_parsed, raw, default)
+
+
+async def _in_time(body: StreamBody, most: int, wait_s: float) -> bytes:
+    try:
+        async with asyncio.timeout(wait_s):
+            return await _whole(body, most, wait_s)
+    except TimeoutError:
+        raise Interrupted("a JSON body has to come within limits.json_timeout", limit="limits.json_timeout") from None
+
+
+def _parsed(raw: bytes, default: Any) -> Any:
     if not raw.strip() and default is not None:
         return default
     try:
@@ -38,6 +59,22 @@ async def read_json(request: web.Request, *, default: Any = None) -> Any:
         return found
     except (ValueError, RecursionError):
         raise Malformed("the body isn't JSON", code="malformed_json") from None
+
+
+async def _whole(body: StreamBody, most: int, wait_s: float) -> bytes:
+    pieces, size = [], 0
+    while piece := await body.read(wait_s):
+        size += len(piece)
+        if size > most:
+            raise _too_large()
+        pieces.append(piece)
+    if piece is None:
+        raise TimeoutError
+    return b"".join(pieces)
+
+
+def _too_large() -> TooLarge:
+    return TooLarge("the JSON body is too large", code="body_too_large")
 
 
 def _each_once(members: list[tuple[str, Any]]) -> dict[str, Any]:

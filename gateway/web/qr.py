@@ -7,6 +7,7 @@ import asyncio
 from aiohttp import hdrs, web
 
 from gateway.clock import rfc3339
+from gateway.errors import Unprocessable
 from gateway.protocol import rest
 from gateway.protocol.headers import preferred
 from gateway.uploads.qr import QrCode
@@ -82,6 +83,10 @@ async def listing(request: web.Request) -> web.StreamResponse:
 
 
 async def revoke(request: web.Request) -> web.StreamResponse:
-    """`DELETE /qr/{qr_id}`."""
-    await services(request).qr.revoke(principal(request), request.match_info["qr_id"])
+    """`DELETE /qr/{qr_id}?uploads=cancel`."""
+    uploads = request.query.get("uploads", "")
+    if uploads not in ("", "cancel"):
+        raise Unprocessable("uploads must be cancel, or left out", code="invalid_field", field="uploads")
+    cancel = uploads == "cancel"
+    await services(request).qr.revoke(principal(request), request.match_info["qr_id"], cancel_upload=cancel)
     return web.Response(status=204)

@@ -18,7 +18,7 @@ from gateway.states import FINISHED_STATES, UploadEvent, refusal
 from gateway.uploads.body import Body, BodyBroken
 from gateway.uploads.chunks import ChunkWish
 from gateway.uploads.submissions import Opened
-from gateway.web.addresses import base_url
+from gateway.web.addresses import base_url, client_of
 from gateway.web.bearer import principal
 from gateway.web.body import HeldBody, StreamBody, go_on, line_errors, media_type
 from gateway.web.gone import told_what_became
@@ -30,6 +30,8 @@ T = TypeVar("T")
 MAX_PAGE = 1000
 _MAX_FIELD_BYTES = 256
 _MAX_PARTS = 16
+#: Of a multipart body with a whole chunk, what else there may be in memory.
+_ROUND_A_PAYLOAD_BYTES = 16 * 1024
 _PART_WAIT_S = 30.0
 _RETRY_AFTER_S = 2
 
@@ -38,8 +40,8 @@ async def init(request: web.Request) -> web.StreamResponse:
     """`POST /upload/init`."""
     here, wish = base_url(request), rest.read_init(await read_json(request))
     key = single(request.headers, "Idempotency-Key")
-    if key is not None and not 0 < len(key) <= 256:
-        raise Malformed("Idempotency-Key must have 1 to 256 characters", code="malformed_header")
+    if key is not None and not (0 < len(key) <= 256 and key.isascii() and key.isprintable()):
+        raise Malformed("Idempotency-Key must have 1 to 256 printable ASCII characters", code="malformed_header")
     if RAW_TOKEN in request:
         opened = await services(request).qr.init(request[RAW_TOKEN], wish, key)
     else:
@@ -76,16 +78,23 @@ def _opened(request: web.Request, opened: Opened, here: str, *, status: int) -> 
 
 async def chunk(request: web.Request) -> web.StreamResponse:
     """`PUT /upload/{upload_id}/chunk`, raw or multipart."""
-    body: Body
-    kind, digests = media_type(request), dict[str, bytes]()
+    kind = media_type(request)
     if kind == "multipart/form-data":
-        fields, body = await _multipart(request)
-    elif kind in (None, "application/octet-stream"):
-        fields, body = _query(request), StreamBody(request)
-        declared = single(request.headers, "Content-Digest")
-        digests = rest.read_digest("Content-Digest", declared) if declared is not None else {}
-    else:
+        most = services(request).chunk_size + _ROUND_A_PAYLOAD_BYTES
+        size = request.content_length
+        async with services(request).shares.hold(client_of(request), most if size is None else min(size, most)):
+            fields, held = await _multipart(request)
+            return await _put(request, fields, held, {})
+    if kind not in (None, "application/octet-stream"):
         raise UnsupportedMediaType("a chunk is application/octet-stream or multipart/form-data")
+    fields, declared = _query(request), single(request.headers, "Content-Digest")
+    digests = rest.read_digest("Content-Digest", declared) if declared is not None else {}
+    return await _put(request, fields, StreamBody(request), digests)
+
+
+async def _put(
+    request: web.Request, fields: dict[str, str], body: Body, digests: dict[str, bytes]
+) -> web.StreamResponse:
     wish = ChunkWish(rest.check_file_id(fields.get("file_id")), _chunk(fields), digests)
     async with told_what_became(request, _upload_id(request)):
         file = await services(request).chunks.put(principal(request), _upload_id(request), wish, body)
@@ -178,23 +187,25 @@ async def complete(request: web.Request) -> web.StreamResponse:
         "Location": f"{here}/upload/{upload.upload_id}/status",
         "Retry-After": str(_RETRY_AFTER_S),
     }
-    answer = await submissions.status(upload)
+    answer = await submissions.status(principal(request), upload)
     return web.json_response(answer, status=202, headers=headers)
 
 
 async def status(request: web.Request) -> web.StreamResponse:
     """`GET /upload/{upload_id}/status`."""
     submissions = services(request).submissions
-    upload = await submissions.see(principal(request), _upload_id(request))
-    return web.json_response(await submissions.status(upload))
+    who = principal(request)
+    upload = await submissions.see(who, _upload_id(request))
+    return web.json_response(await submissions.status(who, upload))
 
 
 async def files(request: web.Request) -> web.StreamResponse:
     """`GET /upload/{upload_id}/files?cursor=&limit=`."""
     submissions = services(request).submissions
-    upload = await submissions.see(principal(request), _upload_id(request))
+    who = principal(request)
+    upload = await submissions.see(who, _upload_id(request))
     limit = rest.chunk_number("limit", request.query.get("limit", "100"), least=1, most=MAX_PAGE)
-    return web.json_response(await submissions.files(upload, request.query.get("cursor", ""), limit))
+    return web.json_response(await submissions.files(who, upload, request.query.get("cursor", ""), limit))
 
 
 async def receipt(request: web.Request) -> web.StreamResponse:

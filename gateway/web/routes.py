@@ -20,6 +20,7 @@ REFRESH_OR_ACCESS = frozenset({Opens.REFRESH, Opens.ACCESS})
 ISSUER = frozenset({Opens.ISSUER})
 ADMIN = frozenset({Opens.ADMIN})
 QR = frozenset({Opens.QR})
+ACCESS_OR_PASSWORD = frozenset({Opens.ACCESS, Opens.PASSWORD})
 ACCESS_OR_QR = frozenset({Opens.ACCESS, Opens.QR})
 
 #: Ids of ours; what has another form isn't there.
@@ -41,6 +42,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/auth/login", accounts.login, NOBODY_NEEDED),
     Route("POST", "/auth/refresh", accounts.refresh, REFRESH),
     Route("POST", "/auth/logout", accounts.logout, REFRESH_OR_ACCESS),
+    Route("POST", "/auth/password", accounts.change_password, ACCESS_OR_PASSWORD),
     Route("GET", "/endpoints", accounts.endpoints, ACCESS),
     Route("GET", "/app/config", ops.app_config, NOBODY_NEEDED),
     Route("POST", "/upload/init", rest.init, ACCESS_OR_QR),

@@ -16,6 +16,7 @@ from aiohttp.web_protocol import _ErrInfo
 from gateway.errors import GatewayError, Malformed, TooLarge
 from gateway.uploads.leases import Leases
 from gateway.web.app import COMMON_HEADERS
+from gateway.web.connections import Connections, CountedHandler
 from gateway.web.errors import problem
 from gateway.web.services import SERVICES
 
@@ -27,7 +28,7 @@ READ_BUFFER_BYTES = 1 << 16
 _CUT_BEFORE_END_S = 5.0
 
 
-class _ProblemHandler(web.RequestHandler):
+class _ProblemHandler(CountedHandler):
     """What the parser refuses never reaches a middleware: it is answered here."""
 
     __slots__ = ()
@@ -73,8 +74,10 @@ class _ProblemHandler(web.RequestHandler):
 
 
 class _ProblemServer(web.Server):
+    book: Connections
+
     def __call__(self) -> web.RequestHandler:
-        return _ProblemHandler(self, loop=self._loop, **self._kwargs)
+        return _ProblemHandler(self, loop=self._loop, connections=self.book, **self._kwargs)
 
 
 class _Runner(web.AppRunner):
@@ -82,7 +85,27 @@ class _Runner(web.AppRunner):
         # aiohttp has no public place for a handler class; a change of it would fail the test of parser errors.
         server = await super()._make_server()
         server.__class__ = _ProblemServer
+        assert isinstance(server, _ProblemServer)
+        server.book = Connections(self.app[SERVICES].connections, asyncio.get_running_loop().time)
         return server
+
+
+class _Site(web.TCPSite):
+    """Where is listened. aiohttp's own has no limit for a TLS handshake but a minute."""
+
+    def __init__(self, runner: _Runner, host: str, port: int, tls: ssl.SSLContext | None, handshake_s: float) -> None:
+        super().__init__(runner, host, port, ssl_context=tls)
+        self._where: dict[str, Any] = {"host": host, "port": port, "ssl": tls}
+        if tls is not None:
+            self._where["ssl_handshake_timeout"] = handshake_s
+
+    async def start(self) -> None:
+        """Take connections. :raises OSError: the address can't be had."""
+        await web.BaseSite.start(self)
+        assert self._runner.server is not None
+        self._server = await asyncio.get_running_loop().create_server(
+            self._runner.server, **self._where, backlog=1024, reuse_address=True
+        )
 
 
 class Listener:
@@ -101,12 +124,12 @@ class Listener:
             max_field_size=16 * 1024,
             auto_decompress=False,  # offsets count the bytes that are sent
         )
-        self._site: web.TCPSite | None = None
+        self._site: _Site | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         """Take requests; returns the port. :raises OSError: the address can't be had."""
         await self._runner.setup()
-        self._site = web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=1024, reuse_address=True)
+        self._site = _Site(self._runner, host, port, tls, self._app[SERVICES].connections.head_timeout_s)
         await self._site.start()
         bound: int = self._runner.addresses[0][1]
         return bound

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway.audit.events import Refusals
 from gateway.clock import Clock
+from gateway.fair import FairTurns
 from gateway.identity.accounts import Accounts
 from gateway.identity.oidc_accounts import ForeignAccounts
 from gateway.identity.principal import Principal
@@ -25,6 +26,9 @@ from gateway.uploads.qr import QrSessions
 from gateway.uploads.submissions import Submissions
 from gateway.uploads.tail import Files
 from gateway.uploads.views import Views
+from gateway.web.connections import ConnectionLimits
+from gateway.web.pace import Pace
+from gateway.web.shares import Shares
 
 AdminAct = Callable[[str, str, str], Awaitable[None]]
 
@@ -67,6 +71,9 @@ class Services:
     submissions: Submissions
     qr: QrSessions
     public_url: str  #: empty: only the socket knows its port, and requests say how they came here
+    hosts: (
+        tuple[str, ...] | None
+    )  #: names beside it under which clients may ask; None: nobody said, every name is taken
     records: Views
     endpoints: Mapping[str, Mapping[str, Any]]
     destinations: Destinations
@@ -81,6 +88,12 @@ class Services:
     app_terms: Mapping[str, Any]
     max_file_size: int
     chunk_size: int
+    json_timeout_s: float = 10.0
+    #: Large JSON bodies are parsed one at a time.
+    parsing: FairTurns = field(default_factory=lambda: FairTurns(1, waiting=64))
+    pace: Pace = field(default_factory=Pace)
+    shares: Shares = field(default_factory=lambda: Shares(64 << 20))
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     oidc: ForeignAccounts | None = None
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -96,6 +109,8 @@ PROBLEM_CODE: web.RequestKey[str] = web.RequestKey("problem_code", str)
 #: When the signed token ends, unix seconds.
 EXPIRES_AT: web.RequestKey[float] = web.RequestKey("expires_at", float)
 SESSION_ID: web.RequestKey[str] = web.RequestKey("session_id", str)
+#: Keyed name of the account that a login is for.
+CLAIMED: web.RequestKey[str] = web.RequestKey("claimed", str)
 RAW_TOKEN: web.RequestKey[str] = web.RequestKey("raw_token", str)
 
 

@@ -101,7 +101,8 @@ async def head(request: web.Request) -> web.StreamResponse:
     who, file_id = principal(request), request.match_info["file_id"]
     seen = await services(request).uploads.look(who, file_id)
     services(request).records.raise_if_file_dead(seen.upload, seen.file)
-    headers = tus.head_headers(seen.file.offset, seen.file.length, seen.raw_metadata, _expires_at(seen))
+    named = seen.raw_metadata if who.may_read_names(seen.upload) else None
+    headers = tus.head_headers(seen.file.offset, seen.file.length, named, _expires_at(seen))
     return web.Response(headers=headers)
 
 

@@ -149,16 +149,16 @@ async def test_a_key_has_a_sensible_length(gate, person, key):
 
 async def test_init_reserves_the_declared_space_and_full_is_told_at_init(tmp_path):
     async with gateway_app(tmp_path, spool_max_bytes=100_000) as gate:
-        person = await gate.person()
-        first = await gate.init(person.token, [60_000])
-        refused = await keyed(gate, person.token, sizes=[40_000])
+        person, other = await gate.person(), await gate.person("other")
+        first = await gate.init(other.token, [45_000])
+        refused = await keyed(gate, person.token, sizes=[41_000])
         assert (refused.status, refused.code) == (507, "spool_full")
         assert await gate.count("uploads") == 1
-        single = await gate.tus_create(person.token, 40_000)
+        single = await gate.tus_create(person.token, 41_000)
         assert (single.status, single.code) == (507, "spool_full")
         await gate.ask("DELETE", f"/upload/{first.upload_id}", first.token)
         await gate.purge()
-        assert (await keyed(gate, person.token, sizes=[40_000])).status == 201, "the key was not used up either"
+        assert (await keyed(gate, person.token, sizes=[41_000])).status == 201, "the key was not used up either"
 
 
 # --- chunks ---------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from gateway.errors import Conflict, NotFound, Unavailable
+from gateway.errors import Conflict, NotFound
 from gateway.ledger import chain
 from gateway.ledger.base import AUDIT, Ledger, Transaction
 from gateway.ledger.rows import IdempotencyRow, JobKind, JobRow, RefreshTokenRow, ServiceKeyRow
@@ -283,52 +283,3 @@ class TestKeysAndSettings:
         assert await ledger.read(lambda tx: tx.keys.get(key_id)) == b"x"
         with pytest.raises(Conflict):
             await ledger.write(lambda tx: tx.uploads.insert(upload_row(U, now=0.0)))
-
-
-class TestSurvey:
-    async def test_uploads_come_in_pages_with_their_deliveries(self, ledger: Ledger) -> None:
-        await ledger.write(lambda tx: tx.uploads.insert(upload_row("0c" * 16, now=0.0, state=UploadState.HELD)))
-        check, deliver = await with_jobs(
-            ledger, job_row(V, due_at=1.0, kind=JobKind.CHECK), job_row(V, due_at=1.0, last_code="x")
-        )
-        del check
-        job = await ledger.read(lambda tx: tx.jobs.get(deliver))
-        rows = await ledger.read(lambda tx: tx.uploads.page(states=(), after="", limit=9))
-        assert await ledger.survey.uploads(states=(), after="", limit=9) == [
-            (rows[0], None),
-            (rows[1], job),
-            (rows[2], None),
-        ]
-        assert await ledger.survey.uploads(states=(), after=U, limit=1) == [(rows[1], job)]
-        both = [UploadState.HELD, UploadState.OPEN]
-        assert [row for row, _ in await ledger.survey.uploads(states=both, after=U, limit=9)] == rows[1:]
-        assert await ledger.survey.uploads(states=[UploadState.FAILED], after="", limit=9) == []
-
-    async def test_deliveries_are_counted_by_endpoint(self, ledger: Ledger) -> None:
-        await ledger.write(lambda tx: tx.uploads.insert(upload_row("0c" * 16, now=0.0, endpoint_id="other")))
-        await with_jobs(
-            ledger, job_row(U, due_at=1.0), job_row(V, due_at=1.0), job_row(U, due_at=1.0, kind=JobKind.CHECK),
-            job_row("0c" * 16, due_at=2.0),
-        )  # fmt: skip
-        assert await ledger.survey.deliveries() == {"main": 2, "other": 1}
-
-    async def test_the_trail_is_read_in_pages_and_by_upload(self, ledger: Ledger) -> None:
-        def act(tx: Transaction) -> None:
-            for n in range(5):
-                tx.audit.append(f"event.{n}", at=float(n), actor="a", upload_id=U if n % 2 else None)
-
-        await ledger.write(act)
-        rows = await ledger.read(lambda tx: tx.audit.after(0, 9))
-        assert await ledger.survey.events(1, 2) == rows[1:3]
-        assert await ledger.survey.events_of(U) == [rows[1], rows[3]]
-        assert await ledger.survey.events_of(V) == []
-
-    async def test_what_was_committed_before_is_seen(self, ledger: Ledger) -> None:
-        for n in range(3):
-            await with_jobs(ledger, job_row(U, due_at=1.0))
-            assert await ledger.survey.deliveries() == {"main": n + 1}
-
-    async def test_after_the_end_there_is_nothing_to_see(self, ledger: Ledger) -> None:
-        await ledger.close()
-        with pytest.raises(Unavailable):
-            await ledger.survey.deliveries()

@@ -173,3 +173,13 @@ def test_without_file_handles_requests_fail_and_nothing_acknowledged_is_lost(tmp
             client.patch(url, 50_000, data[50_000:]).expect(204)
         assert client.complete(upload_id, wait_s=60).expect(200).json["status"] == "success"
         assert len(pacs.held) == len(files)
+
+
+def test_no_core_of_a_gateway_is_ever_dumped(lab: Lab) -> None:
+    """It would hold keys and patients' bytes, in clear."""
+    limits = Path(f"/proc/{lab.pid}/limits").read_text()
+    core = next(line.split() for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert core[4:6] == ["0", "0"]
+    lab.signal(signal.SIGQUIT)
+    assert lab._ended() == -signal.SIGQUIT
+    assert not list(lab.folder.rglob("core*"))

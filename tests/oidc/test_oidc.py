@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hmac
 import json
+import threading
 import time
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
@@ -191,7 +195,7 @@ def claims(clock, **changed):
 
 
 def signed(said, key=KEY, algorithm="RS256", **header):
-    return jwt.encode(said, key, algorithm, headers={"kid": "k", **header})
+    return jwt.encode(said, key, algorithm, headers={"kid": "k", "typ": "at+jwt", **header})
 
 
 async def refused(reader, token):
@@ -199,6 +203,64 @@ async def refused(reader, token):
         await reader.read(token)
     assert caught.value.__cause__ is None
     return caught.value.code
+
+
+async def got(reader):
+    """Until the keys that are being got are there."""
+    while (asking := reader._asking) is not None:
+        await asyncio.wait({asking})
+
+
+@pytest.mark.parametrize("typ", ["JWT", "logout+jwt", "id_token", "", None, 7])
+async def test_an_id_token_or_a_logout_token_is_no_access_token(reader, clock, typ):
+    assert await refused(reader, signed(claims(clock), typ=typ)) == "unauthorized"
+
+
+async def test_which_typ_an_issuers_access_tokens_have_can_be_configured(clock, scripted):
+    reader = OidcIssuer(replace(TERMS, token_typ=("JWT", "at+jwt")), clock, scripted)
+    for typ in ("JWT", "at+jwt", "AT+JWT", "application/at+jwt"):
+        await reader.read(signed(claims(clock, sub=typ), typ=typ))
+    assert await refused(reader, signed(claims(clock), typ="logout+jwt")) == "unauthorized"
+
+
+async def test_an_issuer_that_trickles_makes_nobody_wait_whose_key_is_known(clock, scripted):
+    go_on = threading.Event()
+
+    def trickles(url, timeout_s):
+        assert go_on.wait(30)
+        return scripted(url, timeout_s)
+
+    reader = OidcIssuer(replace(TERMS, timeout_s=0.05), clock, scripted)
+    await reader.read(signed(claims(clock)))
+    reader._fetch = trickles
+    clock.advance(TERMS.jwks_cache_s)
+    for number in range(20):
+        await asyncio.wait_for(reader.read(signed(claims(clock, sub=f"s{number}"))), 5)
+    assert await asyncio.wait_for(refused(reader, signed(claims(clock), kid="other")), 5) == "unauthorized"
+    go_on.set()
+    await got(reader)
+
+
+def test_an_answer_that_trickles_past_its_time_is_none():
+    ends = threading.Event()
+
+    class Trickle(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while not ends.wait(0.02):
+                    self.wfile.write(b" ")
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Trickle) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(TimeoutError):
+            fetch_json(f"http://127.0.0.1:{server.server_port}/", 0.2)
+        ends.set()
+        server.shutdown()
 
 
 async def test_a_true_token_is_believed(reader, clock):
@@ -276,6 +338,8 @@ async def test_a_key_that_the_issuer_took_back_is_over_once_the_cache_is(reader,
     scripted.keys = []
     assert await reader.read(token)
     clock.advance(TERMS.jwks_cache_s)
+    assert await reader.read(token), "the keys are got beside it"
+    await got(reader)
     assert await refused(reader, token) == "unauthorized", "also a token that was seen before"
 
 
@@ -336,11 +400,13 @@ async def test_keys_that_are_of_no_use_are_passed_over(reader, clock, scripted):
 
 async def test_a_token_without_kid_is_good_where_there_is_no_choice(reader, clock, scripted):
     def token(said):
-        return jwt.encode(said, KEY, "RS256")
+        return jwt.encode(said, KEY, "RS256", headers={"typ": "at+jwt"})
 
     assert await reader.read(token(claims(clock)))
     scripted.keys = [JWK, {**new_public("other"), "kid": "other"}]
     clock.advance(TERMS.jwks_cache_s)
+    assert await reader.read(token(claims(clock)))
+    await got(reader)
     assert await refused(reader, token(claims(clock))) == "unauthorized"
 
 

@@ -21,7 +21,6 @@ from gateway.ledger.memory.jobs import MemoryJobs
 from gateway.ledger.memory.keys import MemoryKeys
 from gateway.ledger.memory.receipts import MemoryReceipts
 from gateway.ledger.memory.store import Store, new_store
-from gateway.ledger.memory.survey import MemorySurvey
 from gateway.ledger.memory.tables import Undo
 from gateway.ledger.memory.tokens import MemoryTokens
 from gateway.ledger.memory.uploads import MemoryFiles, MemoryRuns, MemoryUploads
@@ -83,7 +82,6 @@ class MemoryLedger:
 
     def __init__(self, *, audit_key: bytes | None = None) -> None:
         self.reserve = MemoryReserve()
-        self.survey = MemorySurvey(self._survey)
         self._loop = asyncio.get_running_loop()
         self._watches = Watches()
         self._undo = Undo()
@@ -93,7 +91,6 @@ class MemoryLedger:
         self._snapshots = 0
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="ledger-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-reader")
-        self._surveyor = ThreadPoolExecutor(1, thread_name_prefix="ledger-survey")
         self._closing: asyncio.Future[None] | None = None
 
     def use_audit_key(self, key: bytes) -> None:
@@ -132,15 +129,10 @@ class MemoryLedger:
         """Finish what is queued and let go. May be called twice."""
         if self._closing is None:
             self._closing = self._loop.create_future()
-            for threads in (self._surveyor, self._readers):
-                await asyncio.to_thread(threads.shutdown)
+            await asyncio.to_thread(self._readers.shutdown)
             await asyncio.to_thread(self._writer.shutdown)
             self._closing.set_result(None)
         await asyncio.shield(self._closing)
-
-    async def _survey(self, act: Callable[[Transaction], T]) -> T:
-        self._check_open()
-        return await self._loop.run_in_executor(self._surveyor, self._read, act)
 
     def _check_open(self) -> None:
         if self._closing is not None:

@@ -90,7 +90,11 @@ def new_store(undo: Undo) -> Store:
     """Empty tables."""
     name = attrgetter("name")
     return Store(
-        uploads=Table(undo, attrgetter("upload_id"), {"state": attrgetter("state"), "kek": _kek_of}),
+        uploads=Table(
+            undo,
+            attrgetter("upload_id"),
+            {"state": attrgetter("state"), "kek": _kek_of, "owner": attrgetter("owner_id")},
+        ),
         files=Table(
             undo,
             attrgetter("file_id"),

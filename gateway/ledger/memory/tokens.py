@@ -49,6 +49,17 @@ class MemoryTokens:
         """Drop every token of the account."""
         self._drop("account", account_id)
 
+    def revoke_sessions(self, account_id: str, but: str) -> None:
+        """Drop the account's tokens that are no upload's, save those of the family `but`."""
+        self._store.refresh_tokens.check_writable()
+        for row in self._store.refresh_tokens.by("account", account_id):
+            if row.upload_id is None and row.family_id != but:
+                self._store.refresh_tokens.delete(row.token_hash)
+
+    def revoke_upload(self, upload_id: str) -> None:
+        """Drop every token of the upload."""
+        self._drop("upload", upload_id)
+
     def _drop(self, index: str, mark: str) -> None:
         self._store.refresh_tokens.check_writable()
         for row in self._store.refresh_tokens.by(index, mark):

@@ -9,7 +9,7 @@ from operator import attrgetter
 from gateway.errors import Conflict
 from gateway.ledger.memory.keys import MemoryKeys
 from gateway.ledger.memory.store import Named, SegmentRow, Store
-from gateway.ledger.rows import FileRow, RunRow, UploadRow
+from gateway.ledger.rows import AccountSums, FileRow, RunRow, UploadRow
 from gateway.states import RECEIVING_STATES, FileState, UploadState
 
 #: Sums that are kept, and what an upload adds to each.
@@ -91,6 +91,27 @@ class MemoryUploads:
     def reserved_bytes(self) -> int:
         """Sum over all uploads that aren't erased, from a counter."""
         return int(self._store.fact(RESERVED))
+
+    def sums_of(self, owner_id: str) -> AccountSums:
+        """What an account's uploads take together."""
+        rows = self._store.uploads.by("owner", owner_id)
+        return AccountSums(
+            sum(row.completed_at is None and row.finished_at is None for row in rows),
+            sum(row.reserved_bytes for row in rows if row.erased_at is None),
+        )
+
+    def empty(self, before: float, limit: int) -> list[UploadRow]:
+        """Made before, with room set aside, still receiving, and without a byte; oldest first."""
+        found = [
+            row
+            for row in self._store.uploads
+            if row.received_bytes == 0
+            and row.reserved_bytes > 0
+            and row.completed_at is None
+            and row.finished_at is None
+            and row.created_at <= before
+        ]
+        return sorted(found, key=attrgetter("created_at"))[:limit]
 
     def wrapped_otherwise(self, kek_id: str, limit: int) -> list[UploadRow]:
         """Uploads whose key is there and wrapped under another KEK than this."""

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.errors import Unavailable
+from gateway.fair import CLIENT
 from gateway.ledger.base import ReadOnly, Transaction
 from gateway.ledger.sqlite.connection import LedgerFull, meaning, open_reader, open_writer, primary_code
 from gateway.ledger.sqlite.reserve import LedgerReserve
-from gateway.ledger.sqlite.survey import SqliteSurvey
 from gateway.ledger.sqlite.transaction import SqliteTransaction
 from gateway.ledger.sqlite.writer import Act, Chore, Writer, checkpoint
 from gateway.ledger.watch import TopicWatch, Watches
@@ -42,10 +42,8 @@ class SqliteLedger:
         readers: Sequence[sqlite3.Connection],
         loop: asyncio.AbstractEventLoop,
         reserve: LedgerReserve,
-        survey: SqliteSurvey,
     ) -> None:
         self.reserve = reserve
-        self.survey = survey
         self._loop = loop
         self._watches = Watches()
         self._writer = Writer(writer, loop, self._watches.wake, reserve)
@@ -65,7 +63,7 @@ class SqliteLedger:
         """
         reserve = LedgerReserve(path)
         connections = await asyncio.to_thread(_connections, path, reserve)
-        ledger = cls(*connections, asyncio.get_running_loop(), reserve, SqliteSurvey(path))
+        ledger = cls(*connections, asyncio.get_running_loop(), reserve)
         if audit_key is not None:
             ledger.use_audit_key(audit_key)
         return ledger
@@ -83,7 +81,7 @@ class SqliteLedger:
         """
         self._check_open()
         done: asyncio.Future[T] = self._loop.create_future()
-        self._writer.put(Act(act, done))
+        self._writer.put(Act(act, done, CLIENT.get()))
         return await done
 
     async def read(self, act: Callable[[Transaction], T]) -> T:
@@ -114,7 +112,6 @@ class SqliteLedger:
         """Finish what is queued and let go. May be called twice."""
         if self._closing is None:
             self._closing = self._loop.create_future()
-            await self.survey.close()
             await asyncio.to_thread(self._threads.shutdown)
             while not self._readers.empty():
                 self._readers.get_nowait()[0].close()

@@ -37,6 +37,15 @@ class SqliteQrCodes:
             return self._rows.where("qr_id > ? ORDER BY qr_id LIMIT ?", (after, limit))
         return self._rows.where("issuer_id = ? AND qr_id > ? ORDER BY qr_id LIMIT ?", (issuer_id, after, limit))
 
+    def open_of(self, issuer_id: str, now: float) -> tuple[int, float]:
+        """How many codes of an account may still be used, and when the first of them ends; (0, `now`): none."""
+        count, first = self._db.execute(
+            "SELECT count(*), min(expires_at) FROM qr_codes"
+            " WHERE issuer_id = ? AND expires_at > ? AND used_at IS NULL AND revoked_at IS NULL",
+            (issuer_id, now),
+        ).fetchone()
+        return count, now if first is None else first
+
     def delete_expired(self, before: float, limit: int) -> int:
         """Drop those whose `expires_at` <= before."""
         return self._db.execute(

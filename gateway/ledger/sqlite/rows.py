@@ -26,30 +26,6 @@ def marks(count: int) -> str:
     return ", ".join("?" * count)
 
 
-class Columns(Generic[R]):
-    """How a table's rows are asked for, and made of what SQLite gives back.
-
-    :ivar select: SQL, as far as the condition.
-    """
-
-    def __init__(self, table: str, row: type[R]) -> None:
-        self._row = row
-        hints = get_type_hints(row)
-        names = [field.name for field in fields(row)]
-        # Names in this SQL are those of our own tables and dataclasses; values are always bound.
-        self.select = f"SELECT {_quoted(names)} FROM {table}"  # noqa: S608 # see above
-        self._special = [(i, hints[n]) for i, n in enumerate(names) if _is_special(hints[n])]
-
-    def made(self, found: tuple[Any, ...]) -> R:
-        """The row."""
-        if not self._special:
-            return self._row(*found)
-        values = list(found)
-        for i, made_of in self._special:
-            values[i] = made_of(values[i])
-        return self._row(*values)
-
-
 class Rows(Generic[R]):
     """One table, over one connection.
 
@@ -61,20 +37,23 @@ class Rows(Generic[R]):
         self, db: sqlite3.Connection, table: str, row: type[R], key: Sequence[str], *, serial: bool = False
     ) -> None:
         self._db = db
-        columns = Columns(table, row)
+        self._row = row
+        hints = get_type_hints(row)
         names = [field.name for field in fields(row)]
         rest = [name for name in names if name not in key]
         given = rest if serial else names
         where = " AND ".join(f'"{name}" = ?' for name in key)
-        self._select, self._made = columns.select, columns.made
+        # Names in this SQL are those of our own tables and dataclasses; values are always bound.
+        self._select = f"SELECT {_quoted(names)} FROM {table}"  # noqa: S608 # see above
         self._get = f"{self._select} WHERE {where}"
-        self._insert = f"INSERT INTO {table} ({_quoted(given)}) VALUES ({marks(len(given))})"  # noqa: S608 # as above
+        self._insert = f"INSERT INTO {table} ({_quoted(given)}) VALUES ({marks(len(given))})"  # noqa: S608 # see above
         excluded = ", ".join(f'"{name}" = excluded."{name}"' for name in rest)
         self._upsert = f"{self._insert} ON CONFLICT ({_quoted(key)}) DO UPDATE SET {excluded}"
         assigned = ", ".join(f'"{name}" = ?' for name in rest)
-        self._update = f"UPDATE {table} SET {assigned} WHERE {where}"  # noqa: S608 # as above
+        self._update = f"UPDATE {table} SET {assigned} WHERE {where}"  # noqa: S608 # see above
         self._inserted: Callable[[R], tuple[Any, ...]] = attrgetter(*given)
         self._updated: Callable[[R], tuple[Any, ...]] = attrgetter(*rest, *key)
+        self._special = [(i, hints[n]) for i, n in enumerate(names) if _is_special(hints[n])]
         self._full: dict[str, str] = {}
 
     def insert(self, row: R) -> int:
@@ -125,6 +104,14 @@ class Rows(Generic[R]):
     def _one(self, sql: str, values: Iterable[object]) -> R | None:
         found = self._db.execute(sql, tuple(values)).fetchone()
         return None if found is None else self._made(found)
+
+    def _made(self, found: tuple[Any, ...]) -> R:
+        if not self._special:
+            return self._row(*found)
+        values = list(found)
+        for i, made_of in self._special:
+            values[i] = made_of(values[i])
+        return self._row(*values)
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -46,6 +46,17 @@ class SqliteTokens:
         """Drop every token of the account."""
         self._db.execute("DELETE FROM refresh_tokens WHERE account_id = ?", (account_id,))
 
+    def revoke_sessions(self, account_id: str, but: str) -> None:
+        """Drop the account's tokens that are no upload's, save those of the family `but`."""
+        self._db.execute(
+            "DELETE FROM refresh_tokens WHERE account_id = ? AND upload_id IS NULL AND family_id <> ?",
+            (account_id, but),
+        )
+
+    def revoke_upload(self, upload_id: str) -> None:
+        """Drop every token of the upload."""
+        self._db.execute("DELETE FROM refresh_tokens WHERE upload_id = ?", (upload_id,))
+
     def delete_expired(self, now: float, limit: int) -> int:
         """Drop refresh tokens and idempotency keys past their time (`expires_at` <= now), `limit` of each at most."""
         tokens = self._db.execute(

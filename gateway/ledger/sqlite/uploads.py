@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
-from gateway.ledger.rows import FileRow, RunRow, UploadRow
+from gateway.ledger.rows import AccountSums, FileRow, RunRow, UploadRow
 from gateway.ledger.sqlite.keys import SqliteKeys
 from gateway.ledger.sqlite.rows import Rows, as_conflict
 from gateway.states import RECEIVING_STATES, FileState, UploadState
@@ -95,6 +95,21 @@ class SqliteUploads:
     def reserved_bytes(self) -> int:
         """Sum over all uploads that aren't erased, from a counter."""
         return self._counter("reserved_bytes")
+
+    def sums_of(self, owner_id: str) -> AccountSums:
+        """What an account's uploads take together, from a row that triggers keep."""
+        found = self._db.execute(
+            "SELECT open_uploads, reserved_bytes FROM account_sums WHERE owner_id = ?", (owner_id,)
+        ).fetchone()
+        return AccountSums(*found) if found is not None else AccountSums(0, 0)
+
+    def empty(self, before: float, limit: int) -> list[UploadRow]:
+        """Made before, with room set aside, still receiving, and without a byte; oldest first."""
+        return self._rows.where(
+            "received_bytes = 0 AND reserved_bytes > 0 AND completed_at IS NULL AND finished_at IS NULL"
+            " AND created_at <= ? ORDER BY created_at LIMIT ?",
+            (before, limit),
+        )
 
     def _counter(self, name: str) -> int:
         return int(self._db.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()[0])

@@ -11,7 +11,8 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,8 +23,8 @@ from gateway.ledger.sqlite.transaction import SqliteTransaction
 
 log = logging.getLogger(__name__)
 
-#: Acts that share a commit at most.
-BATCH = 256
+#: Acts that share a commit at most, and those of one client among them while others wait.
+BATCH, CLIENTS_PART = 256, 16
 #: Changed rows after which the log is copied into the file: some megabytes.
 CHECKPOINT_ROWS = 2000
 #: Pages of the log (4 KiB each) from which on readers are waited for, so that it starts anew.
@@ -38,6 +39,7 @@ class Act:
 
     call: Callable[[SqliteTransaction], Any]
     done: asyncio.Future[Any]
+    client: Hashable = None
     result: Any = None
     error: BaseException | None = None
     woken: set[str] = field(default_factory=set)
@@ -77,6 +79,8 @@ class Writer:
         self._wake = wake
         self._reserve = reserve
         self._queue: queue.SimpleQueue[Act | Chore] = queue.SimpleQueue()
+        self._waiting: OrderedDict[Hashable, deque[Act]] = OrderedDict()  # taken from the queue, by client
+        self._chore: Chore | None = None  # comes after all of them
         self._checkpointed_at = 0
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
 
@@ -102,17 +106,36 @@ class Writer:
                     return
 
     def _take(self) -> tuple[list[Act], Chore | None]:
-        """Wait for a task, then take what else is there, up to the first chore."""
-        acts: list[Act] = []
-        task = self._queue.get()
+        """Wait for a task, then take what else is there, up to the first chore; clients take turns."""
+        if not self._waiting and self._chore is None:
+            self._sort(self._queue.get())
         with suppress(queue.Empty):
-            while isinstance(task, Act):
-                acts.append(task)
-                if len(acts) == BATCH:
-                    return acts, None
-                task = self._queue.get_nowait()
-            return acts, task
-        return acts, None
+            while self._chore is None:
+                self._sort(self._queue.get_nowait())
+        acts = self._next_acts()
+        if self._waiting:
+            return acts, None
+        chore, self._chore = self._chore, None
+        return acts, chore
+
+    def _sort(self, task: Act | Chore) -> None:
+        if isinstance(task, Chore):
+            self._chore = task
+        else:
+            self._waiting.setdefault(task.client, deque()).append(task)
+
+    def _next_acts(self) -> list[Act]:
+        """The next batch. A client that is alone has all of it; else each has its part, and the rest waits."""
+        part = BATCH if len(self._waiting) == 1 else CLIENTS_PART
+        acts: list[Act] = []
+        for client in list(self._waiting):
+            mine = self._waiting[client]
+            acts += [mine.popleft() for _ in range(min(len(mine), part, BATCH - len(acts)))]
+            if not mine:
+                del self._waiting[client]
+            elif len(acts) < BATCH:
+                self._waiting.move_to_end(client)
+        return acts
 
     def _commit(self, acts: list[Act]) -> None:
         """All acts in one transaction. One that raises after it wrote is undone alone: then all are done again, each in a

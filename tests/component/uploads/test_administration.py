@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.audit import events as audit_events
 from gateway.audit.events import Refusals
 from tests.commands.site import events, send
 from tests.component.gateway_app import gateway_app
@@ -144,18 +145,42 @@ async def test_the_trail_is_read_page_by_page_and_reading_it_is_an_event(gate, a
 
 
 async def test_refusals_are_one_event_with_counts(gate):
+    person = await gate.person("maria")
     for _ in range(3):
         assert (await gate.ask("GET", "/endpoints", "garbage")).status == 401
-    await gate.ask("GET", "/nowhere")
+        wrong = {"username": "maria", "password": "wrong"}
+        assert (await gate.ask("POST", "/auth/login", json=wrong)).status == 401
+    assert (await gate.ask("GET", "/qr", person.token)).status == 403
     assert [event for event, _ in await events(gate)].count("refusals.counted") == 0
     refusals: Refusals = gate.services.refusals
-    gate.clock.advance(3600)
+    gate.clock.advance(60)
     await refusals.flush()
     await refusals.flush()
-    (row,) = [
-        row for row in await gate.ledger.read(lambda tx: tx.audit.after(0, 99)) if row.event == "refusals.counted"
+    rows = [row for row in await gate.ledger.read(lambda tx: tx.audit.after(0, 99)) if row.event == "refusals.counted"]
+    found = {detail["code"]: detail for row in rows for detail in [json.loads(row.detail)]}
+    here = {"address": "127.0.0.1", "for_s": 60}
+    keyed = gate.services.accounts.keyed("maria")
+    assert found == {
+        "bad_credentials": {"code": "bad_credentials", "count": 3, "account": keyed, **here},
+        "unauthorized": {"code": "unauthorized", "count": 3, **here},
+        "forbidden": {"code": "forbidden", "count": 1, **here},
+    }
+    assert len(rows) == 3
+    assert "maria" not in str(rows)
+
+
+async def test_refusals_from_everywhere_are_told_apart_up_to_a_bound(gate, monkeypatch):
+    monkeypatch.setattr(audit_events, "MAX_KEYS", 300)
+    refusals: Refusals = gate.services.refusals
+    for number in range(800):
+        refusals.note("unauthorized", "", f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    gate.clock.advance(60)
+    await refusals.flush()
+    rows = [
+        row for row in await gate.ledger.read(lambda tx: tx.audit.after(0, 99_999)) if row.event == "refusals.counted"
     ]
-    assert json.loads(row.detail) == {"codes": {"not_found": 1, "unauthorized": 3}, "for_s": 3600}
+    assert len(rows) == 301
+    assert json.loads(rows[-1].detail) == {"code": "unauthorized", "count": 500, "for_s": 60}
 
 
 async def test_an_admins_reason_for_ending_an_upload_is_audited_and_an_uploaders_words_are_not(gate, admin):

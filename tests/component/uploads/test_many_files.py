@@ -137,7 +137,9 @@ async def completed(gate: Gate, files: int, acts: Acts) -> None:
     upload = await made(gate, files, UploadState.UPLOADING)
     forget(acts)
     await complete(gate, upload)
-    assert (await gate.services.submissions.status(await gate.upload(upload.upload_id)))["files"] == {"queued": files}
+    assert (await gate.services.submissions.status(WHO, await gate.upload(upload.upload_id)))["files"] == {
+        "queued": files
+    }
 
 
 async def ended(gate: Gate, files: int, acts: Acts) -> None:
@@ -147,7 +149,7 @@ async def ended(gate: Gate, files: int, acts: Acts) -> None:
     await complete(gate, upload)
     (job,) = await gate.ledger.read(lambda tx: tx.jobs.of_upload(upload.upload_id, JobKind.COMPLETE))
     for _ in range(2):
-        told = await gate.services.submissions.status(await gate.upload(upload.upload_id))
+        told = await gate.services.submissions.status(WHO, await gate.upload(upload.upload_id))
         assert told["files"] == {"queued": files}
         assert await gate.services.submissions.autocomplete(job) is None
     assert len(await gate.ledger.read(lambda tx: tx.jobs.of_upload(upload.upload_id, JobKind.CHECK))) == files
@@ -196,7 +198,9 @@ async def retried(gate: Gate, files: int, acts: Acts) -> None:
     forget(acts)
     await gate.services.retry(upload.upload_id, "admin", "mended")
     assert (await gate.upload(upload.upload_id)).state is UploadState.DELIVERING
-    assert (await gate.services.submissions.status(await gate.upload(upload.upload_id)))["files"] == {"queued": files}
+    assert (await gate.services.submissions.status(WHO, await gate.upload(upload.upload_id)))["files"] == {
+        "queued": files
+    }
 
 
 async def stripped(gate: Gate, files: int, acts: Acts) -> None:

@@ -78,6 +78,62 @@ async def test_init_names_the_address_for_tus(proxied):
     assert opened.told["tus_url"] == "http://relay.example.org/files/"
 
 
+# --- a public_url that somebody gave -----------------------------------------------------------------------------------
+
+PUBLIC = {"public_url": "https://relay.example.org/pacs", "hosts": ("relay.lan", "10.0.0.5:8443")}
+
+
+@pytest.fixture
+async def public(tmp_path):
+    async with gateway_app(tmp_path, services=PUBLIC) as gate:
+        yield gate
+
+
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [
+        ("relay.example.org", "https://relay.example.org/pacs/files/"),
+        ("evil.example", "https://relay.example.org/pacs/files/"),
+        ("relay.example.org.evil.example", "https://relay.example.org/pacs/files/"),
+        ("10.0.0.5:9", "https://relay.example.org/pacs/files/"),
+        ("relay.lan", "http://relay.lan/pacs/files/"),
+        ("RELAY.lan:8080", "http://RELAY.lan:8080/pacs/files/"),
+        ("10.0.0.5:8443", "http://10.0.0.5:8443/pacs/files/"),
+        ("localhost:8080", "http://localhost:8080/pacs/files/"),
+        ("127.0.0.1", "http://127.0.0.1/pacs/files/"),
+        ("[::1]:8080", "http://[::1]:8080/pacs/files/"),
+    ],
+)
+async def test_location_follows_host_only_where_we_are_known_by_that_name(public, host, found):
+    assert (await location(public, Host=host)).startswith(found)
+
+
+async def test_init_and_complete_name_no_host_that_a_client_invented(public):
+    person = await public.person()
+    opened = await public.init(person.token, [1], headers={"Host": "evil.example"})
+    assert opened.told["tus_url"] == "https://relay.example.org/pacs/files/"
+    await public.chunk(opened, "a", 0, b"x", total=1)
+    answer = await public.complete(opened, headers={"Host": "evil.example"})
+    assert answer.headers["Location"] == f"https://relay.example.org/pacs/upload/{opened.upload_id}/status"
+
+
+async def test_the_path_of_public_url_may_be_stripped_by_the_proxy_or_not(public):
+    person = await public.person()
+    path = await public.tus_file(person.token, 5)
+    assert path.startswith("/pacs/files/")
+    for here in (path, path.removeprefix("/pacs")):
+        assert (await public.tus_head(person.token, here)).headers["Tus-Resumable"] == "1.0.0"
+        assert (await public.ask("OPTIONS", here)).headers["Tus-Version"] == "1.0.0"
+
+
+@pytest.mark.parametrize("told", ["192.0.2.7:4711", "192.0.2.7", "[2001:db8::7]:4711", "2001:db8::7"])
+async def test_a_port_behind_a_clients_address_makes_no_other_client(tmp_path, told):
+    services = {"trusted_proxies": LOOPBACK}
+    async with gateway_app(tmp_path, services=services, login_limits=LoginLimits(per_address=3)) as gate:
+        statuses = await failing_logins(gate, lambda number: told.replace("4711", str(4711 + number)))
+    assert statuses == [401, 401, 401, 429, 429, 429]
+
+
 async def failing_logins(gate, address_of) -> list[int]:
     statuses = []
     for number in range(6):

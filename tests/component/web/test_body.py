@@ -228,7 +228,7 @@ async def test_a_compressed_body_is_stored_as_it_was_sent(gate, opened):
         (b"{", 400),
         (b"\xff\xfe{}", 400),
         (b'{"username": NaN}', 400),
-        (b"[" * 100_000, 400),
+        (b"[" * 10_000, 400),
         (b" " * (MAX_JSON_BYTES + 1), 413),
         (b"[]", 400),
         (b"null", 400),

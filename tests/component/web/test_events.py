@@ -66,6 +66,23 @@ async def test_the_present_status_comes_at_once_and_each_change_after_it(gate, o
         assert seen[-1] == await gate.status(opened)
 
 
+async def test_it_ends_when_its_bearer_is_no_longer_welcome(gate, opened):
+    async with listening(gate, opened) as stream:
+        await stream.next()
+        await gate.services.accounts.disable("maria")
+        gate.clock.advance(2)  # what was seen of an account is remembered for a second
+        assert await stream.ended()
+
+
+async def test_it_ends_when_the_session_of_its_token_does(gate, opened):
+    session = await gate.login("maria")
+    async with listening(gate, opened, session["access_token"]) as stream:
+        await stream.next()
+        assert (await gate.ask("POST", "/auth/logout", session["refresh_token"])).status == 204
+        gate.clock.advance(2)
+        assert await stream.ended()
+
+
 async def test_it_ends_when_the_token_does(gate, opened):
     async with listening(gate, opened) as stream:
         await stream.next()

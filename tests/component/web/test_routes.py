@@ -12,7 +12,7 @@ import pytest
 
 from gateway.identity import refresh_tokens, tokens
 from gateway.web.routes import NOT_BUILT, ROUTES
-from tests.component.gateway_app import OFFSET_TYPE, SECRET, TUS, Gate, Opened, Person, gateway_app, init_body
+from tests.component.gateway_app import OFFSET_TYPE, PASSWORD, SECRET, TUS, Gate, Opened, Person, gateway_app, init_body
 
 #: Tokens that are good for something.
 KINDS = (
@@ -42,6 +42,7 @@ TABLE: dict[tuple[str, str], Mapping[str, int]] = {
     ("POST", "/auth/login"): row(*[422] * 11),
     ("POST", "/auth/refresh"): row(403, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403),
     ("POST", "/auth/logout"): row(204, 204, 204, 204, 403, 403, 204, 204, 403, 403, 401),
+    ("POST", "/auth/password"): row(204, 204, 204, 204, 403, 403, 403, 403, 403, 403, 401),
     ("GET", "/endpoints"): row(200, 200, 200, 200, 403, 403, 403, 403, 403, 403, 401),
     ("GET", "/app/config"): EVERYBODY,
     ("POST", "/upload/init"): row(201, 201, 201, 201, 403, 403, 403, 403, 201, 403, 401),
@@ -178,6 +179,8 @@ def request_of(method: str, pattern: str, scene: Scene, kind: str) -> tuple[str,
         known["json"] = {"endpoint_id": "main"} if method == "POST" else None
     elif pattern.startswith(ADMIN):
         known["json"] = None if method == "GET" or pattern.endswith("/qr") else {"reason": "because"}
+    elif pattern == "/auth/password":
+        known["json"] = {"password": PASSWORD, "new_password": f"another password {secrets.token_hex(4)}"}
     elif pattern == "/auth/login":
         known["json"] = {}
     return filled, known

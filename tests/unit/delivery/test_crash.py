@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pytest
 
-from gateway.ledger.base import Ledger, Reserve, Survey, Transaction, Watch
+from gateway.ledger.base import Ledger, Reserve, Transaction, Watch
 from gateway.states import FileState, UploadState
 from tests.unit.delivery.little_pacs import LittlePacs, Toy, toys
 from tests.unit.delivery.room import Room, room
@@ -38,10 +38,6 @@ class DyingLedger:
     @property
     def reserve(self) -> Reserve:
         return self._ledger.reserve
-
-    @property
-    def survey(self) -> Survey:
-        return self._ledger.survey
 
     def use_audit_key(self, key: bytes) -> None:
         self._ledger.use_audit_key(key)

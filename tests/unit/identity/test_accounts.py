@@ -74,7 +74,6 @@ async def test_every_wrong_login_gets_the_same_answer(accounts):
     ]
     assert len({(type(one), one.code, one.detail, str(one.extra)) for one in answers}) == 1
     assert answers[0].code == "bad_credentials"
-    assert accounts.refused == {"bad_credentials": 6}
 
 
 async def test_known_unknown_and_disabled_names_cost_the_same_hashing(accounts, monkeypatch):
@@ -194,7 +193,6 @@ async def test_a_hash_of_former_cost_is_renewed_at_the_next_login(accounts, open
 async def test_guesses_are_slowed_down_and_the_answer_says_for_how_long(accounts, clock):
     refusal = await until_refused(accounts)
     assert 0 < refusal.extra["retry_after_s"] <= 300
-    assert accounts.refused == {"bad_credentials": 10, "too_many_requests": 1}
     clock.advance(refusal.extra["retry_after_s"])
     assert (await accounts.login("ada", PASSWORD, HERE)).role == "uploader"
 
@@ -218,9 +216,62 @@ async def test_one_address_that_tries_many_names_is_slowed_down(accounts):
     assert (await accounts.login("ada", PASSWORD, HERE)).role == "uploader"
 
 
-async def test_logins_that_succeed_are_never_too_many(accounts):
-    for _ in range(100):
+async def test_logins_of_one_account_have_a_quota_and_the_others_are_not_hindered(accounts, clock):
+    await accounts.add("bob", "uploader", PASSWORD)
+    for _ in range(30):
         await accounts.login("ada", PASSWORD, HERE)
+    for address in (HERE, ELSEWHERE):
+        with pytest.raises(TooMany) as caught:
+            await accounts.login("ada", PASSWORD, address)
+        assert (caught.value.code, caught.value.extra["limit"]) == ("quota_exceeded", "limits.logins_per_minute")
+        assert 0 < caught.value.extra["retry_after_s"] <= 60
+    await accounts.login("bob", PASSWORD, HERE)
+    clock.advance(60)
+    await accounts.login("ada", PASSWORD, HERE)
+
+
+async def test_who_does_not_know_the_password_is_not_told_of_the_quota(accounts):
+    for _ in range(30):
+        await accounts.login("ada", PASSWORD, HERE)
+    assert (await fail(accounts, address=ELSEWHERE)).code == "bad_credentials"
+
+
+@pytest.mark.parametrize("password", ["password", "PassWord123", "12345678", "radiology", "grace.hopper"])
+async def test_passwords_that_are_guessed_first_are_not_taken(accounts, password):
+    with pytest.raises(Unprocessable) as caught:
+        await accounts.add("grace.hopper", "uploader", password)
+    assert caught.value.extra["field"] == "password"
+    with pytest.raises(Unprocessable):
+        await accounts.set_password("ada", "password")
+
+
+async def test_who_changes_the_password_keeps_this_login_and_ends_the_others(accounts, opened, clock):
+    row = await accounts.login("ada", PASSWORD, HERE)
+    account_id = row.account_id
+    for session_id in ("this", "other"):
+        await opened.ledger.write(
+            lambda tx, session_id=session_id: issue(tx, account_id=account_id, now=clock.now(), session_id=session_id)
+        )
+    with pytest.raises(Unauthorized):
+        await accounts.change_password(account_id, "wrong", "a new password", HERE, session_id="this")
+    for unusable in (PASSWORD, "short", "password"):
+        with pytest.raises(Unprocessable) as caught:
+            await accounts.change_password(account_id, PASSWORD, unusable, HERE, session_id="this")
+        assert caught.value.extra["field"] == "new_password"
+    await accounts.change_password(account_id, PASSWORD, "a new password", HERE, session_id="this")
+    await accounts.check_bearer(account_id, "this")
+    with pytest.raises(Unauthorized):
+        await accounts.check_bearer(account_id, "other")
+    await fail(accounts)
+    await accounts.login("ada", "a new password", HERE)
+
+
+async def test_a_password_that_has_to_be_changed_is_told_at_login_until_it_is(accounts):
+    await accounts.set_password("ada", "a password for once", must_change=True)
+    row = await accounts.login("ada", "a password for once", HERE)
+    assert row.must_change
+    await accounts.change_password(row.account_id, "a password for once", "a password of hers", HERE, session_id="")
+    assert not (await accounts.login("ada", "a password of hers", HERE)).must_change
 
 
 async def test_more_logins_at_once_than_may_wait_are_told_to_come_again(opened, clock):

@@ -89,7 +89,7 @@ async def test_room_is_set_aside_for_what_the_sealed_bytes_will_take(opened):
 
 async def test_no_upload_is_taken_beyond_the_spools_share(opened):
     one = sealed_size(3000) + 2 * HEADER_SIZE
-    limits = replace(LIMITS, spool_max_bytes=int(one * 3 / ADMIT_SHARE) + 1)
+    limits = replace(LIMITS, spool_max_bytes=int(one * 3 / ADMIT_SHARE) + 1, reserved_share=1.0)
     for _ in range(3):
         await admitted(opened, limits=limits)
     before = len(await opened.events())

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.uploads import body as body_module
-from gateway.uploads.body import GATHER_BYTES, SMALL_GATHER_BYTES, BodyBroken, BodyStopped, Buffered, Gatherer, clip
+from gateway.uploads.body import (
+    GATHER_BYTES,
+    SMALL_GATHER_BYTES,
+    BodyAccount,
+    BodyBroken,
+    BodyStopped,
+    Buffered,
+    Gatherer,
+    clip,
+)
 
 
 class Script:
@@ -71,10 +80,38 @@ async def test_a_batch_is_handed_over_when_it_is_worth_a_thread():
 
 async def test_under_memory_pressure_batches_are_small():
     buffered = Buffered(1000)
-    with buffered.account() as held:
+    with BodyAccount(buffered) as held:
         held.take(1000)
         assert buffered.gather_bytes() == SMALL_GATHER_BYTES
     assert buffered.gather_bytes() == GATHER_BYTES, "what was held is given back, however it ended"
+
+
+async def test_every_byte_is_counted_when_it_is_read_and_a_stalled_body_hands_over_what_others_need(monkeypatch):
+    monkeypatch.setattr(body_module, "LOOK_EVERY_S", 0.02)
+    buffered = Buffered(1000)
+    stalled = Gatherer(Script(b"x" * 900, 60.0), buffered, 60.0, lambda: None)
+    waiting = asyncio.create_task(stalled.batch(1 << 20))
+    while buffered.held_bytes < 900:
+        await asyncio.sleep(0)
+    other = BodyAccount(buffered)
+    other.take(100)
+    assert await waiting == [b"x" * 900]
+    with stalled.held:
+        pass
+    assert buffered.held_bytes == 100
+
+
+async def test_far_over_the_limit_nobody_reads_on_for_a_moment(monkeypatch):
+    monkeypatch.setattr(body_module, "LOOK_EVERY_S", 60.0)
+    buffered = Buffered(1000)
+    held = BodyAccount(buffered)
+    held.take(2000)
+    waiting = asyncio.create_task(Gatherer(Script(b"a"), buffered, 60.0, lambda: None).batch(10))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert buffered.held_bytes == 2000
+    held.give_back(1500)
+    assert await waiting == [b"a"]
 
 
 async def test_no_more_is_read_than_one_byte_beyond_the_room():

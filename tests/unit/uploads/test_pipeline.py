@@ -216,7 +216,7 @@ async def test_whatever_happens_the_memory_is_given_back():
             await pipeline.pour(body, World().writer(), 3 * MIB, Lease(SystemClock(), body.stop), commit)
         except Unavailable:
             assert error is not None
-        assert buffered._held_bytes == 0
+        assert buffered.held_bytes == 0
     threads.close()
 
 

@@ -6,7 +6,6 @@ import asyncio
 import random
 import sqlite3
 import stat
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -261,31 +260,3 @@ class TestTheFile:
         db = sqlite3.connect(path)
         assert db.execute("PRAGMA user_version").fetchone() == (len(before) + 1,)
         db.close()
-
-
-class TestSurvey:
-    async def test_a_long_look_keeps_no_reader_waiting(self, ledger: SqliteLedger) -> None:
-        await ledger.write(lambda tx: tx.settings.put("a", "1"))
-        assert await ledger.survey.deliveries() == {}
-        assert ledger.survey._db is not None
-        held, go_on = threading.Event(), threading.Event()
-
-        def hold() -> None:
-            held.set()
-            go_on.wait(10)
-
-        # Its thread is busy, as with a query that takes long.
-        looking = asyncio.ensure_future(ledger.survey._db._execute(hold))
-        waiting = asyncio.ensure_future(ledger.survey.deliveries())
-        await asyncio.to_thread(held.wait, 10)
-        for _ in range(5):
-            assert await ledger.read(lambda tx: tx.settings.get("a")) == "1"
-            await ledger.write(lambda tx: tx.settings.put("b", "2"))
-        assert not waiting.done()
-        go_on.set()
-        await looking
-        assert await waiting == {}
-
-    async def test_it_can_not_write(self, ledger: SqliteLedger) -> None:
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            await ledger.survey._rows("DELETE FROM audit", [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import Conflict
+from gateway.fair import CLIENT
 from gateway.ledger.base import Transaction
 from gateway.ledger.sqlite.ledger import SqliteLedger
 
@@ -92,3 +94,22 @@ async def test_refusals_that_wrote_nothing_have_none_of_the_others_done_again(le
     assert set(done.values()) == {1}
     values = await ledger.read(lambda tx: [tx.settings.get(str(n)) for n in range(60)])
     assert values == [None if n % 3 == 0 else "x" for n in range(60)]
+
+
+async def test_who_asks_for_much_leaves_room_in_a_commit_for_the_others(ledger: SqliteLedger) -> None:
+    """While the writer is held up, one client queues 300 acts and another one act behind them."""
+    go_on, done = threading.Event(), list[str]()
+    held = asyncio.ensure_future(ledger.write(lambda _tx: go_on.wait(10)))
+    await asyncio.sleep(0)
+
+    async def asks(client: str, count: int) -> None:
+        CLIENT.set(client)
+        await asyncio.gather(*(ledger.write(lambda _tx: done.append(client)) for _ in range(count)))
+
+    many, one = asyncio.create_task(asks("mallory", 300)), asyncio.create_task(asks("ada", 1))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(held, many, one)
+    assert done.index("ada") <= 16
+    assert Counter(done) == {"mallory": 300, "ada": 1}

@@ -1,0 +1,34 @@
+"""Memory of a process that serves: nothing of it on the disk, and what was used comes back."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import sys
+
+#: Of prctl(2): whether the process may be dumped, and its memory looked at by its own user.
+_PR_SET_DUMPABLE = 4
+#: Of mallopt(3).
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+#: Blocks of this size go back to the system as soon as they are free: most pieces of bodies.
+_LARGE_BYTES = 256 * 1024
+_ARENAS = 2
+
+
+def keep_memory_private() -> None:
+    """No core dump of this process or of a child of it, whatever ends it; no debugger of the same user.
+
+    A limit of zero isn't enough where a program takes cores by a pipe: that one is told by the kernel not to.
+    (CONTRACT 6, promise 2: keys, secrets and patients' bytes are in it.)
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def give_memory_back() -> None:
+    """What many bodies held at one time isn't kept for the next time. Elsewhere than on glibc all stays as it is."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt(_M_ARENA_MAX, _ARENAS)
