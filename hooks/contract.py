@@ -44,6 +44,8 @@ class Facts:
     patient_birth_date: str = ""
     accession_number: str = ""
     study_date: str = ""
+    other_patient_ids: str = ""  #: (0010,1000) and the PatientIDs of (0010,1002), by backslash
+    issuer_of_accession_number: str = ""  #: local or universal entity ID of (0008,0051)
     # What isn't judged, only copied into what the gateway makes for the study:
     study_time: str = ""
     study_id: str = ""
@@ -140,7 +142,9 @@ class TargetDown(TargetError):
 
 
 class TargetMisconfigured(TargetError):
-    """401, 403, 404, 405, 415: nothing will go through until a person mends the configuration."""
+    """401 and 407; to a request to store also 403, 404, 405, 415: nothing will go through until a person mends the
+    configuration.
+    """
 
 
 class BatchTooLarge(TargetError):
@@ -166,16 +170,22 @@ class Stopped(TargetError):
 
 
 class LookupRefused(TargetError):
-    """The PACS answers no queries, or not for us (QIDO forbidden)."""
+    """The PACS answers no queries, not for us (QIDO forbidden), or not this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatientRecord:
-    """What the PACS knows under a PatientID or an accession number."""
+    """A patient as the PACS has it with a study; empty: it doesn't say."""
 
     patient_id: str
     patient_name: str
     patient_birth_date: str
+    patient_sex: str = ""
+    issuer_of_patient_id: str = ""
+    other_patient_ids: str = ""  #: by backslash
+    accession_number: str = ""
+    issuer_of_accession_number: str = ""
+    study_instance_uid: str = ""
 
 
 class Target(Protocol):
@@ -193,8 +203,14 @@ class Target(Protocol):
     def sha256(self, instance: Instance) -> str | None:
         """Digest (hex) of the bytes it holds under the instance's UID; None: it won't give them unchanged."""
 
-    def patients(self, *, patient_id: str = "", accession_number: str = "") -> list[PatientRecord]:
-        """Who has this PatientID, or this accession number. :raises LookupRefused: it can't be asked."""
+    def patients(
+        self, *, patient_id: str = "", accession_number: str = "", study_instance_uid: str = ""
+    ) -> list[PatientRecord]:
+        """Who has this PatientID, this accession number, or this study, as far as the archive can write them: case,
+        leading zeros and letters that its character set hasn't may differ.
+
+        :raises LookupRefused: it can't be asked, or not for this value.
+        """
 
     def deliver(self, batch: Sequence[Instance], stop: Callable[[], bool]) -> dict[str, Outcome]:
         """Send a batch of one study; the answer has every `instance_id` of it.

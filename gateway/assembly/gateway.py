@@ -183,6 +183,7 @@ def _delivery(base: Base, parts: Parts, stack: AsyncExitStack) -> Delivery:
         targets[name] = EndpointTarget(
             target,
             identity=endpoint.identity,
+            if_unknown=endpoint.if_unknown,
             verify=endpoint.verify,
             verify_for_s=endpoint.verify_for_s,
             takes_notes=_takes_notes(endpoint),

@@ -20,6 +20,7 @@ def _dicomweb(endpoint: model.EndpointSection, connections: int) -> Target:
         auth=_auth(endpoint.auth),
         ca_bundle=str(endpoint.ca_bundle) if endpoint.ca_bundle is not None else None,
         answer_timeout_s=endpoint.timeout_s,
+        page_size=endpoint.page_size,
         max_connections=connections,
     )
 

@@ -288,6 +288,14 @@ class EndpointSection:
         "check",
         "`check` looks in the PACS who has this PatientID before the first instance leaves.",
     )
+    if_unknown: str = key(
+        kinds.one_of("warn", "hold"),
+        "warn",
+        'With `identity = "check"`: what happens when the PACS can\'t be asked, or there is nothing to compare.',
+    )
+    page_size: int = key(
+        kinds.integer(1, 10_000), 200, "`limit` of a query to the PACS; smaller by itself where it refuses that."
+    )
     verify: bool = key(kinds.flag, True, "Ask the PACS (QIDO-RS) for what it took (STOW-RS).")
     verify_for_s: float = key(kinds.duration, "10m", "How long the PACS may take to show it.", name="verify_for")
     notes: str = key(

@@ -33,12 +33,14 @@ class EndpointTarget:
     """What the configuration says of an endpoint (CONTRACT 4).
 
     :param identity: `check` or `as-is`.
+    :param if_unknown: `warn` or `hold`, where it can't be checked or there is nothing to compare.
     :param takes_notes: clinical notes go into the study.
     :param connections: requests at once, over all uploads.
     """
 
     target: Target
     identity: str = "check"
+    if_unknown: str = "warn"
     verify: bool = True
     verify_for_s: float = 600.0
     takes_notes: bool = True

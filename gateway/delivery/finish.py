@@ -179,9 +179,10 @@ def _of_upload(memory: Memory) -> list[dict[str, str]]:
         told = warning("study_metadata_mismatch")
         fields = memory.mismatched.replace(",", ", ")
         warnings.append({**told, "message": f"{told['message']}: {fields}"})
+    doubts = dict.fromkeys(filter(None, memory.doubts.split(",")))
     if memory.unidentified:
-        warnings.append(warning("identity_not_checked"))
-    return warnings
+        doubts.setdefault("identity_not_checked")
+    return warnings + [warning(code) for code in doubts]
 
 
 def hold(tx: Transaction, upload: UploadRow, job: JobRow, codes: tuple[str, ...], now: float) -> None:

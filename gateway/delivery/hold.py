@@ -8,7 +8,7 @@ from functools import partial
 
 from gateway.delivery.attempt import Attempt, Superseded
 from gateway.delivery.finish import hold
-from gateway.delivery.identity import declared_mismatches, hold_reasons
+from gateway.delivery.identity import Known, compare_with, declared_mismatches, reasons_within
 from gateway.delivery.items import Item, without_instance
 from gateway.delivery.receipt import IN_PACS
 from gateway.delivery.underway import Before
@@ -20,6 +20,8 @@ log = logging.getLogger("relaypacs.delivery")
 
 #: Declared fields that must agree with the files; others only warn (CONTRACT 4, `validation.study_mismatch`).
 PATIENT_KEYS = frozenset({"patient_id", "patient_birth_date"})
+#: Codes of what can't be known; they warn, or hold with `if_unknown = "hold"`.
+UNKNOWN = ("identity_not_checked", "identity_not_confirmed")
 #: An upload that goes, or went since it was looked at, to the PACS.
 GOING = frozenset({UploadState.DELIVERING, UploadState.SUCCESS, UploadState.PARTIAL})
 
@@ -52,7 +54,7 @@ async def identify(attempt: Attempt) -> None:
             raise Mismatch
         held_to = declared if rule == "hold" else {}
         expected = _texts(attempt, "expected")
-        codes = hold_reasons(instances=instances, declared=held_to, expected=expected) or await _by_pacs(
+        codes = reasons_within(instances=instances, declared=held_to, expected=expected) or await _by_pacs(
             attempt, instances, before
         )
         if codes:
@@ -91,25 +93,44 @@ def _set_out(attempt: Attempt, instances: Sequence[Facts]) -> list[Before]:
 
 async def _by_pacs(attempt: Attempt, instances: Sequence[Facts], before: Sequence[Before]) -> tuple[str, ...]:
     """Reasons that only the PACS knows, or will when it has what is under way (endpoint `identity = "check"`)."""
-    endpoint = attempt.endpoint
+    endpoint, memory = attempt.endpoint, attempt.memory
     if endpoint.config.identity != "check":
         return ()
-    patient_ids = sorted({facts.patient_id.strip() for facts in instances} - {""})
-    accession_numbers = sorted({facts.accession_number.strip() for facts in instances} - {""})
-    target = endpoint.target
-    by_id: list[PatientRecord] = []
-    by_number: list[PatientRecord] = []
-    try:
-        for one in patient_ids:
-            by_id += await endpoint.ask(partial(target.patients, patient_id=one))
-        for one in accession_numbers:
-            by_number += await endpoint.ask(partial(target.patients, accession_number=one))
-    except LookupRefused:
-        attempt.memory.unidentified = True
+    known, refused = await _asked(attempt, instances)
     for other in await _still_going(attempt, before):
-        by_id += other.by_patient_id
-        by_number += other.by_accession_number
-    return hold_reasons(instances=instances, by_patient_id=by_id, by_accession_number=by_number)
+        known += other.known
+    found = compare_with(known, instances)
+    doubts = {
+        "identity_not_checked": refused,
+        "identity_not_confirmed": found.unconfirmed and not refused,
+        "patient_otherwise_written": found.otherwise_written,
+    }
+    unknown = tuple(code for code in UNKNOWN if doubts[code])
+    memory.doubts = ",".join(code for code, given in doubts.items() if given)
+    return found.holds or (unknown if endpoint.config.if_unknown == "hold" else ())
+
+
+async def _asked(attempt: Attempt, instances: Sequence[Facts]) -> tuple[Known, bool]:
+    """What the PACS has of these patients, accession numbers and studies; whether it refused one of the questions."""
+    refused = False
+
+    async def of(keyword: str, attribute: str) -> tuple[PatientRecord, ...]:
+        nonlocal refused
+        found: list[PatientRecord] = []
+        for value in sorted({getattr(facts, attribute).strip() for facts in instances} - {""}):
+            try:
+                found += await attempt.endpoint.ask(partial(attempt.endpoint.target.patients, **{keyword: value}))
+            except LookupRefused as error:
+                refused = True
+                log.warning("lookup_refused upload=%s by=%s code=%s", attempt.upload.upload_id, keyword, error.code)
+        return tuple(found)
+
+    known = Known(
+        await of("patient_id", "patient_id"),
+        await of("accession_number", "accession_number"),
+        await of("study_instance_uid", "study_instance_uid"),
+    )
+    return known, refused
 
 
 async def _still_going(attempt: Attempt, before: Sequence[Before]) -> list[Before]:

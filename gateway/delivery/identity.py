@@ -1,15 +1,29 @@
 """Whose study is it? Decides whether an upload waits for a person before anything of it is sent. Pure.
 
-Names are compared leniently (two spellings of one name are daily bread), identifiers and birth dates strictly. No
-answer holds a value, only codes and names of fields.
+docs/identity.md is the page of this module: what is compared with what, what holds, what warns, what can't be known.
+No answer holds a value, only codes and names of fields.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from gateway.unicode import without_marks
+from gateway.delivery.person import (
+    Match,
+    Person,
+    Verdict,
+    compare_dates,
+    compare_ids,
+    compare_issuers,
+    compare_persons,
+    digits_of_date,
+    has_several_values,
+    ids_of,
+    share_an_id,
+)
+from gateway.delivery.person_names import Likeness, compare_names
 from hooks.contract import Facts, PatientRecord
 
 #: Declared fields that can be compared with a file, and where it says it.
@@ -23,43 +37,184 @@ COMPARABLE = {
     "modality": "modality",
 }
 PATIENT_FIELDS = frozenset({"patient_id", "patient_birth_date", "patient_name"})
-DATES = frozenset({"patient_birth_date", "study_date"})
+#: Longest declared value that is looked at.
+MAX_DECLARED = 256
 
 #: More different patients than this in one upload needn't be compared pair by pair.
 MANY_PATIENTS = 20
 
 
-def hold_reasons(
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the PACS, or an upload that is on its way to it, has.
+
+    :param by_patient_id: whoever it found under the files' PatientIDs.
+    :param by_accession_number: under the files' accession numbers.
+    :param by_study: under the files' StudyInstanceUIDs.
+    """
+
+    by_patient_id: tuple[PatientRecord, ...] = ()
+    by_accession_number: tuple[PatientRecord, ...] = ()
+    by_study: tuple[PatientRecord, ...] = ()
+
+    def __add__(self, other: Known) -> Known:
+        return Known(
+            self.by_patient_id + other.by_patient_id,
+            self.by_accession_number + other.by_accession_number,
+            self.by_study + other.by_study,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """What came of it: codes of docs/identity.md."""
+
+    holds: tuple[str, ...] = ()
+    unconfirmed: bool = False  #: nothing speaks against it, and there is too little to compare
+    otherwise_written: bool = False  #: ID and birth date agree; name or sex are written otherwise
+
+
+def reasons_within(
     *,
     instances: Sequence[Facts],
     declared: Mapping[str, str] | None = None,
     expected: Mapping[str, str] | None = None,
-    by_patient_id: Iterable[PatientRecord] = (),
-    by_accession_number: Iterable[PatientRecord] = (),
 ) -> tuple[str, ...]:
-    """Why the upload must be held; empty: it may go.
+    """Why the upload must be held, whatever the PACS has; empty: it may go.
 
     :param instances: what the check learned of each instance of the upload.
     :param declared: `study_metadata` of the upload; only patient_id and patient_birth_date hold. Leave it out where
         the configuration says that a mismatch warns or rejects.
     :param expected: what the QR code was made for. A file that lacks an expected value is a mismatch, too.
-    :param by_patient_id: who has the files' PatientIDs in the PACS.
-    :param by_accession_number: who has the files' accession numbers in the PACS.
-    :returns: codes of docs/validation.md: two_patients, patient_id_mismatch, birth_date_mismatch,
-        accession_number_mismatch, pacs_patient_conflict, accession_conflict.
+    :returns: two_patients, several_values, patient_id_mismatch, birth_date_mismatch, accession_number_mismatch.
     """
     declared, expected = declared or {}, expected or {}
-    differing = set(declared_mismatches(declared, instances))
-    unexpected = _contradicted(expected, instances)
+    differing = {name for name in ("patient_id", "patient_birth_date") if _is_contradicted(name, declared, instances)}
+    unexpected = _unmet(expected, instances)
     reasons = {
         "two_patients": _more_than_one_patient(instances),
+        "several_values": any(_is_ambiguous(facts) for facts in instances),
         "patient_id_mismatch": "patient_id" in differing | unexpected,
         "birth_date_mismatch": "patient_birth_date" in differing | unexpected,
         "accession_number_mismatch": "accession_number" in unexpected,
-        "pacs_patient_conflict": _somebody_else(instances, by_patient_id),
-        "accession_conflict": _on_another_patient(instances, by_accession_number),
     }
     return tuple(code for code, given in reasons.items() if given)
+
+
+def compare_with(known: Known, instances: Sequence[Facts]) -> Identified:
+    """Whether what the PACS has contradicts the files, bears them out, or neither.
+
+    :returns: its `holds` are pacs_patient_conflict, accession_conflict, pacs_study_conflict.
+    """
+    comparison = _Comparison()
+    for facts in dict.fromkeys(instances):
+        comparison.add(facts, known)
+    holds = tuple(code for code, given in comparison.holds.items() if given)
+    return Identified(holds, comparison.unconfirmed, comparison.otherwise_written)
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """Of all files of an upload with what the PACS has."""
+
+    holds: dict[str, bool] = field(
+        default_factory=lambda: dict.fromkeys(
+            ("pacs_patient_conflict", "accession_conflict", "pacs_study_conflict"), False
+        )
+    )
+    unconfirmed: bool = False
+    otherwise_written: bool = False
+
+    def add(self, facts: Facts, known: Known) -> None:
+        """One file."""
+        mine = person_of(facts)
+        verdicts = [
+            *(self._under_id(mine, record) for record in known.by_patient_id),
+            *(
+                self._under_number(mine, facts, record)
+                for record in known.by_accession_number
+                if _is_its_number(facts, record)
+            ),
+            *(
+                self._under_study(mine, record)
+                for record in known.by_study
+                if record.study_instance_uid in {"", facts.study_instance_uid}
+            ),
+        ]
+        told = {verdict for verdict in verdicts if verdict is not None}
+        confirmed = told & {Verdict.CONFIRMED, Verdict.CONFIRMED_OTHERWISE_WRITTEN}
+        self.otherwise_written |= Verdict.CONFIRMED_OTHERWISE_WRITTEN in told and Verdict.CONFIRMED not in told
+        # A PatientID that the PACS doesn't have yet is a new patient: nobody to be taken for. Without one, who it is
+        # can only be told by what is there already.
+        self.unconfirmed |= not confirmed and (Verdict.UNKNOWN in told or not ids_of(mine))
+
+    def _under_id(self, mine: Person, record: PatientRecord) -> Verdict | None:
+        theirs = person_of_record(record)
+        if not any(compare_ids(one, record.patient_id) in {Match.SAME, Match.ALIKE} for one in [mine.patient_id]):
+            return None
+        verdict = compare_persons(mine, theirs)
+        self.holds["pacs_patient_conflict"] |= verdict is Verdict.SOMEBODY_ELSE
+        return verdict
+
+    def _under_number(self, mine: Person, facts: Facts, record: PatientRecord) -> Verdict | None:
+        issuers = compare_issuers(facts.issuer_of_accession_number, record.issuer_of_accession_number)
+        if issuers is Match.DIFFERENT:
+            return None
+        return self._where_it_belongs(mine, person_of_record(record), "accession_conflict")
+
+    def _under_study(self, mine: Person, record: PatientRecord) -> Verdict:
+        return self._where_it_belongs(mine, person_of_record(record), "pacs_study_conflict")
+
+    def _where_it_belongs(self, mine: Person, theirs: Person, code: str) -> Verdict:
+        """The PACS has the number, or the study, with `theirs`: that has to be `mine`."""
+        ids = compare_ids(mine.patient_id, theirs.patient_id)
+        if ids is Match.DIFFERENT and not share_an_id(mine, theirs):
+            verdict = Verdict.SOMEBODY_ELSE
+        else:
+            verdict = compare_persons(mine, theirs)
+            if ids is Match.UNKNOWN and verdict is Verdict.CONFIRMED and not _is_full(mine, theirs):
+                verdict = Verdict.UNKNOWN  # a name alone is borne by many
+        self.holds[code] |= verdict is Verdict.SOMEBODY_ELSE
+        return verdict
+
+
+def _is_its_number(facts: Facts, record: PatientRecord) -> bool:
+    number = facts.accession_number.strip()
+    return bool(number) and record.accession_number.strip() in {"", number}
+
+
+def _is_full(mine: Person, theirs: Person) -> bool:
+    """Without an ID on both sides it takes name and full birth date."""
+    name = compare_names(mine.patient_name, theirs.patient_name)
+    birth = compare_dates(mine.patient_birth_date, theirs.patient_birth_date)
+    return birth is Match.SAME and name in {Likeness.SAME, Likeness.COMPATIBLE}
+
+
+def person_of(facts: Facts) -> Person:
+    """Of a file."""
+    return Person(
+        facts.patient_id,
+        facts.patient_name,
+        facts.patient_birth_date,
+        facts.patient_sex,
+        facts.issuer_of_patient_id,
+        facts.other_patient_ids,
+    )
+
+
+def person_of_record(record: PatientRecord) -> Person:
+    """Of what the PACS answered."""
+    return Person(
+        record.patient_id,
+        record.patient_name,
+        record.patient_birth_date,
+        record.patient_sex,
+        record.issuer_of_patient_id,
+        record.other_patient_ids,
+    )
+
+
+# -- within the upload
 
 
 def declared_mismatches(declared: Mapping[str, str], instances: Sequence[Facts]) -> tuple[str, ...]:
@@ -67,114 +222,76 @@ def declared_mismatches(declared: Mapping[str, str], instances: Sequence[Facts])
 
     The patient's fields must agree with every file; those of a study, of which an upload may have several, with one
     at least. A file that doesn't have the value contradicts nothing; fields that files aren't asked for are passed
-    over.
+    over. A birth date that is none agrees with nothing.
     """
-    return tuple(
-        field
-        for field in COMPARABLE
-        if not (all if field in PATIENT_FIELDS else any)(_agreements(field, declared, instances))
-    )
+    return tuple(field for field in COMPARABLE if _is_contradicted(field, declared, instances, odd=True))
 
 
-def _contradicted(expected: Mapping[str, str], instances: Sequence[Facts]) -> set[str]:
-    """Fields that a file contradicts or lacks."""
+def _is_contradicted(name: str, told: Mapping[str, str], instances: Sequence[Facts], *, odd: bool = False) -> bool:
+    """:param odd: a value that can't be one counts as a contradiction."""
+    value = told.get(name, "")[:MAX_DECLARED].strip()
+    if not value or not instances:
+        return False
+    if name == "modality":
+        return not _modalities(value) <= {facts.modality.strip().upper() for facts in instances} | {""}
+    matches = [_compare(name, value, getattr(facts, COMPARABLE[name])) for facts in instances]
+    if odd and name == "patient_birth_date" and not digits_of_date(value):
+        return True
+    many = any if name in PATIENT_FIELDS else all
+    return many(match is Match.DIFFERENT for match in matches)
+
+
+def _modalities(text: str) -> set[str]:
+    """`PT, CT` are two, whatever joins them."""
+    return {word.upper() for word in re.split(r"[\s,;/\\+&]+", text) if word}
+
+
+def _unmet(expected: Mapping[str, str], instances: Sequence[Facts]) -> set[str]:
+    """Fields that a file contradicts, lacks, or has in a way that can't be compared."""
+    met = {Match.SAME}
     return {
-        field
-        for field, attribute in COMPARABLE.items()
-        if _clean(expected.get(field, ""))
-        and not (
-            all(_clean(getattr(facts, attribute)) for facts in instances)
-            and all(_agreements(field, expected, instances))
-        )
+        name
+        for name, attribute in COMPARABLE.items()
+        if (value := expected.get(name, "").strip())
+        and not all(_compare(name, value, getattr(facts, attribute)) in met for facts in instances)
     }
 
 
-def _agreements(field: str, told: Mapping[str, str], instances: Sequence[Facts]) -> list[bool]:
-    """For each file, whether it agrees with what was told of the field; one True if nothing was told."""
-    value = told.get(field, "")
-    if not _clean(value) or not instances:
-        return [True]
-    return [_agree(field, value, getattr(facts, COMPARABLE[field])) for facts in instances]
+def _compare(name: str, one: str, other: str) -> Match:
+    if name == "patient_birth_date":
+        return compare_dates(one, other)
+    if name == "study_date":
+        one, other = re.sub(r"\D", "", one), re.sub(r"\D", "", other)
+    elif name == "patient_name":
+        likeness = compare_names(one, other)
+        if likeness is None:
+            return Match.UNKNOWN
+        return Match.SAME if likeness >= Likeness.SIMILAR else Match.DIFFERENT
+    one, other = one.strip(), other.strip()
+    if not one or not other:
+        return Match.UNKNOWN
+    return Match.SAME if one == other else Match.DIFFERENT
 
 
-def _agree(field: str, one: str, other: str) -> bool:
-    """Whether two values may be the same thing; an absent one may be anything."""
-    if field in DATES:
-        one, other = _date(one), _date(other)
-    elif field == "patient_name":
-        return same_name(one, other)
-    elif field == "modality":
-        one, other = one.upper(), other.upper()
-    one, other = _clean(one), _clean(other)
-    return not one or not other or one == other
-
-
-def same_name(one: str, other: str) -> bool:
-    """Whether two person names may be one person's: case, accents, order, separators and missing parts don't count.
-
-    The groups of a name (alphabetic=ideographic=phonetic, PS3.5 section 6.2.1) are compared each with each: one
-    agreement is enough.
-    """
-    groups = [[words for group in name.split("=")[:3] if (words := _words(group))] for name in (one, other)]
-    if not groups[0] or not groups[1]:
-        return True
-    return any(mine <= theirs or theirs <= mine for mine in groups[0] for theirs in groups[1])
-
-
-def _words(name: str) -> set[str]:
-    """Words of a name in plain small letters; what holds a `?` wasn't decoded and says nothing."""
-    letters = without_marks(name.casefold())
-    return {word for word in re.split(r"[\s^,.\-_']+", letters) if word and "?" not in word and "\ufffd" not in word}
+def _is_ambiguous(facts: Facts) -> bool:
+    """One value belongs there (PS3.6): of two, each reader may take another."""
+    single = (facts.patient_id, facts.patient_birth_date, facts.patient_name, facts.accession_number)
+    return any(has_several_values(value) for value in single)
 
 
 def _more_than_one_patient(instances: Sequence[Facts]) -> bool:
-    patients = list({
-        (_clean(facts.patient_id), _clean(facts.issuer_of_patient_id), facts.patient_name, facts.patient_birth_date)
-        for facts in instances
-    })  # fmt: skip
+    patients = list(dict.fromkeys(person_of(facts) for facts in instances))
     if len(patients) > MANY_PATIENTS:
         return True
     return any(not _same_patient(one, other) for index, one in enumerate(patients) for other in patients[index + 1 :])
 
 
-def _same_patient(one: tuple[str, str, str, str], other: tuple[str, str, str, str]) -> bool:
-    """ID, issuer, name, birth date; two without any ID must at least not contradict each other."""
-    same_id = not one[0] or not other[0] or one[0] == other[0]
-    same_issuer = not one[1] or not other[1] or one[1] == other[1]
-    return same_id and same_issuer and same_name(one[2], other[2]) and _agree("patient_birth_date", one[3], other[3])
-
-
-def _somebody_else(instances: Sequence[Facts], records: Iterable[PatientRecord]) -> bool:
-    """The PACS has a file's PatientID for a person with another name or birth date."""
-    return any(
-        _clean(record.patient_id) == _clean(facts.patient_id)
-        and not (
-            same_name(record.patient_name, facts.patient_name)
-            and _agree("patient_birth_date", record.patient_birth_date, facts.patient_birth_date)
-        )
-        for record in records
-        for facts in _distinct(instances)
-        if _clean(facts.patient_id)
-    )
-
-
-def _on_another_patient(instances: Sequence[Facts], records: Iterable[PatientRecord]) -> bool:
-    """The PACS has a file's accession number on another PatientID."""
-    ids = {_clean(facts.patient_id) for facts in instances if _clean(facts.accession_number)} - {""}
-    return any(_clean(record.patient_id) not in ids for record in records if ids and _clean(record.patient_id))
-
-
-def _distinct(instances: Sequence[Facts]) -> list[Facts]:
-    """One instance for each patient as written."""
-    return list({
-        (facts.patient_id, facts.patient_name, facts.patient_birth_date): facts for facts in instances
-    }.values())  # fmt: skip
-
-
-def _date(text: str) -> str:
-    """Digits of a date: DICOM's YYYYMMDD, ISO 8601's YYYY-MM-DD and ACR-NEMA's YYYY.MM.DD are one."""
-    return re.sub(r"\D", "", text)
-
-
-def _clean(text: str) -> str:
-    return text.strip()
+def _same_patient(one: Person, other: Person) -> bool:
+    """Two files of one upload; two without any ID must at least not contradict each other."""
+    ids = compare_ids(one.patient_id, other.patient_id)
+    if compare_issuers(one.issuer_of_patient_id, other.issuer_of_patient_id) is Match.DIFFERENT:
+        return False
+    if ids is Match.DIFFERENT and not share_an_id(one, other):
+        return False
+    verdict = compare_persons(one, other)
+    return verdict is not Verdict.SOMEBODY_ELSE and not (ids is Match.ALIKE and verdict is Verdict.UNKNOWN)

@@ -246,6 +246,7 @@ class Memory:
     :param identified: nothing holds it; the PACS need not be asked again.
     :param mismatched: comma list of declared fields that the files contradict.
     :param unidentified: the PACS can't be asked who has this PatientID.
+    :param doubts: comma list of warnings of the identity check.
     :param blind: the PACS can't be asked what it has.
     :param verify_until: unix seconds; 0: the last look hasn't begun.
     :param looks: at the PACS since then.
@@ -256,6 +257,7 @@ class Memory:
     identified: bool = False
     mismatched: str = ""
     unidentified: bool = False
+    doubts: str = ""
     blind: bool = False
     verify_until: float = 0.0
     looks: int = 0

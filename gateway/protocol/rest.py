@@ -7,6 +7,7 @@ import binascii
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from gateway.errors import Malformed, Unprocessable
@@ -30,7 +31,8 @@ _INIT_FIELDS = (
     "uploader",
 )
 _UPLOADER_FIELDS = ("name", "organisation", "phone")
-_EXPECTED_FIELDS = ("patient_id", "patient_birth_date", "accession_number")
+#: What a QR code may be made for, and how long that may be.
+_EXPECTED_FIELDS = {"patient_id": 64, "patient_birth_date": 10, "accession_number": 64}
 _PRIORITIES = ("routine", "urgent", "stat")
 
 
@@ -88,7 +90,8 @@ def read_qr(body: Any) -> QrWish:
     if "endpoint_id" not in fields:
         raise _missing("endpoint_id")
     expected = _texts("expected", _or(fields, "expected", {}))
-    _known("expected", expected, _EXPECTED_FIELDS)
+    _known("expected", expected, tuple(_EXPECTED_FIELDS))
+    _checkable(expected)
     return QrWish(
         endpoint_id=_text("endpoint_id", fields["endpoint_id"]),
         ttl_s=_optional_count("ttl_seconds", fields.get("ttl_seconds")),
@@ -97,6 +100,26 @@ def read_qr(body: Any) -> QrWish:
         max_bytes=_optional_count("max_bytes", fields.get("max_bytes")),
         expected=expected,
     )
+
+
+def _checkable(expected: dict[str, str]) -> None:
+    """:raises Unprocessable: a value that no file could bear out would let everybody through."""
+    for name, value in expected.items():
+        if not value.strip() or "\\" in value or not value.isprintable() or len(value) > _EXPECTED_FIELDS[name]:
+            raise _invalid(f"expected.{name}", f"one value of 1 to {_EXPECTED_FIELDS[name]} characters")
+    birth_date = expected.get("patient_birth_date")
+    if birth_date is not None and not _is_birth_date(birth_date.strip()):
+        raise _invalid("expected.patient_birth_date", "a date, YYYY-MM-DD or YYYYMMDD")
+
+
+def _is_birth_date(text: str) -> bool:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}", text):
+        return False
+    try:
+        born = date.fromisoformat(text)
+    except ValueError:
+        return False
+    return date(1900, 1, 1) < born < date(2100, 1, 1)  # the limits are written where nobody knows
 
 
 def read_ttl(body: Any) -> float | None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,7 @@ from hooks.contract import (
     TargetMisconfigured,
 )
 from hooks.targets.multipart import DigestOfOnlyPart, NotOnePart
+from hooks.targets.qido import NotThere, PlainerPlease, Queries
 from hooks.targets.stow_body import MIB, StowBody
 from hooks.targets.stow_response import (
     BUSY_STATUSES,
@@ -35,26 +37,15 @@ from hooks.targets.stow_response import (
     MAX_BODY_BYTES,
     outcomes,
     seconds_of,
-    values,
 )
 from hooks.targets.transport import Auth, exchange, open_session, read_all, read_capped
 
-SOP_INSTANCE_UID = "00080018"
-ACCESSION_NUMBER = "00080050"
-PATIENT_NAME = "00100010"
-PATIENT_ID = "00100020"
-PATIENT_BIRTH_DATE = "00100030"
-
 #: Room for a page of 1000 instances with more attributes than asked for.
 MAX_PAGE_BYTES = 32 * MIB
-#: 1000 pages of 1000 are more than any study has; an archive that never ends is one that doesn't answer sensibly.
-MAX_PAGES = 1000
-#: Pages of studies looked at to learn whose a PatientID is.
-MAX_PATIENT_PAGES = 5
 
 UID = re.compile(r"[0-9.]{1,64}")
-#: Letters that don't stand for themselves in a query (RFC 3986 section 2.3), or not to an archive.
-NEEDS_ESCAPE = re.compile(r"[^A-Za-z0-9._~-]")
+#: To a query: it can't be asked at all. (A missing password, 401 or 407, is another matter.)
+UNASKABLE_STATUSES = frozenset({403, 405, 406, 501})
 
 
 class DicomWebTarget:
@@ -64,7 +55,7 @@ class DicomWebTarget:
     :param auth: ("basic", user, password), ("bearer", token) or None.
     :param ca_bundle: path of a PEM file with the CAs to trust; None: certifi's.
     :param answer_timeout_s: least time for an answer once a request is sent; grows by a second per MiB sent.
-    :param page_size: `limit` of a QIDO-RS request.
+    :param page_size: `limit` of a QIDO-RS request; smaller by itself where the PACS refuses it.
     :param max_connections: clients kept open between calls.
     :raises ValueError: the URL or `auth` can't be used.
     """
@@ -76,7 +67,7 @@ class DicomWebTarget:
         auth: Auth | None = None,
         ca_bundle: str | None = None,
         answer_timeout_s: float = 60.0,
-        page_size: int = 1000,
+        page_size: int = 200,
         max_connections: int = 4,
     ) -> None:
         if "@" in url or not url.startswith(("http://", "https://")):
@@ -85,7 +76,7 @@ class DicomWebTarget:
         self._auth = auth
         self._ca_bundle = ca_bundle
         self._answer_timeout_s = answer_timeout_s
-        self._page_size = page_size
+        self._queries = Queries(page_size)
         self._max_connections = max_connections
         self._lock = threading.Lock()
         self._idle: list[_Client] = [self._new_client()]
@@ -106,64 +97,26 @@ class DicomWebTarget:
         found: dict[str, str] = {}
         with self._client() as client:
             for series_instance_uid in series:
-                for record in self._pages(client, _uid(study_instance_uid), series_instance_uid):
-                    found[_text(record, SOP_INSTANCE_UID)] = _text(record, PATIENT_ID)
-        found.pop("", None)
+                found |= self._queries.present(client, _uid(study_instance_uid), series_instance_uid)
         return found
 
-    def _pages(self, client: _Client, study: str, series: str | None) -> Iterator[Mapping[str, Any]]:
-        """Instances of a series, each once; a server that ignores `offset` gets no second chance to repeat itself."""
-
-        def page(limit: int | None, offset: int | None) -> Sequence[Mapping[str, Any]]:
-            try:
-                return client.search_for_instances(study, series, limit=limit, offset=offset, fields=["PatientID"])
-            except _NotThere:
-                # For some archives an unknown study is a resource that isn't there; a wrong URL is that too.
-                client.search_for_studies(limit=1, search_filters={"StudyInstanceUID": study})
-                return []
-
-        seen: set[str] = set()
-        for _ in range(MAX_PAGES):
-            records = page(self._page_size, len(seen) or None)
-            new = [record for record in records if _text(record, SOP_INSTANCE_UID) not in seen]
-            if not new:
-                if len(records) < self._page_size:
-                    return
-                # A full page of what we know: `offset` is ignored. Without a limit it may tell all.
-                new = [record for record in page(None, None) if _text(record, SOP_INSTANCE_UID) not in seen]
-                yield from new
-                return
-            seen.update(_text(record, SOP_INSTANCE_UID) for record in new)
-            yield from new
-        raise TargetDown("query_never_ends")
-
     def shows(self, sop_instance_uid: str) -> bool:
-        asked = {"SOPInstanceUID": _uid(sop_instance_uid)}
         with self._client() as client:
-            records = client.search_for_instances(limit=1, search_filters=asked)
-        return any(_text(record, SOP_INSTANCE_UID) == sop_instance_uid for record in records)
+            return self._queries.shows(client, _uid(sop_instance_uid))
 
-    def patients(self, *, patient_id: str = "", accession_number: str = "") -> list[PatientRecord]:
-        filters = {"PatientID": patient_id, "AccessionNumber": accession_number}
-        asked = {keyword: value for keyword, value in filters.items() if value}
-        if not asked:
-            raise ValueError("neither a PatientID nor an accession number to ask for")
-        # Some archives don't decode what is escaped, and find nothing: then each such letter is asked for as `?`, any
-        # one letter (PS3.4 section C.2.2.2.4).
-        lenient = {keyword: NEEDS_ESCAPE.sub("?", value) for keyword, value in asked.items()}
+    def patients(
+        self, *, patient_id: str = "", accession_number: str = "", study_instance_uid: str = ""
+    ) -> list[PatientRecord]:
+        asked = {
+            "PatientID": patient_id.strip(),
+            "AccessionNumber": accession_number.strip(),
+            "StudyInstanceUID": _uid(study_instance_uid) if study_instance_uid else "",
+        }
+        wanted = {keyword: value for keyword, value in asked.items() if value}
+        if not wanted:
+            raise ValueError("neither a PatientID nor an accession number nor a study to ask for")
         with self._client() as client:
-            found = self._matches(client, asked, asked)
-            return found or (self._matches(client, lenient, asked) if lenient != asked else [])
-
-    def _matches(self, client: _Client, query: Mapping[str, str], wanted: Mapping[str, str]) -> list[PatientRecord]:
-        """Patients of the studies that `query` finds and that have exactly what is `wanted`."""
-        tags = {"PatientID": PATIENT_ID, "AccessionNumber": ACCESSION_NUMBER}
-        found: dict[PatientRecord, None] = {}
-        for record in client.studies(query, self._page_size):
-            # `*` and `?` in a value are wildcards to the archive; to us they are letters.
-            if all(_text(record, tags[keyword]) in {"", value.strip()} for keyword, value in wanted.items()):
-                found[_patient(record)] = None
-        return list(found)
+            return self._queries.patients(client, wanted)
 
     # -- WADO-RS
 
@@ -174,9 +127,24 @@ class DicomWebTarget:
     # --
 
     def probe(self) -> str:
-        with self._client() as client:
-            client.search_for_studies(limit=1)
-        return "it answers queries (QIDO-RS)"
+        # What no archive has; the queries are those of a delivery all the same.
+        nothing = f"2.25.{uuid.uuid4().int}"
+        asked: tuple[tuple[str, Callable[[], object]], ...] = (
+            ("patients by PatientID", lambda: self.patients(patient_id=nothing)),
+            ("by accession number", lambda: self.patients(accession_number=nothing[-16:])),
+            ("by study", lambda: self.patients(study_instance_uid=nothing)),
+            ("instances of a series", lambda: self.present(nothing, [nothing])),
+            ("an instance anywhere", lambda: self.shows(nothing)),
+        )
+        refused = []
+        for name, ask in asked:
+            try:
+                ask()
+            except LookupRefused as error:
+                refused.append(f"{name} ({error.code})")
+        if refused:
+            raise LookupRefused(f"refuses queries: {', '.join(refused)}")
+        return "it answers the queries of a delivery (QIDO-RS)"
 
     def close(self) -> None:
         with self._lock:
@@ -205,10 +173,6 @@ class DicomWebTarget:
 
     def _new_client(self) -> _Client:
         return _Client(self._url, self._auth, self._ca_bundle, self._answer_timeout_s)
-
-
-class _NotThere(LookupRefused):
-    """404 to a look-up."""
 
 
 class _Client(DICOMwebClient):
@@ -278,20 +242,26 @@ class _Client(DICOMwebClient):
                 self.reusable = False
                 return None
 
-    def studies(self, filters: Mapping[str, str], limit: int) -> Iterator[Mapping[str, Any]]:
-        """Study-level records that match, of the first pages."""
-        fields = ["PatientName", "PatientID", "PatientBirthDate", "AccessionNumber"]
-        seen: list[Any] = []
-        for page in range(MAX_PATIENT_PAGES):
-            records = self.search_for_studies(
-                limit=limit, offset=page * limit or None, fields=fields, search_filters=dict(filters)
-            )
-            if records == seen:
-                return
-            yield from records
-            if len(records) < limit:
-                return
-            seen = records
+    def studies(
+        self, filters: Mapping[str, str], limit: int | None, offset: int | None, fields: Sequence[str]
+    ) -> Sequence[Mapping[str, Any]]:
+        """See `Asker`."""
+        return self.search_for_studies(
+            limit=limit, offset=offset, fields=list(fields) or None, search_filters=dict(filters) or None
+        )
+
+    def instances(
+        self,
+        path: tuple[str | None, str | None],
+        filters: Mapping[str, str],
+        limit: int | None,
+        offset: int | None,
+        fields: Sequence[str],
+    ) -> Sequence[Mapping[str, Any]]:
+        """See `Asker`."""
+        return self.search_for_instances(
+            *path, limit=limit, offset=offset, fields=list(fields) or None, search_filters=dict(filters) or None
+        )
 
     def _http_get_application_json(
         self,
@@ -302,7 +272,7 @@ class _Client(DICOMwebClient):
     ) -> list[dict[str, Any]]:
         """What every search of the base class ends in.
 
-        :raises LookupRefused: 400, 403, 404, 405, 406, 501.
+        :raises LookupRefused: 403, 404, 405, 406, 501, or XML: it can't be asked; `PlainerPlease`: any other 4xx.
         """
         headers = {"Accept": "application/dicom+json"}
         # `+` for a space is of HTML forms, and `?` needs no escape (RFC 3986 section 3.4): archives differ in decoding.
@@ -311,9 +281,13 @@ class _Client(DICOMwebClient):
             status = response.status_code
             body = read_capped(response, MAX_PAGE_BYTES)
             if status == 404:
-                raise _NotThere("http_404")
-            if status in {400, 403, 405, 406, 501}:
+                raise NotThere("http_404")
+            if status in UNASKABLE_STATUSES:
                 raise LookupRefused(f"http_{status}")
+            if 400 <= status < 500 and status not in BUSY_STATUSES | {401, 407}:
+                raise PlainerPlease(f"http_{status}")
+            if "xml" in response.headers.get("Content-Type", "").lower():
+                raise LookupRefused("not_dicom_json")
             _look_at(status, response.headers.get("Retry-After", ""))
             if not body and status != 204 and not {"Content-Length", "Transfer-Encoding"} & response.headers.keys():
                 # A connection that broke off in the headers looks like this: it must not mean "nothing there".
@@ -342,23 +316,6 @@ def _records(body: bytes) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
         raise TargetDown("not_dicom_json")
     return found
-
-
-def _patient(record: Mapping[str, Any]) -> PatientRecord:
-    name = next(iter(values(record, PATIENT_NAME)), "")
-    if isinstance(name, dict):
-        groups = [name.get(group) or "" for group in ("Alphabetic", "Ideographic", "Phonetic")]
-        name = "=".join(group for group in groups if isinstance(group, str)).rstrip("=")
-    return PatientRecord(
-        patient_id=_text(record, PATIENT_ID),
-        patient_name=name if isinstance(name, str) else "",
-        patient_birth_date=_text(record, PATIENT_BIRTH_DATE),
-    )
-
-
-def _text(record: Mapping[str, Any], tag: str) -> str:
-    value = next(iter(values(record, tag)), "")
-    return value.strip("\0 ") if isinstance(value, str) else ""
 
 
 def _uid(text: str) -> str:

@@ -155,11 +155,19 @@ class LittlePacs:
             return None
         return hashlib.sha256(self.held[instance.sop_instance_uid]).hexdigest()
 
-    def patients(self, *, patient_id: str = "", accession_number: str = "") -> list[PatientRecord]:
+    def patients(
+        self, *, patient_id: str = "", accession_number: str = "", study_instance_uid: str = ""
+    ) -> list[PatientRecord]:
         self._answer("patients")
         if self.refuses_queries:
             raise LookupRefused("http_403")
-        return list(self.people)
+        if patient_id:
+            return list(self.people)
+        return [
+            one
+            for one in self.people
+            if accession_number == one.accession_number != "" or study_instance_uid == one.study_instance_uid != ""
+        ]
 
     def deliver(self, batch: Sequence[Instance], stop: Callable[[], bool]) -> dict[str, Outcome]:
         self._answer("deliver")

@@ -554,7 +554,7 @@ def test_an_id_cannot_add_to_the_query():
     with scripted(lambda call: call.answer(204)) as pacs:
         assert target(pacs).patients(patient_id="x y+&limit=0#?") == []
         assert [query(call)["PatientID"] for call in pacs.calls] == ["x%20y%2B%26limit%3D0%23?", "x?y??limit?0??"]
-        assert all(query(call)["limit"] == "1000" for call in pacs.calls)
+        assert all(query(call)["limit"] == "200" for call in pacs.calls)
 
 
 def test_an_archive_that_decodes_nothing_is_asked_again_with_wildcards():
