@@ -113,6 +113,8 @@ class OutcomeKind(StrEnum):
     STORED = "stored"  #: acknowledged by name
     FAILED = "failed"  #: refused by name, for good
     BUSY = "busy"  #: refused by name, worth another try
+    DUPLICATE = "duplicate"  #: refused by name: there is an instance of that UID already
+    DOUBTFUL = "doubtful"  #: refused by name, for a reason that says nothing: may be there, worth one more try
     UNKNOWN = "unknown"  #: named nowhere in the answer
 
 
@@ -123,6 +125,15 @@ class Outcome:
     kind: OutcomeKind
     reason: int | None = None
     warning: int | None = None
+
+
+class Comparison(StrEnum):
+    """Of what a PACS has under a UID with what is to be sent."""
+
+    SAME = "same"  #: the very bytes
+    SAME_DATA_SET = "same_data_set"  #: every element behind group 2, though written otherwise
+    DIFFERENT = "different"
+    UNAVAILABLE = "unavailable"  #: it gives nothing back, or compressed otherwise
 
 
 class TargetError(Exception):
@@ -200,8 +211,8 @@ class Target(Protocol):
     def shows(self, sop_instance_uid: str) -> bool:
         """It has an instance of that UID, in whatever study or series. :raises LookupRefused: it can't be asked."""
 
-    def sha256(self, instance: Instance) -> str | None:
-        """Digest (hex) of the bytes it holds under the instance's UID; None: it won't give them unchanged."""
+    def compare(self, instance: Instance) -> Comparison:
+        """What it holds under the instance's UID with the instance itself. What `Instance.open` raises is passed on."""
 
     def patients(
         self, *, patient_id: str = "", accession_number: str = "", study_instance_uid: str = ""

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from gateway.delivery.attempt import Attempt
 from gateway.delivery.items import FileOutcome, Item
 from gateway.delivery.receipt import content_mac, instance_mac
+from gateway.errors import Damaged
 from gateway.ledger.base import Transaction
 from gateway.receipts.document import Verification
 from gateway.states import FileResult
-from hooks.contract import Instance, LookupRefused
-
-#: Failure reason "duplicate SOP instance" (PS3.7 annex C.5.7).
-DUPLICATE_SOP_INSTANCE = 0x0111
+from hooks.contract import Comparison, Instance, LookupRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +23,18 @@ class EarlierDelivery:
     at: float
 
 
+#: The PACS files the instance under another PatientID than its own.
+OTHER_PATIENT = "other_patient_in_pacs"
+
+
 def same_patient(item: Item, patient_id: str) -> bool:
     """By PatientID, where the PACS tells one. (It may be the key of its instances: another one, another instance.)"""
     return not patient_id.strip() or patient_id.strip() == item.facts.patient_id.strip()
+
+
+def filed_under(item: Item, patient_id: str) -> tuple[str, ...]:
+    """The warning for what is ours and is shown under that PatientID."""
+    return () if same_patient(item, patient_id) else (OTHER_PATIENT,)
 
 
 async def earlier_deliveries(attempt: Attempt, items: Iterable[Item]) -> dict[str, EarlierDelivery]:
@@ -58,23 +65,32 @@ async def judge(
 ) -> FileOutcome:
     """The outcome of an instance whose UID the PACS had before.
 
-    :param instance: to name it to the target; nothing of it is sent.
+    :param instance: to be compared; nothing of it is sent.
     :param patient_id: what the PACS shows with it; empty: nothing.
     """
-    fits = same_patient(item, patient_id)
-    if former is not None and former.same and fits:
-        return item.became(FileResult.ALREADY_THERE, verification=Verification.QUERIED)
+    warnings = filed_under(item, patient_id)
+    if former is not None and former.same:
+        return item.became(FileResult.ALREADY_THERE, warnings=warnings, verification=Verification.QUERIED)
     try:
-        digest = await attempt.endpoint.ask(lambda: attempt.endpoint.target.sha256(instance))
+        found = await attempt.endpoint.ask(lambda: attempt.endpoint.target.compare(instance))
     except LookupRefused:
-        digest = None
-    if digest is not None and digest.lower() == item.sha256:
-        return item.became(FileResult.ALREADY_THERE, verification=Verification.COMPARED)
-    known_other = former is not None and not former.same
-    unknown_other = not fits and (former is None or not former.same)
-    if digest is not None or known_other or unknown_other:
-        return item.became(FileResult.FAILED, code="uid_conflict")
-    return item.became(FileResult.ALREADY_THERE, warnings=("content_not_compared",), verification=Verification.QUERIED)
+        found = Comparison.UNAVAILABLE
+    except Damaged:
+        return item.became(FileResult.FAILED, code="data_lost")
+    match found:
+        case Comparison.SAME:
+            return item.became(FileResult.ALREADY_THERE, warnings=warnings, verification=Verification.COMPARED)
+        case Comparison.SAME_DATA_SET:
+            more = ("file_meta_differs", *warnings)
+            return item.became(FileResult.ALREADY_THERE, warnings=more, verification=Verification.COMPARED)
+        case Comparison.DIFFERENT:
+            return item.became(FileResult.FAILED, code="uid_conflict")
+        case Comparison.UNAVAILABLE:
+            if former is not None or warnings:
+                return item.became(FileResult.FAILED, code="uid_conflict")
+            return item.became(
+                FileResult.ALREADY_THERE, warnings=("content_not_compared",), verification=Verification.QUERIED
+            )
 
 
 async def is_conflict_unseen(attempt: Attempt, item: Item, former: EarlierDelivery | None) -> bool:
@@ -92,6 +108,6 @@ async def is_conflict_unseen(attempt: Attempt, item: Item, former: EarlierDelive
         return True
 
 
-def acknowledged(item: Item, *, warning_reason: int | None = None) -> FileOutcome:
+def acknowledged(item: Item, *, warning_reason: int | None = None, warnings: tuple[str, ...] = ()) -> FileOutcome:
     """The PACS named it, or shows it since it was sent."""
-    return item.became(FileResult.ACKNOWLEDGED, reason=warning_reason)
+    return item.became(FileResult.ACKNOWLEDGED, reason=warning_reason, warnings=warnings)

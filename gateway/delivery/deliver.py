@@ -45,6 +45,12 @@ CHECKING_S = 5.0
 CHECKING_PAUSE_S = 0.5
 
 
+#: What a target calls an answer that is none.
+UNREADABLE = "not_dicom_json"
+#: Where a PACS can't be asked either, the same bytes aren't sent more often than that for such an answer.
+MOST_UNREAD = 5
+
+
 class Deliver:
     """The handler of `JobKind.DELIVER`."""
 
@@ -160,8 +166,16 @@ class Deliver:
             except Stopped:
                 return self._pause(attempt, DRAIN_PAUSE_S if self._draining else 0.0, "stopped")
             except TargetDown as error:
-                wait_s = self._tools.settings.backoff.wait_s(attempt.job.attempts + 1, error.retry_after_s)
                 log.warning("target_down upload=%s code=%s", attempt.upload.upload_id, error.code)
+                backoff = self._tools.settings.backoff
+                wait_s = backoff.wait_s(attempt.job.attempts + 1, error.retry_after_s)
+                if error.code == UNREADABLE and attempt.memory.blind:
+                    attempt.memory.unread += 1
+                    if attempt.memory.unread >= MOST_UNREAD:
+                        fail_pending(attempt, "not_acknowledged")
+                        await finish(attempt)
+                        return None
+                    wait_s = max(wait_s, backoff.ceiling_s(attempt.memory.unread))
                 return self._pause(attempt, wait_s, f"{WAITS_FOR_ENDPOINT}{error.code}", failed=True)
             except TargetMisconfigured as error:
                 return self._pause(attempt, self._tools.settings.probe_s, f"{WAITS_FOR_ENDPOINT}{error.code}")

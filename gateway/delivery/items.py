@@ -84,6 +84,7 @@ class Item:
     outcome: FileOutcome | None
     saved: FileOutcome | None
     made_by: str = ""  #: see `FileOutcome`
+    tries: int = 0  #: how often it was sent, as far as this attempt knows
 
     @property
     def facts(self) -> Facts:
@@ -165,7 +166,10 @@ def item_of(row: FileRow, key: UploadKey, keys: ServiceKeys) -> Item:
     judgement = None if row.facts_sealed is None else open_judgement(key, row.file_id, row.facts_sealed)
     outcome = None if row.outcome_sealed is None else open_outcome(keys, row.file_id, row.outcome_sealed)
     made_by = maker_of(row)
-    return Item(row.file_id, row.state, row.length or 0, row.whole_at or 0.0, judgement, outcome, outcome, made_by)
+    tries = 1 if row.state is FileState.SENDING else 0
+    return Item(
+        row.file_id, row.state, row.length or 0, row.whole_at or 0.0, judgement, outcome, outcome, made_by, tries
+    )
 
 
 def maker_of(row: FileRow) -> str:
@@ -250,6 +254,7 @@ class Memory:
     :param blind: the PACS can't be asked what it has.
     :param verify_until: unix seconds; 0: the last look hasn't begun.
     :param looks: at the PACS since then.
+    :param unread: answers to a request to store that nobody could read, of a PACS that can't be asked.
     """
 
     receipt_id: str = ""
@@ -261,6 +266,7 @@ class Memory:
     blind: bool = False
     verify_until: float = 0.0
     looks: int = 0
+    unread: int = 0
 
     @classmethod
     def of(cls, keys: ServiceKeys, job: JobRow) -> Memory:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum, auto
 
-from gateway.delivery.person_names import LOST, Likeness, compare_names
+from gateway.delivery.name_letters import LOST
+from gateway.delivery.person_names import Likeness, compare_names
 
 #: VR LO has 64 characters (PS3.5 table 6.2-1); nothing longer is compared.
 MAX_ID = 64

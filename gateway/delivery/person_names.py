@@ -13,17 +13,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 
-from gateway.delivery.name_forms import (
-    CONTRACTIONS,
-    GENERATIONS,
-    GIVEN_FORMS,
-    HAN_VARIANTS,
-    LETTERS,
-    PARTICLES,
-    PLACEHOLDERS,
-    ROMANISATIONS,
-    TITLES,
-)
+from gateway.delivery.name_forms import GENERATIONS, GIVEN_FORMS, PARTICLES, PLACEHOLDERS, TITLES
+from gateway.delivery.name_letters import LOST, fold, romanised, survives
 
 #: A component group of PN has 64 characters (PS3.5 table 6.2-1), and three groups; nothing longer is looked at.
 MAX_GROUP = 64
@@ -34,8 +25,6 @@ MAX_MARKS = 4
 CUT_WIDTHS = frozenset({16, 20, 24, 25, 30, 32, 35, 40, 48, 50, 60, 64})
 MIN_CUT = 16
 
-#: Letters that stand for one that couldn't be written.
-LOST = "?\ufffd_*\xbf"
 _SEPARATORS = re.compile(r"[\s^.,;/()]+")
 _IN_WORDS = re.compile(r"['’ʼ`´ʻ\"\-\u2010-\u2015]+")
 _MARKS = re.compile(rf"([\u0300-\u036f]{{{MAX_MARKS}}})[\u0300-\u036f]+")
@@ -172,42 +161,6 @@ def _plain_words(text: str) -> list[str]:
 def _apostrophe(text: str) -> bool:
     """Whether what joins its words is an apostrophe only: O'Brien is one word, Anna-Maria two."""
     return not re.search(r"[\-\u2010-\u2015]", text)
-
-
-@lru_cache(maxsize=8192)
-def fold(word: str) -> str:
-    """A word in plain small letters; what transliterations write in two ways becomes one."""
-    text = unicodedata.normalize("NFKC", word).casefold()
-    text = unicodedata.normalize("NFC", text).replace("ου", "ou").replace("ού", "ou")
-    text = "".join(LETTERS.get(letter, letter) for letter in text)
-    bare = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
-    text = "".join(LETTERS.get(letter, letter) for letter in bare)
-    text = "".join(_HAN.get(letter, _hiragana(letter)) for letter in text)
-    if len(text) > 3:  # Doe stays Doe
-        for double, single in CONTRACTIONS:
-            text = text.replace(double, single)
-    if text.isascii():
-        text = re.sub(r"([a-z])\1+", r"\1", text)
-    return "".join(letter for letter in text if letter.isalnum() or letter in LOST)
-
-
-def _hiragana(letter: str) -> str:
-    """Katakana as hiragana."""
-    return chr(ord(letter) - 0x60) if "\u30a1" <= letter <= "\u30f6" else letter
-
-
-_HAN = {letter: group[0] for group in HAN_VARIANTS for letter in group[1:]}
-
-
-@lru_cache(maxsize=8192)
-def romanised(word: str) -> str:
-    """A folded word without what romanisations write in several ways."""
-    short = len(word) < 5  # Jon is another than Jun
-    for written, plain in ROMANISATIONS:
-        if not (short and written == "o"):
-            word = word.replace(written, plain)
-    word = re.sub(r"([a-z])\1+", r"\1", word)
-    return word.removesuffix("h") if len(word) > 2 else word
 
 
 _FORMS: dict[str, frozenset[int]] = {}
@@ -365,56 +318,6 @@ def _is_swapped(one: str, other: str) -> bool:
     return one[differ[0]] == other[differ[1]] and one[differ[1]] == other[differ[0]]
 
 
-# -- letters that got lost
-
-
 def _is_lossy(mine: _Name, theirs: _Name) -> bool:
     """They are equal but for letters that one side can't have written, or has written as `?`."""
-    return _survives(mine.raw, theirs.raw) or _survives(theirs.raw, mine.raw)
-
-
-def _survives(full: str, poor: str) -> bool:
-    """Whether `poor` is `full` in a smaller character set: each letter beyond it as it folds, as `?`, or left out."""
-    # Lower, not folded: ß is one letter where it gets lost.
-    written = [letter for letter in unicodedata.normalize("NFC", poor).lower() if _counts(letter)]
-    has = frozenset(written)
-    cells = [_cell(letter, has) for letter in unicodedata.normalize("NFC", full).lower() if _counts(letter)]
-    lost = sum(len(cell) > 1 for cell in cells)
-    if not cells or (not lost and not any(letter in LOST for letter in written)):
-        return False
-    kept = sum(letter not in LOST for letter in written)
-    if kept < 2 or kept * 2 < len(cells):
-        return False
-    return _matches(cells, "".join(letter if letter in LOST else fold(letter) or letter for letter in written))
-
-
-def _counts(letter: str) -> bool:
-    return letter.isalnum() or letter in LOST
-
-
-def _cell(letter: str, has: frozenset[str]) -> tuple[str, ...]:
-    """What may stand for a letter: itself, folded; for one that the other side nowhere has nothing, too."""
-    if letter in LOST:
-        return ("?",)
-    folded = fold(letter)
-    return (folded,) if letter.isascii() or letter in has else (folded, folded[:1], "")
-
-
-def _matches(cells: list[tuple[str, ...]], text: str) -> bool:
-    """Whether the letters can be read as the cells; a lost letter stands for any cell that could get lost."""
-    reached = {0}
-    for cell in cells:
-        beyond: set[int] = set()
-        lossy = len(cell) > 1
-        for at in reached:
-            if lossy:
-                beyond.add(at)
-            if at < len(text) and (text[at] in LOST or cell == ("?",)):
-                beyond.add(at + 1)
-                if lossy and at + 1 < len(text) and text[at + 1] in LOST:
-                    beyond.add(at + 2)  # two bytes of UTF-8, each of them a question mark
-            for form in cell:
-                if form and text.startswith(form, at):
-                    beyond.add(at + len(form))
-        reached = beyond
-    return len(text) in reached
+    return survives(mine.raw, theirs.raw) or survives(theirs.raw, mine.raw)

@@ -20,13 +20,12 @@ from gateway.delivery.attempt import Attempt, Superseded
 from gateway.delivery.batch import batches, halves
 from gateway.delivery.check import mark_lost
 from gateway.delivery.conflict import (
-    DUPLICATE_SOP_INSTANCE,
     EarlierDelivery,
     acknowledged,
     earlier_deliveries,
+    filed_under,
     is_conflict_unseen,
     judge,
-    same_patient,
 )
 from gateway.delivery.items import FileOutcome, Item
 from gateway.delivery.spooled import ReadFaults, SpooledPlace, opener, place_of
@@ -46,6 +45,8 @@ from hooks.contract import (
 )
 
 MIN_BATCH_BYTES = 64 << 10
+#: What was said, and doesn't say what became of it.
+UNSURE = frozenset({OutcomeKind.UNKNOWN, OutcomeKind.DOUBTFUL})
 
 T = TypeVar("T")
 
@@ -98,7 +99,9 @@ class Sending:
         self._endpoint = attempt.endpoint
         self._first = firsts(attempt.items)
         self._unknown: list[Item] = []
+        self._refusals: dict[str, int | None] = {}  #: by file_id, what the PACS said last
         self._busy = False
+        self._alone = False  #: each instance goes in a request of its own, for the last time
 
     async def run(self, studies: Sequence[str]) -> bool:
         """See `send`."""
@@ -132,8 +135,9 @@ class Sending:
                     news.append((item, item.became(FileResult.FAILED, code="uid_conflict")))
                 else:
                     absent.append(item)
-            elif self._is_ours(item, shown[item.sop_instance_uid], former):
-                news.append((item, acknowledged(item)))
+            elif item.sent and (former is None or former.same):
+                # It was absent, may have been sent, and is there now: ours, whosever the PACS says that it is.
+                news.append((item, acknowledged(item, warnings=filed_under(item, shown[item.sop_instance_uid]))))
             else:
                 there.append(item)
         await attempt.record(news)
@@ -151,20 +155,26 @@ class Sending:
                 await self._attempt.remember()
             return {}
 
-    @staticmethod
-    def _is_ours(item: Item, patient_id: str, former: EarlierDelivery | None) -> bool:
-        """It was absent, may have been sent, and is there now."""
-        return item.sent and same_patient(item, patient_id) and (former is None or former.same)
-
     async def _judge(self, there: Sequence[Item], shown: dict[str, str], formers: dict[str, EarlierDelivery]) -> None:
         async def one(item: Item) -> None:
             if self._attempt.stop.is_set():
                 raise Stopped
             patient_id, former = shown.get(item.sop_instance_uid, ""), formers.get(item.file_id)
-            outcome = await judge(self._attempt, item, _named(item), patient_id, former)
+            outcome = await judge(self._attempt, item, await self._readable(item), patient_id, former)
             await self._attempt.record([(item, outcome)])
 
         await self._each(there, one)
+
+    async def _readable(self, item: Item) -> Instance:
+        """The instance with its bytes, to be compared."""
+        tools = self._attempt.tools
+
+        def act(tx: Transaction) -> Place | None:
+            row = tx.files.get(item.file_id)
+            return None if row is None else place_of(tx, row)
+
+        place = await tools.ledger.read(act)
+        return _named(item, _unread if place is None else opener(tools.spool, self._attempt.key, place))
 
     async def _batches(self, items: Sequence[Item]) -> None:
         # A batch that keeps failing as a whole is made smaller from attempt to attempt: one bad instance shall not
@@ -206,7 +216,7 @@ class Sending:
                 await self._deliver(half)
             return
         await self._note(batch, outcomes)
-        self._unknown += [item for item in batch if item.pending and _kind(outcomes, item) is OutcomeKind.UNKNOWN]
+        self._unknown += [item for item in batch if item.pending and _kind(outcomes, item) in UNSURE]
 
     async def _send(self, batch: Sequence[Item]) -> dict[str, Outcome]:
         """Mark as `sending`, then send. Those that were taken out in the meantime have no outcome."""
@@ -256,6 +266,7 @@ class Sending:
             raise Superseded
         for item in batch:
             item.state = FileState.SENDING if item.file_id in places else FileState.REMOVED
+            item.tries += 1
         return places
 
     async def _lost(self, file_ids: set[str]) -> None:
@@ -276,32 +287,54 @@ class Sending:
         """Write down what the PACS said for good."""
         news: list[tuple[Item, FileOutcome]] = []
         duplicates: list[Item] = []
+        refused: list[Item] = []
         for item in batch:
             said = outcomes.get(item.file_id)
-            if said is None or said.kind is OutcomeKind.UNKNOWN:
-                continue
-            if said.kind is OutcomeKind.BUSY:
-                self._busy = True
-            elif said.kind is OutcomeKind.STORED:
-                news.append((item, acknowledged(item, warning_reason=said.warning)))
-            elif said.reason == DUPLICATE_SOP_INSTANCE:
-                duplicates.append(item)
-            else:
-                news.append((item, item.became(FileResult.FAILED, code="refused_by_pacs", reason=said.reason)))
+            match None if said is None else said.kind:
+                case None | OutcomeKind.UNKNOWN:
+                    continue
+                case OutcomeKind.BUSY:
+                    self._busy = True
+                case OutcomeKind.STORED:
+                    news.append((item, acknowledged(item, warning_reason=said.warning if said else None)))
+                case OutcomeKind.DUPLICATE if item.tries <= 1 or self._attempt.memory.blind:
+                    duplicates.append(item)
+                case OutcomeKind.DOUBTFUL if not self._alone:
+                    self._refusals[item.file_id] = said.reason if said else None
+                case OutcomeKind.DOUBTFUL | OutcomeKind.DUPLICATE | OutcomeKind.FAILED:
+                    self._refusals[item.file_id] = said.reason if said else None
+                    if item.tries > 1:
+                        refused.append(item)
+                    elif said is not None and said.kind is OutcomeKind.FAILED:
+                        news.append((item, self._refused(item)))
         await self._attempt.record(news)
         if duplicates:
             await self._judge(duplicates, {}, await earlier_deliveries(self._attempt, duplicates))
+        if refused:
+            await self._look_again(refused)
+
+    def _refused(self, item: Item) -> FileOutcome:
+        reason = self._refusals.get(item.file_id)
+        if reason is None and item.file_id not in self._refusals:
+            return item.became(FileResult.FAILED, code="not_acknowledged")
+        return item.became(FileResult.FAILED, code="refused_by_pacs", reason=reason)
+
+    async def _look_again(self, items: Sequence[Item]) -> None:
+        """Refused, and sent before: the first answer may have got lost, and what is refused is there already."""
+        absent = await self._absent_of(items)
+        await self._attempt.record([(item, self._refused(item)) for item in absent])
 
     async def _one_by_one(self) -> None:
-        """Named nowhere in the answer: if they aren't there, alone once more, then one last look."""
+        """Named nowhere in the answer, or refused for no reason: if they aren't there, alone once more, then one last
+        look.
+        """
+        self._alone = True
         items, self._unknown = self._unknown, []
         absent = await self._absent_of(items)
         await self._each([[item] for item in absent], self._deliver)
-        still, self._unknown = self._unknown, []
+        still, self._unknown = [item for item in self._unknown if item.pending], []
         missing = await self._absent_of(still)
-        await self._attempt.record(
-            [(item, item.became(FileResult.FAILED, code="not_acknowledged")) for item in missing]
-        )
+        await self._attempt.record([(item, self._refused(item)) for item in missing])
 
     async def _absent_of(self, items: Sequence[Item]) -> list[Item]:
         absent: list[Item] = []
@@ -316,7 +349,7 @@ def _kind(outcomes: dict[str, Outcome], item: Item) -> OutcomeKind | None:
     return None if said is None else said.kind
 
 
-def _named(item: Item, open_file: object = None) -> Instance:
+def _named(item: Item, open_file: Callable[[], Source]) -> Instance:
     facts = item.facts
     return Instance(
         item.file_id,
@@ -326,9 +359,9 @@ def _named(item: Item, open_file: object = None) -> Instance:
         facts.series_instance_uid,
         item.size_bytes,
         item.sha256,
-        open_file if callable(open_file) else _unread,
+        open_file,
     )
 
 
 def _unread() -> Source:
-    raise Damaged("an instance that is only looked for has no bytes")
+    raise Damaged("the file is gone")

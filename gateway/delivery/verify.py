@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from gateway.delivery.attempt import Attempt
-from gateway.delivery.conflict import same_patient
+from gateway.delivery.conflict import OTHER_PATIENT, filed_under
 from gateway.delivery.items import Item
 from gateway.delivery.receipt import stored
 from gateway.receipts.document import Verification
 from hooks.contract import LookupRefused, Stopped
 
+#: The PACS's own word for having changed attributes, PatientID among them (PS3.4 table B.2-1).
+COERCED = "B000"
 #: Between two looks at most.
 MAX_PAUSE_S = 15.0
 
@@ -55,7 +57,7 @@ def give_up(attempt: Attempt) -> None:
 
 
 async def _look(attempt: Attempt, waiting: Sequence[Item]) -> list[Item]:
-    """Those that the PACS doesn't show under our PatientID; the others are stored."""
+    """Those that the PACS doesn't show; the others are stored, and whose it says they are is told."""
     missing: list[Item] = []
     target = attempt.endpoint.target
     for study in sorted({item.study_instance_uid for item in waiting}):
@@ -66,11 +68,13 @@ async def _look(attempt: Attempt, waiting: Sequence[Item]) -> list[Item]:
         shown = await attempt.endpoint.ask(partial(target.present, study, series))
         for item in items:
             patient_id = shown.get(item.sop_instance_uid)
-            coerced = item.outcome is not None and bool(item.outcome.reason)
-            if patient_id is not None and (coerced or same_patient(item, patient_id)):
-                settle([item], Verification.QUERIED)
-            else:
+            if patient_id is None:
                 missing.append(item)
+                continue
+            told = item.outcome is not None and (
+                item.outcome.reason == COERCED or OTHER_PATIENT in item.outcome.warnings
+            )
+            settle([item], Verification.QUERIED, *(() if told else filed_under(item, patient_id)))
     return missing
 
 

@@ -7,7 +7,6 @@ urllib3 comes out, only codes. Synchronous and safe to use from several threads.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import threading
@@ -21,6 +20,7 @@ from dicomweb_client.uri import build_query_string
 from dicomweb_client.web import _Transaction
 
 from hooks.contract import (
+    Comparison,
     Instance,
     LookupRefused,
     Outcome,
@@ -28,7 +28,8 @@ from hooks.contract import (
     TargetDown,
     TargetMisconfigured,
 )
-from hooks.targets.multipart import DigestOfOnlyPart, NotOnePart
+from hooks.targets.data_set_digest import UNCOMPRESSED, Digests, digests_of
+from hooks.targets.multipart import NotOnePart, only_part
 from hooks.targets.qido import NotThere, PlainerPlease, Queries
 from hooks.targets.stow_body import MIB, StowBody
 from hooks.targets.stow_response import (
@@ -38,7 +39,7 @@ from hooks.targets.stow_response import (
     outcomes,
     seconds_of,
 )
-from hooks.targets.transport import Auth, exchange, open_session, read_all, read_capped
+from hooks.targets.transport import Auth, exchange, open_session, pieces_of, read_capped
 
 #: Room for a page of 1000 instances with more attributes than asked for.
 MAX_PAGE_BYTES = 32 * MIB
@@ -120,9 +121,20 @@ class DicomWebTarget:
 
     # -- WADO-RS
 
-    def sha256(self, instance: Instance) -> str | None:
+    def compare(self, instance: Instance) -> Comparison:
         with self._client() as client:
-            return client.digest_of(instance)
+            theirs = client.digests_of(instance)
+        if theirs is None:
+            return Comparison.UNAVAILABLE
+        if theirs.sha256 == instance.sha256:
+            return Comparison.SAME
+        ours = digests_of(_pieces(instance))
+        syntaxes = {ours.transfer_syntax_uid, theirs.transfer_syntax_uid}
+        if ours.data_set is not None and ours.data_set == theirs.data_set:
+            return Comparison.SAME_DATA_SET
+        if len(syntaxes) > 1 and theirs.data_set is not None and not syntaxes <= UNCOMPRESSED:
+            return Comparison.UNAVAILABLE
+        return Comparison.DIFFERENT
 
     # --
 
@@ -221,26 +233,28 @@ class _Client(DICOMwebClient):
         finally:
             body.close()
 
-    def digest_of(self, instance: Instance) -> str | None:
-        """WADO-RS RetrieveInstance, hashed as it comes (PS3.18 section 10.4)."""
+    def digests_of(self, instance: Instance) -> Digests | None:
+        """WADO-RS RetrieveInstance, hashed as it comes (PS3.18 section 10.4); None: it doesn't give it."""
         uids = (instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
         url = self._get_instances_url(_Transaction.RETRIEVE, *map(_uid, uids))
         headers = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
         within_s = max(self._answer_timeout_s, instance.size_bytes / MIB)
         with exchange(self._session, "GET", url, headers=headers, answer_within_s=within_s) as response:
             status = response.status_code
-            if status in {400, 403, 404, 406, 410, 501}:
+            if (400 <= status < 500 and status not in BUSY_STATUSES | {401, 407}) or status == 501:
                 read_capped(response, MAX_BODY_BYTES)
                 return None
             _look_at(status, response.headers.get("Retry-After", ""))
+            # More than this isn't what we sent, whatever it is.
+            pieces = pieces_of(response, 2 * instance.size_bytes + 64 * MIB)
             try:
-                only_part = DigestOfOnlyPart(response.headers.get("Content-Type", ""), hashlib.sha256())
-                # More than this isn't what we sent, whatever it is.
-                read_all(response, only_part.take, 2 * instance.size_bytes + 64 * MIB)
-                return only_part.hexdigest()
+                found = digests_of(only_part(response.headers.get("Content-Type", ""), pieces))
+                for _ in pieces:
+                    pass
             except NotOnePart:
                 self.reusable = False
                 return None
+            return found
 
     def studies(
         self, filters: Mapping[str, str], limit: int | None, offset: int | None, fields: Sequence[str]
@@ -293,6 +307,16 @@ class _Client(DICOMwebClient):
                 # A connection that broke off in the headers looks like this: it must not mean "nothing there".
                 raise TargetDown("connection_lost")
         return _records(body)
+
+
+def _pieces(instance: Instance) -> Iterator[bytes]:
+    """Its bytes. What its source raises is passed on."""
+    source = instance.open()
+    try:
+        for offset in range(0, instance.size_bytes, MIB):
+            yield source.read_at(offset, min(MIB, instance.size_bytes - offset))
+    finally:
+        source.close()
 
 
 def _look_at(status: int, retry_after: str) -> None:

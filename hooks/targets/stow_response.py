@@ -15,15 +15,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hooks.contract import BatchTooLarge, Instance, Outcome, OutcomeKind, TargetDown, TargetMisconfigured
+from hooks.targets.native_xml import from_xml
+from hooks.targets.reasons import kind_of
 
 #: An answer about a batch needs about 300 bytes per instance; what is longer isn't an answer.
 MAX_BODY_BYTES = 8 * 2**20
 
 JSON_TYPES = frozenset({"", "application/dicom+json", "application/json"})
+XML_TYPES = frozenset({"application/dicom+xml", "application/xml", "text/xml"})
 DICOM_JSON_TAG = re.compile(r"[0-9A-Fa-f]{8}")
 
 REFERENCED_SOP_SEQUENCE = "00081199"
 FAILED_SOP_SEQUENCE = "00081198"
+OTHER_FAILURES_SEQUENCE = "0008119A"
 REFERENCED_SOP_INSTANCE_UID = "00081155"
 WARNING_REASON = "00081196"
 FAILURE_REASON = "00081197"
@@ -33,7 +37,6 @@ FAILURE_REASON = "00081197"
 CONFIGURATION_STATUSES = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405, 406, 407, 411, 415, 501, 505})
 BUSY_STATUSES = frozenset({408, 425, 429})
 MAX_RETRY_AFTER_S = 3600.0
-RESOURCE_LIMITATION = 0x0213  # PS3.7 annex C
 
 
 def outcomes(
@@ -61,16 +64,30 @@ def outcomes(
         # 400 without an account of it: one part may be at fault, so the target isn't.
         return {instance.instance_id: Outcome(OutcomeKind.UNKNOWN) for instance in sent}
     named = _named(dataset)
+    if len(sent) == 1 and not named:
+        # Of a part that it couldn't read an archive has no UID to tell: a failure without one is the only one's.
+        found = _nameless(dataset)
+        return {sent[0].instance_id: found or _UNNAMED}
     return {instance.instance_id: named.get(instance.sop_instance_uid, _UNNAMED) for instance in sent}
+
+
+def _nameless(dataset: Mapping[str, Any]) -> Outcome | None:
+    """What the first failure says that names nobody (PS3.18 section 10.5.3.2)."""
+    items = [*values(dataset, FAILED_SOP_SEQUENCE), *values(dataset, OTHER_FAILURES_SEQUENCE)]
+    told = (_number(item, FAILURE_REASON) for item in items if isinstance(item, dict))
+    reason = next((one for one in told if one is not None), None)
+    return None if reason is None else _failure(reason)
 
 
 _UNNAMED = Outcome(OutcomeKind.UNKNOWN)
 
 
 def parse(content_type: str, body: bytes) -> dict[str, Any] | None:
-    """The one data set of a DICOM JSON body (PS3.18 annex F); None if it isn't one."""
+    """The one data set of a DICOM JSON body (PS3.18 annex F), or of one in XML; None if it isn't one."""
     # Several fields of one name arrive joined by commas (RFC 9110 5.3): the first is the answer's own.
     media_type = re.split("[;,]", content_type, maxsplit=1)[0].strip().lower()
+    if media_type in XML_TYPES and len(body) <= MAX_BODY_BYTES:
+        return from_xml(body) or None
     if media_type not in JSON_TYPES or len(body) > MAX_BODY_BYTES:
         return None
     try:
@@ -117,8 +134,7 @@ def _named(dataset: Mapping[str, Any]) -> dict[str, Outcome]:
 
 
 def _failure(reason: int | None) -> Outcome:
-    out_of_resources = reason is not None and (0xA700 <= reason <= 0xA7FF or reason == RESOURCE_LIMITATION)
-    return Outcome(OutcomeKind.BUSY if out_of_resources else OutcomeKind.FAILED, reason=reason)
+    return Outcome(kind_of(reason), reason=reason)
 
 
 def _items(dataset: Mapping[str, Any], tag: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

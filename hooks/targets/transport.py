@@ -10,7 +10,7 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -224,13 +224,11 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 def read_capped(response: requests.Response, limit_bytes: int) -> bytes:
     """The body. :raises TargetDown: longer than `limit_bytes`, or in a coding that wasn't asked for."""
-    pieces: list[bytes] = []
-    read_all(response, pieces.append, limit_bytes)
-    return b"".join(pieces)
+    return b"".join(pieces_of(response, limit_bytes))
 
 
-def read_all(response: requests.Response, take: Callable[[bytes], object], limit_bytes: int) -> None:
-    """Hand the body to `take` in pieces. :raises TargetDown: as `read_capped`."""
+def pieces_of(response: requests.Response, limit_bytes: int) -> Iterator[bytes]:
+    """The body in pieces. :raises TargetDown: as `read_capped`."""
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise TargetDown("unasked_content_coding")
     count_bytes = 0
@@ -238,4 +236,4 @@ def read_all(response: requests.Response, take: Callable[[bytes], object], limit
         count_bytes += len(piece)
         if count_bytes > limit_bytes:
             raise TargetDown("answer_too_long")
-        take(piece)
+        yield piece

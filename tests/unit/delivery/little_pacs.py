@@ -16,6 +16,7 @@ from hooks.contract import (
     Accept,
     BatchTooLarge,
     CheckBroke,
+    Comparison,
     Facts,
     Instance,
     LookupRefused,
@@ -30,6 +31,7 @@ from hooks.contract import (
     TargetMisconfigured,
     Verdict,
 )
+from hooks.targets.reasons import kind_of
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -149,11 +151,12 @@ class LittlePacs:
         self._answer("shows")
         return self.shown_from.get(sop_instance_uid, math.inf) <= self.now()
 
-    def sha256(self, instance: Instance) -> str | None:
-        self._answer("sha256")
+    def compare(self, instance: Instance) -> Comparison:
+        self._answer("compare")
         if not self.gives_bytes:
-            return None
-        return hashlib.sha256(self.held[instance.sop_instance_uid]).hexdigest()
+            return Comparison.UNAVAILABLE
+        held = hashlib.sha256(self.held[instance.sop_instance_uid]).hexdigest()
+        return Comparison.SAME if held == instance.sha256 else Comparison.DIFFERENT
 
     def patients(
         self, *, patient_id: str = "", accession_number: str = "", study_instance_uid: str = ""
@@ -199,7 +202,7 @@ class LittlePacs:
                 self.busy.discard(uid)
                 return Outcome(OutcomeKind.BUSY, reason=0xA700)
             if uid in self.failures:
-                return Outcome(OutcomeKind.FAILED, reason=self.failures[uid])
+                return Outcome(kind_of(self.failures[uid]), reason=self.failures[uid])
             self.put(content)
         if uid in self.mute:
             return Outcome(OutcomeKind.UNKNOWN)

@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from hooks.contract import (
     BatchTooLarge,
+    Comparison,
     Instance,
     LookupRefused,
     Outcome,
@@ -328,7 +329,7 @@ def breaks_off(call):
     lambda to: to.deliver(BATCH, never),
     lambda to: to.present("1.2.3", ["1.2.4"]),
     lambda to: to.patients(patient_id="P1"),
-    lambda to: to.sha256(BATCH[0]),
+    lambda to: to.compare(BATCH[0]),
     lambda to: to.probe(),
 ], ids=["deliver", "present", "patients", "sha256", "probe"])  # fmt: skip
 def test_a_broken_answer_is_a_target_that_is_down(script, ask):
@@ -587,22 +588,22 @@ def multipart(data, boundary="XYZ"):
     )
 
 
-def test_the_digest_is_of_the_part_alone():
+def test_the_part_alone_is_compared():
     data = BATCH[0].open().read_at(0, BATCH[0].size_bytes)
     content_type = 'multipart/related; type="application/dicom"; boundary=XYZ'
     with scripted(lambda call: call.answer(200, multipart(data), content_type)) as pacs:
-        assert target(pacs).sha256(BATCH[0]) == BATCH[0].sha256
+        assert target(pacs).compare(BATCH[0]) is Comparison.SAME
         assert "transfer-syntax=*" in pacs.calls[0].header("Accept")
     with scripted(lambda call: call.answer(200, multipart(data + b"\0"), content_type)) as pacs:
-        assert target(pacs).sha256(BATCH[0]) not in {None, BATCH[0].sha256}
+        assert target(pacs).compare(BATCH[0]) is Comparison.DIFFERENT
 
 
 @pytest.mark.parametrize(("status", "content_type"), [
     (200, "text/html"), (200, "multipart/related"), (403, ""), (404, ""), (406, ""), (501, ""),
 ])  # fmt: skip
-def test_an_archive_that_gives_nothing_back_gives_no_digest(status, content_type):
+def test_an_archive_that_gives_nothing_back_is_not_compared(status, content_type):
     with scripted(lambda call: call.answer(status, b"x", content_type)) as pacs:
-        assert target(pacs).sha256(BATCH[0]) is None
+        assert target(pacs).compare(BATCH[0]) is Comparison.UNAVAILABLE
 
 
 def test_a_crafted_instance_smuggles_nothing_in():

@@ -45,7 +45,7 @@ def test_failures_by_name_are_final_and_lack_of_resources_is_not():
     assert says(409, stow_answer(failed=failed)) == {
         "a": Outcome(OutcomeKind.FAILED, reason=0xC000),
         "b": Outcome(OutcomeKind.BUSY, reason=0xA700),
-        "c": Outcome(OutcomeKind.FAILED, reason=0x0110),
+        "c": Outcome(OutcomeKind.DOUBTFUL, reason=0x0110),
     }
 
 
@@ -96,7 +96,7 @@ def test_a_busy_or_broken_target_is_down(status):
 
 
 def test_a_500_that_names_instances_speaks_of_them():
-    assert says(500, stow_answer(failed={UID["a"]: 0x0110}))["a"] == Outcome(OutcomeKind.FAILED, reason=0x0110)
+    assert says(500, stow_answer(failed={UID["a"]: 0x0110}))["a"] == Outcome(OutcomeKind.DOUBTFUL, reason=0x0110)
     with pytest.raises(TargetDown):
         says(500, stow_answer(failed={"1.2.3": 0x0110}))
 
