@@ -165,13 +165,15 @@ _LONG = (struct.Struct("<I"), struct.Struct(">I"))
 
 @dataclass(slots=True)
 class Element:
-    """A header at the top level of the data set."""
+    """A header at the top level of the data set, or in an item of a sequence that was asked for."""
 
     tag: int
     position: int  #: of the value
     length: int  #: of the value in bytes; of all fragments together for encapsulated pixel data
+    vr: bytes = b""  #: as it is written; empty where none is
+    parent: int = 0  #: of the sequence that it is in; 0: at the top
     encapsulated: bool = False
-    fragments: int = 0
+    fragments: int = 0  #: with bytes in them, the offset table left out
 
 
 @dataclass(slots=True)
@@ -181,22 +183,35 @@ class _Open:
     kind: int  #: ITEM, SEQUENCE_END for a sequence, PIXEL_DATA_GROUP for fragments
     end: int | None
     encoding: Encoding
+    tag: int = 0  #: of the sequence or the pixel data
+    items: int = 0
     #: Set for a value that only looks like a sequence: where to go on if it isn't one.
     unless_broken: int | None = None
 
 
 class Walk:
-    """Iterates over the elements at top level; nested ones are checked and not shown.
+    """Iterates over the elements at top level; nested ones are checked and not shown, but for those of `within`.
 
     A value without a VR, or of VR UN, that begins like a sequence is walked as one; if it turns out to be none, it is
     passed over as the bytes it is. An archive with a dictionary would walk it too.
 
     :param start: position of the first element.
     :param max_elements: elements, items and fragments at most.
+    :param within: sequences at top level whose items' own elements are shown, too.
+    :ivar odd_vr: a VR was met that the standard doesn't have.
     :raises Broken: truncated, bad_length, bad_sequence, bad_vr, nesting_too_deep, too_many_elements.
     """
 
-    def __init__(self, window: Window, start: int, encoding: Encoding, max_elements: int = MAX_ELEMENTS) -> None:
+    def __init__(
+        self,
+        window: Window,
+        start: int,
+        encoding: Encoding,
+        max_elements: int = MAX_ELEMENTS,
+        within: frozenset[int] = frozenset(),
+    ) -> None:
+        self.odd_vr = False
+        self._within = within
         self._window = window
         self._encoding = encoding
         self._max_elements = max_elements
@@ -247,11 +262,12 @@ class Walk:
             if length == UNDEFINED_LENGTH:
                 raise Broken("bad_length")
             self.position = self._end_of(start, length)
+            top.items += 1
             if self._pixels is not None:
-                self._pixels.fragments += 1
+                self._pixels.fragments += top.items > 1 and length > 0
                 self._pixels.length += length
             return None
-        end = None if length == UNDEFINED_LENGTH else self._end_of(start, length)
+        end = None if length == UNDEFINED_LENGTH else self._end_inside(start, length)
         self._stack.append(_Open(ITEM, end, top.encoding))
         self.position = start
         return None
@@ -265,18 +281,23 @@ class Walk:
                 self._close()
                 return None
             raise Broken("bad_sequence")
-        element = Element(tag, start, length)
+        self.odd_vr |= encoding.explicit and vr not in SHORT_VRS and vr not in LONG_VRS
+        vr = vr.upper()
+        parent = self._stack[0].tag if len(self._stack) == 2 else 0
+        element = Element(tag, start, length, vr, parent)
+        shown = element if top is None or parent in self._within else None
         if length == UNDEFINED_LENGTH:
             return self._undefined(element, vr, encoding, at_top=top is None)
         guess = vr in {b"", b"UN"} and tag >> 16 != PIXEL_DATA_GROUP and self._looks_like_sequence(start, length)
-        end = self._end_of(start, length)
+        # What holds others is looked through, not hopped over: its end shows when it is reached.
+        end = self._end_inside(start, length) if vr == b"SQ" or guess else self._end_of(start, length)
         if vr == b"SQ":
-            self._open_sequence(end, encoding, start)
+            self._open_sequence(end, encoding, start, tag)
         elif guess:
-            self._open_sequence(end, IMPLICIT_LE if vr else encoding, start, unless_broken=end)
+            self._open_sequence(end, IMPLICIT_LE if vr else encoding, start, tag, unless_broken=end)
         else:
             self.position = end
-        return element if top is None else None
+        return shown
 
     def _undefined(self, element: Element, vr: bytes, encoding: Encoding, *, at_top: bool) -> Element | None:
         fragments = vr in {b"OB", b"OW"} or (element.tag >> 16 == PIXEL_DATA_GROUP and vr in {b"", b"UN"})
@@ -286,7 +307,8 @@ class Walk:
             self._pixels = element if at_top else None
         elif vr in {b"", b"SQ", b"UN"}:
             # PS3.5 section 6.2.2: UN of undefined length is an implicit VR sequence, whatever is around it.
-            self._open_sequence(None, IMPLICIT_LE if vr == b"UN" else encoding, element.position)
+            inner = IMPLICIT_LE if vr == b"UN" else encoding
+            self._open_sequence(None, inner, element.position, element.tag)
             element.length = 0
         else:
             raise Broken("bad_length")
@@ -294,11 +316,13 @@ class Walk:
         # Fragments are shown when they have been counted.
         return element if at_top and not fragments else None
 
-    def _open_sequence(self, end: int | None, encoding: Encoding, start: int, unless_broken: int | None = None) -> None:
+    def _open_sequence(
+        self, end: int | None, encoding: Encoding, start: int, tag: int, unless_broken: int | None = None
+    ) -> None:
         self._nesting += 1
         if self._nesting > MAX_NESTING:
             raise Broken("nesting_too_deep")
-        self._stack.append(_Open(SEQUENCE_END, end, encoding, unless_broken))
+        self._stack.append(_Open(SEQUENCE_END, end, encoding, tag, unless_broken=unless_broken))
         self.position = start
 
     def _close(self) -> Element | None:
@@ -314,6 +338,8 @@ class Walk:
         """Go on behind the outermost value that only looked like a sequence; False if there is none."""
         for depth, opened in enumerate(self._stack):
             if opened.unless_broken is not None:
+                if not self._window.reaches(opened.unless_broken):
+                    raise Broken("truncated")
                 self.position = opened.unless_broken
                 del self._stack[depth:]
                 self._nesting = sum(left.kind == SEQUENCE_END for left in self._stack)
@@ -337,19 +363,24 @@ class Walk:
 
     def _end_of(self, start: int, length: int) -> int:
         """Where a value of `length` ends: inside what holds it, and inside the file."""
-        end = start + length
-        for opened in reversed(self._stack):
-            if opened.end is not None:
-                if end > opened.end:
-                    raise Broken("bad_length")
-                return end  # the holder's own end was inside the file
+        end = self._end_inside(start, length)
         if not self._window.reaches(end):
             raise Broken("truncated")
+        return end
+
+    def _end_inside(self, start: int, length: int) -> int:
+        """Where it ends, inside what holds it."""
+        end = start + length
+        holder = next((opened.end for opened in reversed(self._stack) if opened.end is not None), end)
+        if end > holder:
+            raise Broken("bad_length")
         return end
 
 
 def read_header(window: Window, position: int, encoding: Encoding) -> tuple[int, bytes, int, int]:
     """Tag, VR (empty where none is written), length and position of the value (PS3.5 section 7.1).
+
+    Small letters are read as capitals, like everybody reads them; `Walk` says that they were there.
 
     :raises Broken: truncated, bad_vr.
     """
@@ -361,9 +392,9 @@ def read_header(window: Window, position: int, encoding: Encoding) -> tuple[int,
     if not encoding.explicit or group == 0xFFFE:
         return tag, b"", length, position + 8
     vr = head[4:6]
-    if vr in SHORT_VRS or vr in NO_VRS:
+    if vr.upper() in SHORT_VRS or vr in NO_VRS:
         return tag, vr, _SHORT[encoding.big_endian].unpack_from(head, 6)[0], position + 8
-    if vr not in LONG_VRS and not (vr.isalpha() and vr.isupper()):
+    if not vr.isalpha() or not vr.isascii():
         raise Broken("bad_vr")
     if len(head) < 12:
         raise Broken("truncated")

@@ -33,9 +33,13 @@ from hooks.checks.preamble import META_START, PREAMBLE_BYTES, PREFIX, judge_prea
 from hooks.checks.uids import (
     DEFLATED,
     EXPLICIT_BIG_ENDIAN,
+    GE_PRIVATE_IMPLICIT,
     IMPLICIT_LITTLE_ENDIAN,
     MEDIA_STORAGE_DIRECTORY,
     NATIVE,
+    PIXELS_ELSEWHERE,
+    VIDEO,
+    WITHOUT_PIXEL_DATA,
     is_known_sop_class,
     is_known_transfer_syntax,
 )
@@ -47,7 +51,9 @@ MAX_VALUE_BYTES = 1024
 LARGE_FRAME_BYTES = 256 * 2**20
 MAX_COMPRESSION = 2000
 
-UID = re.compile(rb"(?=.{1,64}\Z)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
+#: Digits and dots, 64 characters. That no component begins with 0 is looked at apart: real devices break that rule.
+UID = re.compile(rb"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")
+LEADING_ZERO = re.compile(rb"(^|\.)0[0-9]")
 
 FILE_META_GROUP_LENGTH = 0x00020000
 MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
@@ -59,6 +65,7 @@ SOP_INSTANCE_UID = 0x00080018
 STUDY_DATE = 0x00080020
 STUDY_TIME = 0x00080030
 ACCESSION_NUMBER = 0x00080050
+ISSUER_OF_ACCESSION_NUMBER = 0x00080051
 MODALITY = 0x00080060
 REFERRING_PHYSICIAN_NAME = 0x00080090
 STUDY_DESCRIPTION = 0x00081030
@@ -67,6 +74,8 @@ PATIENT_ID = 0x00100020
 ISSUER_OF_PATIENT_ID = 0x00100021
 PATIENT_BIRTH_DATE = 0x00100030
 PATIENT_SEX = 0x00100040
+OTHER_PATIENT_IDS = 0x00101000
+OTHER_PATIENT_IDS_SEQUENCE = 0x00101002
 STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
 STUDY_ID = 0x00200010
@@ -76,6 +85,8 @@ NUMBER_OF_FRAMES = 0x00280008
 ROWS = 0x00280010
 COLUMNS = 0x00280011
 BITS_ALLOCATED = 0x00280100
+LOCAL_NAMESPACE_ENTITY_ID = 0x00400031
+UNIVERSAL_ENTITY_ID = 0x00400032
 PIXEL_DATA = 0x7FE00010
 #: Float, double and integer pixel data (PS3.3 C.7.6.24, C.7.6.25, C.7.6.3).
 PIXEL_DATA_TAGS = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
@@ -94,7 +105,17 @@ WANTED = frozenset({
     COLUMNS, BITS_ALLOCATED,
 })  # fmt: skip
 #: Told of a study in what the gateway adds to it. Odd ones are left empty: nothing is judged by them.
-COPIED = frozenset({STUDY_TIME, REFERRING_PHYSICIAN_NAME, STUDY_DESCRIPTION, PATIENT_SEX, STUDY_ID})
+COPIED = frozenset({
+    STUDY_TIME, REFERRING_PHYSICIAN_NAME, STUDY_DESCRIPTION, PATIENT_SEX, STUDY_ID, OTHER_PATIENT_IDS,
+})  # fmt: skip
+#: In items of these sequences; of several items what each says.
+NESTED = {
+    ISSUER_OF_ACCESSION_NUMBER: frozenset({LOCAL_NAMESPACE_ENTITY_ID, UNIVERSAL_ENTITY_ID}),
+    OTHER_PATIENT_IDS_SEQUENCE: frozenset({PATIENT_ID}),
+}
+MAX_NESTED = 20
+#: What says who and which it is: in VR UN an archive may not find it.
+IDENTIFIERS = frozenset({*REQUIRED_UIDS, PATIENT_NAME, PATIENT_ID, PATIENT_BIRTH_DATE, ACCESSION_NUMBER})
 
 
 @dataclass(slots=True)
@@ -103,7 +124,9 @@ class _DataSet:
 
     encoding: Encoding
     values: dict[int, bytes] = field(default_factory=dict)
+    nested: list[tuple[int, bytes]] = field(default_factory=list)  #: sequence, value
     pixels: Element | None = None
+    warnings: set[str] = field(default_factory=set)
 
     def text(self, tag: int) -> str:
         """A value by its character set, without padding; empty if absent."""
@@ -113,10 +136,16 @@ class _DataSet:
         """A UID without its padding; empty if absent."""
         return _stripped(self.values.get(tag, b""))
 
+    def nested_texts(self, sequence: int) -> list[str]:
+        """Values in the items of a sequence."""
+        character_set = self.values.get(SPECIFIC_CHARACTER_SET, b"")
+        found = (decode(value, character_set) for tag, value in self.nested if tag == sequence)
+        return [text for text in found if text]
+
     def number(self, tag: int) -> int | None:
-        """Value of VR US."""
+        """Value of VR US, or of UL, which some write instead."""
         value = self.values.get(tag, b"")
-        return int.from_bytes(value, "big" if self.encoding.big_endian else "little") if len(value) == 2 else None
+        return int.from_bytes(value, "big" if self.encoding.big_endian else "little") if len(value) in {2, 4} else None
 
 
 def scan(source: ReadAt, level: str = "standard") -> Verdict:
@@ -176,7 +205,8 @@ def _file_meta(window: Window) -> tuple[dict[int, bytes], int]:
             raise Broken("duplicate_attribute")
         values[tag] = _stripped(window.peek(start, min(length, MAX_VALUE_BYTES)))
         if tag == FILE_META_GROUP_LENGTH and length == 4:
-            end = position + int.from_bytes(window.peek(start, 4), "little")
+            # Of a length of 0, which some write, nobody goes: the value is stripped to nothing then.
+            end = position + (int.from_bytes(window.peek(start, 4), "little") or -position)
     if position == META_START:
         raise Broken("missing_file_meta")
     return values, position
@@ -185,7 +215,7 @@ def _file_meta(window: Window) -> tuple[dict[int, bytes], int]:
 def _data_set(source: ReadAt, window: Window, start: int, transfer_syntax: bytes) -> _DataSet:
     """Walk all of it. :raises Broken: as `Walk`, duplicate_attribute, value_too_long."""
     encoding, max_elements = EXPLICIT_LE, MAX_ELEMENTS
-    if transfer_syntax == IMPLICIT_LITTLE_ENDIAN:
+    if transfer_syntax in {IMPLICIT_LITTLE_ENDIAN, GE_PRIVATE_IMPLICIT}:
         encoding = IMPLICIT_LE
     elif transfer_syntax == EXPLICIT_BIG_ENDIAN:
         encoding = EXPLICIT_BE
@@ -194,15 +224,13 @@ def _data_set(source: ReadAt, window: Window, start: int, transfer_syntax: bytes
         unfolded = MAX_ELEMENTS_DEFLATED + MAX_ELEMENTS_PER_DEFLATED_BYTE * source.size_bytes
         max_elements = min(max_elements, unfolded)
     found = _DataSet(encoding)
-    walk = Walk(window, start, encoding, max_elements)
+    walk = Walk(window, start, encoding, max_elements, frozenset(NESTED))
     for element in walk:
-        if element.tag in WANTED:
-            # Two readers may take different ones of two: the PACS must not see another patient than we did.
-            if element.tag in found.values:
-                raise Broken("duplicate_attribute")
-            if element.length > MAX_VALUE_BYTES:
-                raise Broken("value_too_long")
-            found.values[element.tag] = walk.value(element, MAX_VALUE_BYTES)
+        if element.parent:
+            if element.tag in NESTED[element.parent] and len(found.nested) < MAX_NESTED:
+                found.nested.append((element.parent, walk.value(element, MAX_VALUE_BYTES)))
+        elif element.tag in WANTED:
+            _keep(found, element, walk)
         elif element.tag in COPIED:
             odd = element.tag in found.values or element.length > MAX_VALUE_BYTES
             found.values[element.tag] = b"" if odd else walk.value(element, MAX_VALUE_BYTES)
@@ -210,7 +238,24 @@ def _data_set(source: ReadAt, window: Window, start: int, transfer_syntax: bytes
             if found.pixels is not None:
                 raise Broken("duplicate_attribute")
             found.pixels = element
+    if walk.odd_vr:
+        found.warnings.add("odd_vr")
     return found
+
+
+def _keep(found: _DataSet, element: Element, walk: Walk) -> None:
+    """:raises Broken: duplicate_attribute, value_too_long."""
+    if element.length > MAX_VALUE_BYTES:
+        raise Broken("value_too_long")
+    value = walk.value(element, MAX_VALUE_BYTES)
+    if element.tag in found.values:
+        # Two readers may take different ones of two: the PACS must not see another patient than we did.
+        if _stripped(value) != _stripped(found.values[element.tag]):
+            raise Broken("duplicate_attribute")
+        found.warnings.add("repeated_attribute")
+    if element.vr == b"UN" and element.tag in IDENTIFIERS:
+        found.warnings.add("identifier_without_vr")
+    found.values[element.tag] = value
 
 
 def _judge(meta: dict[int, bytes], data_set: _DataSet, transfer_syntax: bytes) -> Accept:
@@ -219,36 +264,47 @@ def _judge(meta: dict[int, bytes], data_set: _DataSet, transfer_syntax: bytes) -
         if not uid:
             raise Broken(code)
         _require_uid(uid)
-    _judge_pixels(data_set)
     facts = _facts(data_set, transfer_syntax)
     in_meta = (meta.get(MEDIA_STORAGE_SOP_CLASS_UID, b""), meta.get(MEDIA_STORAGE_SOP_INSTANCE_UID, b""))
     in_data_set = (data_set.uid(SOP_CLASS_UID), data_set.uid(SOP_INSTANCE_UID))
     known = is_known_transfer_syntax(transfer_syntax)
-    misplaced = (
-        data_set.pixels is not None
-        and data_set.pixels.tag == PIXEL_DATA
-        and data_set.pixels.encapsulated == (transfer_syntax in NATIVE)
-    )
     warnings = {
         "meta_incomplete": not all(in_meta),
         "meta_mismatch": any(mine and mine != theirs for mine, theirs in zip(in_meta, in_data_set, strict=True)),
+        "meta_length_wrong": meta.get(FILE_META_GROUP_LENGTH) == b"" and FILE_META_GROUP_LENGTH in meta,
+        "uid_leading_zero": any(LEADING_ZERO.search(data_set.uid(tag)) for tag in REQUIRED_UIDS),
         "unknown_sop_class": not is_known_sop_class(in_data_set[0]),
         "unknown_transfer_syntax": not known,
-        "pixel_data_encoding": known and misplaced,
-        "missing_pixel_data": data_set.pixels is None and bool(data_set.values.keys() & IMAGE_PIXEL_MODULE),
+        **_pixel_warnings(data_set, transfer_syntax, known=known),
         "missing_patient_id": not facts.patient_id,
         "missing_modality": not facts.modality,
+        **dict.fromkeys(sorted(data_set.warnings), True),
     }
     return Accept(facts, tuple(code for code, given in warnings.items() if given))
 
 
-def _judge_pixels(data_set: _DataSet) -> None:
+def _pixel_warnings(data_set: _DataSet, transfer_syntax: bytes, *, known: bool) -> dict[str, bool]:
     """:raises Broken: pixel_data_too_short, rows_columns_bomb."""
-    pixels = data_set.pixels
-    frame_bits = _bits_of_frame(data_set, pixels) if pixels else None
-    if pixels is None or frame_bits is None:
-        return
+    pixels, frame_bits = data_set.pixels, _bits_of_frame(data_set)
+    if pixels is None:
+        is_image = bool(data_set.values.keys() & IMAGE_PIXEL_MODULE)
+        elsewhere = transfer_syntax in PIXELS_ELSEWHERE or data_set.uid(SOP_CLASS_UID) in WITHOUT_PIXEL_DATA
+        return {"missing_pixel_data": is_image and not elsewhere}
     frames = _frames(data_set)
+    if frame_bits is not None:
+        _judge_size(pixels, frame_bits, frames)
+    enough = 1 if transfer_syntax in VIDEO else frames
+    return {
+        "pixel_data_encoding": known
+        and pixels.tag == PIXEL_DATA
+        and pixels.encapsulated == (transfer_syntax in NATIVE),
+        "pixel_data_incomplete": pixels.encapsulated and pixels.fragments < enough,
+        "image_size_unknown": frame_bits is None and not pixels.encapsulated,
+    }
+
+
+def _judge_size(pixels: Element, frame_bits: int, frames: int) -> None:
+    """:raises Broken: pixel_data_too_short, rows_columns_bomb."""
     if not pixels.encapsulated:
         if pixels.length < (frame_bits * frames + 7) // 8:
             raise Broken("pixel_data_too_short")
@@ -256,10 +312,11 @@ def _judge_pixels(data_set: _DataSet) -> None:
         raise Broken("rows_columns_bomb")
 
 
-def _bits_of_frame(data_set: _DataSet, pixels: Element) -> int | None:
+def _bits_of_frame(data_set: _DataSet) -> int | None:
     """Size of a decoded frame; None if the attributes don't tell."""
     rows, columns = data_set.number(ROWS), data_set.number(COLUMNS)
-    bits = {0x7FE00008: 32, 0x7FE00009: 64}.get(pixels.tag) or data_set.number(BITS_ALLOCATED)
+    tag = data_set.pixels.tag if data_set.pixels else 0
+    bits = {0x7FE00008: 32, 0x7FE00009: 64}.get(tag) or data_set.number(BITS_ALLOCATED)
     if rows is None or columns is None or bits is None:
         return None
     sample_count = rows * columns * (data_set.number(SAMPLES_PER_PIXEL) or 1)
@@ -296,6 +353,12 @@ def _facts(data_set: _DataSet, transfer_syntax: bytes) -> Facts:
         study_description=data_set.text(STUDY_DESCRIPTION),
         referring_physician_name=data_set.text(REFERRING_PHYSICIAN_NAME),
         patient_sex=data_set.text(PATIENT_SEX),
+        other_patient_ids="\\".join(
+            text
+            for text in (data_set.text(OTHER_PATIENT_IDS), *data_set.nested_texts(OTHER_PATIENT_IDS_SEQUENCE))
+            if text
+        ),
+        issuer_of_accession_number=next(iter(data_set.nested_texts(ISSUER_OF_ACCESSION_NUMBER)), ""),
     )
 
 

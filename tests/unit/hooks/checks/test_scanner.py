@@ -193,9 +193,9 @@ def test_many_siblings_are_no_nesting():
     )
 
 
-@pytest.mark.parametrize("written", ["??", "  ", "\0\0"])
-def test_private_elements_without_a_vr_are_read_as_archives_read_them(written):
-    assert judge(instance(extra=element(0x00290010, written, "abcd"))) == ("Accept", "")
+@pytest.mark.parametrize("written", ["??", "  ", "\0\0", "lo"])
+def test_private_elements_with_an_odd_vr_are_read_as_archives_read_them(written):
+    assert judge(instance(extra=element(0x00290010, written, "abcd"))) == ("Accept", "odd_vr")
 
 
 def test_padding_behind_the_data_set_may_be_an_element_of_its_own():
