@@ -44,14 +44,15 @@ class Facts:
     patient_birth_date: str = ""
     accession_number: str = ""
     study_date: str = ""
-    other_patient_ids: str = ""  #: (0010,1000) and the PatientIDs of (0010,1002), by backslash
-    issuer_of_accession_number: str = ""  #: local or universal entity ID of (0008,0051)
-    # What isn't judged, only copied into what the gateway makes for the study:
+    # Copied into what the gateway makes for the study:
     study_time: str = ""
     study_id: str = ""
     study_description: str = ""
     referring_physician_name: str = ""
     patient_sex: str = ""
+    # What is judged of the patient besides:
+    other_patient_ids: str = ""  #: (0010,1000) and the PatientIDs of (0010,1002), by backslash
+    issuer_of_accession_number: str = ""  #: local or universal entity ID of (0008,0051)
 
 
 @dataclass(frozen=True, slots=True)

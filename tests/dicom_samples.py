@@ -329,6 +329,30 @@ HOSTILE: dict[str, tuple[bytes, str, str]] = {
     "uid_of_words": (instance(study_instance_uid="1.2.3.not-a-uid"), "Reject", "invalid_uid"),
     "uid_with_empty_component": (instance(series_instance_uid="1..2"), "Reject", "invalid_uid"),
     "uid_with_leading_zero": (instance(series_instance_uid="1.02"), "Accept", "uid_leading_zero"),
+    "vr_in_small_letters": (instance(extra=element(0x00290010, "lo", "abcd")), "Accept", "odd_vr"),
+    "meta_length_of_zero": (
+        _WHOLE[:140] + bytes(4) + _WHOLE[144:], "Accept", "meta_length_wrong",
+    ),
+    "name_in_un": (
+        instance(without=[0x00100010], extra=element(0x00100010, "UN", "TEST^ONE")), "Accept", "identifier_without_vr",
+    ),
+    "patient_id_twice": (instance(extra=element(0x00100020, "LO", "TEST-1")), "Accept", "repeated_attribute"),
+    "rows_in_words": (
+        instance(without=[0x00280010], extra=element(0x00280010, "LO", "sixteen ")), "Accept", "image_size_unknown",
+    ),
+    "a_frame_without_bytes": (
+        instance(transfer_syntax_uid=JPEG_BASELINE, pixel_data=b""), "Accept", "pixel_data_incomplete",
+    ),
+    "spectroscopy": (
+        instance(sop_class_uid="1.2.840.10008.5.1.4.1.1.4.2", without=[0x7FE00010]), "Accept", "",
+    ),
+    "pixels_by_jpip": (
+        instance(transfer_syntax_uid="1.2.840.10008.1.2.4.94", without=[0x7FE00010]), "Accept", "",
+    ),
+    "ge_private_syntax": (
+        instance(transfer_syntax_uid=IMPLICIT_LE, meta={0x10: ("UI", "1.2.840.113619.5.2")}), "Accept",
+        "unknown_transfer_syntax",
+    ),
     "uid_too_long": (instance(study_instance_uid="1." + "2" * 63), "Reject", "invalid_uid"),
     "uid_padded_with_space": (instance(study_instance_uid="1.2.3 "), "Accept", ""),
     "no_transfer_syntax": (instance(meta={0x10: ("UI", "")}), "Reject", "missing_transfer_syntax_uid"),

@@ -174,6 +174,8 @@ class Attempt:
         """
         if not news:
             return
+        now = self.tools.clock.now()
+        news = [(item, replace(outcome, at=outcome.at or now)) for item, outcome in news]
         sealed = self.sealed_outcomes(news)
 
         def act(tx: Transaction) -> bool:

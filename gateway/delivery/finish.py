@@ -88,6 +88,10 @@ async def finish(attempt: Attempt) -> None:
     :raises Superseded: the upload was stopped in between.
     """
     settle_rest(attempt)
+    now = attempt.tools.clock.now()
+    for item in attempt.items:
+        if item.outcome is not None and not item.outcome.at and item.outcome is not item.saved:
+            item.outcome = replace(item.outcome, at=now)
     unsaved = [item for item in attempt.items if item.outcome is not None and item.outcome is not item.saved]
     while len(unsaved) > PAGE:
         page, unsaved = unsaved[:PAGE], unsaved[PAGE:]
@@ -162,6 +166,8 @@ def _made(attempt: Attempt, names: Mapping[str, str]) -> tuple[End, ReceiptRow, 
         now=now,
         signer=attempt.tools.signer,
         keys=keys,
+        held=tuple(filter(None, attempt.memory.held.split(","))),
+        released_at=attempt.memory.released_at or None,
     )
     columns = {
         "warnings_sealed": seal_list(keys.records, end.warnings, Column.UPLOAD_WARNINGS, upload.upload_id),
@@ -202,7 +208,7 @@ def release(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, cloc
     now = clock.now()
     row = replace(upload, state=after(upload.state, UploadEvent.RELEASE), held_codes="")
     tx.uploads.save(row)
-    _new_job(tx, row, now, keys, Memory(released=True))
+    _new_job(tx, row, now, keys, Memory(released=True, held=upload.held_codes, released_at=now))
     _note(tx, "upload.released", row, now, actor, {"reason": reason})
 
 

@@ -40,6 +40,9 @@ PATIENT_FIELDS = frozenset({"patient_id", "patient_birth_date", "patient_name"})
 #: Longest declared value that is looked at.
 MAX_DECLARED = 256
 
+#: What the PACS may have against it.
+PACS_HOLDS = ("pacs_patient_conflict", "accession_conflict", "pacs_study_conflict")
+
 #: More different patients than this in one upload needn't be compared pair by pair.
 MANY_PATIENTS = 20
 
@@ -106,7 +109,7 @@ def compare_with(known: Known, instances: Sequence[Facts]) -> Identified:
 
     :returns: its `holds` are pacs_patient_conflict, accession_conflict, pacs_study_conflict.
     """
-    comparison = _Comparison()
+    comparison = _AgainstPacs()
     for facts in dict.fromkeys(instances):
         comparison.add(facts, known)
     holds = tuple(code for code, given in comparison.holds.items() if given)
@@ -114,14 +117,10 @@ def compare_with(known: Known, instances: Sequence[Facts]) -> Identified:
 
 
 @dataclass(slots=True)
-class _Comparison:
+class _AgainstPacs:
     """Of all files of an upload with what the PACS has."""
 
-    holds: dict[str, bool] = field(
-        default_factory=lambda: dict.fromkeys(
-            ("pacs_patient_conflict", "accession_conflict", "pacs_study_conflict"), False
-        )
-    )
+    holds: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(PACS_HOLDS, False))
     unconfirmed: bool = False
     otherwise_written: bool = False
 

@@ -55,6 +55,7 @@ class FileOutcome:
     :param warnings: codes that the upload's warnings name with this file.
     :param verification: how far the gateway looked (CONTRACT 5); empty: not in the PACS.
     :param made_by: `gateway`: nobody sent it, the gateway made it from notes; empty: the client.
+    :param at: unix seconds, when it was known; 0: it isn't written down yet.
     """
 
     outcome: FileResult
@@ -67,6 +68,8 @@ class FileOutcome:
     warnings: tuple[str, ...] = ()
     verification: str = ""
     made_by: str = ""
+    series_instance_uid: str = ""
+    at: float = 0.0
 
 
 _OUTCOME = tuple(field.name for field in fields(FileOutcome))
@@ -135,6 +138,7 @@ class Item:
             sop_class_uid="" if facts is None else facts.sop_class_uid,
             sop_instance_uid="" if facts is None else facts.sop_instance_uid,
             study_instance_uid="" if facts is None else facts.study_instance_uid,
+            series_instance_uid="" if facts is None else facts.series_instance_uid,
             sha256=self.sha256,
             reason="" if reason is None else f"{reason:04X}",
             code=code,
@@ -247,6 +251,8 @@ class Memory:
 
     :param receipt_id: of the receipt to come.
     :param released: a person has released the upload: it isn't held again.
+    :param held: comma list of codes for which it was held before that.
+    :param released_at: unix seconds.
     :param identified: nothing holds it; the PACS need not be asked again.
     :param mismatched: comma list of declared fields that the files contradict.
     :param unidentified: the PACS can't be asked who has this PatientID.
@@ -263,6 +269,8 @@ class Memory:
     mismatched: str = ""
     unidentified: bool = False
     doubts: str = ""
+    held: str = ""
+    released_at: float = 0.0
     blind: bool = False
     verify_until: float = 0.0
     looks: int = 0

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway import __version__
 from gateway.delivery.items import FileOutcome, open_list
 from gateway.keys.columns import Column
 from gateway.ledger.rows import DeliveredRow, ReceiptRow, UploadRow
-from gateway.receipts.document import InstanceProof, Signer, Skipped, Verification, receipt_payload
+from gateway.receipts.document import InstanceProof, Signer, Skipped, Story, Verification, receipt_payload
 from gateway.receipts.packing import packed
 from gateway.spool import ServiceKeys
 from gateway.states import FileResult, UploadEvent
@@ -27,6 +28,9 @@ IN_PACS = frozenset({FileResult.STORED, FileResult.WARNING, FileResult.ALREADY_T
 DECLARED = "declared"
 
 _WEAKEST = (Verification.ACKNOWLEDGED, Verification.QUERIED, Verification.COMPARED)
+
+#: Warnings that say in a receipt how far what is there is what was sent.
+RECEIPTED = frozenset({"content_not_compared", "file_meta_differs", "not_yet_visible", "other_patient_in_pacs"})
 
 #: What a code of an outcome says to its uploader; no value of a file is ever put in.
 MESSAGES: Mapping[str, str] = {
@@ -115,7 +119,7 @@ def end_of(
     good = counts[FileResult.STORED] + counts[FileResult.ALREADY_THERE]
     bad = counts[FileResult.FAILED] + counts[FileResult.REJECTED]
     if not good:
-        event, weakest = UploadEvent.NOT_DELIVERED, 0
+        event = UploadEvent.NOT_DELIVERED
     else:
         event = UploadEvent.DELIVERED_PARTLY if bad else UploadEvent.DELIVERED
     studies = [
@@ -125,7 +129,7 @@ def end_of(
         for uid in sorted(per_study)
     ]
     told = {"notes": sum(kind in IN_PACS for kind in notes.values())} if notes else {}
-    return End(event, _WEAKEST[weakest], studies, warnings, dict(counts) | told)
+    return End(event, _WEAKEST[weakest] if good else Verification.NONE, studies, warnings, dict(counts) | told)
 
 
 def _codes(outcome: FileOutcome) -> list[str]:
@@ -147,10 +151,13 @@ def receipt_of(
     now: float,
     signer: Signer,
     keys: ServiceKeys,
+    held: tuple[str, ...] = (),
+    released_at: float | None = None,
 ) -> ReceiptRow:
     """The signed receipt.
 
     :param outcomes: file_id and outcome of every file.
+    :param held: codes for which a person had to look before it went; `released_at`: when it was let go.
     """
     proofs, skipped = [], []
     for file_id, outcome in outcomes:
@@ -167,6 +174,9 @@ def receipt_of(
                 FileResult(outcome.outcome),
                 outcome.reason or outcome.code or None,
                 outcome.made_by,
+                outcome.series_instance_uid,
+                outcome.at or now,
+                tuple(code for code in outcome.warnings if code in RECEIPTED),
             )
         )
     declared = open_list(keys.records, upload.skipped_sealed, Column.UPLOAD_SKIPPED, upload.upload_id)
@@ -181,6 +191,14 @@ def receipt_of(
         verification=verification,
         instances=proofs,
         skipped=skipped,
+        story=Story(
+            declared_files=upload.total_files,
+            declared_bytes=upload.total_size_bytes,
+            received_files=upload.whole_files,
+            software=f"RelayPACS {__version__}",
+            held=held,
+            released_at=released_at,
+        ),
     )
     jws_sealed = keys.records.seal(packed(signer.sign(payload)), context=Column.RECEIPT_JWS.of(receipt_id))
     return ReceiptRow(receipt_id, upload.upload_id, signer.kid, jws_sealed, now)

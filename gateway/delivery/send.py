@@ -169,7 +169,7 @@ class Sending:
         """The instance with its bytes, to be compared."""
         tools = self._attempt.tools
 
-        def act(tx: Transaction) -> Place | None:
+        def act(tx: Transaction) -> SpooledPlace | None:
             row = tx.files.get(item.file_id)
             return None if row is None else place_of(tx, row)
 

@@ -30,12 +30,15 @@ from gateway.states import FileResult
 ALGORITHM = "EdDSA"
 TYPE = "relaypacs-receipt+jwt"
 _JWS = jwt.PyJWS(algorithms=[ALGORITHM])
+#: The PACS said that it changed attributes (PS3.4 table B.2-1), or it files the instance under another PatientID.
+COERCED, OTHER_PATIENT = "B000", "other_patient_in_pacs"
 _CODE = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
 class Verification(StrEnum):
     """How far the gateway looked after the PACS had answered."""
 
+    NONE = "none"  #: no instance is there
     COMPARED = "compared"  #: the PACS gave the bytes back, and they were equal
     QUERIED = "queried"  #: the PACS shows the instances (QIDO-RS)
     ACKNOWLEDGED = "acknowledged"  #: the PACS named them in its answer; it can't be asked
@@ -52,6 +55,27 @@ class InstanceProof:
     outcome: FileResult
     reason: str | None = None  #: a code: the PACS's (0008,1197) in hex, or one of ours
     made_by: str = ""  #: `gateway`: nobody sent it; empty: the client did
+    series_instance_uid: str = ""
+    at: float | None = None  #: unix seconds, when the outcome was known
+    warnings: tuple[str, ...] = ()  #: codes that say how far this is the instance that was sent
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What happened on the way. Times are unix seconds.
+
+    :param declared_files: and `declared_bytes`: what the sender announced, less what was taken out.
+    :param received_files: of those, that came whole.
+    :param held: codes for which a person had to look; empty: nobody had to.
+    :param software: name and version of what made the receipt.
+    """
+
+    declared_files: int
+    declared_bytes: int
+    received_files: int
+    software: str
+    held: tuple[str, ...] = ()
+    released_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +97,7 @@ def receipt_payload(
     verification: Verification,
     instances: Iterable[InstanceProof],
     skipped: Iterable[Skipped] = (),
+    story: Story | None = None,
 ) -> dict[str, Any]:
     """What a receipt says; the order of `instances` and `skipped` doesn't matter. Times are unix seconds.
 
@@ -93,16 +118,40 @@ def receipt_payload(
     }
     if completed_at is not None:
         payload["completed_at"] = rfc3339(completed_at)
+    if story is not None:
+        coerced = sum(COERCED in (one.reason, *one.warnings) or OTHER_PATIENT in one.warnings for one in ordered)
+        payload |= _told(story, coerced)
     return payload
 
 
-def _instance(one: InstanceProof) -> dict[str, str]:
-    shown = {
+def _told(story: Story, coerced: int) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "declared": {"files": story.declared_files, "bytes": story.declared_bytes},
+        "received": {"files": story.received_files},
+        "coerced": coerced,
+        "software": story.software,
+    }
+    if story.held:
+        hold: dict[str, Any] = {"codes": [_code(code) for code in story.held]}
+        if story.released_at is not None:
+            hold["released_at"] = rfc3339(story.released_at)
+        told["hold"] = hold
+    return told
+
+
+def _instance(one: InstanceProof) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "study_instance_uid": one.study_instance_uid,
+        "series_instance_uid": one.series_instance_uid,
         "sop_class_uid": one.sop_class_uid,
         "sop_instance_uid": one.sop_instance_uid,
         "sha256": one.sha256,
         "outcome": str(one.outcome),
     }
+    if one.at is not None:
+        shown["at"] = rfc3339(one.at)
+    if one.warnings:
+        shown["warnings"] = [_code(code) for code in one.warnings]
     if one.made_by:
         shown["made_by"] = one.made_by
     return shown if one.reason is None else {**shown, "reason": _code(one.reason)}

@@ -165,7 +165,7 @@ _LONG = (struct.Struct("<I"), struct.Struct(">I"))
 
 @dataclass(slots=True)
 class Element:
-    """A header at the top level of the data set, or in an item of a sequence that was asked for."""
+    """A header at top level, or in an item of a sequence that was asked for."""
 
     tag: int
     position: int  #: of the value
@@ -289,7 +289,6 @@ class Walk:
         if length == UNDEFINED_LENGTH:
             return self._undefined(element, vr, encoding, at_top=top is None)
         guess = vr in {b"", b"UN"} and tag >> 16 != PIXEL_DATA_GROUP and self._looks_like_sequence(start, length)
-        # What holds others is looked through, not hopped over: its end shows when it is reached.
         end = self._end_inside(start, length) if vr == b"SQ" or guess else self._end_of(start, length)
         if vr == b"SQ":
             self._open_sequence(end, encoding, start, tag)

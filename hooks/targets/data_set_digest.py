@@ -36,12 +36,12 @@ _META_START = 132
 _TRANSFER_SYNTAX_UID = 0x00020010
 
 
-class Unreadable(Exception):
+class NotDicom(Exception):
     """The bytes aren't a DICOM file, or end in the middle."""
 
 
 @dataclass(frozen=True, slots=True)
-class Digests:
+class FileDigests:
     """Of one file. :param data_set: None: it can't be read."""
 
     sha256: str
@@ -49,7 +49,7 @@ class Digests:
     transfer_syntax_uid: str
 
 
-def digests_of(pieces: Iterable[bytes]) -> Digests:
+def digests_of(pieces: Iterable[bytes]) -> FileDigests:
     """Of a file that comes in pieces of any size; all of them are taken."""
     whole = hashlib.sha256()
 
@@ -61,19 +61,19 @@ def digests_of(pieces: Iterable[bytes]) -> Digests:
     taken = passing()
     syntax, found = "", None
     try:
-        reader = _Reader(taken)
+        reader = _ForwardReader(taken)
         syntax = _transfer_syntax(reader)
         if syntax in _ALL_DEFLATED:
-            reader = _Reader(_inflated(reader))
-        found = _Walk(reader, syntax).digest()
-    except Unreadable:
+            reader = _ForwardReader(_inflated(reader))
+        found = _DataSetHash(reader, syntax).digest()
+    except NotDicom:
         pass
     for _ in taken:
         pass
-    return Digests(whole.hexdigest(), found, syntax)
+    return FileDigests(whole.hexdigest(), found, syntax)
 
 
-class _Reader:
+class _ForwardReader:
     """Bytes, forward only."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -93,16 +93,16 @@ class _Reader:
         return self._held[self._at : self._at + size]
 
     def take(self, size: int) -> bytes:
-        """:raises Unreadable: there aren't so many."""
+        """:raises NotDicom: there aren't so many."""
         found = self.peek(size)
         if len(found) < size:
-            raise Unreadable
+            raise NotDicom
         self._at += size
         self.position += size
         return found
 
     def through(self, size: int) -> Iterator[bytes]:
-        """The next `size` bytes in pieces. :raises Unreadable: as `take`."""
+        """The next `size` bytes in pieces. :raises NotDicom: as `take`."""
         while size:
             piece = self.take(min(size, _PIECE))
             size -= len(piece)
@@ -114,26 +114,26 @@ class _Reader:
             yield self.take(len(piece))
 
 
-def _transfer_syntax(reader: _Reader) -> str:
+def _transfer_syntax(reader: _ForwardReader) -> str:
     """Of the file meta, which is read to its end (PS3.10 section 7.1)."""
     if reader.take(_META_START)[128:] != b"DICM":
-        raise Unreadable
+        raise NotDicom
     syntax = ""
     while reader.peek(2) == b"\x02\x00":
         tag, vr, length = _explicit(reader, "<")
         if length == _UNDEFINED:
-            raise Unreadable
+            raise NotDicom
         begin = b""
         for piece in reader.through(length):
             begin = begin or piece
         if tag == _TRANSFER_SYNTAX_UID and vr:
             syntax = begin.strip(b"\0 ").decode("ascii", "replace")
     if not syntax:
-        raise Unreadable
+        raise NotDicom
     return syntax
 
 
-def _inflated(reader: _Reader) -> Iterator[bytes]:
+def _inflated(reader: _ForwardReader) -> Iterator[bytes]:
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         for piece in reader.rest():
@@ -144,10 +144,10 @@ def _inflated(reader: _Reader) -> Iterator[bytes]:
         if tail := inflate.flush():
             yield tail
     except zlib.error:
-        raise Unreadable from None
+        raise NotDicom from None
 
 
-def _explicit(reader: _Reader, order: str) -> tuple[int, bytes, int]:
+def _explicit(reader: _ForwardReader, order: str) -> tuple[int, bytes, int]:
     group, number = struct.unpack(f"{order}HH", reader.take(4))
     tag = group << 16 | number
     if group == 0xFFFE:
@@ -159,7 +159,7 @@ def _explicit(reader: _Reader, order: str) -> tuple[int, bytes, int]:
     return tag, vr, struct.unpack(f"{order}I", reader.take(4))[0]
 
 
-def _implicit(reader: _Reader) -> tuple[int, bytes, int]:
+def _implicit(reader: _ForwardReader) -> tuple[int, bytes, int]:
     group, number, length = struct.unpack("<HHI", reader.take(8))
     tag = group << 16 | number
     if group == 0xFFFE:
@@ -172,7 +172,7 @@ def _implicit(reader: _Reader) -> tuple[int, bytes, int]:
 
 
 @dataclass(slots=True)
-class _Open:
+class _Nested:
     """A sequence, an item or a run of fragments. :param end: position; None: a delimiter ends it."""
 
     kind: bytes  #: S, I, P
@@ -182,16 +182,16 @@ class _Open:
     empty: bool = True
 
 
-class _Walk:
-    def __init__(self, reader: _Reader, transfer_syntax_uid: str) -> None:
+class _DataSetHash:
+    def __init__(self, reader: _ForwardReader, transfer_syntax_uid: str) -> None:
         self._reader = reader
         self._order = ">" if transfer_syntax_uid == _BIG_ENDIAN else "<"
         self._implicit = transfer_syntax_uid == _IMPLICIT
-        self._stack: list[_Open] = []
+        self._stack: list[_Nested] = []
         self._hash = hashlib.sha256()
 
     def digest(self) -> str:
-        """:raises Unreadable: see there."""
+        """:raises NotDicom: see there."""
         while True:
             while self._stack and self._reader.position == self._stack[-1].end:
                 self._close()
@@ -205,12 +205,12 @@ class _Walk:
         tag, vr, length = _implicit(self._reader) if implicit else _explicit(self._reader, self._order)
         if tag in {_ITEM_END, _SEQUENCE_END}:
             if top is None:
-                raise Unreadable
+                raise NotDicom
             self._close()
         elif tag == _ITEM:
             self._item(top, length)
         elif top is not None and top.kind != b"I":
-            raise Unreadable
+            raise NotDicom
         elif tag & 0xFFFF == 0 or tag == _TRAILING_PADDING:
             self._leave_out(length)
         else:
@@ -220,9 +220,9 @@ class _Walk:
         for _ in self._reader.through(length):
             pass
 
-    def _item(self, top: _Open | None, length: int) -> None:
+    def _item(self, top: _Nested | None, length: int) -> None:
         if top is None or top.kind == b"I":
-            raise Unreadable
+            raise NotDicom
         if top.empty:
             top.empty = False
             self._hash.update(top.kind + struct.pack(">I", top.tag))
@@ -230,18 +230,18 @@ class _Walk:
             self._value(b"F", 0, b"", length)
             return
         end = None if length == _UNDEFINED else self._reader.position + length
-        self._stack.append(_Open(b"I", 0, end, top.implicit))
+        self._stack.append(_Nested(b"I", 0, end, top.implicit))
         self._hash.update(b"I")
 
     def _element(self, tag: int, vr: bytes, length: int, *, implicit: bool) -> None:
         pixels = tag >> 16 == 0x7FE0
         guess = vr in {b"UN", b"SQ"} and not pixels and self._looks_like_items(length)
         if length == _UNDEFINED and pixels:
-            self._open(_Open(b"P", tag, None, implicit))
+            self._open(_Nested(b"P", tag, None, implicit))
         elif length == _UNDEFINED or vr == b"SQ" or guess:
             end = None if length == _UNDEFINED else self._reader.position + length
             # PS3.5 section 6.2.2: what is in UN is implicit.
-            self._open(_Open(b"S", tag, end, implicit or vr == b"UN"))
+            self._open(_Nested(b"S", tag, end, implicit or vr == b"UN"))
         else:
             self._value(b"E", tag, vr, length)
 
@@ -252,9 +252,9 @@ class _Walk:
         group, number, item_length = struct.unpack("<HHI", head)
         return (group, number) == (0xFFFE, 0xE000) and (item_length == _UNDEFINED or item_length <= length - 8)
 
-    def _open(self, opened: _Open) -> None:
+    def _open(self, opened: _Nested) -> None:
         if len(self._stack) >= _MAX_NESTING:
-            raise Unreadable
+            raise NotDicom
         self._stack.append(opened)
 
     def _close(self) -> None:
@@ -268,7 +268,7 @@ class _Walk:
 
     def _value(self, kind: bytes, tag: int, vr: bytes, length: int) -> None:
         if length == _UNDEFINED:
-            raise Unreadable
+            raise NotDicom
         self._hash.update(kind + struct.pack(">II", tag, length))
         width = _WIDTHS.get(vr, 1) if self._order == ">" else 1
         for piece in self._reader.through(length):

@@ -26,10 +26,10 @@ def only_part(content_type: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
     boundary = message.get_boundary()
     if message.get_content_maintype() != "multipart" or not boundary or not boundary.isascii():
         raise NotOnePart
-    yield from _Parts(b"\r\n--" + boundary.encode(), iter(pieces)).only()
+    yield from _MultipartBody(b"\r\n--" + boundary.encode(), iter(pieces)).only()
 
 
-class _Parts:
+class _MultipartBody:
     def __init__(self, delimiter: bytes, pieces: Iterator[bytes]) -> None:
         self._delimiter = delimiter
         self._pieces = pieces

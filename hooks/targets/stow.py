@@ -28,7 +28,7 @@ from hooks.contract import (
     TargetDown,
     TargetMisconfigured,
 )
-from hooks.targets.data_set_digest import UNCOMPRESSED, Digests, digests_of
+from hooks.targets.data_set_digest import UNCOMPRESSED, FileDigests, digests_of
 from hooks.targets.multipart import NotOnePart, only_part
 from hooks.targets.qido import NotThere, PlainerPlease, Queries
 from hooks.targets.stow_body import MIB, StowBody
@@ -233,7 +233,7 @@ class _Client(DICOMwebClient):
         finally:
             body.close()
 
-    def digests_of(self, instance: Instance) -> Digests | None:
+    def digests_of(self, instance: Instance) -> FileDigests | None:
         """WADO-RS RetrieveInstance, hashed as it comes (PS3.18 section 10.4); None: it doesn't give it."""
         uids = (instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
         url = self._get_instances_url(_Transaction.RETRIEVE, *map(_uid, uids))

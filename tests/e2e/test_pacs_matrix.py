@@ -165,7 +165,8 @@ ROWS: dict[str, Row] = {
         (partly(202, 0x0124),), "failed refused_by_pacs 0124", upload="partial", warnings=("refused_by_pacs",)
     ),
     "409, one refused by name, the others stored": Row(
-        (partly(409, 0x0110),), "failed refused_by_pacs 0110", upload="partial", warnings=("refused_by_pacs",)
+        (partly(409, 0x0110), partly(409, 0x0110)), "failed refused_by_pacs 0110", upload="partial",
+        warnings=("refused_by_pacs",),
     ),
     "202, one refused by name: out of resources, once": Row((partly(202, 0xA700),)),
     "202, one refused by name as duplicate, the same bytes": Row(

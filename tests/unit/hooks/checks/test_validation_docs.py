@@ -18,6 +18,7 @@ PAGE = (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
 SOURCES = [
     *(f"hooks/checks/{name}.py" for name in ("scanner", "dicom_reader", "preamble")),
     "gateway/delivery/identity.py",
+    "gateway/delivery/hold.py",
 ]
 OUTCOMES = {"Accept": "accepted", "Skip": "skipped", "Reject": "rejected"}
 MALFORMED = PAGE.partition("## Malformed")[2]
@@ -42,6 +43,12 @@ def codes_in_source() -> set[str]:
                 case ast.Call(func=ast.Name(id="Broken" | "Skip" | "Reject"), args=args):
                     found += args
                 case ast.Assign(targets=[ast.Name(id="warnings" | "reasons")], value=ast.Dict(keys=keys)):
+                    found += [key for key in keys if key is not None]
+                case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="warnings"), attr="add"), args=args):
+                    found += args
+                case ast.Assign(targets=[ast.Name(id="PACS_HOLDS" | "UNKNOWN")], value=ast.Tuple(elts=codes)):
+                    found += codes
+                case ast.Return(value=ast.Dict(keys=keys)):
                     found += [key for key in keys if key is not None]
                 case ast.Assign(targets=[ast.Name(id="REQUIRED_UIDS")], value=ast.Dict(values=values)):
                     found += values
