@@ -28,10 +28,14 @@ MANUFACTURER = "RelayPACS gateway"
 
 #: Of every UID that is made here (RFC 9562 section 5.5); itself, as a UID, the implementation's.
 _NAMESPACE = uuid.UUID("8d1c5a3e-0b6f-4c57-9a54-6a2f6d3f1b70")
-#: A copied value that the character set didn't give: `hooks.checks.charset` has put this into it.
-_UNREADABLE = "?"
+#: In a value that the character set didn't give: `hooks.checks.charset` has put this into it.
+_UNREADABLE = "\ufffd"
 #: What UT takes of the control characters: TAB, LF, FF, CR (PS3.5 section 6.1.3).
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+#: Nor has a value of one line any of those.
+_NOT_IN_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u2028\u2029]")
+_TIME = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?")
+_MAX_LENGTHS = {"LO": 64, "SH": 16}
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 # Concepts: code, scheme, meaning. Ours where the standard has none.
@@ -107,16 +111,16 @@ class Note:
             transfer_syntax_uid=str(ExplicitVRLittleEndian),
             modality="SR",
             patient_id=self.study.patient_id,
-            issuer_of_patient_id=_copied(self.study.issuer_of_patient_id),
-            patient_name=_copied(self.study.patient_name),
-            patient_birth_date=_copied(self.study.patient_birth_date),
-            accession_number=_copied(self.study.accession_number),
-            study_date=_copied(self.study.study_date),
-            study_time=_copied(self.study.study_time),
-            study_id=_copied(self.study.study_id),
-            study_description=_copied(self.study.study_description),
-            referring_physician_name=_copied(self.study.referring_physician_name),
-            patient_sex=_copied(self.study.patient_sex),
+            issuer_of_patient_id=_copied(self.study.issuer_of_patient_id, "LO"),
+            patient_name=_copied(self.study.patient_name, "PN"),
+            patient_birth_date=_copied(self.study.patient_birth_date, "DA"),
+            accession_number=_copied(self.study.accession_number, "SH"),
+            study_date=_copied(self.study.study_date, "DA"),
+            study_time=_copied(self.study.study_time, "TM"),
+            study_id=_copied(self.study.study_id, "SH"),
+            study_description=_copied(self.study.study_description, "LO"),
+            referring_physician_name=_copied(self.study.referring_physician_name, "PN"),
+            patient_sex=_copied(self.study.patient_sex, "CS"),
         )
 
     def _uid(self, of: str) -> str:
@@ -125,8 +129,10 @@ class Note:
 
 
 def names_its_patient(study: Facts) -> bool:
-    """Whether the study's PatientID was read to the last letter: with another one the note would be another's."""
-    return _UNREADABLE not in study.patient_id
+    """Whether the study's PatientID was read to the last letter and is one value: with another one the note would be
+    another's.
+    """
+    return not study.patient_id or _is_legal(study.patient_id, "LO")
 
 
 def readable(text: str) -> str:
@@ -258,6 +264,34 @@ def _put(into: Dataset, **attributes: str | list[Dataset]) -> None:
         into.add(DataElement(tag, dictionary_VR(tag), value, validation_mode=config.IGNORE))
 
 
-def _copied(text: str) -> str:
-    """A value of the study's files; empty where it couldn't be read whole."""
-    return "" if _UNREADABLE in text else _CONTROL.sub("", text)
+def _copied(text: str, vr: str) -> str:
+    """A value of the study's files; empty where it couldn't be read whole, or isn't one of its VR."""
+    value = text.strip()
+    return value if _is_legal(value, vr) else ""
+
+
+def _is_legal(value: str, vr: str) -> bool:
+    """Whether it is one value of that VR (PS3.5 table 6.2-1)."""
+    if _UNREADABLE in value or "\\" in value or _NOT_IN_A_LINE.search(value):
+        return False
+    match vr:
+        case "DA":
+            return _is_date(value)
+        case "TM":
+            return _TIME.fullmatch(value) is not None
+        case "CS":
+            return value in {"M", "F", "O"}  # of PatientSex
+        case "PN":
+            groups = value.split("=")
+            return len(groups) <= 3 and all(len(group) <= 64 and group.count("^") <= 4 for group in groups)
+    return len(value) <= _MAX_LENGTHS[vr]
+
+
+def _is_date(value: str) -> bool:
+    if not re.fullmatch(r"[0-9]{8}", value):
+        return False
+    try:
+        datetime.strptime(value, "%Y%m%d")  # noqa: DTZ007 # a date alone
+    except ValueError:
+        return False
+    return True

@@ -173,6 +173,8 @@ class _AgainstPacs:
             verdict = compare_persons(mine, theirs)
             if ids is Match.UNKNOWN and verdict is Verdict.CONFIRMED and not _is_full(mine, theirs):
                 verdict = Verdict.UNKNOWN  # a name alone is borne by many
+            elif ids is Match.SAME and verdict is Verdict.UNKNOWN:
+                verdict = Verdict.CONFIRMED  # two identifiers that have nothing to do with each other agree
         self.holds[code] |= verdict is Verdict.SOMEBODY_ELSE
         return verdict
 

@@ -1,6 +1,7 @@
 """Text of a data set by its SpecificCharacterSet (PS3.3 C.12.1.1.2, PS3.5 section 6.1). Pure; never raises.
 
-Meant for names that are compared, not for display to the last stroke: what can't be decoded becomes `?`.
+Meant for names that are compared, not for display to the last stroke: what can't be decoded becomes U+FFFD; a
+question mark is a question mark.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def decode(value: bytes, specific_character_set: bytes) -> str:
 
     :param specific_character_set: value of (0008,0005), terms separated by backslashes.
     """
-    return _decoded(value, specific_character_set).replace("\ufffd", "?")
+    return _decoded(value, specific_character_set)
 
 
 def decode_for_certain(value: bytes, specific_character_set: bytes) -> str | None:

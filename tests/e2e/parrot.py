@@ -85,7 +85,9 @@ class Exchange:
         assert found, "a STOW-RS request has a boundary"
         body = self.read(**how)
         pieces = body.split(b"--" + found[1].encode())[1:-1]
-        return [self.pacs.parsed(piece.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")) for piece in pieces]
+        held = [self.pacs.parsed(piece.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")) for piece in pieces]
+        self.pacs.taken.extend(one.uid for one in held)
+        return held
 
     def store(self, parts: Sequence[Held]) -> None:
         """Keep them; of one UID the first."""
@@ -274,6 +276,7 @@ class Parrot:
     held: dict[str, Held] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)  #: method and path of each, in order
     acts: deque[Act] = field(default_factory=deque)
+    taken: list[str] = field(default_factory=list)  #: SOPInstanceUID of each part that came whole, each time
     closing: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -319,7 +322,32 @@ class Parrot:
     def next_act(self) -> Act:
         """Of the script; at its end: store."""
         with self.lock:
-            return self.acts.popleft() if self.acts else store
+            return self.acts.popleft() if self.acts else self.stored
+
+    def stored(self, exchange: Exchange) -> None:
+        """What it does when the script says nothing."""
+        store(exchange)
+
+    def query(self, words: list[str], query: dict[str, str]) -> tuple[int, bytes, str]:
+        """A QIDO-RS answer: status, body, media type."""
+        named = dict(zip(words[::2], words[1::2], strict=False))
+        found = [
+            one
+            for one in self.shown()
+            if named.get("studies", one.study) == one.study
+            and named.get("series", one.series) == one.series
+            and query.get("PatientID", one.patient_id) == one.patient_id
+            and query.get("StudyInstanceUID", one.study) == one.study
+        ]
+        if words[-1] == "studies":
+            found = list({one.study: one for one in found}.values())
+        start, limit = int(query.get("offset", 0)), min(int(query.get("limit", 10_000)), self.page_limit)
+        records = [one.record() for one in found[start : start + limit]]
+        return 200, json.dumps(records).encode(), DICOM_JSON
+
+    def writes(self, content: bytes) -> bytes:
+        """What it gives back for what it got."""
+        return content
 
     def __enter__(self) -> Self:
         self._server = _Server(("127.0.0.1", self.port), _handler_of(self))
@@ -371,27 +399,14 @@ def _handler_of(pacs: Parrot) -> type[BaseHTTPRequestHandler]:
             if pacs.queries:
                 self._reply(pacs.queries, b"", "text/plain")
                 return
-            named = dict(zip(words[::2], words[1::2], strict=False))
-            found = [
-                one
-                for one in pacs.shown()
-                if named.get("studies", one.study) == one.study
-                and named.get("series", one.series) == one.series
-                and query.get("PatientID", one.patient_id) == one.patient_id
-                and query.get("StudyInstanceUID", one.study) == one.study
-            ]
-            if words[-1] == "studies":
-                found = list({one.study: one for one in found}.values())
-            start, limit = int(query.get("offset", 0)), min(int(query.get("limit", 10_000)), pacs.page_limit)
-            records = [one.record() for one in found[start : start + limit]]
-            self._reply(200, json.dumps(records).encode(), DICOM_JSON)
+            self._reply(*pacs.query(words, query))
 
         def _retrieve(self, uid: str) -> None:
             one = pacs.held.get(uid)
             if one is None or not pacs.gives_bytes:
                 self._reply(404 if one is None else 406, b"", "text/plain")
                 return
-            body = b"--x\r\nContent-Type: application/dicom\r\n\r\n" + one.content + b"\r\n--x--\r\n"
+            body = b"--x\r\nContent-Type: application/dicom\r\n\r\n" + pacs.writes(one.content) + b"\r\n--x--\r\n"
             self._reply(200, body, 'multipart/related; type="application/dicom"; boundary=x')
 
         def _reply(self, code: int, body: bytes, content_type: str) -> None:

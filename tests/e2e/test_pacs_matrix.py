@@ -145,7 +145,7 @@ ROWS: dict[str, Row] = {
     "names and shows all": Row((parrot.store,)),
     "names nothing, stored nothing, with 200, once": Row((parrot.silent,)),
     "names nothing, stores nothing, with 200, for good": Row(
-        (parrot.silent,) * 5, "failed not_acknowledged", "failed not_acknowledged", "failed", "acknowledged",
+        (parrot.silent,) * 5, "failed not_acknowledged", "failed not_acknowledged", "failed", "none",
         warnings=("not_acknowledged",) * 4,
     ),
     "names nothing, stored all": Row((parrot.mute,)),

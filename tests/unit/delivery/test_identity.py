@@ -155,6 +155,7 @@ def test_another_number_or_study_that_an_archive_tells_as_well_contradicts_nothi
         ({"patient_id": ""}, {}, True),
         ({"patient_name": "", "patient_birth_date": ""}, {}, False),
         ({"patient_name": "", "patient_birth_date": ""}, {"by_patient_id": PatientRecord("P1", "DOE^JANE", "19700101")}, True),
+        ({"patient_name": "", "patient_birth_date": ""}, {"by_study": PatientRecord("P1", "DOE^JANE", "19700101")}, False),
         ({"patient_id": ""}, {"by_study": PatientRecord("P1", "DOE^JANE", "19700101")}, False),
         ({"patient_id": ""}, {"by_study": PatientRecord("P1", "DOE^JANE", "")}, True),
         ({"patient_id": ""}, {"by_study": PatientRecord("P1", "", "19700101")}, True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import warnings
 from dataclasses import replace
 from io import BytesIO
@@ -10,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
 from hooks.checks.scanner import scan
 from hooks.contract import Accept, Facts
 from hooks.note_sr import BASIC_TEXT_SR, Note, Received, note_sr, readable
+from tests.scale import count
 
 STUDY = Facts(
     "1.2.840.10008.5.1.4.1.1.2", "1.2.3.1.1", "1.2.3", "1.2.3.1", "1.2.840.10008.1.2.1", "CT", "P1", "HOSPITAL",
@@ -130,22 +132,73 @@ def test_its_facts_are_what_the_scanner_reads_in_it():
 
 
 def test_letters_that_nobody_could_read_are_left_out_and_not_guessed():
-    document = read(note(study=replace(STUDY, patient_name="M?LLER^J?RGEN", accession_number="A?")))
+    document = read(note(study=replace(STUDY, patient_name="M\ufffdLLER^J\ufffdRGEN", accession_number="A\ufffd")))
     assert (str(document.PatientName), document.AccessionNumber) == ("", "")
 
 
 def test_a_study_whose_patient_id_nobody_could_read_gets_no_note():
     with pytest.raises(ValueError, match="PatientID"):
-        note_sr(note(study=replace(STUDY, patient_id="P?1")))
+        note_sr(note(study=replace(STUDY, patient_id="P\ufffd1")))
 
 
-@pytest.mark.parametrize("odd", ["P 1", "A^B", "x" * 200, "P1\\P2", "日本"])
-def test_an_odd_patient_id_is_kept_as_it_is(odd: str):
+@pytest.mark.parametrize("odd", ["P 1", "A^B", "x" * 64, "P?2", "日本"])
+def test_an_unusual_patient_id_is_kept_as_it_is(odd: str):
     document = read(note(study=replace(STUDY, patient_id=odd)))
-    assert document["PatientID"].to_json_dict(None, 0)["Value"] == odd.split("\\")
+    assert document["PatientID"].to_json_dict(None, 0)["Value"] == [odd]
     verdict = scan(_Bytes(note_sr(note(study=replace(STUDY, patient_id=odd)))))
     assert isinstance(verdict, Accept)
     assert verdict.facts.patient_id == odd
+
+
+@pytest.mark.parametrize("odd", ["x" * 65, "P1\\P2", "P\x001"])
+def test_a_patient_id_that_is_none_gets_no_note(odd: str):
+    with pytest.raises(ValueError, match="PatientID"):
+        note_sr(note(study=replace(STUDY, patient_id=odd)))
+
+
+ODD = {
+    "patient_birth_date": ("unknown", "19700230", "1970", "1970-01-01"),
+    "patient_sex": ("W", "male", "D"),
+    "study_date": ("20240203-20240204", "x"),
+    "study_time": ("10:11", "250000", "101112.1234567"),
+    "accession_number": ("A" * 17, "A\\B"),
+    "study_id": ("S" * 17, "S\n1"),
+    "study_description": ("d" * 65, "a\\b"),
+    "patient_name": ("x" * 65, "a^b^c^d^e^f", "a=b=c=d", "A\\B"),
+    "referring_physician_name": ("y" * 65,),
+    "issuer_of_patient_id": ("i" * 65,),
+}
+
+
+@pytest.mark.parametrize(("name", "odd"), [(name, odd) for name, values in ODD.items() for odd in values])
+def test_a_value_that_is_none_of_its_kind_is_left_out(name: str, odd: str):
+    document = read(note(study=replace(STUDY, **{name: odd})))
+    keyword = {"issuer_of_patient_id": "IssuerOfPatientID", "study_id": "StudyID"}.get(
+        name, name.title().replace("_", "")
+    )
+    assert str(document.get(keyword, "")) in {"", "None"}
+
+
+def test_a_question_mark_is_a_question_mark():
+    document = read(note(study=replace(STUDY, study_description="Blutung?", patient_name="WHO^KNOWS?")))
+    assert (document.StudyDescription, str(document.PatientName)) == ("Blutung?", "WHO^KNOWS?")
+
+
+_TEXT = st.text(st.characters(codec="utf-8"), max_size=80)
+_ANYTHING = {name: st.one_of(st.sampled_from(values), _TEXT) for name, values in ODD.items()}
+
+
+@settings(max_examples=count(25, soak=500), deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.fixed_dictionaries(_ANYTHING), st.text(st.characters(codec="utf-8"), min_size=1, max_size=300))
+def test_whatever_a_study_says_dciodvfy_finds_no_error(said: dict[str, str], notes: str):
+    made = note(notes, study=replace(STUDY, **said))
+    if not readable(notes):
+        return
+    with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
+        file.write(note_sr(made))
+        file.flush()
+        told = subprocess.run(["dciodvfy", file.name], capture_output=True, check=False).stderr.decode(errors="replace")
+    assert [line for line in told.splitlines() if line.startswith("Error")] == []
 
 
 def test_lines_end_as_dicom_wants_it():
