@@ -163,7 +163,7 @@ async def test_no_study_comes_to_be_of_notes_alone(it: Room):
 
 
 async def test_notes_of_a_patient_whose_id_nobody_could_read_stay_out(it: Room):
-    upload_id = await it.submit([Toy("1.1", patient_id="P?1")], **SAID)
+    upload_id = await it.submit([Toy("1.1", patient_id="P\ufffd1")], **SAID)
     await it.run()
     assert (await it.upload(upload_id)).state is UploadState.SUCCESS
     assert documents(it.pacs) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -15,6 +16,7 @@ from gateway.receipts.document import (
     InstanceProof,
     Signer,
     Skipped,
+    Story,
     Verification,
     receipt_payload,
     verify,
@@ -28,7 +30,7 @@ RFC8037_THUMBPRINT = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
 
 def proof(sop: str, study: str = "1.2.3", outcome=FileResult.STORED, reason=None):
-    return InstanceProof(study, "1.2.840.10008.5.1.4.1.1.2", sop, "ab" * 32, outcome, reason)
+    return InstanceProof(study, "1.2.840.10008.5.1.4.1.1.2", sop, "ab" * 32, outcome, reason, "", "1.2.3.0", 1)
 
 
 def payload(instances=None, skipped=()):
@@ -42,6 +44,7 @@ def payload(instances=None, skipped=()):
         verification=Verification.QUERIED,
         instances=[proof("1.2.3.1")] if instances is None else instances,
         skipped=skipped,
+        story=Story(3, 4, 2, "RelayPACS 1.2", ("two_patients",), 1),
     )
 
 
@@ -68,7 +71,8 @@ def test_another_library_user_can_verify_with_pyjwt_alone(signer):
 
 
 def test_a_payload_has_every_member_of_the_contract():
-    made = payload([proof("1.2.3.2", reason="A700", outcome=FileResult.FAILED), proof("1.2.3.1")])
+    moved = replace(proof("1.2.3.1"), warnings=("other_patient_in_pacs",))
+    made = payload([proof("1.2.3.2", reason="A700", outcome=FileResult.FAILED), moved])
     assert made == {
         "pacs_receipt_id": "r" * 32,
         "upload_id": "u" * 32,
@@ -81,19 +85,31 @@ def test_a_payload_has_every_member_of_the_contract():
         "skipped": [],
         "instances": [
             {
+                "study_instance_uid": "1.2.3",
+                "series_instance_uid": "1.2.3.0",
                 "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
                 "sop_instance_uid": "1.2.3.1",
                 "sha256": "ab" * 32,
                 "outcome": "stored",
+                "at": "1970-01-01T00:00:01Z",
+                "warnings": ["other_patient_in_pacs"],
             },
             {
+                "study_instance_uid": "1.2.3",
+                "series_instance_uid": "1.2.3.0",
                 "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
                 "sop_instance_uid": "1.2.3.2",
                 "sha256": "ab" * 32,
                 "outcome": "failed",
+                "at": "1970-01-01T00:00:01Z",
                 "reason": "A700",
             },
         ],
+        "declared": {"files": 3, "bytes": 4},
+        "received": {"files": 2},
+        "coerced": 1,
+        "hold": {"codes": ["two_patients"], "released_at": "1970-01-01T00:00:01Z"},
+        "software": "RelayPACS 1.2",
     }
 
 
