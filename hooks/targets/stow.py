@@ -289,8 +289,8 @@ class _Client(DICOMwebClient):
         :raises LookupRefused: 403, 404, 405, 406, 501, or XML: it can't be asked; `PlainerPlease`: any other 4xx.
         """
         headers = {"Accept": "application/dicom+json"}
-        # `+` for a space is of HTML forms, and `?` needs no escape (RFC 3986 section 3.4): archives differ in decoding.
-        url += build_query_string(params).replace("+", "%20").replace("%3F", "?")
+        # `+` for a space is of HTML forms; `?` and `*` need no escape (RFC 3986 section 3.4): archives differ in decoding.
+        url += build_query_string(params).replace("+", "%20").replace("%3F", "?").replace("%2A", "*")
         with exchange(self._session, "GET", url, headers=headers, answer_within_s=self._answer_timeout_s) as response:
             status = response.status_code
             body = read_capped(response, MAX_PAGE_BYTES)

@@ -9,6 +9,7 @@ from time import time
 import pytest
 
 from hooks.contract import BatchTooLarge, Outcome, OutcomeKind, TargetDown, TargetMisconfigured
+from hooks.targets.reasons import kind_of
 from hooks.targets.stow_response import MAX_BODY_BYTES, outcomes, seconds_of
 from tests.dicom_samples import as_instance, study
 from tests.unit.hooks.targets.scripted_pacs import DICOM_JSON, stow_answer
@@ -159,3 +160,48 @@ def test_retry_after_as_a_date():
     found = seconds_of(formatdate(time() + 100, usegmt=True))
     assert found is not None
     assert 95 < found <= 100
+
+
+NAMELESS = {"0008119A": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [0xA900]}}]}}
+
+
+def test_a_failure_that_names_nobody_is_that_of_the_only_instance_sent():
+    alone = outcomes(409, "application/dicom+json", json.dumps(NAMELESS).encode(), SENT[:1])
+    assert alone == {SENT[0].instance_id: Outcome(OutcomeKind.FAILED, reason=0xA900)}
+    together = outcomes(409, "application/dicom+json", json.dumps(NAMELESS).encode(), SENT)
+    assert {outcome.kind for outcome in together.values()} == {OutcomeKind.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (0x0111, OutcomeKind.DUPLICATE),
+        (45070, OutcomeKind.DUPLICATE),
+        (45071, OutcomeKind.BUSY),
+        (0xA700, OutcomeKind.BUSY),
+        (0xA778, OutcomeKind.FAILED),
+        (0x0110, OutcomeKind.DOUBTFUL),
+        (0xC000, OutcomeKind.FAILED),
+        (None, OutcomeKind.FAILED),
+    ],
+)
+def test_a_reason_means_what_its_maker_says(reason, kind):
+    assert kind_of(reason) is kind
+
+
+XML = (
+    '<?xml version="1.0"?><NativeDicomModel xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM">'
+    '<DicomAttribute tag="00081199" vr="SQ"><Item number="1"><DicomAttribute tag="00081155" vr="UI">'
+    '<Value number="1">{uid}</Value></DicomAttribute></Item></DicomAttribute></NativeDicomModel>'
+)
+
+
+def test_an_answer_in_xml_is_read():
+    body = XML.replace("{uid}", SENT[0].sop_instance_uid).encode()
+    assert outcomes(200, "application/dicom+xml", body, SENT[:1])[SENT[0].instance_id].kind is OutcomeKind.STORED
+
+
+@pytest.mark.parametrize("body", ["<html/>", "<a", "<!DOCTYPE x [<!ENTITY a 'b'>]>" + XML, XML[:-30]])
+def test_other_xml_is_no_answer(body):
+    with pytest.raises(TargetDown):
+        outcomes(200, "application/dicom+xml", body.encode(), SENT[:1])
