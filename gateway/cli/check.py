@@ -62,12 +62,15 @@ def _issuer(config: Config) -> Iterator[Finding]:
 def _endpoints(config: Config) -> Iterator[Finding]:
     from gateway.assembly.site import Finding, Severity
     from gateway.assembly.targets import make_target
-    from hooks.contract import TargetError
+    from hooks.contract import LookupRefused, TargetError
 
     for name, endpoint in config.endpoints.items():
         target = make_target(endpoint, 1)
         try:
             yield Finding(f"endpoint {name}", Severity.OK, target.probe())
+        except LookupRefused as error:
+            words = f"{error.code}: whose an upload is can't be checked, nor what arrived; check its url and page_size"
+            yield Finding(f"endpoint {name}", Severity.FAULT, words)
         except TargetError as error:
             words = f"{error.code}: check its url, auth and ca_bundle"
             yield Finding(f"endpoint {name}", Severity.FAULT, words)
