@@ -119,6 +119,7 @@ class LittlePacs:
     retry_after_s: float | None = None
     refuses_us: bool = False  #: 401
     refuses_queries: bool = False
+    unreadable: bool = False  #: takes everything, keeps nothing, and answers a page of HTML with 200
     gives_bytes: bool = True
     full: bool = False  #: answers 200 and stores nothing
     mute: set[str] = field(default_factory=set)  #: stores, but doesn't name them in its answer
@@ -175,6 +176,9 @@ class LittlePacs:
     def deliver(self, batch: Sequence[Instance], stop: Callable[[], bool]) -> dict[str, Outcome]:
         self._answer("deliver")
         assert len({instance.study_instance_uid for instance in batch}) == 1
+        if self.unreadable:
+            self.sent += [instance.sop_instance_uid for instance in batch]
+            raise TargetDown("not_dicom_json")
         if sum(instance.size_bytes for instance in batch) > self.max_bytes:
             raise BatchTooLarge("http_413")
         return {instance.instance_id: self._take(instance, stop) for instance in batch}

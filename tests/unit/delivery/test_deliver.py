@@ -452,3 +452,56 @@ async def test_no_log_line_names_a_patient(it: Room, caplog: pytest.LogCaptureFi
     assert caplog.records
     for told in ("DOE", "JANE", "P1", "19700101", "client-"):
         assert told not in caplog.text
+
+
+async def test_bytes_do_not_go_out_for_ever_for_answers_that_nobody_can_read(it: Room):
+    it.pacs.refuses_queries = it.pacs.unreadable = True
+    upload_id = await it.submit(toys(3))
+    await it.run(for_s=3600)
+    assert (await it.upload(upload_id)).state is UploadState.FAILED
+    assert {one.code for one in await it.outcomes(upload_id)} == {"not_acknowledged"}
+    assert len(it.pacs.sent) <= 5 * 3
+    assert (await it.receipt(upload_id))["verification"] == "none"
+
+
+async def test_what_is_refused_after_its_first_answer_was_lost_is_looked_for_first(it: Room):
+    it.pacs.breaks_after, it.pacs.breaks_by = 3, TargetDown("connection_lost")
+    [toy, *_] = series = toys(3)
+    upload_id = await it.submit(series)
+    await it.run()
+    it.pacs.put(toy.content)
+    it.pacs.failures = {one.uid: 0xC000 for one in series}
+    await it.run(for_s=600)
+    first, *_ = await it.outcomes(upload_id)
+    assert str(first.outcome) == "stored"
+
+
+@pytest.mark.parametrize(("reason", "times"), [(0x0110, 2), (0xC000, 1)])
+async def test_a_reason_that_says_nothing_is_tried_once_more_and_no_oftener(it: Room, reason: int, times: int):
+    it.pacs.failures = {"1.2.3.1.1": reason}
+    upload_id = await it.submit(toys(1))
+    await it.run(for_s=600)
+    [outcome] = await it.outcomes(upload_id)
+    assert (outcome.code, outcome.reason) == ("refused_by_pacs", f"{reason:04X}")
+    assert it.pacs.sent == ["1.2.3.1.1"] * times
+
+
+async def test_what_is_filed_under_another_patient_is_ours_and_is_said_at_once(it: Room):
+    it.pacs.other_ids = {"1.2.3.1.1": "LOCAL-1"}
+    upload_id = await it.submit(toys(2))
+    await it.run(for_s=5)
+    assert (await it.upload(upload_id)).state is UploadState.SUCCESS
+    assert [one["code"] for one in await it.warnings(upload_id)] == ["other_patient_in_pacs"]
+    receipt = await it.receipt(upload_id)
+    assert receipt["coerced"] == 1
+    assert [one.get("warnings", []) for one in receipt["instances"]] == [["other_patient_in_pacs"], []]
+
+
+@pytest.mark.parametrize(
+    ("reason", "codes"), [(0xB000, ["pacs_warning"]), (0xB007, ["other_patient_in_pacs", "pacs_warning"])]
+)
+async def test_only_the_word_coercion_excuses_another_patient(it: Room, reason: int, codes: list[str]):
+    it.pacs.other_ids, it.pacs.warnings = {"1.2.3.1.1": "LOCAL-1"}, {"1.2.3.1.1": reason}
+    upload_id = await it.submit(toys(1))
+    await it.run(for_s=5)
+    assert sorted(one["code"] for one in await it.warnings(upload_id)) == codes
