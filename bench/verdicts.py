@@ -15,18 +15,21 @@ import urllib.request
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
 
 from hooks.checks.scanner import scan
-from hooks.contract import Accept
+from hooks.contract import Accept, Reject, Skip
 from tests.dicom_samples import BytesSource
 from tests.e2e.orthanc import Orthanc, running_orthanc
 
 PAGE = Path(__file__).parents[1] / "docs" / "validation-table.md"
+#: Files looked at together by the readers that are commands.
+AT_ONCE = 6
+GATEWAY: dict[type, str] = {Accept: "accepted", Skip: "skipped", Reject: "rejected"}
 READERS = ("Orthanc", "DCMTK", "pydicom", "GDCM")
 
 #: Why the gateway and an archive may differ, by the gateway's code (docs/validation.md has the whole of it).
@@ -75,27 +78,22 @@ def _files(folders: Sequence[str]) -> Iterator[tuple[str, Path]]:
 
 
 def _rows(files: Sequence[tuple[str, Path]], folder: Path) -> Iterator[Row]:
-    with ExitStack() as stack:
-        orthanc = stack.enter_context(running_orthanc(folder))
-        for name, path in files:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        others = list(pool.map(_read, [path for _, path in files]))
+    with running_orthanc(folder) as orthanc:
+        for (name, path), read in zip(files, others, strict=True):
             data = path.read_bytes()
             verdict = scan(BytesSource(data))
             code = " ".join(verdict.warnings) if isinstance(verdict, Accept) else verdict.code
             stored = _stored(orthanc, data)
             if orthanc.process is None or orthanc.process.poll() is not None:
                 orthanc.start()
-            readers = (
-                stored,
-                _ends_well(["dcmdump", "-q", "+L", str(path)]),
-                _pydicom(path),
-                _ends_well(["gdcminfo", str(path)]),
-            )
-            yield Row(
-                name,
-                {"Accept": "accepted", "Skip": "skipped", "Reject": "rejected"}[type(verdict).__name__],
-                code,
-                readers,
-            )
+            yield Row(name, GATEWAY[type(verdict)], code, (stored, *read))
+
+
+def _read(path: Path) -> tuple[bool, bool, bool]:
+    """By DCMTK, pydicom, GDCM."""
+    return _ends_well(["dcmdump", "-q", "+L", str(path)]), _pydicom(path), _ends_well(["gdcminfo", str(path)])
 
 
 def _stored(orthanc: Orthanc, data: bytes) -> bool:
