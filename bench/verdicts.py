@@ -48,6 +48,8 @@ REASONS = {
     "bad_length": "readers disagree on what follows",
     "bad_sequence": "readers disagree on what follows",
     "deflate_damaged": "part of it was lost",
+    "only_zeros": "a copy that lost its content",
+    "missing_file_meta": "nothing says how it is written",
 }
 
 
@@ -171,6 +173,8 @@ def _why(row: Row) -> str:
     if not row.readers[0]:
         return "well-formed: the PACS itself refuses it by name, and that is told"
     refusing = [name for name, taken in zip(READERS, row.readers, strict=True) if not taken]
+    if refusing == ["GDCM"]:
+        return "stored by the archive; gdcminfo wants an image of a kind that it knows"
     return f"stored by the archive; {', '.join(refusing)} can't read all of it"
 
 
