@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from gateway.errors import Unprocessable
@@ -16,7 +18,7 @@ _MOST = 10**18 - 1
 
 async def uploads(request: web.Request) -> web.StreamResponse:
     """`GET /admin/uploads?state=&cursor=&limit=`: no names."""
-    query = request.query
+    query = _known(request, "state", "cursor", "limit")
     page = await services(request).administration.uploads(
         query.get("state", ""), query.get("cursor", ""), _limit(request)
     )
@@ -25,7 +27,7 @@ async def uploads(request: web.Request) -> web.StreamResponse:
 
 async def upload(request: web.Request) -> web.StreamResponse:
     """`GET /admin/uploads/{upload_id}`: no names; for those there is `reveal`, with a reason."""
-    if request.query.get("reveal", "0") not in ("", "0"):
+    if _known(request, "reveal").get("reveal", "0") not in ("", "0"):
         raise Unprocessable("POST a `reason` to the upload's `reveal`", code="reason_required", field="reason")
     return web.json_response(await services(request).administration.upload(request.match_info["upload_id"]))
 
@@ -41,14 +43,24 @@ async def reveal(request: web.Request) -> web.StreamResponse:
 
 async def endpoints(request: web.Request) -> web.StreamResponse:
     """`GET /admin/endpoints`: condition, code, queued jobs."""
+    _known(request)
     return web.json_response(await services(request).administration.endpoints())
 
 
 async def audit(request: web.Request) -> web.StreamResponse:
     """`GET /admin/audit?after=&limit=`: events by number."""
-    after = chunk_number("after", request.query.get("after", "0"), least=0, most=_MOST)
+    after = chunk_number("after", _known(request, "after", "limit").get("after", "0"), least=0, most=_MOST)
     page = await services(request).administration.audit(after, _limit(request), actor=principal(request).actor)
     return web.json_response(page)
+
+
+def _known(request: web.Request, *names: str) -> Mapping[str, str]:
+    """The query. :raises Unprocessable: a parameter that isn't known: a typo must not show more than was asked for."""
+    for name in request.query:
+        if name not in names:
+            told = f"it takes {', '.join(names)}" if names else "it takes none"
+            raise Unprocessable(f"there is a query parameter that isn't known: {told}", code="unknown_field")
+    return request.query
 
 
 def _limit(request: web.Request) -> int:

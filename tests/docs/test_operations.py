@@ -39,6 +39,19 @@ def test_a_proxy_says_who_asked_and_passes_on_no_word_of_the_clients(text):
         )
 
 
+def test_a_full_spool_does_not_take_the_whole_gateway_out_of_haproxy():
+    assert re.search(r"^ +option httpchk GET /healthz\b", HAPROXY, re.MULTILINE)
+
+
+def test_the_unit_is_held_tight_and_gives_up_on_a_fault_that_stays():
+    unit = (CONFIG / "relaypacs.example.service").read_text(encoding="utf-8")
+    for line in (
+        *("LimitCORE=0", "NoNewPrivileges=yes", "SystemCallFilter=@system-service"),
+        *("RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX", "StartLimitBurst=5", "CapabilityBoundingSet="),
+    ):
+        assert re.search(rf"^{re.escape(line)}$", unit, re.MULTILINE), line
+
+
 def test_systemd_waits_longer_than_the_drain():
     unit = (CONFIG / "relaypacs.example.service").read_text(encoding="utf-8")
     stop = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
