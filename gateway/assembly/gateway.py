@@ -87,7 +87,7 @@ async def open_gateway(config: Config, clock: Clock, parts: Parts = PARTS) -> As
         stack.enter_context(alone(config.database.path))
         await asyncio.to_thread(parts.migrate_ledger, config.database.path)
         base = await stack.enter_async_context(open_base(config, clock, parts))
-        await rotation.adopt(base.ledger, base.ring, clock, GATEWAY)
+        await rotation.serve(base.ledger, base.ring, clock, GATEWAY)
         await receipt_keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
         await asyncio.to_thread(base.ledger.reserve.hold)
         intake = _intake(base)
@@ -117,6 +117,15 @@ async def _begin(gateway: Gateway, stack: AsyncExitStack) -> None:
     await gateway.workers.start()
     stack.push_async_callback(gateway.workers.stop)
     stack.callback(delivery.drain)
+
+
+def is_served(database: Path) -> bool:
+    """Whether a gateway runs on this ledger just now."""
+    try:
+        with alone(database):
+            return False
+    except ConfigError:
+        return True
 
 
 @contextlib.contextmanager

@@ -66,8 +66,9 @@ async def _rotate_receipts(config: Config) -> str:
 
 async def _run(config: Config) -> Rotation:
     from gateway.assembly.base import open_base
+    from gateway.assembly.gateway import is_served
     from gateway.clock import SystemClock
     from gateway.keys.rotation import rotate
 
     async with open_base(config, SystemClock()) as base:
-        return await rotate(base.ledger, base.ring, base.clock, ACTOR)
+        return await rotate(base.ledger, base.ring, base.clock, ACTOR, served=is_served(config.database.path))

@@ -7,13 +7,17 @@ gateway that was started with another active key follows at once, or refuses if 
 
 from __future__ import annotations
 
+import json
+import logging
 from dataclasses import dataclass, replace
 
 from gateway.clock import Clock
-from gateway.errors import Damaged, Unavailable
+from gateway.errors import ConfigError, Damaged, Unavailable
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.settings import Setting
 from gateway.spool import KeyRing, service_of, upload_of
+
+log = logging.getLogger("relaypacs.keys")
 
 #: Uploads re-wrapped in one transaction: the ledger's writer is never held for long.
 PAGE = 200
@@ -37,12 +41,20 @@ def active_kek(tx: Transaction, ring: KeyRing) -> str:
     """The KEK that wraps new uploads. :raises Unavailable: this process doesn't have it: restart it."""
     kek_id = tx.settings.get(Setting.ACTIVE_KEK) or ring.active
     if not ring.has(kek_id):
-        raise Unavailable(f"spool.keys.{kek_id} became the active key: add it to this gateway's configuration, restart")
+        log.error("a key is missing: add spool.keys.%s, which became the active one, and restart", kek_id)
+        raise Unavailable("the gateway takes no new uploads just now: try again later, or tell those who run it")
     return kek_id
 
 
+async def serve(ledger: Ledger, ring: KeyRing, clock: Clock, actor: str) -> None:
+    """Write down which KEKs the starting gateway has, and make its active one the one that wraps."""
+    held = json.dumps(sorted([ring.active, *ring.others()]))
+    await ledger.write(lambda tx: tx.settings.put(Setting.SERVING_KEYS, held))
+    await adopt(ledger, ring, clock, actor)
+
+
 async def adopt(ledger: Ledger, ring: KeyRing, clock: Clock, actor: str) -> None:
-    """Make the configuration's active KEK the one that wraps; for a starting gateway."""
+    """Make the configuration's active KEK the one that wraps."""
 
     def act(tx: Transaction) -> None:
         if tx.settings.get(Setting.ACTIVE_KEK) != ring.active:
@@ -52,13 +64,22 @@ async def adopt(ledger: Ledger, ring: KeyRing, clock: Clock, actor: str) -> None
     await ledger.write(act)
 
 
-async def rotate(ledger: Ledger, ring: KeyRing, clock: Clock, actor: str) -> Rotation:
+async def rotate(ledger: Ledger, ring: KeyRing, clock: Clock, actor: str, *, served: bool = False) -> Rotation:
     """Wrap every upload's key and every service key under the active KEK. May be stopped and begun again.
 
-    :raises ConfigError: some row needs a KEK that the configuration lacks; it is named.
+    :param served: a gateway runs on this ledger just now.
+    :raises ConfigError: some row needs a KEK that the configuration lacks, or the running gateway lacks the active one;
+        it is named, and nothing has changed.
     :raises Damaged: a wrapped key can't be opened.
     """
     ring.require(await ledger.read(lambda tx: tx.keys.kek_ids()))
+    if served:
+        held = await ledger.read(lambda tx: tx.settings.get(Setting.SERVING_KEYS))
+        if held is not None and ring.active not in json.loads(held):
+            raise ConfigError(
+                f"the running gateway doesn't have spool.keys.{ring.active} and would refuse every upload: add it to its "
+                "configuration and restart it, then run this again"
+            )
     await adopt(ledger, ring, clock, actor)
     service_keys = await ledger.write(lambda tx: _service_keys(tx, ring))
     uploads = 0

@@ -17,3 +17,4 @@ class Setting(StrEnum):
     RECEIPT_JWKS = "receipt_jwks"  #: JSON: every public key that ever signed, as JWKs, oldest first
     RETENTION_GAPS = "retention.gaps"  #: JSON: spans in which no gateway ran
     RETENTION_LAST_TICK = "retention.last_tick"  #: unix seconds of the purge's last run
+    SERVING_KEYS = "keys.serving"  #: JSON: ids of the KEKs that the gateway which serves now, or served last, has
