@@ -111,7 +111,9 @@ function Discard(): JSX.Element {
   const [asking, setAsking] = useState(false);
   return (
     <>
-      <Button onClick={() => setAsking(true)}>{t("draft.discard")}</Button>
+      <Button kind="quiet" onClick={() => setAsking(true)}>
+        {t("draft.discard")}
+      </Button>
       {asking && <AskDiscard onNo={() => setAsking(false)} />}
     </>
   );
