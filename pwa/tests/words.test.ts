@@ -75,3 +75,14 @@ test("no key is in two tables", () => {
   const keys = BOOKS.flatMap(([, english]) => Object.keys(english));
   expect(keys.filter((key, at) => keys.indexOf(key) !== at)).toEqual([]);
 });
+
+/** What nobody in the field says, in each language. */
+const UNSAID =
+  /\b(by itself|goes on|Nobody has been told|name this word|whose it is|how it stands|Waiting for its turn|Need somebody)\b/i;
+const UNSAID_DE =
+  /\b(Studien?|freiwillig|Quittung|angehalten|an der Reihe|von selbst|Bescheid gesagt|wessen sie ist|Brauchen jemanden)\b/i;
+
+test.each(BOOKS)("%s speaks as clinicians and radiology departments do", (_name, english, german) => {
+  expect(Object.entries(english).filter(([, text]) => UNSAID.test(text))).toEqual([]);
+  expect(Object.entries(german).filter(([, text]) => UNSAID_DE.test(text))).toEqual([]);
+});

@@ -42,8 +42,10 @@ test("after signing in, opening and Send the keyboard is at the screen's heading
   assert.deepEqual(await place(page), ["h1", "Add images", "RelayPACS"]);
   await pickFolder(page);
   assert.deepEqual(await place(page), ["h1", "Check before sending", "Check · RelayPACS"]);
+  await page.getByRole("radio", { name: "STAT" }).check({ force: true });
   await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
   await send(page);
+  assert.equal(await page.locator(".entry-open strong").textContent(), `Show ${process.env.RELAYPACS_PATIENT} STAT`, "a tag is a word of its own");
   assert.deepEqual(await place(page), ["h1", "Add images", "RelayPACS"]);
   assert.equal(await page.evaluate(() => scrollY), 0, "the list begins at its beginning");
   await arrived(page);
@@ -55,6 +57,27 @@ test("after signing in, opening and Send the keyboard is at the screen's heading
   await page.getByRole("button", { name: "Settings" }).click();
   await page.getByText("There are no copies of images on this device.").waitFor();
   assert.deepEqual(await place(page), ["h1", "Settings", "Settings · RelayPACS"]);
+});
+
+test("forty studies: on a wide screen destination, priority and Send stay in sight; on a phone priority stands above the notes", async () => {
+  context = await browse({ serviceWorkers: "block", viewport: { width: 1280, height: 700 } });
+  const page = await openPage(context, gateway.url);
+  await signIn(page, gateway);
+  await pickFolder(page, join(process.env.RELAYPACS_PICKS, "many"));
+  const [priority, button] = [page.getByRole("radio", { name: "STAT" }), page.getByRole("button", { name: /^Send 40 studies as Routine/ })];
+  const inSight = async (one) => one.evaluate((element) => {
+    const { top, bottom } = element.getBoundingClientRect();
+    return top >= 0 && bottom <= innerHeight;
+  });
+  for (const where of ["at the top", "in the middle"]) {
+    assert.deepEqual([await inSight(priority), await inSight(button)], [true, true], where);
+    await page.evaluate(() => scrollTo(0, 1000));
+  }
+  await page.setViewportSize({ width: 360, height: 740 });
+  const notes = page.getByText("Notes for the radiologist (optional)");
+  assert.ok((await priority.boundingBox()).y < (await notes.boundingBox()).y);
+  await priority.check({ force: true });
+  await page.getByRole("button", { name: /^Send 40 studies as STAT/ }).waitFor();
 });
 
 test("files dropped beside the picker are picked; dropped elsewhere they are not opened in the app's place; looking can be stopped", async () => {
