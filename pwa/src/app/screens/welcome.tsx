@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Refused } from "../../upload/api";
 import { signIn } from "../../upload/session";
 import { retryAfterSignIn } from "../acts";
@@ -100,10 +100,10 @@ export function PasteLink(): JSX.Element {
 export function GrantProblem(): JSX.Element | null {
   const problem = grantProblem.value;
   const place = useRef<HTMLDivElement>(null);
-  useEffect(() => place.current?.scrollIntoView({ block: "nearest" }), [problem]);
+  useLayoutEffect(() => place.current?.scrollIntoView({ block: "nearest" }), [problem]);
   return (
     problem && (
-      <div ref={place}>
+      <div ref={place} class="amiss">
         <Notice kind="bad">{linkProblem(problem)}</Notice>
       </div>
     )
