@@ -86,11 +86,11 @@ test("where to send is known on the device: after one 503, and begun without a l
   assert.equal(await button.isEnabled(), false);
   await context.unroute("**/endpoints");
   await page.getByText("Demo archive", { exact: true }).waitFor(); // asked again by itself
-  assert.equal(await button.isEnabled(), true);
+  await page.getByRole("button", { name: /^Send \d/, disabled: false }).waitFor();
   await context.route("**/endpoints", (route) => route.abort("internetdisconnected"));
   await page.reload();
   await pickFolder(page);
-  assert.equal(await button.isEnabled(), true);
+  await page.getByRole("button", { name: /^Send \d/, disabled: false }).waitFor();
   await send(page);
 });
 
