@@ -195,3 +195,15 @@ def test_modalities_are_compared_as_sets():
 def test_a_report_beside_the_images_is_no_other_modality():
     assert declared_mismatches({"modality": "ct"}, [facts(), facts(modality="SR")]) == ()
     assert declared_mismatches({"modality": "MR"}, [facts(), facts(modality="SR")]) == ("modality",)
+
+
+@pytest.mark.parametrize("declared", ["PT\\CT", "CT\\PT", "ct \\ pt", "PT, CT", "PT", "CT\\"])
+def test_the_modalities_of_a_study_are_declared_as_a_set(declared):
+    assert declared_mismatches({"modality": declared}, [facts(modality="PT"), facts(modality="CT")]) == ()
+
+
+def test_each_modality_that_is_declared_is_a_files_own():
+    of_both = [facts(modality="PT"), facts(modality="CT")]
+    assert declared_mismatches({"modality": "PT\\MR"}, of_both) == ("modality",)
+    assert declared_mismatches({"modality": "PT\\CT"}, [facts(modality="CT")]) == ("modality",)
+    assert declared_mismatches({"modality": "PT\\CT"}, [facts(modality="CT"), facts(modality="")]) == ()
