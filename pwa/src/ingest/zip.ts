@@ -9,6 +9,7 @@ import {
   type Reader,
   ZipReader,
 } from "@zip.js/zip.js/lib/zip-core-reader.js";
+import { piecesOf } from "../streams";
 import type { Left } from "./group";
 import type { Source } from "./source";
 
@@ -116,7 +117,7 @@ class ZipSource implements Source {
     let piece = new Uint8Array(bytes);
     let filled = 0;
     try {
-      for await (const some of readable) {
+      for await (const some of piecesOf(readable)) {
         out += some.length;
         if (out > this.size) throw new Error("longer than it declares");
         let at = Math.min(unseen, some.length);

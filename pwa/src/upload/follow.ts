@@ -1,6 +1,7 @@
 /** What becomes of an upload at the gateway: told by its event stream, else asked for. */
 import type { Queue } from "../queue/db";
 import type { FileOutcome, Told } from "../queue/rows";
+import { piecesOf } from "../streams";
 import { json, Refused, request } from "./api";
 import { asUpload, uploadToken } from "./tokens";
 
@@ -77,7 +78,7 @@ async function* events(uploadId: string, bearer: string, signal: AbortSignal): A
   });
   if (!response.ok || !response.body) return;
   let rest = "";
-  for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
+  for await (const piece of piecesOf(response.body.pipeThrough(new TextDecoderStream()))) {
     rest += piece;
     const whole = rest.split("\n\n");
     rest = whole.pop() ?? "";
