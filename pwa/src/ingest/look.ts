@@ -5,7 +5,8 @@ import { FileSource, type Source } from "./source";
 import { withoutTwins } from "./twins";
 
 const WINDOW = 64 << 10;
-const LARGE_WINDOW = 4 << 20;
+/** For what has much to say before it names its study. */
+const LARGER_WINDOWS = [4 << 20, 64 << 20];
 const AT_ONCE = 8;
 
 export interface Picked {
@@ -83,8 +84,11 @@ class Looking {
 async function readingOf(source: Source): Promise<Reading | "zip"> {
   const head = await source.head(WINDOW);
   if (looksLikeZip(head) && !looksLikeDicom(head)) return "zip";
-  const first = await readHeader(head, source.size <= WINDOW);
-  return "more" in first ? readHeader(await source.head(LARGE_WINDOW), true) : first;
+  let reading = await readHeader(head, source.size <= WINDOW);
+  for (const window of LARGER_WINDOWS) {
+    if ("more" in reading) reading = await readHeader(await source.head(window), source.size <= window);
+  }
+  return reading;
 }
 
 /** A local file header, or the end record of a ZIP with nothing in it. */
