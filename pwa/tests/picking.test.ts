@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { chosenOf, everything, extent, firstChoice, withPatient, withStudy } from "../src/app/choice";
 import type { Header } from "../src/dicom/header";
 import { doubts, grave } from "../src/ingest/doubts";
-import { byPatient, type Looked, type Patient, type Study } from "../src/ingest/group";
+import { byPatient, type Looked, type Patient, type Study, studyMetadata } from "../src/ingest/group";
 import { looksLikeZip } from "../src/ingest/look";
 import { Cursor, type Source } from "../src/ingest/source";
 import { withoutTwins } from "../src/ingest/twins";
@@ -25,6 +25,7 @@ function looked(header: Partial<Header>, size = 10): Looked {
     sex: "",
     studyUid: "1.2",
     seriesUid: "",
+    frames: "",
     ...header,
   };
   return { index, size, header: whole };
@@ -141,3 +142,16 @@ test("a ZIP is known by its first bytes", () => {
   expect(looksLikeZip(new Uint8Array([0x50, 0x4b, 5, 6]))).toBe(true);
   expect(looksLikeZip(new Uint8Array([0x50, 0x4b]))).toBe(false);
 });
+
+test("each frame of an object is an image, and the modalities of a study are written as DICOM writes them", () => {
+  const [patient] = byPatient([looked({ modality: "PT", frames: "600" }), looked({ modality: "CT" })]);
+  expect(patient?.studies[0]).toMatchObject({ files: [expect.any(Number), expect.any(Number)], images: 601 });
+  expect(patient && studyMetadata(patient, "routine").modality).toBe("PT\\CT");
+});
+
+test.each(["", "0", "many", "-2", "9999999999999", null])(
+  "a number of frames that is none, %j: one image",
+  (frames) => {
+    expect(byPatient([looked({ frames })])[0]?.studies[0]?.images).toBe(1);
+  },
+);

@@ -24,7 +24,11 @@ function fileOf({ name, pieces }: Vector): File {
 
 // The gateway's scanner reads the same ones: tests/unit/hooks/checks/test_header_vectors.py.
 test.each(document.vectors as unknown as Vector[])("$name", async (vector) => {
-  const { looked, left } = await look([{ file: fileOf(vector), path: vector.name }], () => null);
+  const { looked, left } = await look(
+    [{ file: fileOf(vector), path: vector.name }],
+    () => null,
+    new AbortController().signal,
+  );
   expect(left.map(({ why }) => why).join() || "header").toBe(vector.app);
   if (!vector.facts) return;
   const { header } = looked[0] ?? expect.fail("it was not read");

@@ -1,6 +1,6 @@
 /** An upload in words: whose it is, what it is, how it stands. Pure but for the language. */
 import { endsAt, keeping, type Time } from "../queue/keeping";
-import { ENDED, type StudyRow, type Told } from "../queue/rows";
+import { ENDED, imagesOf, type StudyRow, type Told } from "../queue/rows";
 import { isOver, isSignedOut, needsCode } from "../upload/rules";
 import type { Key } from "./en";
 import { bytes, count, dicomDate, duration, moment, percent, t } from "./i18n";
@@ -109,7 +109,7 @@ export function identity({ patientId, birthDate }: { patientId: string; birthDat
 export function what({ row, meta }: Shown): string {
   const kinds = [...new Set(meta.studies.flatMap((study) => study.modalities))].join(", ");
   const date = meta.studies.length === 1 ? dicomDate(meta.studies[0]?.date ?? "") : "";
-  return [kinds, count("review.images", row.total_files), bytes(row.total_bytes), date].filter(Boolean).join(" · ");
+  return [kinds, count("review.images", imagesOf(meta)), bytes(row.total_bytes), date].filter(Boolean).join(" · ");
 }
 
 /** When the copy on this device goes, where that would be a loss; "": it won't be. */

@@ -25,6 +25,8 @@ export interface Study {
   accession: string;
   referring: string;
   files: number[];
+  /** An object may have many: each of its frames is one. */
+  images: number;
   bytes: number;
 }
 
@@ -79,15 +81,21 @@ function add(patient: Patient, { header, index, size }: Looked): void {
       accession: header.accession ?? "",
       referring: header.referring ?? "",
       files: [],
+      images: 0,
       bytes: 0,
     };
     patient.studies.push(study);
   }
   if (header.modality && !study.modalities.includes(header.modality)) study.modalities.push(header.modality);
   study.files.push(index);
+  study.images += imagesIn(header);
   study.bytes += size;
   patient.files += 1;
   patient.bytes += size;
+}
+
+function imagesIn({ frames }: Header): number {
+  return /^\d{1,12}$/.test(frames ?? "") ? Math.max(1, Number(frames)) : 1;
 }
 
 /** What `init` is told of it; empty values are left out. Only the first study is named: the field is one text. */
@@ -100,7 +108,7 @@ export function studyMetadata(patient: Patient, priority: string): Record<string
     patient_sex: patient.sex,
     ...(patient.studies.length === 1 && {
       study_date: first?.date,
-      modality: first?.modalities.join(", "),
+      modality: first?.modalities.join("\\"), // as Modalities in Study (0008,0061) is written
       study_description: first?.description,
       accession_number: first?.accession,
       study_instance_uid: first?.uid,

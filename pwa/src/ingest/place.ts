@@ -65,11 +65,12 @@ async function studyRow(queue: Queue, id: string, order: Order, files: readonly 
   const { patient } = order;
   const metadata: Metadata = {
     patient: { name: patient.name, patientId: patient.patientId, birthDate: patient.birthDate },
-    studies: patient.studies.map(({ date, description, modalities, files: of }) => ({
+    studies: patient.studies.map(({ date, description, modalities, files: of, images }) => ({
       date,
       description,
       modalities,
       files: of.length,
+      images,
     })),
     declared: studyMetadata(patient, order.priority),
     uploader: order.uploader,

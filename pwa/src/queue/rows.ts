@@ -90,10 +90,15 @@ export interface StudyRow {
 /** Sealed in StudyRow.metadata. */
 export interface Metadata {
   patient: { name: string | null; patientId: string; birthDate: string };
-  studies: { date: string; description: string; modalities: string[]; files: number }[];
+  /** `images`: of a row that was written before they were counted, as many as files. */
+  studies: { date: string; description: string; modalities: string[]; files: number; images?: number }[];
   declared: Record<string, string>;
   uploader: { name?: string; organisation?: string; phone?: string };
   to: { display_name: string; contact: string };
+}
+
+export function imagesOf({ studies }: Metadata): number {
+  return studies.reduce((sum, { files, images }) => sum + (images ?? files), 0);
 }
 
 /** Sealed in StudyRow.tokens. `qr`: until the upload is opened by it. */

@@ -99,7 +99,7 @@ function StudyLine({ patient, study, ...choosing }: ChooseProps & { study: Study
       <span class="study-text">{study.description || t("review.nostudytext")}</span>
       <span class="study-date">{dicomDate(study.date)}</span>
       <span class="study-size">
-        {count("review.images", study.files.length)} · {bytes(study.bytes)}
+        {count("review.images", study.images)} · {bytes(study.bytes)}
       </span>
     </>
   );
@@ -163,7 +163,7 @@ function Table({ patients, doubts, choice, one, onChoose }: ListProps): JSX.Elem
                   )}
                 </td>
                 <td class="date">{dicomDate(study.date)}</td>
-                <td class="figure">{number(study.files.length)}</td>
+                <td class="figure">{number(study.images)}</td>
                 <td class="figure">{bytes(study.bytes)}</td>
               </tr>
             ))}

@@ -1,5 +1,6 @@
 import type { JSX } from "preact";
-import { moment } from "../i18n";
+import { imagesOf } from "../../queue/rows";
+import { moment, number } from "../i18n";
 import { Button, Contact, Icon, Slot } from "../parts";
 import { inPacs, isUnnoted } from "../standing";
 import type { Shown } from "../state";
@@ -41,7 +42,7 @@ export function ReceiptCard({ one: { row, meta, receipt, told, notes } }: { one:
       <dl class="details">
         <div>
           <dt>{t("receipt.images")}</dt>
-          <dd>{inPacs(row)}</dd>
+          <dd>{number(inPacs(row) === row.total_files ? imagesOf(meta) : inPacs(row))}</dd>
         </div>
         {notes && !isUnnoted(told) && (
           <div>
