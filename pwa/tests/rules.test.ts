@@ -71,6 +71,13 @@ describe("which study goes next", () => {
   ])("nothing is sent of one that is %s", (_what, change) => {
     expect(pick([row(change)], 10)).toBeUndefined();
   });
+  test("a clock that was put back by a year parks no try for a year", () => {
+    const year = 365 * 86_400_000;
+    const tried = row({ retry_count: 1, next_try_at: year + 4_000, problem: { code: "offline", at: year } });
+    expect(pick([tried], year + 3_999)).toBeUndefined();
+    expect(pick([tried], year - 3_600_000)?.id).toBe("a");
+    expect(pick([tried], 0)?.id).toBe("a");
+  });
   test("the engine sleeps until the next one is due, and for ever if none will be", () => {
     expect(nextDue([row({ next_try_at: 50 }), row({ next_try_at: 20 })])).toBe(20);
     expect(nextDue([row({ paused: true }), row({ status: "success" })])).toBe(Number.POSITIVE_INFINITY);

@@ -23,8 +23,13 @@ export const FIRST_CHUNK = 1 << 20;
 /** The study to send now: STAT first, then the oldest; undefined: none is due. */
 export function pick(rows: readonly StudyRow[], now: number): StudyRow | undefined {
   return rows
-    .filter((row) => SENDABLE.has(row.status) && !row.paused && row.next_try_at <= now)
+    .filter((row) => SENDABLE.has(row.status) && !row.paused && isDue(row, now))
     .sort((a, b) => RANK[a.priority] - RANK[b.priority] || a.created_at - b.created_at)[0];
+}
+
+/** A clock that was put back since the last try would park the next one for as long. */
+function isDue({ next_try_at, problem }: StudyRow, now: number): boolean {
+  return next_try_at <= now || (problem !== null && now < problem.at);
 }
 
 /** The study that is being sent makes room for one that is more urgent; it goes on afterwards where it was. */
