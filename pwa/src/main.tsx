@@ -1,14 +1,30 @@
-import { render } from "preact";
+import { type ComponentChild, render } from "preact";
+import { useErrorBoundary } from "preact/hooks";
 import { begin } from "./app/begin";
 import { language, speak } from "./app/i18n";
 import { listenForInstall } from "./app/install";
 import { Shell } from "./app/shell";
 import { register } from "./app/update";
 
-const root = document.getElementById("app");
-if (!root) throw new Error("the page has no place for the app");
-listenForInstall();
-void Promise.all([speak(language.value), begin()]).then(() => {
-  render(<Shell />, root);
-  return register();
-});
+const root = document.getElementById("app") as HTMLElement;
+
+async function tell(error: unknown): Promise<void> {
+  const { tellObstacle } = await import("./app/obstacle");
+  await tellObstacle(root, error);
+}
+
+function Guarded(): ComponentChild {
+  const [error] = useErrorBoundary(tell);
+  return error ? null : <Shell />;
+}
+
+async function start(): Promise<void> {
+  // The page itself would not miss them; those that send would.
+  if (!crypto.subtle || !navigator.locks) throw new Error("something is missing");
+  listenForInstall();
+  await Promise.all([speak(language.value), begin()]);
+  render(<Guarded />, root);
+  await register();
+}
+
+start().catch(tell);

@@ -4,6 +4,7 @@
  */
 import { signal } from "@preact/signals";
 import type { Key } from "./en";
+import { prefer, preference } from "./preferences";
 
 export type Language = "en" | "de";
 export const LANGUAGES: readonly { code: Language; name: string }[] = [
@@ -11,12 +12,12 @@ export const LANGUAGES: readonly { code: Language; name: string }[] = [
   { code: "de", name: "Deutsch" },
 ];
 
-const STORED = "language"; // the one thing in localStorage: it says nothing about anybody
+const STORED = "language";
 
 export const language = signal<Language>(preferred());
 
 function preferred(): Language {
-  const asked = [localStorage.getItem(STORED), ...navigator.languages].map((one) => one?.slice(0, 2));
+  const asked = [preference(STORED), ...navigator.languages].map((one) => one?.slice(0, 2));
   return asked.find((one): one is Language => LANGUAGES.some(({ code }) => code === one)) ?? "en";
 }
 
@@ -28,7 +29,7 @@ function locale(): string {
 /** Every table that was opened has the language's words before any screen speaks it. */
 export async function speak(code: Language): Promise<void> {
   await Promise.all(loaders.map((load) => load(code)));
-  if (code !== preferred()) localStorage.setItem(STORED, code);
+  if (code !== preferred()) prefer(STORED, code);
   document.documentElement.lang = code;
   language.value = code;
 }

@@ -21,6 +21,13 @@ const DRAFT = "draft|";
 /** `found`: what lay in the picked files, written once. `decided`: what a person made of it, written as they go. */
 const DRAFT_PARTS = ["found", "decided"] as const;
 export type DraftPart = (typeof DRAFT_PARTS)[number];
+/** Stores that hang never say so. */
+const OPENS_WITHIN_MS = 20_000;
+
+/** What is stored was sealed by a key that is gone. */
+export class KeyLost extends Error {
+  override readonly name = "KeyLost";
+}
 
 export class Queue {
   private constructor(
@@ -28,9 +35,12 @@ export class Queue {
     private readonly key: CryptoKey,
   ) {}
 
-  /** @param onEnd another tab has a newer app, or removes everything: this connection is closed */
+  /**
+   * @param onEnd another tab has a newer app, or removes everything: this connection is closed
+   * @throws DOMException: the browser has no store for us, or it doesn't open; KeyLost
+   */
   static async open(onEnd?: (why: "newer" | "removed") => void): Promise<Queue> {
-    const db = await openDB<Schema>(NAME, 1, {
+    const opening = openDB<Schema>(NAME, 1, {
       upgrade(fresh) {
         fresh.createObjectStore("StudyStore", { keyPath: "id" });
         fresh.createObjectStore("FileStore", { keyPath: "id" }).createIndex("study_id", "study_id");
@@ -43,6 +53,7 @@ export class Queue {
         onEnd?.(to === null ? "removed" : "newer");
       },
     });
+    const db = await inTime(opening);
     return new Queue(db, await deviceKey(db));
   }
 
@@ -245,13 +256,26 @@ export class Queue {
   }
 }
 
+async function inTime<T>(opening: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, failed) => {
+    timer = setTimeout(() => failed(new DOMException("the store doesn't answer", "TimeoutError")), OPENS_WITHIN_MS);
+  });
+  return Promise.race([opening, late]).finally(() => clearTimeout(timer));
+}
+
+/** A new key only where it has nothing to open: over what another one sealed it would seal in vain. */
 async function deviceKey(db: IDBPDatabase<Schema>): Promise<CryptoKey> {
   const known = await db.get("KeyStore", "device");
   if (known instanceof CryptoKey) return known;
   const fresh = await newKey();
-  const tx = db.transaction("KeyStore", "readwrite");
-  const meanwhile = await tx.store.get("device"); // another tab may have been quicker
-  if (!meanwhile) void tx.store.put(fresh, "device");
+  const tx = db.transaction(db.objectStoreNames, "readwrite");
+  const meanwhile = await tx.objectStore("KeyStore").get("device"); // another tab may have been quicker
+  const rows = await Promise.all([...db.objectStoreNames].map((name) => tx.objectStore(name).count()));
+  const empty = rows.every((count) => count === 0);
+  if (empty) void tx.objectStore("KeyStore").put(fresh, "device");
   await tx.done;
-  return meanwhile instanceof CryptoKey ? meanwhile : fresh;
+  if (meanwhile instanceof CryptoKey) return meanwhile;
+  if (!empty) throw new KeyLost();
+  return fresh;
 }

@@ -9,8 +9,14 @@ export type News =
 
 const NAME = "relaypacs";
 
+/** Opened when it is first used: a browser without it has to come so far that it can be said. */
 export class Channel {
-  private readonly port = new BroadcastChannel(NAME);
+  private opened: BroadcastChannel | null = null;
+
+  private get port(): BroadcastChannel {
+    this.opened ??= new BroadcastChannel(NAME);
+    return this.opened;
+  }
 
   tell(news: News): void {
     this.port.postMessage(news);

@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { Queue } from "../../queue/db";
 import type { Channel } from "../../upload/channel";
+import { forgetRest } from "../emptying";
 import { t as said } from "../i18n";
 import { Ask, Button } from "../parts";
 import { leave } from "../removal";
@@ -35,8 +36,5 @@ async function removeEverything(queue: Queue, tabs: Channel): Promise<void> {
   tabs.tell({ kind: "removed" });
   leave();
   await Queue.removeAll(queue);
-  localStorage.clear();
-  sessionStorage.clear();
-  if ("caches" in window) for (const name of await caches.keys()) await caches.delete(name);
-  for (const one of (await navigator.serviceWorker?.getRegistrations()) ?? []) await one.unregister();
+  await forgetRest();
 }
