@@ -1,0 +1,101 @@
+// WebKitGTK's little browser on a screen of its own, by the W3C's WebDriver.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync } from "node:fs";
+import { freePort } from "../gateway.mjs";
+import { eventually, Tab } from "./tab.mjs";
+
+const NEEDED = { WebKitWebDriver: "webkit2gtk-driver", Xvfb: "xvfb" };
+/** WebDriver, table of standard endpoints: how an element is written. */
+const ELEMENT = "element-6066-11e4-a52e-4f735466cecf";
+
+export class WebKit {
+  async start() {
+    for (const [command, name] of Object.entries(NEEDED)) {
+      if (!existsSync(`/usr/bin/${command}`)) throw new Error(`there is no ${command}: apt-get install --no-install-recommends ${name}`);
+    }
+    this.screen = spawn("Xvfb", ["-displayfd", "1", "-screen", "0", "1400x1000x24", "-nolisten", "tcp"], { stdio: ["ignore", "pipe", "ignore"] });
+    const [number] = await once(this.screen.stdout, "data");
+    this.port = await freePort();
+    const env = { ...process.env, DISPLAY: `:${String(number).trim()}` };
+    this.driver = spawn("WebKitWebDriver", [`--port=${this.port}`], { env, stdio: "ignore" });
+    await eventually("the driver answers", () => this.ask("GET", "/status").then(() => true, () => false));
+  }
+
+  async ask(method, path, body) {
+    const answer = await fetch(`http://127.0.0.1:${this.port}${path}`, { method, body: body && JSON.stringify(body) });
+    const { value } = await answer.json();
+    if (!answer.ok) throw new Error(`${method} ${path}: ${value.error}: ${value.message}`);
+    return value;
+  }
+
+  /** A tab of a device of its own: nothing is shared with another one. A driver has one at a time. */
+  async tab() {
+    const options = { binary: miniBrowser(), args: ["--automation"] };
+    const { sessionId } = await this.ask("POST", "/session", { capabilities: { alwaysMatch: { "webkitgtk:browserOptions": options } } });
+    return new WebKitTab(this, sessionId);
+  }
+
+  async end() {
+    this.driver?.kill();
+    this.screen?.kill();
+  }
+}
+
+function miniBrowser() {
+  const places = readdirSync("/usr/lib").map((name) => `/usr/lib/${name}/webkit2gtk-4.1/MiniBrowser`);
+  const found = places.find(existsSync);
+  if (!found) throw new Error("there is no MiniBrowser: apt-get install --no-install-recommends libwebkit2gtk-4.1-0");
+  return found;
+}
+
+class WebKitTab extends Tab {
+  constructor(browser, id) {
+    super();
+    Object.assign(this, { browser, id });
+  }
+
+  #ask(method, path, body) {
+    return this.browser.ask(method, `/session/${this.id}${path}`, body);
+  }
+
+  async size(width, height) {
+    await this.#ask("POST", "/window/rect", { width, height });
+  }
+
+  async goto(url) {
+    await this.#ask("POST", "/url", { url });
+  }
+
+  async reload() {
+    await this.#ask("POST", "/refresh", {});
+  }
+
+  async run(expression) {
+    const script = `const done = arguments[0]; Promise.resolve(${expression}).then((good) => done({ good }), (bad) => done({ bad: String(bad) }));`;
+    const { good, bad } = await this.#ask("POST", "/execute/async", { script, args: [] });
+    if (bad) throw new Error(bad);
+    return good;
+  }
+
+  async #element(expression) {
+    const found = await this.#ask("POST", "/execute/sync", { script: `return ${expression};`, args: [] });
+    return `/element/${found[ELEMENT]}`;
+  }
+
+  async press(expression) {
+    await this.#ask("POST", `${await this.#element(expression)}/click`, {});
+  }
+
+  async type(expression, text) {
+    await this.#ask("POST", `${await this.#element(expression)}/value`, { text });
+  }
+
+  async give(expression, paths) {
+    await this.#ask("POST", `${await this.#element(expression)}/value`, { text: paths.join("\n") });
+  }
+
+  close() {
+    return this.#ask("DELETE", "");
+  }
+}
