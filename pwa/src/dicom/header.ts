@@ -220,8 +220,12 @@ function ascii(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes.subarray(0, 256)).replace(/^[\0 ]+|[\0 ]+$/g, "");
 }
 
-/** What can be had of a deflated data set whose end is missing. */
-async function inflated(bytes: Uint8Array): Promise<Uint8Array> {
+/**
+ * What can be had of a deflated data set whose end is missing. PS3.5 A.5 pads it by a NUL, and some browsers give nothing
+ * at all of what has a byte too many.
+ */
+async function inflated(padded: Uint8Array): Promise<Uint8Array> {
+  const bytes = padded.at(-1) === 0 ? padded.subarray(0, -1) : padded;
   const stream = new Blob([bytes.slice()]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
   const pieces: Uint8Array[] = [];
   let size = 0;
