@@ -55,6 +55,12 @@ export default defineConfig(({ mode }) => ({
             output: { codeSplitting: { groups: [{ name: "first", tags: ["$initial"] }] } },
           },
   },
-  worker: { format: "es" as const },
+  worker: {
+    format: "es" as const,
+    rollupOptions: {
+      // WebKit runs a worker's script once more when a later chunk imports it: what they share is in a file beside it.
+      output: { codeSplitting: { groups: [{ name: "shared", test: /^(?!.*\/worker\.ts)/, tags: ["$initial"] }] } },
+    },
+  },
   plugins: mode === "sw" ? [shellList()] : [],
 }));
