@@ -20,7 +20,7 @@ function Guarded(): ComponentChild {
 
 async function start(): Promise<void> {
   // The page itself would not miss them; those that send would.
-  if (!crypto.subtle || !navigator.locks) throw new Error("something is missing");
+  if (!crypto.subtle || !navigator.locks || !AbortSignal.any) throw new Error("something is missing");
   listenForInstall();
   await Promise.all([speak(language.value), begin()]);
   render(<Guarded />, root);

@@ -9,6 +9,7 @@ const WHOLE = {
   BroadcastChannel: class {},
   navigator: { locks: {} },
   Worker: class {},
+  AbortSignal: { any: () => null },
 };
 
 describe("what a browser lacks", () => {
@@ -22,6 +23,7 @@ describe("what a browser lacks", () => {
     [{ crypto: undefined, BroadcastChannel: undefined }, "crypto.subtle, BroadcastChannel"],
     [{ indexedDB: null }, "indexedDB"],
     [{ navigator: {} }, "navigator.locks"],
+    [{ AbortSignal: {} }, "AbortSignal.any"],
   ])("%j: it is named", (change, detail) => {
     expect(lacking({ ...WHOLE, ...change })).toEqual({ kind: "old", detail });
   });

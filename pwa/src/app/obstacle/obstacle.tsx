@@ -25,19 +25,19 @@ function Screen({ kind, detail }: Obstacle): JSX.Element {
         <p>{t(`obstacle.${kind}.what`)}</p>
         <p>{t(`obstacle.${kind}.help`)}</p>
         {asking ? (
-          <div class="notice warn" role="alert">
-            <div class="stack">
+          <>
+            <div class="notice warn" role="alert">
               <p>{t("obstacle.remove.text")}</p>
-              <div class="row">
-                <button type="button" class="button danger" onClick={() => void removeAndReload()}>
-                  {t("obstacle.remove.yes")}
-                </button>
-                <button type="button" class="button plain" onClick={() => setAsking(false)}>
-                  {t("obstacle.remove.no")}
-                </button>
-              </div>
             </div>
-          </div>
+            <div class="row">
+              <button type="button" class="button danger" onClick={() => void removeAndReload()}>
+                {t("obstacle.remove.yes")}
+              </button>
+              <button type="button" class="button plain" onClick={() => setAsking(false)}>
+                {t("obstacle.remove.no")}
+              </button>
+            </div>
+          </>
         ) : (
           <div class="row">
             <button type="button" class="button main" onClick={() => location.reload()}>

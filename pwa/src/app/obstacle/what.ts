@@ -12,7 +12,7 @@ export interface Obstacle {
   detail: string;
 }
 
-const NEEDED = ["crypto.subtle", "indexedDB", "BroadcastChannel", "navigator.locks", "Worker"];
+const NEEDED = ["crypto.subtle", "indexedDB", "BroadcastChannel", "navigator.locks", "Worker", "AbortSignal.any"];
 const KINDS: Readonly<Record<string, ObstacleKind>> = {
   SecurityError: "blocked",
   NotAllowedError: "blocked",
