@@ -74,7 +74,7 @@ class ServerSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class LimitsSection:
     """What one client may take: an account, the holder of a QR code, or an address."""
 
     open_uploads: int = key(kinds.integer(1, 10_000_000), 1000, "Unfinished uploads of one account.")
@@ -378,7 +378,7 @@ class Config:
     """The whole configuration, checked; secrets resolved."""
 
     server: ServerSection = ServerSection()
-    limits: Limits = Limits()
+    limits: LimitsSection = LimitsSection()
     database: DatabaseSection = DatabaseSection()
     spool: SpoolSection
     uploads: UploadsSection = UploadsSection()
@@ -400,7 +400,7 @@ class Config:
 
 PLAIN_TABLES: Mapping[str, type] = {
     "server": ServerSection,
-    "limits": Limits,
+    "limits": LimitsSection,
     "database": DatabaseSection,
     "spool": SpoolSection,
     "uploads": UploadsSection,

@@ -234,7 +234,8 @@ def _is_contradicted(name: str, told: Mapping[str, str], instances: Sequence[Fac
     if not value or not instances:
         return False
     if name == "modality":
-        return not _modalities(value) <= {facts.modality.strip().upper() for facts in instances} | {""}
+        there = {facts.modality.strip().upper() for facts in instances}
+        return "" not in there and not _modalities(value) <= there
     matches = [_compare(name, value, getattr(facts, COMPARABLE[name])) for facts in instances]
     if odd and name == "patient_birth_date" and not digits_of_date(value):
         return True

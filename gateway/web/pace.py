@@ -19,7 +19,7 @@ MOST_AT_ONCE = 128
 TOLD_PER_S, WAIT_S = 10, 1.0
 
 
-class Pace:
+class RefusalPace:
     """Of every client.
 
     :param told_per_s: see `TOLD_PER_S`.

@@ -27,7 +27,7 @@ from gateway.uploads.submissions import Submissions
 from gateway.uploads.tail import Files
 from gateway.uploads.views import Views
 from gateway.web.connections import ConnectionLimits
-from gateway.web.pace import Pace
+from gateway.web.pace import RefusalPace
 from gateway.web.shares import Shares
 
 AdminAct = Callable[[str, str, str], Awaitable[None]]
@@ -91,7 +91,7 @@ class Services:
     json_timeout_s: float = 10.0
     #: Large JSON bodies are parsed one at a time.
     parsing: FairTurns = field(default_factory=lambda: FairTurns(1, waiting=64))
-    pace: Pace = field(default_factory=Pace)
+    pace: RefusalPace = field(default_factory=RefusalPace)
     shares: Shares = field(default_factory=lambda: Shares(64 << 20))
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     oidc: ForeignAccounts | None = None

@@ -35,7 +35,7 @@ from gateway.ledger.sqlite.ledger import SqliteLedger
 from gateway.uploads.chunks import Chunks
 from gateway.uploads.intake import Intake
 from gateway.web.app import create_app
-from gateway.web.pace import Pace
+from gateway.web.pace import RefusalPace
 from gateway.web.server import Listener
 from gateway.web.services import Services
 from tests.clocks import ManualClock
@@ -144,7 +144,7 @@ class Gate:
             acts_alone=False,
         )
         self.gateway = await stack.enter_async_context(open_gateway(config, self.clock, parts))
-        told_at_once = {"pace": Pace(told_per_s=1 << 30)}
+        told_at_once = {"pace": RefusalPace(told_per_s=1 << 30)}
         self.services = replace(self.gateway.services, **(told_at_once | self.options.get("services", {})))
         self.listener = Listener(create_app(self.services), self.gateway.intake.leases)
         self.port = await self.listener.start("127.0.0.1", 0, None)

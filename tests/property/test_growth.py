@@ -20,6 +20,7 @@ from multidict import CIMultiDict
 
 from gateway import unicode
 from gateway.delivery import identity
+from gateway.delivery.person_names import compare_names
 from gateway.errors import GatewayError
 from gateway.identity.accounts import _checked_name
 from gateway.identity.passwords import _as_bytes, acceptable
@@ -71,7 +72,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "a password that is set": acceptable,
     "a password that is hashed": _as_bytes,
     "a name without its marks": unicode.without_marks,
-    "two names of a patient": lambda text: identity.same_name(text, text[::-1]),
+    "two names of a patient": lambda text: compare_names(text, text[::-1]),
     "what was declared": lambda text: identity.declared_mismatches(
         {"patient_name": text, "patient_birth_date": text, "study_date": text}, [name_of(text)]
     ),
@@ -154,7 +155,7 @@ def test_a_json_bodys_work_grows_no_faster_than_the_body(body: Callable[[int], b
 def test_many_patients_in_one_upload_are_not_compared_each_with_each() -> None:
     def work(count: int) -> int:
         facts = [name_of("A^B" + "x" * number) for number in range(count)]
-        return lines_of(lambda instances: identity.hold_reasons(instances=instances), facts)
+        return lines_of(lambda instances: identity.reasons_within(instances=instances), facts)
 
     assert work(400) <= 4.5 * work(100) + 100
 
