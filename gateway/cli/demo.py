@@ -61,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
     import uvloop
 
     from gateway.cli.demo_lan import open_lan
+    from gateway.cli.logs import log_to_stderr
     from gateway.cli.serve import allow_many_files
     from gateway.clock import SystemClock
-    from gateway.logs import log_to_stderr
 
     root = args.dir if args.dir is not None else Path(tempfile.mkdtemp(prefix="relaypacs-demo-"))
     try:

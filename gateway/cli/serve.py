@@ -33,9 +33,9 @@ def run(args: argparse.Namespace) -> int:
     from gateway import __version__
     from gateway.assembly.site import findings, require_sound
     from gateway.assembly.upkeep import config_digest
+    from gateway.cli.logs import log_to_stderr
     from gateway.cli.private_memory import give_memory_back, keep_memory_private
     from gateway.config import find_config_path
-    from gateway.logs import log_to_stderr
 
     keep_memory_private()
     give_memory_back()

@@ -20,11 +20,11 @@ from gateway.identity.bad_passwords import is_bad
 from gateway.identity.passwords import Hashing, Passwords, acceptable
 from gateway.identity.refresh_tokens import new_session
 from gateway.identity.throttle import LoginGuard, LoginLimits, network_of
+from gateway.identity.unicode import composed, too_long_for
 from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AccountRow, RefreshTokenRow
 from gateway.spool.keys import ServiceKeys
-from gateway.unicode import composed, too_long_for
 
 MAX_NAME_CHARS = 128
 #: What another process has ended, this one notices within so long.

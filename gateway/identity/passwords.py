@@ -19,7 +19,7 @@ import argon2
 from gateway.errors import Unprocessable
 from gateway.fair import FairTurns
 from gateway.identity.bad_passwords import is_bad
-from gateway.unicode import composed
+from gateway.identity.unicode import composed
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from gateway.audit.export import AuditExport
+from gateway.cli.logs import TEXT, Discreet, JsonLines
 from gateway.errors import GatewayError
-from gateway.logs import TEXT, Discreet, JsonLines
 from tests.commands.site import relaypacs
 from tests.component.gateway_app import OFFSET_TYPE, TUS, init_body
 from tests.unit.delivery.little_pacs import toys

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from gateway.logs import TEXT, Discreet, JsonLines
+from gateway.cli.logs import TEXT, Discreet, JsonLines
 from tests.component.gateway_app import gateway_app
 
 NAME = "Mustermann^Erika"

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from gateway import unicode
 from gateway.delivery import identity
 from gateway.delivery.person_names import compare_names
 from gateway.errors import GatewayError
+from gateway.identity import unicode
 from gateway.identity.accounts import _checked_name
 from gateway.identity.passwords import _as_bytes, acceptable
 from gateway.protocol import headers, rest, tus
