@@ -42,8 +42,9 @@ def run(args: argparse.Namespace) -> int:
     config, file = configured(args), find_config_path(args.config, os.environ)
     log_to_stderr(config.log.format, config.log.level)
     signal.signal(signal.SIGHUP, _no_reload)
+    warnings = require_sound(findings(config, file))  # a fault is one line on stderr, as any command's
     log.info("starting version=%s config=%s config_sha256=%s", __version__, file, config_digest(config))
-    for warning in require_sound(findings(config, file)):
+    for warning in warnings:
         log.warning("%s: %s", warning.part, warning.words)
     allow_many_files()
     uvloop.run(_serve(config))
