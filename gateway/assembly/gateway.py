@@ -28,7 +28,8 @@ from gateway.assembly.upkeep import (
 )
 from gateway.audit.events import Refusals, note_start
 from gateway.clock import Clock
-from gateway.config import Config, model
+from gateway.config import Config
+from gateway.config.endpoints import EndpointSection
 from gateway.delivery.attempt import DeliveryRules
 from gateway.delivery.cancelled import Settling
 from gateway.delivery.endpoint import EndpointTarget
@@ -177,7 +178,7 @@ def _intake(base: Base) -> Intake:
     )
 
 
-def _takes_notes(endpoint: model.EndpointSection) -> bool:
+def _takes_notes(endpoint: EndpointSection) -> bool:
     return endpoint.notes == "sr"
 
 
@@ -321,7 +322,7 @@ def _services(base: Base, intake: Intake, delivery: Delivery, parts: Parts) -> S
     )
 
 
-def _shown(endpoint: model.EndpointSection, config: Config) -> Mapping[str, object]:
+def _shown(endpoint: EndpointSection, config: Config) -> Mapping[str, object]:
     """An endpoint as `GET /endpoints` tells it."""
     return {
         "endpoint_id": endpoint.endpoint_id,

@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.assembly.targets import make_target
 from gateway.blobs.base import BlobStore
 from gateway.blobs.local import LocalBlobs
-from gateway.config import model
+from gateway.config import endpoints, model
 from gateway.identity.passwords import Hashing
 from gateway.identity.throttle import LoginLimits
 from gateway.ledger.base import Ledger
@@ -41,7 +41,7 @@ class Parts:
     open_ledger: Callable[[Path], Awaitable[Ledger]] = SqliteLedger.open
     migrate_ledger: Callable[[Path], tuple[int, int]] = migrate
     open_blobs: Callable[[Path], BlobStore] = LocalBlobs
-    make_target: Callable[[model.EndpointSection, int], Target] = make_target
+    make_target: Callable[[endpoints.EndpointSection, int], Target] = make_target
     make_check: Callable[[model.ValidationSection], Check] = scanner
     hashing: Hashing = field(default_factory=Hashing)
     login_limits: LoginLimits | None = None  #: None: those of the configuration

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from gateway.config import model
+from gateway.config import endpoints
 from hooks.contract import Target
 from hooks.targets.stow import DicomWebTarget
 
 
-def make_target(endpoint: model.EndpointSection, connections: int) -> Target:
+def make_target(endpoint: endpoints.EndpointSection, connections: int) -> Target:
     """:param connections: at once, at most."""
     return _BY_KIND[endpoint.kind](endpoint, connections)
 
 
-def _dicomweb(endpoint: model.EndpointSection, connections: int) -> Target:
+def _dicomweb(endpoint: endpoints.EndpointSection, connections: int) -> Target:
     return DicomWebTarget(
         endpoint.url,
         auth=_auth(endpoint.auth),
@@ -25,7 +25,7 @@ def _dicomweb(endpoint: model.EndpointSection, connections: int) -> Target:
     )
 
 
-def _auth(auth: model.AuthSection) -> tuple[str, str, str] | tuple[str, str] | None:
+def _auth(auth: endpoints.AuthSection) -> tuple[str, str, str] | tuple[str, str] | None:
     if auth.kind == "basic" and auth.password is not None:
         return ("basic", auth.username, auth.password.reveal())
     if auth.kind == "bearer" and auth.token is not None:
@@ -33,4 +33,4 @@ def _auth(auth: model.AuthSection) -> tuple[str, str, str] | tuple[str, str] | N
     return None
 
 
-_BY_KIND: Mapping[str, Callable[[model.EndpointSection, int], Target]] = {"dicomweb": _dicomweb}
+_BY_KIND: Mapping[str, Callable[[endpoints.EndpointSection, int], Target]] = {"dicomweb": _dicomweb}

@@ -10,7 +10,7 @@ from gateway.cli.opening import configured
 
 if TYPE_CHECKING:
     from gateway.config import Config
-    from gateway.purge.retention import PurgeReport
+    from gateway.purge.report import PurgeReport
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

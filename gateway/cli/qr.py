@@ -57,7 +57,8 @@ async def _create(config: Config, endpoint_id: str, ttl_s: int | None, user: str
     from gateway.assembly.base import open_base
     from gateway.assembly.gateway import open_qr
     from gateway.clock import SystemClock
-    from gateway.identity.accounts import Accounts, Role
+    from gateway.identity.account_rules import Role
+    from gateway.identity.accounts import Accounts
     from gateway.identity.principal import Principal
     from gateway.protocol.rest import QrWish
 

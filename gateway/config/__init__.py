@@ -9,16 +9,15 @@ a secret. Must not know who uses it.
 
 from __future__ import annotations
 
+from gateway.config.endpoints import AuthSection, EndpointSection
 from gateway.config.kinds import Secret
 from gateway.config.load import find_config_path, load
 from gateway.config.model import (
     AppSection,
     AuditSection,
-    AuthSection,
     Config,
     DatabaseSection,
     DeliverySection,
-    EndpointSection,
     LimitsSection,
     LogSection,
     OidcSection,

@@ -7,8 +7,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from gateway.config.endpoints import EndpointSection
 from gateway.config.kinds import KIB, MIB
-from gateway.config.model import Config, EndpointSection, OidcSection, ServerSection
+from gateway.config.model import Config, OidcSection, ServerSection
 from gateway.errors import ConfigError
 
 _ROLES = frozenset({"uploader", "issuer", "admin"})

@@ -13,17 +13,10 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from gateway.config import checks, kinds
+from gateway.config.endpoints import AuthSection, EndpointSection
 from gateway.config.keys import REQUIRED, keys_of
 from gateway.config.kinds import Secret, Surroundings
-from gateway.config.model import (
-    PLAIN_TABLES,
-    AuthSection,
-    Config,
-    EndpointSection,
-    OidcSection,
-    SpoolKeysSection,
-    SpoolSection,
-)
+from gateway.config.model import PLAIN_TABLES, Config, OidcSection, SpoolKeysSection, SpoolSection
 from gateway.errors import ConfigError
 
 PREFIX = "RELAYPACS__"

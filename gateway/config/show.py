@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.config import kinds
+from gateway.config.endpoints import AuthSection, EndpointSection
 from gateway.config.keys import REQUIRED, Key, keys_of
-from gateway.config.model import PLAIN_TABLES, AuthSection, Config, EndpointSection, OidcSection, SpoolKeysSection
+from gateway.config.model import PLAIN_TABLES, Config, OidcSection, SpoolKeysSection
 
 _REFERENCE: tuple[tuple[str, type], ...] = (
     *((name, table) for name, table in PLAIN_TABLES.items()),

@@ -11,11 +11,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from gateway.clock import Clock
 from gateway.errors import Conflict, NotFound, Unauthorized, Unprocessable
 from gateway.identity import wipe as wiping
+from gateway.identity.account_rules import (
+    MAX_NAME_CHARS,
+    Role,
+    bad_credentials,
+    checked_name,
+    checked_role,
+    require_another_admin,
+)
 from gateway.identity.bad_passwords import is_bad
 from gateway.identity.passwords import Hashing, Passwords, acceptable
 from gateway.identity.refresh_tokens import new_session
@@ -26,20 +33,9 @@ from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AccountRow, RefreshTokenRow
 from gateway.spool.keys import ServiceKeys
 
-MAX_NAME_CHARS = 128
 #: What another process has ended, this one notices within so long.
 REMEMBERED_FOR_S = 1.0
 REMEMBERED = 10_000
-#: Names of accounts that an OIDC issuer vouches for begin with it; no local account's does.
-FOREIGN = "oidc:"
-
-
-class Role(StrEnum):
-    """CONTRACT 2.1."""
-
-    UPLOADER = "uploader"
-    ISSUER = "issuer"
-    ADMIN = "admin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +93,7 @@ class Accounts:
         :raises Unprocessable: `invalid_field`: the name, role or password can't be used.
         :raises Conflict: the name is taken.
         """
-        name, role = _checked_name(name), _checked_role(role)
+        name, role = checked_name(name), checked_role(role)
         password_hash = await self._passwords.hash(acceptable(password, name))
         account_id, now = secrets.token_hex(16), self._clock.now()
         row = AccountRow(
@@ -136,7 +132,7 @@ class Accounts:
         """
 
         def change(tx: Transaction, row: AccountRow, now: float) -> AccountRow | None:
-            _require_another_admin(tx, row)
+            require_another_admin(tx, row)
             tx.tokens.revoke_account(row.account_id)
             since = now if row.disabled_at is None else row.disabled_at
             disabled = replace(row, disabled_at=since, wipe=row.wipe or wipe)
@@ -171,14 +167,14 @@ class Accounts:
         :raises Unprocessable: `invalid_field`: there is no such role, or an OIDC issuer gives this account its.
         :raises Conflict: it is the last admin.
         """
-        wanted = _checked_role(role)
+        wanted = checked_role(role)
 
         def change(tx: Transaction, row: AccountRow, _now: float) -> AccountRow | None:
             if not row.password_hash:
                 raise Unprocessable("an OIDC issuer gives its people their roles", code="invalid_field", field="name")
             if row.role == wanted:
                 return None
-            _require_another_admin(tx, row)
+            require_another_admin(tx, row)
             tx.tokens.revoke_account(row.account_id)
             return replace(row, role=wanted)
 
@@ -192,7 +188,7 @@ class Accounts:
         """
 
         def change(tx: Transaction, row: AccountRow, now: float) -> AccountRow:
-            _require_another_admin(tx, row)
+            require_another_admin(tx, row)
             tx.tokens.revoke_account(row.account_id)
             return replace(
                 row,
@@ -243,7 +239,7 @@ class Accounts:
         def act(tx: Transaction) -> None:
             present = tx.accounts.get(account_id)
             if present is None or present.disabled_at is not None or present.password_hash != row.password_hash:
-                raise _bad_credentials()
+                raise bad_credentials()
             tx.accounts.save(replace(present, password_hash=password_hash, must_change=False))
             tx.tokens.revoke_sessions(account_id, but=session_id)
             detail = {"account_id": account_id}
@@ -349,7 +345,7 @@ class Accounts:
             fits = await self._passwords.fits(None if row is None else row.password_hash or None, password)
             if row is None or not fits or row.disabled_at is not None:
                 self._guard.failed(mac, address)
-                raise _bad_credentials()
+                raise bad_credentials()
             self._guard.succeeded(mac, address)
             return row
 
@@ -361,7 +357,7 @@ class Accounts:
         def act(tx: Transaction) -> AccountRow:
             present = tx.accounts.get(row.account_id)
             if present is None or present.disabled_at is not None or present.password_hash != row.password_hash:
-                raise _bad_credentials()
+                raise bad_credentials()
             if renewed is not None:
                 present = replace(present, password_hash=renewed)
                 tx.accounts.save(present)
@@ -395,36 +391,3 @@ class Accounts:
     def _name_mac(self, name: str) -> bytes:
         known = name if too_long_for(name, MAX_NAME_CHARS) else composed(name)
         return self._keys.index_mac(b"account|" + known.encode("utf-8", "surrogatepass"))
-
-
-def _checked_name(name: str) -> str:
-    name = "" if too_long_for(name, MAX_NAME_CHARS) else composed(name)
-    if not 1 <= len(name) <= MAX_NAME_CHARS or name != name.strip() or not name.isprintable():
-        raise Unprocessable(
-            f"a name has 1 to {MAX_NAME_CHARS} printable characters and no space at its ends",
-            code="invalid_field",
-            field="name",
-        )
-    if name.startswith(FOREIGN):
-        raise Unprocessable(f"a local account's name doesn't begin with {FOREIGN}", code="invalid_field", field="name")
-    return name
-
-
-def _checked_role(role: str) -> Role:
-    try:
-        return Role(role)
-    except ValueError:
-        raise Unprocessable(f"a role is one of {', '.join(Role)}", code="invalid_field", field="role") from None
-
-
-def _require_another_admin(tx: Transaction, row: AccountRow) -> None:
-    """:raises Conflict: nobody else could administer the gateway."""
-    if row.role != Role.ADMIN or row.disabled_at is not None:
-        return
-    others = (one for one in tx.accounts.all() if one.account_id != row.account_id and one.disabled_at is None)
-    if not any(one.role == Role.ADMIN for one in others):
-        raise Conflict("this is the last admin: make another one first, by `relaypacs user add NAME --role admin`")
-
-
-def _bad_credentials() -> Unauthorized:
-    return Unauthorized("the name or the password is wrong", code="bad_credentials")

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from gateway.clock import Clock
-from gateway.identity.accounts import FOREIGN, MAX_NAME_CHARS, Role
+from gateway.identity.account_rules import FOREIGN, MAX_NAME_CHARS, Role
 from gateway.identity.oidc import ForeignClaims, OidcIssuer
 from gateway.identity.tokens import AccessClaims
 from gateway.keys.columns import Column

@@ -22,7 +22,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -32,8 +32,9 @@ from gateway.errors import GatewayError
 from gateway.ledger.base import JOBS, PURGE, Ledger, Transaction, Watch
 from gateway.ledger.rows import JobKind, UploadRow
 from gateway.ledger.settings import Setting
-from gateway.purge.erasure import Erased, Erasure, Reason
+from gateway.purge.erasure import Erasure, Reason
 from gateway.purge.records import record_deleted, record_page_deleted
+from gateway.purge.report import PurgeReport
 from gateway.states import (
     DEAD_STATES,
     FINISHED_STATES,
@@ -75,26 +76,6 @@ class Times:
     failed_s: float
     records_s: float
     expires_s: float
-
-
-@dataclass(slots=True)
-class PurgeReport:
-    """What one run did."""
-
-    expired: int = 0  #: uploads that had gone silent
-    uploads: int = 0  #: uploads whose bytes were erased
-    files: int = 0  #: files whose bytes were erased
-    size_bytes: int = 0  #: sealed bytes of those
-    records: int = 0  #: records of uploads that were deleted
-    tokens: int = 0  #: refresh tokens and idempotency keys past their time
-    orphans: int = 0  #: blobs without a row
-    scrubbed: bool = True  #: False: a reader was in the way, the next run tries again
-    faults: list[str] = field(default_factory=list)  #: codes of what could not be done
-
-    def add(self, erased: Erased) -> None:
-        """Count what was erased."""
-        self.files += erased.files
-        self.size_bytes += erased.size_bytes
 
 
 class Retention:

@@ -12,8 +12,9 @@ import pytest
 
 from gateway import errors
 from gateway.config import load, reference
+from gateway.config.endpoints import AuthSection, EndpointSection
 from gateway.config.keys import keys_of
-from gateway.config.model import PLAIN_TABLES, AuthSection, EndpointSection, OidcSection, SpoolKeysSection
+from gateway.config.model import PLAIN_TABLES, OidcSection, SpoolKeysSection
 from gateway.web.errors import status_of
 
 ROOT = Path(__file__).parents[2]

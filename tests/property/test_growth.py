@@ -22,7 +22,7 @@ from gateway.delivery import identity
 from gateway.delivery.person_names import compare_names
 from gateway.errors import GatewayError
 from gateway.identity import unicode
-from gateway.identity.accounts import _checked_name
+from gateway.identity.account_rules import checked_name
 from gateway.identity.passwords import _as_bytes, acceptable
 from gateway.protocol import headers, rest, tus
 from gateway.web import json_body
@@ -68,7 +68,7 @@ SHAPES: dict[str, Callable[[int], str]] = {
 
 READERS: dict[str, Callable[[str], Any]] = {
     "a name that is looked up": unicode.composed,
-    "a name that is set": _checked_name,
+    "a name that is set": checked_name,
     "a password that is set": acceptable,
     "a password that is hashed": _as_bytes,
     "a name without its marks": unicode.without_marks,

@@ -45,8 +45,15 @@ def rooms() -> Mapping[str, Room]:
 # A dependency has a home: elsewhere it would carry its own errors, threads and values along.
 HOMES = {
     "aiohttp": {"gateway.web", "gateway.demo", "gateway.cli.demo"},  # the last runs the apps of the two others
+    "aiosqlite": {"gateway.demo", "gateway.ledger.sqlite"},
     "argon2": {"gateway.identity.passwords"},
-    "cryptography": {"gateway.demo.local_ca", "gateway.spool", "gateway.receipts", "gateway.identity.tokens"},
+    "cryptography": {
+        "gateway.assembly.site",
+        "gateway.demo.local_ca",
+        "gateway.spool",
+        "gateway.receipts",
+        "gateway.identity.tokens",
+    },
     "dicomweb_client": {"hooks.targets"},
     "jwt": {"gateway.identity", "gateway.receipts"},
     "pydicom": {"gateway.demo", "gateway.client", "hooks"},
