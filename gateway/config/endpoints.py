@@ -69,6 +69,7 @@ class EndpointSection:
     )
     verify: bool = key(kinds.flag, True, "Ask the PACS (QIDO-RS) for what it took (STOW-RS).")
     verify_for_s: float = key(kinds.duration, "10m", "How long the PACS may take to show it.", name="verify_for")
+    commitment: bool = key(kinds.not_yet, False, "Storage commitment as the highest verification: not built yet.")
     notes: str = key(
         kinds.one_of("sr", "none", not_built=("webhook",)),
         "sr",

@@ -141,7 +141,29 @@ def _child(raw: Raw, name: str, where: str) -> Raw:
 # --- parsing -------------------------------------------------------------------------------------------------------
 
 
+#: Tables that the contract names and nothing reads yet, with the values that ask for nothing.
+_AHEAD: Mapping[str, Mapping[str, object]] = {
+    "alerts": {},
+    "dimse": {},
+    "mail": {"smtp": "", "from": ""},
+    "metrics": {"host": "127.0.0.1", "port": 0, "token": ""},
+    "routes": {},
+    "webhooks": {},
+}
+
+
+def _refuse_what_is_ahead(raw: Raw) -> None:
+    """Take out what asks for nothing. :raises ConfigError: it asks for something that isn't built."""
+    for name, nothing in _AHEAD.items():
+        asked = raw.pop(name, None)
+        if isinstance(asked, dict):
+            asked = {key: value for key, value in asked.items() if key not in nothing or value != nothing[key]}
+        if asked:
+            raise ConfigError(f"{name}: is not built yet: take it out")
+
+
 def _build(raw: Raw, around: Surroundings) -> Config:
+    _refuse_what_is_ahead(raw)
     for name in raw:
         if name not in _TABLES:
             raise _unknown(name, "", _TABLES)

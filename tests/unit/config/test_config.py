@@ -369,6 +369,29 @@ def test_a_refusal_names_the_key_and_what_to_do(read, before, says):
 
 
 @pytest.mark.parametrize(
+    ("asked", "table"),
+    [
+        ('[[routes]]\nto = ["main"]', "routes"),
+        ('[[webhooks]]\nurl = "https://ris.example.org/relay"', "webhooks"),
+        ('[mail]\nsmtp = "smtps://user@host:465"', "mail"),
+        ("[metrics]\nport = 9100", "metrics"),
+        ('[alerts]\nstat_after = "15m"', "alerts"),
+        ('[dimse]\naet = "RELAYPACS"', "dimse"),
+    ],
+)
+def test_what_the_contract_names_and_is_not_built_is_refused_by_name(read, asked, table):
+    with pytest.raises(ConfigError, match=f"^{table}: is not built yet"):
+        read(f"{MINIMAL}\n{asked}\n")
+
+
+def test_what_is_not_built_may_be_switched_off_by_name(read):
+    off = '[mail]\nsmtp = ""\nfrom = ""\n[metrics]\nport = 0\ntoken = ""\n'
+    assert read(f"{MINIMAL}commitment = false\n{off}").endpoints["main"].commitment is False
+    with pytest.raises(ConfigError, match="commitment: is not built yet"):
+        read(f"{MINIMAL}commitment = true\n")
+
+
+@pytest.mark.parametrize(
     ("old", "new", "says"),
     [
         ('active = "k1"', 'active = "k2"', "spool.keys.active: names none of the keys here: use one of k1"),
