@@ -30,7 +30,7 @@ MANUFACTURER = "RelayPACS gateway"
 _NAMESPACE = uuid.UUID("8d1c5a3e-0b6f-4c57-9a54-6a2f6d3f1b70")
 #: In a value that the character set didn't give: `hooks.checks.charset` has put this into it.
 _UNREADABLE = "\ufffd"
-#: What UT takes of the control characters: TAB, LF, FF, CR (PS3.5 section 6.1.3).
+#: What UT takes of the control characters: TAB (made spaces before), LF, FF, CR (PS3.5 section 6.1.3).
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 #: Nor has a value of one line any of those.
 _NOT_IN_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u2028\u2029]")
@@ -136,8 +136,10 @@ def names_its_patient(study: Facts) -> bool:
 
 
 def readable(text: str) -> str:
-    """A text as it can stand in a document: lines end as DICOM wants it, control characters are gone."""
-    return _CONTROL.sub("", _LINE_END.sub("\r\n", text)).strip()
+    """A text as it can stand in a document: lines end as DICOM wants it, control characters are gone, tabs are spaces
+    (older validators refuse them).
+    """
+    return _CONTROL.sub("", _LINE_END.sub("\r\n", text.expandtabs(4))).strip()
 
 
 def note_sr(note: Note) -> bytes:
@@ -283,8 +285,13 @@ def _is_legal(value: str, vr: str) -> bool:
             return value in {"M", "F", "O"}  # of PatientSex
         case "PN":
             groups = value.split("=")
-            return len(groups) <= 3 and all(len(group) <= 64 and group.count("^") <= 4 for group in groups)
-    return len(value) <= _MAX_LENGTHS[vr]
+            return len(groups) <= 3 and all(_size(group) <= 64 and group.count("^") <= 4 for group in groups)
+    return _size(value) <= _MAX_LENGTHS[vr]
+
+
+def _size(text: str) -> int:
+    """In bytes: the standard counts characters, validators and older archives bytes."""
+    return len(text.encode())
 
 
 def _is_date(value: str) -> bool:

@@ -289,7 +289,7 @@ HOSTILE: dict[str, tuple[bytes, str, str]] = {
     "preamble_tiff_big": (instance(preamble=b"MM\0*\0\0\0\x10"), "Accept", ""),
     "preamble_of_a_device": (instance(preamble=bytes(17) + b"\x01"), "Accept", ""),
     "truncated_in_meta": (_WHOLE[:200], "Reject", "truncated"),
-    "truncated_in_header": (_WHOLE[:500], "Reject", "truncated"),
+    "truncated_in_header": (_WHOLE[: _WHOLE.index(b"\x28\0\x10\0US") + 5], "Reject", "truncated"),
     "truncated_in_pixels": (_WHOLE[:-100], "Reject", "truncated"),
     "length_beyond_the_end": (instance(extra=header(0x00291001, "OB", 0x7FFFFFFE)), "Reject", "truncated"),
     "element_overruns_item": (

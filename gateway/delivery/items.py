@@ -255,7 +255,7 @@ class Memory:
     :param released_at: unix seconds.
     :param identified: nothing holds it; the PACS need not be asked again.
     :param mismatched: comma list of declared fields that the files contradict.
-    :param unidentified: the PACS can't be asked who has this PatientID.
+    :param unidentified: as `identity_not_checked` in `doubts`; jobs of older releases have it.
     :param doubts: comma list of warnings of the identity check.
     :param blind: the PACS can't be asked what it has.
     :param verify_until: unix seconds; 0: the last look hasn't begun.

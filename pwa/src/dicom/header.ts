@@ -106,7 +106,11 @@ function readMeta(start: Uint8Array): { syntax: string; mediaClass: string; end:
   while (walk.at !== end && walk.isAtGroup2()) {
     const { tag, value } = walk.next(EXPLICIT_LITTLE);
     values.set(tag, ascii(value));
-    if (tag === 0x00020000 && value.length === 4) end = walk.at + new DataView(value.slice().buffer).getUint32(0, true);
+    if (tag === 0x00020000 && value.length === 4) {
+      // Some write 0, and nobody goes by it: the meta ends with its group then.
+      const length = new DataView(value.slice().buffer).getUint32(0, true);
+      end = length > 0 ? walk.at + length : -1;
+    }
   }
   return { syntax: values.get(0x00020010) ?? "", mediaClass: values.get(0x00020002) ?? "", end: walk.at };
 }

@@ -202,7 +202,7 @@ def test_whatever_a_study_says_dciodvfy_finds_no_error(said: dict[str, str], not
 
 
 def test_lines_end_as_dicom_wants_it():
-    assert readable("one\ntwo\r\nthree\rfour\tfive\n") == "one\r\ntwo\r\nthree\r\nfour\tfive"
+    assert readable("one\ntwo\r\nthree\rfour\tfive\n") == "one\r\ntwo\r\nthree\r\nfour    five"
 
 
 def test_characters_that_no_document_holds_are_gone():
