@@ -15,6 +15,7 @@ GatewayError
 │   ├── Conflict              does not fit the present state
 │   ├── Interrupted           the body broke off; what came is kept
 │   ├── TooLarge              over a limit
+│   ├── HeadTooLarge          the request line or its header fields are too long
 │   ├── Locked                somebody else is writing just now
 │   ├── TooMany               over a rate or a quota
 │   └── NotBuilt              named in the contract, not built yet
@@ -90,7 +91,14 @@ class Gone(Refusal):
 class Malformed(Refusal):
     """Headers, query or JSON that can't be read."""
 
-    codes = ("malformed", "malformed_header", "malformed_json", "checksum_algorithm_unknown", "mixed_protocols")
+    codes = (
+        "malformed",
+        "malformed_header",
+        "malformed_json",
+        "checksum_algorithm_unknown",
+        "mixed_protocols",
+        "length_too_short",
+    )
     title = "The request can't be read"
 
 
@@ -173,6 +181,13 @@ class TooLarge(Refusal):
     title = "It is too large"
 
 
+class HeadTooLarge(Refusal):
+    """The request's head is over a limit (RFC 6585 5)."""
+
+    codes = ("head_too_large",)
+    title = "The request's head is too large"
+
+
 class Locked(Refusal):
     """Somebody else is writing just now; `extra` has `retry_after_s`."""
 
@@ -188,9 +203,9 @@ class TooMany(Refusal):
 
 
 class NotBuilt(Refusal):
-    """Named in the contract, not built yet."""
+    """Named in the contract or in a standard, not built."""
 
-    codes = ("not_built",)
+    codes = ("not_built", "transfer_coding_unknown")
     title = "This isn't built yet"
 
 

@@ -66,7 +66,7 @@ def file_row(file_id: str, upload_id: str, **known: Any) -> FileRow:
         FileRow(
             file_id=file_id,
             upload_id=upload_id,
-            dialect=Dialect.TUS,
+            dialect=Dialect.TAIL,
             state=FileState.RECEIVING,
             client_mac=None,
             client_id_sealed=None,

@@ -13,9 +13,9 @@ from gateway.states import FileState, UploadState
 
 
 class Dialect(StrEnum):
-    """Which protocol made a file; another one may not write into it."""
+    """How a file grows; what grows in another way may not write into it."""
 
-    TUS = "tus"
+    TAIL = "tus"  #: at its tail: over tus and the IETF draft, in turns if a client likes
     REST = "rest"
     GATEWAY = "gateway"  #: none: the gateway made it, from notes; no client's list or count has it
 

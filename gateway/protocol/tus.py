@@ -5,7 +5,9 @@ Extensions are announced here and nowhere else; what isn't announced is refused 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
+import binascii
+from dataclasses import dataclass, field
 
 from gateway.errors import Malformed, NotBuilt, UnsupportedMediaType, UnsupportedVersion
 from gateway.protocol.headers import (
@@ -19,17 +21,20 @@ from gateway.protocol.headers import (
     single,
 )
 
-EXTENSIONS = ("creation", "creation-with-upload", "expiration", "termination")
+EXTENSIONS = ("creation", "creation-with-upload", "creation-defer-length", "expiration", "checksum", "termination")
+#: Of `Upload-Checksum`, by tus' names, which are hashlib's, and the sizes of their digests in bytes.
+CHECKSUM_ALGORITHMS = {"sha1": 20, "sha256": 32, "sha512": 64, "md5": 16}
 
 
 @dataclass(frozen=True, slots=True)
 class Creation:
     """POST to the creation URL."""
 
-    length: int  #: bytes
+    length: int | None  #: bytes; None: told later (Creation With Deferred Length)
     metadata: dict[str, bytes]
     raw_metadata: str | None  #: as received, to be echoed
     with_body: bool
+    digests: dict[str, bytes] = field(default_factory=dict)  #: of the body, hashlib name -> raw digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,8 @@ class Patch:
     """PATCH of an upload resource."""
 
     at: int
-    length: int | None  #: bytes, of the whole file, where the client says it again
+    length: int | None  #: bytes, of the whole file, where the client tells it
+    digests: dict[str, bytes] = field(default_factory=dict)  #: of the body, hashlib name -> raw digest
 
 
 def check_version(headers: Headers) -> None:
@@ -47,32 +53,55 @@ def check_version(headers: Headers) -> None:
 
 
 def read_creation(headers: Headers, content_type: str | None) -> Creation:
-    """Headers of a creation (Creation; Creation With Upload).
+    """Headers of a creation (Creation; Creation With Upload; Creation With Deferred Length; Checksum).
 
     :param content_type: the media type, None where the header is absent.
-    :raises Malformed: no length, or one that isn't a number.
+    :raises Malformed: no length, or one that isn't a number; a checksum that can't be checked.
     :raises NotBuilt: an extension that isn't announced.
     :raises UnsupportedMediaType: a body of another type.
     """
-    if single(headers, "Upload-Length") is not None and single(headers, "Upload-Defer-Length") is not None:
-        raise Malformed("Upload-Length and Upload-Defer-Length exclude each other", code="malformed_header")
     _refuse_not_built(headers)
-    length = single(headers, "Upload-Length")
-    if length is None:
-        raise Malformed("Upload-Length is missing", code="malformed_header")
+    length = _length(headers)
     raw = single(headers, "Upload-Metadata")
     return Creation(
-        length=number("Upload-Length", length),
+        length=length,
         metadata=parse_metadata(raw) if raw is not None else {},
         raw_metadata=raw,
         with_body=_has_body(content_type),
+        digests=_digests(headers),
     )
 
 
+def _length(headers: Headers) -> int | None:
+    length, deferred = single(headers, "Upload-Length"), single(headers, "Upload-Defer-Length")
+    if (length is None) == (deferred is None):
+        raise Malformed("give one of Upload-Length and Upload-Defer-Length", code="malformed_header")
+    if deferred not in (None, "1"):
+        raise Malformed("Upload-Defer-Length must be 1", code="malformed_header")
+    return None if length is None else number("Upload-Length", length)
+
+
+def _digests(headers: Headers) -> dict[str, bytes]:
+    """`Upload-Checksum: algorithm base64`. :raises Malformed: another algorithm, or no digest of that one's size."""
+    value = single(headers, "Upload-Checksum")
+    if value is None:
+        return {}
+    algorithm, _, encoded = value.strip().partition(" ")
+    if algorithm not in CHECKSUM_ALGORITHMS:
+        known = ", ".join(CHECKSUM_ALGORITHMS)
+        raise Malformed(f"Upload-Checksum must be of {known}", code="checksum_algorithm_unknown")
+    try:
+        digest = base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError):  # no base64, or characters that aren't ASCII
+        digest = b""
+    if len(digest) != CHECKSUM_ALGORITHMS[algorithm]:
+        raise Malformed("Upload-Checksum isn't a digest in base64", code="malformed_header")
+    return {algorithm: digest}
+
+
 def _refuse_not_built(headers: Headers) -> None:
-    for name in ("Upload-Defer-Length", "Upload-Concat", "Upload-Checksum"):
-        if single(headers, name) is not None:
-            raise NotBuilt(f"{name}: this tus extension isn't built yet")
+    if single(headers, "Upload-Concat") is not None:
+        raise NotBuilt("Upload-Concat: this tus extension isn't built yet")
 
 
 def _has_body(content_type: str | None) -> bool:
@@ -87,7 +116,7 @@ def read_patch(headers: Headers, content_type: str | None) -> Patch:
     """Headers of a PATCH (Core).
 
     :raises UnsupportedMediaType: not `application/offset+octet-stream`.
-    :raises Malformed: no offset, or one that isn't a number.
+    :raises Malformed: no offset, or one that isn't a number; a checksum that can't be checked.
     :raises NotBuilt: an extension that isn't announced.
     """
     if content_type != OFFSET_MEDIA_TYPE:
@@ -96,7 +125,7 @@ def read_patch(headers: Headers, content_type: str | None) -> Patch:
     at = optional_number(headers, "Upload-Offset")
     if at is None:
         raise Malformed("Upload-Offset is missing", code="malformed_header")
-    return Patch(at, optional_number(headers, "Upload-Length"))
+    return Patch(at, optional_number(headers, "Upload-Length"), _digests(headers))
 
 
 def options_headers(max_size: int) -> dict[str, str]:
@@ -105,6 +134,7 @@ def options_headers(max_size: int) -> dict[str, str]:
         "Tus-Version": TUS_VERSION,
         "Tus-Extension": ",".join(EXTENSIONS),
         "Tus-Max-Size": str(max_size),
+        "Tus-Checksum-Algorithm": ",".join(CHECKSUM_ALGORITHMS),
     }
 
 
@@ -117,9 +147,11 @@ def offset_headers(offset: int, expires_at: float | None) -> dict[str, str]:
 
 
 def head_headers(offset: int, length: int | None, raw_metadata: str | None, expires_at: float | None) -> dict[str, str]:
-    """Answer to HEAD (Core; Expiration)."""
+    """Answer to HEAD (Core; Creation With Deferred Length; Expiration)."""
     found = offset_headers(offset, expires_at) | {"Cache-Control": "no-store"}
-    if length is not None:
+    if length is None:
+        found["Upload-Defer-Length"] = "1"
+    else:
         found["Upload-Length"] = str(length)
     if raw_metadata is not None:
         found["Upload-Metadata"] = raw_metadata

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.errors import SpoolFull, TooLarge, TooMany, Unprocessable
 from gateway.keys.columns import Column
@@ -91,6 +91,24 @@ def reserve_again(tx: Transaction, upload_id: str, limits: Limits, room_bytes: i
     row = reserved(upload)
     _check_room(tx, row.owner_id, row.reserved_bytes, limits, room_bytes)
     tx.uploads.save(row)
+
+
+def reserve_more(tx: Transaction, upload: UploadRow, limits: Limits) -> UploadRow:
+    """The upload of a file whose length nobody told, with the room that it takes by now; the row is the caller's to save.
+
+    :raises SpoolFull, TooMany: the spool has no more, or the account has its part.
+    :raises TooLarge: it has become larger than an upload may be.
+    """
+    if upload.total_size_bytes > limits.max_upload_size:
+        raise TooLarge("the upload is larger than uploads.max_upload_size", code="upload_too_large")
+    more = needed_bytes(upload.total_size_bytes, upload.total_files) - upload.reserved_bytes
+    if more <= 0:
+        return upload
+    if tx.uploads.reserved_bytes() + more > limits.spool_max_bytes:
+        raise SpoolFull("the spool has no room for more of this file", retry_after_s=RETRY_AFTER_S)
+    if tx.uploads.sums_of(upload.owner_id).reserved_bytes + more > limits.spool_max_bytes * limits.reserved_share:
+        raise _quota("the uploads of this account take their share of the spool", "limits.reserved_share")
+    return replace(upload, reserved_bytes=upload.reserved_bytes + more)
 
 
 def create_upload(

@@ -6,14 +6,13 @@ Segments are kept for the next chunk of the same file, so that a file of many ch
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.errors import ChecksumMismatch, Conflict, NotFound, TooLarge
+from gateway.errors import Conflict, NotFound, TooLarge
 from gateway.identity.principal import Principal
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import Dialect, FileRow, RunRow, UploadRow
@@ -23,6 +22,7 @@ from gateway.spool import Run, SegmentWriter
 from gateway.states import FileState
 from gateway.uploads.body import Body
 from gateway.uploads.completion import chunked_view, mark_whole, note_bytes, noted, require_file, require_open
+from gateway.uploads.digests import BodyDigests
 from gateway.uploads.intake import Intake, NewFile, begin_segment, ensure_reserved, new_file, upload_key
 from gateway.uploads.leases import Claim
 from gateway.uploads.membership import with_bytes, with_file
@@ -171,20 +171,6 @@ class Chunks:
         return await intake.ledger.write(make) if found is None else found
 
 
-class _Hashes:
-    """Several hash objects as one."""
-
-    def __init__(self, names: Mapping[str, bytes]) -> None:
-        self._hashes = {name: hashlib.new(name) for name in {"sha256", *names}}
-
-    def update(self, data: Any) -> None:
-        for one in self._hashes.values():
-            one.update(data)
-
-    def digest(self, name: str) -> bytes:
-        return self._hashes[name].digest()
-
-
 class _ChunkCommit:
     """Accepts one chunk, once its bytes are on disk."""
 
@@ -194,7 +180,7 @@ class _ChunkCommit:
         self._wish = wish
         self._run: SegmentWriter | None = None
         self._sealed_before = 0
-        self.digest = _Hashes(wish.digests)
+        self.digest = BodyDigests(wish.digests, "sha256")
         self.start = wish.chunk.index * place.upload.chunk_size
         self.file = place.file
 
@@ -206,9 +192,7 @@ class _ChunkCommit:
         """Accept the chunk if it came whole, else leave it out."""
         if not ended_cleanly:
             return
-        for name, declared in self._wish.digests.items():
-            if not hmac.compare_digest(self.digest.digest(name), declared):
-                raise ChecksumMismatch("the chunk doesn't have the declared digest")
+        self.digest.check()
         self.file = await self._intake.ledger.write(lambda tx: self._accept(tx, stored))
 
     def _accept(self, tx: Transaction, size: int) -> FileRow:

@@ -68,7 +68,7 @@ def require_file(tx: Transaction, file_id: str, dialect: Dialect) -> FileRow:
     if file.state is FileState.LOST:
         raise Gone("stored bytes of this file are damaged", code="data_lost", state=str(file.state))
     if file.dialect is not dialect:
-        raise Conflict(f"this file was made by {file.dialect}", code="other_dialect")
+        raise Conflict("this file was made by another protocol", code="other_dialect")
     return file
 
 

@@ -13,6 +13,7 @@ from gateway.keys import unwrap
 from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import Dialect, FileRow, UploadRow
+from gateway.protocol.engine import Completes
 from gateway.spool import FileKey, KeyRing, ServiceKeys, Spool, UploadKey
 from gateway.states import FileState
 from gateway.uploads.admission import Limits, new_id, reserve_again
@@ -39,11 +40,15 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file that somebody wants to make. Sizes in bytes."""
+    """A file that somebody wants to make. Sizes in bytes.
 
-    length: int
+    :param completes: what makes it whole: an empty one is whole at once only over tus.
+    """
+
+    length: int | None  #: None: told later, or never
     client_file_id: str | None
     raw_metadata: str | None
+    completes: Completes = Completes.WHEN_FULL
 
 
 async def ensure_reserved(intake: Intake, upload: UploadRow) -> None:

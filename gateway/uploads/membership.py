@@ -29,6 +29,23 @@ def with_bytes(upload: UploadRow, planned_bytes: int) -> UploadRow:
     return replace(upload, planned_bytes=upload.planned_bytes + planned_bytes)
 
 
+def with_changed(upload: UploadRow, before: FileRow, now: FileRow) -> UploadRow:
+    """The upload after one of its files changed. A file whose length isn't told yet counts with the bytes that came; an
+    upload that was opened for it alone is as large as that.
+
+    :raises TooLarge: more bytes than were declared.
+    """
+    more = size_of(now) - size_of(before)
+    if upload.single:
+        upload = replace(upload, total_size_bytes=upload.total_size_bytes + more)
+    return with_bytes(upload, more) if more else upload
+
+
+def size_of(file: FileRow) -> int:
+    """Bytes that the file counts with in its upload's sums."""
+    return file.offset if file.length is None else file.length
+
+
 def without_file(
     tx: Transaction,
     upload: UploadRow,
@@ -48,7 +65,7 @@ def without_file(
     :returns: the upload as saved.
     """
     state = FileState.LOST if lost else FileState.REMOVED
-    size = file.offset if file.length is None else file.length
+    size = size_of(file)
     whole = file.whole_at is not None
     counted = file.dialect is not Dialect.REST or file.chunks > 0  # a first chunk that was refused made none
     upload = replace(

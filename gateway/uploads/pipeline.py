@@ -126,6 +126,18 @@ class Pipeline:
             await commit(stored, True)
         return Flow(stored, gatherer.error, overrun)
 
+    async def is_empty(self, body: Body) -> bool:
+        """Whether no byte comes, where none is wanted; what came is lost.
+
+        :raises BodyBroken, BodyStopped: nobody will ever know.
+        """
+        if body.size is not None:
+            return body.size == 0
+        piece = await body.read(self._idle_timeout_s)
+        if piece is None:
+            raise BodyBroken("nothing came for too long")
+        return not piece
+
     async def _commit_midway(
         self,
         writer: SegmentWriter,

@@ -10,17 +10,18 @@ Knows no protocol's headers, no HTTP library and no PACS.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gateway.errors import Conflict, NotFound, TooLarge, Unauthorized
+from gateway.errors import Conflict, NotFound, SpoolFull, TooLarge, Unauthorized
 from gateway.identity.principal import Principal, visible
 from gateway.keys.columns import Column
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import Dialect, FileRow, RunRow, UploadRow
-from gateway.protocol.engine import Append, Completes, FileView, plan, settle
-from gateway.spool import Run, UploadKey
+from gateway.protocol.engine import Append, Completes, FileView, plan, settle, told
+from gateway.spool import Run, UploadKey, sealed_size
 from gateway.states import FileState, UploadState
-from gateway.uploads.admission import Wish, check_size, create_upload
+from gateway.uploads.admission import Wish, check_size, create_upload, reserve_more
 from gateway.uploads.body import Body
 from gateway.uploads.completion import (
     mark_whole,
@@ -31,11 +32,15 @@ from gateway.uploads.completion import (
     takes_bytes,
     touched,
 )
+from gateway.uploads.digests import BodyDigests
 from gateway.uploads.intake import Intake, NewFile, begin_segment, ensure_reserved, new_file, upload_key
 from gateway.uploads.leases import Claim
-from gateway.uploads.membership import with_file, without_file
-from gateway.uploads.pipeline import Tail, raise_unless_clean
+from gateway.uploads.membership import with_changed, with_file, without_file
+from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Tail, raise_unless_clean
 from gateway.uploads.probe import ensure_sound
+
+#: Hears the offset at every commit of an append.
+Heard = Callable[[int], None]
 
 #: A question of a client moves `expires_at` only if that moved it by more than this share of its life.
 TOUCH_SHARE = 0.05
@@ -136,23 +141,25 @@ class Files:
         await self.touch(seen.upload)
         return seen
 
-    async def append(self, seen: Seen, wish: Append, body: Body) -> Seen:
-        """Add a body at the tail; what a broken line brought is kept.
+    async def append(self, seen: Seen, wish: Append, body: Body, heard: Heard | None = None) -> Seen:
+        """Add a body at the tail; what a broken line brought is kept, unless digests of it were declared.
 
         :param seen: the caller's own file, from `find`.
+        :param heard: hears every offset that has become true.
         :raises Conflict: wrong offset; nobody is disturbed.
         :raises Locked: a live request is writing.
+        :raises ChecksumMismatch: the body has another digest than was declared; nothing of it is kept.
         :raises Unauthorized: the file is whole, and its account may not complete it.
         :raises BodyBroken, BodyStopped: after everything that came is stored.
         """
         if wish.at != seen.file.offset:
             raise Conflict("Upload-Offset is not the end of the file", code="offset_mismatch", offset=seen.file.offset)
-        return await self._append(seen.file.file_id, wish, body, Claim.POLITE)
+        return await self._append(seen.file.file_id, wish, body, Claim.POLITE, heard=heard)
 
-    async def append_first(self, created: Seen, body: Body) -> Seen:
-        """The body of a creation, from wherever the file is."""
-        wish = Append(created.file.offset, body.size, Completes.WHEN_FULL)
-        return await self._append(created.file.file_id, wish, body, Claim.CUT, created if created.fresh else None)
+    async def append_first(self, created: Seen, wish: Append, body: Body, heard: Heard | None = None) -> Seen:
+        """The body of a creation, from wherever the file is. See `append`."""
+        fresh = created if created.fresh else None
+        return await self._append(created.file.file_id, wish, body, Claim.CUT, fresh, heard)
 
     async def drop(self, who: Principal, file_id: str) -> UploadRow:
         """Take a file out that isn't completed yet; its upload's totals stay as declared.
@@ -210,19 +217,19 @@ class Files:
         twin = tx.files.by_client_mac(key.upload_id, key.mac("file_id", wish.client_file_id.encode()))
         if twin is None or twin.state is FileState.REMOVED:
             return None
-        if twin.dialect is not Dialect.TUS:
-            raise Conflict(f"this file was made by {twin.dialect}", code="other_dialect")
-        if twin.length != wish.length:
+        if twin.dialect is not Dialect.TAIL:
+            raise Conflict("this file was made by another protocol", code="other_dialect")
+        if wish.length is not None and twin.length != wish.length:
             raise Conflict("this file_id was created with another length", code="length_mismatch")
         return twin
 
     def _insert(self, tx: Transaction, upload: UploadRow, key: UploadKey, wish: NewFile) -> tuple[Seen, Tail | None]:
         intake = self._intake
-        if wish.length > intake.limits.max_file_size:
+        if (wish.length or 0) > intake.limits.max_file_size:
             raise TooLarge("the file is larger than uploads.max_file_size", code="file_too_large")
-        upload = with_file(upload, wish.length)
-        row, file_key = new_file(tx, intake, key, Dialect.TUS, wish, length=wish.length)
-        if wish.length:
+        upload = with_file(upload, wish.length or 0)
+        row, file_key = new_file(tx, intake, key, Dialect.TAIL, wish, length=wish.length)
+        if wish.length != 0 or wish.completes is not Completes.WHEN_FULL:
             tx.uploads.save(upload)
             return Seen(upload, row, fresh=True), begin_segment(tx, intake, upload, row, 0, file_key)
         now = intake.clock.now()
@@ -234,22 +241,38 @@ class Files:
             self._intake.tails.put(seen.file.file_id, tail)
         return seen
 
-    async def _append(self, file_id: str, wish: Append, body: Body, claim: Claim, fresh: Seen | None = None) -> Seen:
+    async def _append(
+        self,
+        file_id: str,
+        wish: Append,
+        body: Body,
+        claim: Claim,
+        fresh: Seen | None = None,
+        heard: Heard | None = None,
+    ) -> Seen:
         intake = self._intake
         async with intake.leases.hold(file_id, claim, body.stop) as lease:
             if fresh is not None and intake.tails.unused(file_id):
                 seen = fresh  # nobody wrote since; what else may have happened the commit looks for
             else:
-                seen = await intake.ledger.read(lambda tx: _receiving(tx, file_id, wish))
-            leave = plan(view_of(seen.file), wish, intake.limits.max_file_size)
+                seen = await intake.ledger.read(lambda tx: _there(tx, file_id))
             if seen.file.whole_at is not None:
-                return seen
+                wish = replace(wish, size=0 if await intake.pipeline.is_empty(body) else wish.size or 1)
+                if wish.at == seen.file.offset and wish.size == 0:
+                    return seen  # it changes nothing, whatever became of the upload
+            require_receiving(seen.upload)
+            leave = plan(view_of(seen.file), wish, intake.limits.max_file_size)
+            await self._check_room(seen, wish)
             await ensure_sound(intake, seen.upload, seen.file)
             await ensure_reserved(intake, seen.upload)
             tail = await self._tail(seen, leave.at)
-            appender = _Appender(intake, seen, wish, tail)
+            appender = _Appender(intake, seen, wish, tail, heard)
+            every = leave.room + 1 if wish.digests else COMMIT_EVERY_BYTES
+            hashes = (appender.digests,) if wish.digests else ()
             try:
-                flow = await intake.pipeline.pour(body, tail.writer, leave.room, lease, appender.commit)
+                flow = await intake.pipeline.pour(
+                    body, tail.writer, leave.room, lease, appender.commit, hashes, commit_every=every
+                )
             except BaseException:
                 tail.writer.close()
                 raise
@@ -262,6 +285,23 @@ class Files:
             raise Unauthorized("the account is not active; what came is kept")
         raise_unless_clean(flow)
         return done
+
+    async def _check_room(self, seen: Seen, wish: Append) -> None:
+        """Whether what comes fits into the upload's sums, and on the disk where no room was set aside for it."""
+        intake = self._intake
+        view = told(view_of(seen.file), wish, intake.limits.max_file_size)
+        least = view.offset + (wish.size or 0) if view.length is None else view.length
+        grown = with_changed(seen.upload, seen.file, replace(seen.file, length=least))
+        if seen.file.length is not None or not grown.single:
+            return
+        room_bytes = await intake.pipeline.threads.run(intake.spool.room_bytes)
+
+        def act(tx: Transaction) -> None:
+            reserve_more(tx, grown, intake.limits)
+            if tx.uploads.awaited_bytes() + sealed_size(least - seen.file.offset) > room_bytes:
+                raise SpoolFull("the spool's disk has no room for more of this file", retry_after_s=60)
+
+        await intake.ledger.read(act)
 
     async def _tail(self, seen: Seen, at: int) -> Tail:
         """The segment that goes on at `at`, or a new one: a segment with uncommitted bytes is never continued."""
@@ -281,29 +321,41 @@ class Files:
 class _Appender:
     """Commits what one append stored."""
 
-    def __init__(self, intake: Intake, seen: Seen, wish: Append, tail: Tail) -> None:
+    def __init__(self, intake: Intake, seen: Seen, wish: Append, tail: Tail, heard: Heard | None) -> None:
         self._intake = intake
         self._wish = wish
         self._tail = tail
+        self._heard = heard
+        self.digests = BodyDigests(wish.digests)
         self.seen = seen
 
     async def commit(self, stored: int, ended_cleanly: bool) -> None:
         """Write down that `stored` bytes of this append are durable.
 
         :raises Gone, Conflict: the upload was cancelled or completed in between; the bytes count for nothing.
+        :raises ChecksumMismatch: they don't have the declared digest; they count for nothing.
         """
+        if self._wish.digests:
+            if not ended_cleanly:
+                return
+            self.digests.check()
         tail, before = self._tail, self.seen
         run, sealed_bytes = tail.writer.run, tail.writer.position
 
         def act(tx: Transaction) -> tuple[Seen, int]:
             upload = require_open(tx, before.upload.upload_id, before.upload.epoch)
-            file = require_file(tx, before.file.file_id, Dialect.TUS)
+            file = require_file(tx, before.file.file_id, Dialect.TAIL)
             if file.offset != before.file.offset:
                 raise Conflict("another process wrote to this file", code="conflict")
-            done = settle(view_of(file), self._wish, stored, ended_cleanly=ended_cleanly)
+            view = told(view_of(file), self._wish, self._intake.limits.max_file_size)
+            done = settle(view, self._wish, stored, ended_cleanly=ended_cleanly)
             run_id = _write_run(tx, file.file_id, tail.run_id, run)
-            delta = done.offset - file.offset
-            file = replace(file, offset=done.offset, sealed_bytes=file.sealed_bytes + sealed_bytes - tail.sealed_bytes)
+            delta, sealed_delta = done.offset - file.offset, sealed_bytes - tail.sealed_bytes
+            grown = replace(file, length=view.length, offset=done.offset, sealed_bytes=file.sealed_bytes + sealed_delta)
+            upload = with_changed(upload, file, grown)
+            if upload.single and file.length is None:
+                upload = reserve_more(tx, upload, self._intake.limits)
+            file = grown
             now = self._intake.clock.now()
             upload = note_bytes(upload, delta, now, self._intake.timing)
             if done.whole and file.whole_at is None:
@@ -316,14 +368,16 @@ class _Appender:
 
         self.seen, tail.run_id = await self._intake.ledger.write(act)
         tail.sealed_bytes = sealed_bytes
+        if self._heard is not None:
+            self._heard(self.seen.file.offset)
 
 
-def _receiving(tx: Transaction, file_id: str, wish: Append) -> Seen:
-    file = require_file(tx, file_id, Dialect.TUS)
+def _there(tx: Transaction, file_id: str) -> Seen:
+    file = require_file(tx, file_id, Dialect.TAIL)
     upload = tx.uploads.get(file.upload_id)
-    if upload is not None and file.whole_at is not None and wish.size == 0:
-        return Seen(upload, file)  # an empty append to a whole file changes nothing, whatever became of the upload
-    return Seen(require_open(tx, file.upload_id), file)
+    if upload is None:
+        raise NotFound("there is no such file")
+    return Seen(upload, file)
 
 
 def _write_run(tx: Transaction, file_id: str, run_id: int, run: Run) -> int:

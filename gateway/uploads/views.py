@@ -15,7 +15,7 @@ from gateway.keys.columns import Column
 from gateway.ledger.rows import FileRow, ReceiptRow, UploadRow
 from gateway.receipts.packing import unpacked
 from gateway.spool import Sealer
-from gateway.states import DEAD_STATES, FileState
+from gateway.states import DEAD_STATES, RECEIVING_STATES, FileState
 from gateway.states import WHOLE_STATES as RECEIVED_STATES
 
 
@@ -87,12 +87,15 @@ class Views:
     def status(self, upload: UploadRow, counts: Mapping[FileState, int], *, named: bool) -> dict[str, Any]:
         """The answer of `GET status`. :param named: with what the client calls its files."""
         total = upload.total_size_bytes
+        percent = round(100 * upload.received_bytes / total, 1) if total else 100.0
+        if upload.single and upload.state in RECEIVING_STATES:
+            percent = min(percent, 99.9)  # it grows with the bytes of a file whose length isn't told
         held = {"held_reasons": upload.held_codes.split(",")} if upload.held_codes else {}
         return {
             "upload_id": upload.upload_id,
             "endpoint_id": upload.endpoint_id,
             "state": str(upload.state),
-            "progress_percent": round(100 * upload.received_bytes / total, 1) if total else 100.0,
+            "progress_percent": percent,
             "uploaded_bytes": upload.received_bytes,
             "total_bytes": total,
             "files": {str(state): count for state, count in counts.items() if state is not FileState.REMOVED},

@@ -9,15 +9,19 @@ from collections.abc import Mapping
 
 from aiohttp import hdrs, web
 
-from gateway.errors import NotFound, Unavailable
+from gateway.errors import MethodNotAllowed, NotFound, Unavailable
 from gateway.fair import CLIENT
+from gateway.protocol.headers import single
 from gateway.web import access_log
 from gateway.web.addresses import client_of, is_secure, public_path
 from gateway.web.bearer import Opens, admitted
-from gateway.web.body import keep_silent
+from gateway.web.body import check_codings, keep_silent
 from gateway.web.errors import Handler, answered
 from gateway.web.routes import NOBODY_NEEDED, NOT_BUILT, ROUTES, Route, not_built
 from gateway.web.services import PRINCIPAL, REQUEST_ID, SERVICES, Services, services
+
+#: (canonical path, method) -> handler.
+_BY_METHOD: web.AppKey[dict[tuple[str, str], Handler]] = web.AppKey("by_method", dict)
 
 _REQUEST_ID = re.compile(r"[0-9a-f-]{16,64}")  # no room for a name
 #: Of every answer, the parser's too.
@@ -33,12 +37,13 @@ _ALLOW_METHODS = "POST, PUT, HEAD, PATCH, DELETE, OPTIONS, GET"
 _ALLOW_HEADERS = (
     "Authorization, Content-Type, Tus-Resumable, Upload-Length, Upload-Offset, Upload-Metadata, Upload-Defer-Length, "
     "Upload-Concat, Upload-Checksum, X-HTTP-Method-Override, X-Request-ID, Idempotency-Key, Prefer, Upload-Complete, "
-    "Upload-Draft-Interop-Version, Content-Disposition, Repr-Digest, Content-Digest, Want-Repr-Digest"
+    "Upload-Incomplete, Upload-Draft-Interop-Version, Content-Disposition, Repr-Digest, Content-Digest, Want-Repr-Digest"
 )
 _EXPOSE_HEADERS = (
     "Location, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Expires, Upload-Defer-Length, Upload-Concat, "
     "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, Upload-Limit, Upload-Complete, "
-    "Retry-After, Preference-Applied, X-Request-ID"
+    "Upload-Incomplete, Upload-Draft-Interop-Version, Retry-After, Preference-Applied, Repr-Digest, WWW-Authenticate, "
+    "X-Request-ID"
 )
 
 
@@ -49,6 +54,7 @@ def create_app(everything: Services) -> web.Application:
     app[SERVICES] = everything
     app.on_response_prepare.append(_dress_stream)
     refused = [Route(method, path, not_built(what), NOBODY_NEEDED) for method, path, what in NOT_BUILT]
+    by_method: dict[tuple[str, str], Handler] = {}
     have_their_own = {route.path for route in ROUTES if route.method == hdrs.METH_HEAD}
     prefixes = dict.fromkeys(("", public_path(everything)))
     for route in (*ROUTES, *refused):
@@ -58,7 +64,10 @@ def create_app(everything: Services) -> web.Application:
         for method in methods:
             handler = guarded(route.handler, route.opens)
             for prefix in prefixes:
-                app.router.add_route(method, prefix + route.path, handler, expect_handler=keep_silent)
+                added = app.router.add_route(method, prefix + route.path, handler, expect_handler=keep_silent)
+                if added.resource is not None:
+                    by_method[added.resource.canonical, method] = handler
+    app[_BY_METHOD] = by_method
     return app
 
 
@@ -67,6 +76,7 @@ def guarded(handler: Handler, opens: frozenset[Opens]) -> Handler:
 
     async def behind(request: web.Request) -> web.StreamResponse:
         await admitted(request, opens)
+        check_codings(request)
         CLIENT.set(client_of(request))
         if PRINCIPAL not in request:  # its connections are bounded
             return await handler(request)
@@ -83,11 +93,20 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
     request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
     begun = time.perf_counter()
     with services(request).in_flight:
-        response = await answered(request, _unless_draining(request, handler), request[REQUEST_ID])
+        response = await answered(request, _chosen(handler), request[REQUEST_ID])
     if not response.prepared:
         _dress(request, response)
     access_log.note(request, response, round((time.perf_counter() - begun) * 1000))
     return response
+
+
+def _chosen(handler: Handler) -> Handler:
+    """The handler, or what takes its place."""
+
+    async def act(request: web.Request) -> web.StreamResponse:
+        return await _unless_draining(request, handler)(request)
+
+    return act
 
 
 def _unless_draining(request: web.Request, handler: Handler) -> Handler:
@@ -98,7 +117,26 @@ def _unless_draining(request: web.Request, handler: Handler) -> Handler:
         return refuse
     if request.method == hdrs.METH_OPTIONS and not _speaks_tus(request):
         return _options
-    return handler
+    return _overridden(request) or handler
+
+
+def _overridden(request: web.Request) -> Handler | None:
+    """What a POST to `/files/` means that names another method (tus, Core: the actual method is ignored).
+
+    :raises MethodNotAllowed: that method isn't offered there.
+    """
+    resource = request.match_info.route.resource
+    by_method = request.app[_BY_METHOD]
+    if request.method != hdrs.METH_POST or resource is None or (resource.canonical, hdrs.METH_OPTIONS) not in by_method:
+        return None
+    meant = single(request.headers, "X-HTTP-Method-Override")
+    if meant is None:
+        return None
+    found = by_method.get((resource.canonical, meant.upper()))
+    if found is None:
+        allowed = ", ".join(sorted(method for path, method in by_method if path == resource.canonical))
+        raise MethodNotAllowed("this method isn't offered here", allow=allowed)
+    return found
 
 
 def _speaks_tus(request: web.Request) -> bool:

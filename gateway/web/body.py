@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from aiohttp import ClientPayloadError, StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.errors import NotBuilt, UnsupportedMediaType
 from gateway.uploads.body import BodyBroken, BodyGarbled, BodyStopped
 
 #: Receive buffer of a body that proved fast.
@@ -57,6 +58,20 @@ def line_errors() -> Iterator[None]:
         raise BodyBroken("the line broke") from None
 
 
+def check_codings(request: web.Request) -> None:
+    """Bytes are taken as they are: nothing is decoded but chunks.
+
+    :raises UnsupportedMediaType: `Content-Encoding` other than identity.
+    :raises NotBuilt: `Transfer-Encoding` other than chunked (RFC 9112 6.1).
+    """
+    encodings = {one.strip().lower() for one in ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, [])).split(",")}
+    if encodings - {"", "identity"}:
+        raise UnsupportedMediaType("Content-Encoding must be identity: nothing is decoded here")
+    transfers = {one.strip().lower() for one in ",".join(request.headers.getall(hdrs.TRANSFER_ENCODING, [])).split(",")}
+    if transfers - {"", "chunked"}:
+        raise NotBuilt("Transfer-Encoding must be chunked", code="transfer_coding_unknown")
+
+
 class StreamBody:
     """The whole body of a request."""
 
@@ -71,7 +86,7 @@ class StreamBody:
         """Content-Length; 0 where there is no body at all; None: chunked."""
         if self._request.content_length is not None:
             return self._request.content_length
-        return None if self._request.can_read_body else 0
+        return None if self._request.body_exists else 0
 
     async def read(self, wait_s: float) -> bytes | None:
         """See `gateway.uploads.body.Body.read`."""

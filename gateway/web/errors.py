@@ -37,6 +37,7 @@ STATUS: dict[type[errors.GatewayError], int] = {
     errors.Unprocessable: 422,
     errors.Locked: 423,
     errors.TooMany: 429,
+    errors.HeadTooLarge: 431,
     errors.ChecksumMismatch: 460,
     errors.NotBuilt: 501,
     errors.Unavailable: 503,

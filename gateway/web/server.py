@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import _ErrInfo
 
-from gateway.errors import GatewayError, Malformed, TooLarge
+from gateway.errors import GatewayError, HeadTooLarge, Malformed
 from gateway.uploads.leases import Leases
 from gateway.web.app import COMMON_HEADERS
 from gateway.web.connections import Connections, CountedHandler
@@ -62,7 +62,7 @@ class _ProblemHandler(CountedHandler):
         if status >= 500:
             error = GatewayError("the gateway failed")
         elif status in (413, 431) or isinstance(exc, LineTooLong):  # aiohttp calls that one a 400
-            error = TooLarge("the request's head is too large", code="metadata_too_large")
+            error = HeadTooLarge("the request's head is too large")
         else:
             error = Malformed("the request can't be read")
         response = problem(error, request_id)

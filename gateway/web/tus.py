@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.errors import Conflict, Forbidden, Gone, Malformed, MethodNotAllowed, NotBuilt, TooLarge
+from gateway.errors import ChecksumMismatch, Forbidden, Gone, Malformed, MethodNotAllowed, NotBuilt, TooLarge
 from gateway.identity.principal import Principal
 from gateway.protocol import tus
 from gateway.protocol.engine import Append, Completes
-from gateway.protocol.headers import single, text_of
+from gateway.protocol.headers import text_of
 from gateway.protocol.rest import check_file_id
 from gateway.uploads.admission import Wish
 from gateway.uploads.intake import NewFile
@@ -33,13 +33,19 @@ async def create(request: web.Request) -> web.StreamResponse:
     here, body = base_url(request), StreamBody(request)
     # Some clients send the Content-Type of a body that they don't have.
     wish = tus.read_creation(request.headers, media_type(request) if body.size != 0 else None)
-    if wish.with_body and body.size is not None and body.size > wish.length:
+    if wish.with_body and wish.length is not None and (body.size or 0) > wish.length:
         raise TooLarge("the body is longer than Upload-Length", code="file_too_large")
     created = await _created(request, principal(request), wish)
     seen = created
     if wish.with_body and created.file.offset == 0 and created.file.whole_at is None:
+        append = Append(created.file.offset, body.size, Completes.WHEN_FULL, digests=wish.digests)
         async with told_what_became(request, created.upload.upload_id):
-            seen = await services(request).uploads.append_first(created, body)
+            try:
+                seen = await services(request).uploads.append_first(created, append, body)
+            except ChecksumMismatch:
+                if created.fresh:
+                    await drop(request, created)  # its client never hears where it is
+                raise
     location = f"{here}/files/{created.file.file_id}"
     return web.Response(status=201, headers={"Location": location} | _offset_headers(seen))
 
@@ -65,7 +71,7 @@ async def _created(request: web.Request, who: Principal, wish: tus.Creation) -> 
         endpoint_id=endpoint.endpoint_id,
         single=True,
         total_files=1,
-        total_size_bytes=wish.length,
+        total_size_bytes=wish.length or 0,  # it grows with the bytes of a file whose length isn't told
         meta={"study_metadata": {}, "clinical_notes": "", "uploader": {}},
     )
     return await services(request).uploads.create_single(alone, file)
@@ -86,10 +92,8 @@ async def patch(request: web.Request) -> web.StreamResponse:
     who, file_id = principal(request), request.match_info["file_id"]
     living = await _living(request, who, file_id)
     wish = tus.read_patch(request.headers, media_type(request))
-    if wish.length not in (None, living.file.length):
-        raise Conflict("Upload-Length is not the length that the file was created with", code="length_mismatch")
     body = StreamBody(request)
-    append = Append(wish.at, body.size, Completes.WHEN_FULL)
+    append = Append(wish.at, body.size, Completes.WHEN_FULL, wish.length, wish.digests)
     async with told_what_became(request, living.upload.upload_id):
         seen = await services(request).uploads.append(living, append, body)
     return web.Response(status=204, headers=_offset_headers(seen))
@@ -109,29 +113,22 @@ async def head(request: web.Request) -> web.StreamResponse:
 async def delete(request: web.Request) -> web.StreamResponse:
     """DELETE: the file goes; with it its upload, if that was made for it."""
     _speaks_tus(request)
-    who, file_id = principal(request), request.match_info["file_id"]
-    seen = await _living(request, who, file_id)
-    if seen.upload.single:
-        await services(request).submissions.cancel(who, seen.upload.upload_id, "")
-    else:
-        await services(request).uploads.drop(who, file_id)
+    await drop(request, await _living(request, principal(request), request.match_info["file_id"]))
     return web.Response(status=204)
 
 
-async def override(request: web.Request) -> web.StreamResponse:
-    """POST to a file: `X-HTTP-Method-Override` says what is meant (Core)."""
-    acts = {"PATCH": patch, "HEAD": head, "DELETE": delete}
-    meant = single(request.headers, "X-HTTP-Method-Override")
-    if meant not in acts:
-        raise MethodNotAllowed("POST isn't offered here", allow="OPTIONS, HEAD, PATCH, DELETE")
-    return await acts[meant](request)
+async def drop(request: web.Request, seen: Seen) -> None:
+    """Take a file out; with it its upload, if that was made for it."""
+    who = principal(request)
+    if seen.upload.single:
+        await services(request).submissions.cancel(who, seen.upload.upload_id, "")
+    else:
+        await services(request).uploads.drop(who, seen.file.file_id)
 
 
-async def create_or_override(request: web.Request) -> web.StreamResponse:
-    """POST to the creation URL, which may mean OPTIONS."""
-    if single(request.headers, "X-HTTP-Method-Override") == "OPTIONS":
-        return await options(request)
-    return await create(request)
+async def no_post(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - the shape of a handler
+    """POST to a file, which names no other method by `X-HTTP-Method-Override`."""
+    raise MethodNotAllowed("POST isn't offered here", allow="OPTIONS, HEAD, PATCH, DELETE")
 
 
 async def no_get(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - the shape of a handler

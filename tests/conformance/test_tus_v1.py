@@ -28,7 +28,7 @@ def site(request: pytest.FixtureRequest, lab: Lab) -> Site:
     """Files of one upload that declares many, or each in an upload of its own."""
     client = lab.login()
     if request.param == "upload token":
-        _, client = lab.open_upload(client, [MAX_FILE_SIZE] * 40)
+        _, client = lab.open_upload(client, [MAX_FILE_SIZE] * 40 + [1000] * 60)
     return Site(lab, request.param, client, lab.login("stranger"))
 
 

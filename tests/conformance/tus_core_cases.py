@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import pairwise
 
 from tests.conformance.tus_site import (
@@ -14,7 +15,7 @@ from tests.conformance.tus_site import (
     metadata,
     payload,
 )
-from tests.e2e.lab import OCTETS, Answer
+from tests.e2e.lab import OCTETS, Answer, Http
 
 
 @clause("OPT-01")
@@ -32,6 +33,12 @@ def _(site: Site) -> None:
 def _(site: Site) -> None:
     answer = site.http.call("OPTIONS", site.url)
     assert set(answer.headers["Tus-Extension"].split(",")) == EXTENSIONS
+
+
+@clause("OPT-05")
+def _(site: Site) -> None:
+    answer = site.lab.http.call("OPTIONS", site.url).expect(200, 204)
+    assert answer.headers["Tus-Checksum-Algorithm"].split(",") == ["sha1", "sha256", "sha512", "md5"]
 
 
 @clause("OPT-04")
@@ -216,6 +223,37 @@ def _(site: Site) -> None:
     file.go_on()
 
 
+@clause("PAT-13")
+def _(site: Site) -> None:
+    file = site.file(payload(5))
+    file.patch(0, 5).expect(204)
+    for expects in ((), ("Expect: 100-continue",)):
+        statuses = []
+        for body in (b"0\r\n\r\n", b"3\r\nabc\r\n0\r\n\r\n"):
+            with Wire(file.http) as wire:
+                wire.patch(file.url, 5, "Transfer-Encoding: chunked", *expects)
+                if expects:
+                    wire.answer().expect(100)
+                wire.send(body)
+                statuses.append(wire.answer().status)
+        assert statuses == [204, 409 if site.kind == "access token" else 413]
+    file.is_right()
+
+
+@clause("PAT-14")
+def _(site: Site) -> None:
+    url = site.create(5)
+    for coding in ("gzip", "br", "identity, gzip"):
+        site.http.patch(url, 0, b"hello", {"Content-Encoding": coding}).expect(415)
+    for coding in ("gzip, chunked", "gzip", "chunked, chunked"):
+        with Wire(site.http) as wire:
+            wire.patch(url, 0, f"Transfer-Encoding: {coding}")
+            with contextlib.suppress(OSError):  # it was refused already
+                wire.send(b"5\r\nhello\r\n0\r\n\r\n")
+            wire.answer().expect(400, 501)
+    assert site.http.patch(url, 0, b"hello", {"Content-Encoding": "identity"}).expect(204).offset == 5
+
+
 @clause("OVR-01")
 def _(site: Site) -> None:
     def post(url: str, method: str, body: bytes | None = None, **headers: str) -> Answer:
@@ -228,3 +266,27 @@ def _(site: Site) -> None:
     post(url, "DELETE").expect(204)
     site.http.head(url).expect(*GONE)
     assert "1.0.0" in post(site.url, "OPTIONS").expect(200, 204).headers["Tus-Version"]
+
+
+@clause("OVR-02")
+def _(site: Site) -> None:
+    def post(http: Http, url: str, method: str) -> Answer:
+        return http.tus("POST", url, None, {"X-HTTP-Method-Override": method})
+
+    url, nobody = site.create(10), site.http.with_token("")
+    for method in ("Options", "options", "OPTIONS"):
+        for where in (url, site.url):
+            assert "1.0.0" in post(nobody, where, method).expect(200, 204).headers["Tus-Version"]
+    for method in ("Head", "head"):
+        assert post(site.http, url, method).expect(200).offset == 0
+        post(nobody, url, method).expect(401)
+    for where, method in ((url, "Put"), (url, "get"), (url, "POST"), (site.url, "Patch"), (site.url, "x y")):
+        assert "OPTIONS" in post(site.http, where, method).expect(405).headers["Allow"]
+    given = {"X-HTTP-Method-Override": "Post", "Upload-Length": "5"}
+    site.http.tus("POST", site.url, None, given).expect(201)
+    answer = site.http.tus(
+        "POST", url, b"hello", {"X-HTTP-Method-Override": "Patch", "Upload-Offset": "0", "Content-Type": OCTETS}
+    )
+    assert answer.expect(204).offset == 5
+    post(site.http, url, "Delete").expect(204)
+    site.http.head(url).expect(*GONE)

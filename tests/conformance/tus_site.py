@@ -21,7 +21,14 @@ PAGE = Path(__file__).parents[2] / "docs" / "tus-conformance.md"
 ORIGIN = "https://app.example.org"
 MAX_FILE_SIZE = 64 << 20
 NOWHERE = Pacs("http://127.0.0.1:9/dicom-web")
-EXTENSIONS = {"creation", "creation-with-upload", "expiration", "termination"}
+EXTENSIONS = {
+    "creation",
+    "creation-with-upload",
+    "creation-defer-length",
+    "expiration",
+    "checksum",
+    "termination",
+}
 GONE = (404, 410)
 
 _serial = itertools.count()

@@ -17,7 +17,14 @@ from tests.e2e.lab import Http, Lab, Pacs, running_lab
 
 ORIGIN = "https://app.example.org"
 CHECKER = os.environ.get("RELAYPACS_TUS_CONFORMANCE", "")
-ANNOUNCED = {"creation", "creation-with-upload", "expiration", "termination"}
+ANNOUNCED = {
+    "creation",
+    "creation-with-upload",
+    "creation-defer-length",
+    "expiration",
+    "checksum",
+    "termination",
+}
 
 
 @pytest.fixture(scope="module")

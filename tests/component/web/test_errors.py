@@ -31,7 +31,7 @@ EXPECTED = {
     "GatewayError": 500, "Refusal": 400, "Unauthorized": 401, "Forbidden": 403, "NotFound": 404, "Gone": 410,
     "Malformed": 400, "UnsupportedVersion": 412, "UnsupportedMediaType": 415, "MethodNotAllowed": 405,
     "ChecksumMismatch": 460, "Unprocessable": 422, "Conflict": 409, "Interrupted": 408, "TooLarge": 413, "Locked": 423,
-    "TooMany": 429, "NotBuilt": 501, "SpoolFull": 507, "Damaged": 500, "Unavailable": 503, "ConfigError": 500,
+    "TooMany": 429, "HeadTooLarge": 431, "NotBuilt": 501, "SpoolFull": 507, "Damaged": 500, "Unavailable": 503, "ConfigError": 500,
 }  # fmt: skip
 
 
@@ -161,8 +161,8 @@ async def test_a_request_id_of_the_clients_own_is_kept_unless_it_could_be_a_name
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", {400}),
         (b"GET /healthz HTTP/1.1\r\nHost: x\r\nDOE JANE\r\n\r\n", {400}),
         (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a\x00DOE\r\n\r\n", {400}),
-        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-DOE: " + b"J" * 20_000 + b"\r\n\r\n", {400, 413, 431}),
-        (b"GET /" + b"DOE" * 10_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", {400, 413, 414, 431}),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-DOE: " + b"J" * 20_000 + b"\r\n\r\n", {431}),
+        (b"GET /" + b"DOE" * 10_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", {431}),
         (b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: DOE\r\n\r\n", {400}),
         (b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nDOE", {400}),
         (

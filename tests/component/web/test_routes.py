@@ -408,9 +408,8 @@ async def test_what_isnt_built_is_refused_by_name(gate, method, pattern, what):
 @pytest.mark.parametrize(
     ("headers", "named"),
     [
-        ({"Upload-Defer-Length": "1"}, "Upload-Defer-Length"),
         ({"Upload-Length": "5", "Upload-Concat": "partial"}, "Upload-Concat"),
-        ({"Upload-Length": "5", "Upload-Checksum": "sha1 x"}, "Upload-Checksum"),
+        ({"Upload-Concat": "final;/files/a /files/b"}, "Upload-Concat"),
     ],
 )
 async def test_tus_extensions_that_arent_built_are_refused_by_name(gate, headers, named):

@@ -285,7 +285,7 @@ async def test_a_post_may_mean_another_method(gate, opened, meant):
     assert answer.status == (200 if meant == "HEAD" else 204)
 
 
-@pytest.mark.parametrize("meant", ["GET", "patch", "", "PUT"])
+@pytest.mark.parametrize("meant", ["GET", "PUSH", "", "PUT"])
 async def test_a_post_to_a_file_that_means_nothing_is_refused(gate, opened, meant):
     path = await gate.tus_file(opened.token, 100)
     answer = await gate.ask("POST", path, opened.token, headers={**TUS, "X-HTTP-Method-Override": meant})
@@ -474,3 +474,69 @@ async def test_a_disk_that_refuses_loses_nothing_that_was_told(lasting, operatio
     gate.blobs.faults.clear()
     assert (await gate.tus_patch(opened.token, path, 40, b"z" * 60)).status == 204
     assert await gate.stored(await gate.file_at(path)) == b"x" * 40 + b"z" * 60
+
+
+# --- a length that is told later ----------------------------------------------------------------------------------------
+
+
+async def deferred(gate, token, **metadata):
+    headers = {**TUS, "Upload-Defer-Length": "1", **metadata}
+    answer = await gate.ask("POST", "/files/", token, headers=headers)
+    assert answer.status == 201
+    return path_of(answer)
+
+
+async def test_an_upload_of_one_file_sets_aside_what_came_as_long_as_nobody_tells_the_length(gate, person):
+    path = await deferred(gate, person.token)
+    before = await gate.upload((await gate.file_at(path)).upload_id)
+    await gate.tus_patch(person.token, path, 0, b"x" * 300)
+    row = await gate.upload(before.upload_id)
+    assert (row.total_size_bytes, row.planned_bytes, row.received_bytes) == (300, 300, 300)
+    assert row.reserved_bytes > before.reserved_bytes
+    status = await gate.ask("GET", f"/upload/{row.upload_id}/status", person.token)
+    assert status.json["progress_percent"] < 100
+    done = await gate.tus_patch(person.token, path, 300, b"y" * 100, headers={"Upload-Length": "400"})
+    assert done.status == 204
+    row = await gate.upload(before.upload_id)
+    assert (row.total_size_bytes, row.whole_bytes, row.state) == (400, 400, "delivering")
+    assert await gate.stored(await gate.file_at(path)) == b"x" * 300 + b"y" * 100
+
+
+async def test_a_file_whose_length_isnt_told_takes_no_more_than_its_upload_declared(gate, opened):
+    path = await deferred(gate, opened.token)
+    assert (await gate.tus_patch(opened.token, path, 0, b"x" * 400)).status == 204
+    too_long = await gate.tus_patch(opened.token, path, 400, b"x" * 101)
+    assert (too_long.status, too_long.code) == (413, "upload_too_large")
+    told = await gate.tus_patch(opened.token, path, 400, b"", headers={"Upload-Length": "501"})
+    assert (told.status, told.code) == (413, "upload_too_large")
+    assert await gate.offset(opened.token, path) == 400
+    assert (await gate.upload(opened.upload_id)).planned_bytes == 400
+
+
+async def test_an_upload_that_grows_is_stopped_at_its_accounts_share_of_the_spool(tmp_path):
+    async with gateway_app(tmp_path, spool_max_bytes=200_000) as gate:
+        person = await gate.person()
+        path = await deferred(gate, person.token)
+        assert (await gate.tus_patch(person.token, path, 0, b"x" * 60_000)).status == 204
+        full = await gate.tus_patch(person.token, path, 60_000, b"x" * 60_000)
+        assert (full.status, full.code, full.json["limit"]) == (429, "quota_exceeded", "limits.reserved_share")
+        assert await gate.offset(person.token, path) == 60_000
+
+
+async def test_a_file_that_is_dropped_gives_back_what_came_of_it(gate, opened):
+    path = await deferred(gate, opened.token)
+    await gate.tus_patch(opened.token, path, 0, b"x" * 400)
+    assert (await gate.ask("DELETE", path, opened.token, headers=TUS)).status == 204
+    row = await gate.upload(opened.upload_id)
+    assert (row.planned_bytes, row.received_bytes, row.live_files) == (0, 0, 0)
+
+
+async def test_a_body_with_a_digest_that_is_taken_over_counts_for_nothing(gate, opened):
+    path = await gate.tus_file(opened.token, 100)
+    digest = {"Upload-Checksum": "sha1 qvTGHdzF6KLavt4PO0gs2a6pQ00="}
+    async with gate.begun("PATCH", path, opened.token, told(0, 100) | digest, b"x" * 60) as line:
+        await gate.read_from(path, 60)
+        assert await gate.offset(opened.token, path) == 0
+        assert (await line.answer()).code == "taken_over"
+    answer = await gate.tus_patch(opened.token, path, 0, b"hello", headers=digest)
+    assert (answer.status, answer.headers["Upload-Offset"]) == (204, "5")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 
 import pytest
 from multidict import CIMultiDict
@@ -56,12 +57,45 @@ def test_a_length_and_its_deferral_exclude_each_other():
         tus.read_creation(headers(Upload_Length="5", Upload_Defer_Length="1"), None)
 
 
-@pytest.mark.parametrize("extension", ["Upload-Defer-Length", "Upload-Concat", "Upload-Checksum"])
-def test_an_extension_that_isnt_announced_is_refused_by_name(extension):
-    known = {"Upload-Length": "5"} if extension != "Upload-Defer-Length" else {}
+def test_an_extension_that_isnt_announced_is_refused_by_name():
     with pytest.raises(NotBuilt) as caught:
-        tus.read_creation(CIMultiDict({**known, extension: "1"}), None)
-    assert extension in caught.value.detail
+        tus.read_creation(headers(Upload_Length="5", Upload_Concat="partial"), None)
+    assert "Upload-Concat" in caught.value.detail
+
+
+def test_a_length_may_be_told_later():
+    assert tus.read_creation(headers(Upload_Defer_Length="1"), None).length is None
+
+
+@pytest.mark.parametrize("value", ["0", "2", "true", "", "1 "])
+def test_a_deferral_has_one_value(value):
+    with pytest.raises(Malformed):
+        tus.read_creation(headers(Upload_Defer_Length=value), None)
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512"])
+def test_a_checksum_names_its_algorithm_and_has_its_size(algorithm):
+    digest = hashlib.new(algorithm, b"hello").digest()
+    value = f"{algorithm} {base64.b64encode(digest).decode()}"
+    assert tus.read_patch(headers(Upload_Offset="0", Upload_Checksum=value), OCT).digests == {algorithm: digest}
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("rot13 aGVsbG8=", "checksum_algorithm_unknown"),
+        ("SHA1 qvTGHdzF6KLavt4PO0gs2a6pQ00=", "checksum_algorithm_unknown"),
+        ("", "checksum_algorithm_unknown"),
+        ("sha1", "malformed_header"),
+        ("sha1 ***", "malformed_header"),
+        ("sha1 aGVsbG8=", "malformed_header"),
+        ("sha1 é", "malformed_header"),
+    ],
+)
+def test_a_checksum_that_cant_be_checked_is_refused(value, code):
+    with pytest.raises(Malformed) as caught:
+        tus.read_patch(headers(Upload_Offset="0", Upload_Checksum=value), OCT)
+    assert caught.value.code == code
 
 
 def test_a_patch_says_where_its_bytes_go():
@@ -78,18 +112,23 @@ def test_two_offsets_are_refused():
         tus.read_patch(CIMultiDict([("Upload-Offset", "0"), ("Upload-Offset", "1")]), OCT)
 
 
-@pytest.mark.parametrize("extension", ["Upload-Defer-Length", "Upload-Concat", "Upload-Checksum"])
-def test_a_patch_that_needs_an_extension_that_isnt_announced_is_refused_by_name(extension):
-    with pytest.raises(NotBuilt) as caught:
-        tus.read_patch(CIMultiDict({"Upload-Offset": "0", extension: "1"}), OCT)
-    assert extension in caught.value.detail
+def test_a_patch_that_needs_an_extension_that_isnt_announced_is_refused_by_name():
+    with pytest.raises(NotBuilt):
+        tus.read_patch(headers(Upload_Offset="0", Upload_Concat="partial"), OCT)
 
 
 def test_options_announce_what_there_is_and_no_more():
     told = tus.options_headers(1000)
     assert told["Tus-Version"] == "1.0.0"
     assert told["Tus-Max-Size"] == "1000"
-    assert set(told["Tus-Extension"].split(",")) == {"creation", "creation-with-upload", "expiration", "termination"}
+    assert set(told["Tus-Extension"].split(",")) == {
+        "creation",
+        "creation-with-upload",
+        "creation-defer-length",
+        "expiration",
+        "checksum",
+        "termination",
+    }
 
 
 def test_a_whole_file_doesnt_expire():

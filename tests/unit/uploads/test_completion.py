@@ -101,20 +101,20 @@ async def test_an_upload_that_was_stopped_in_between_takes_nothing(ledger):
 async def test_a_file_that_is_gone_takes_nothing(ledger, state, code):
     await put(ledger, file_row(F, U, state=state))
     if not code:
-        assert await ledger.read(lambda tx: require_file(tx, F, Dialect.TUS))
+        assert await ledger.read(lambda tx: require_file(tx, F, Dialect.TAIL))
         return
     with pytest.raises(Gone) as caught:
-        await ledger.read(lambda tx: require_file(tx, F, Dialect.TUS))
+        await ledger.read(lambda tx: require_file(tx, F, Dialect.TAIL))
     assert caught.value.code == code
 
 
 async def test_a_file_of_another_protocol_takes_nothing(ledger):
     await put(ledger, file_row(F, U, dialect=Dialect.REST))
     with pytest.raises(Conflict) as caught:
-        await ledger.read(lambda tx: require_file(tx, F, Dialect.TUS))
+        await ledger.read(lambda tx: require_file(tx, F, Dialect.TAIL))
     assert caught.value.code == "other_dialect"
     with pytest.raises(NotFound):
-        await ledger.read(lambda tx: require_file(tx, G, Dialect.TUS))
+        await ledger.read(lambda tx: require_file(tx, G, Dialect.TAIL))
 
 
 # --- sums ---------------------------------------------------------------------------------------------------------------
