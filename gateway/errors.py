@@ -98,6 +98,7 @@ class Malformed(Refusal):
         "checksum_algorithm_unknown",
         "mixed_protocols",
         "length_too_short",
+        "inconsistent_length",
     )
     title = "The request can't be read"
 

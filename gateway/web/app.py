@@ -18,7 +18,7 @@ from gateway.web.bearer import Opens, admitted
 from gateway.web.body import check_codings, keep_silent
 from gateway.web.errors import Handler, answered
 from gateway.web.routes import NOBODY_NEEDED, NOT_BUILT, ROUTES, Route, not_built
-from gateway.web.services import PRINCIPAL, REQUEST_ID, SERVICES, Services, services
+from gateway.web.services import ALSO, PRINCIPAL, REQUEST_ID, SERVICES, Services, services
 
 #: (canonical path, method) -> handler.
 _BY_METHOD: web.AppKey[dict[tuple[str, str], Handler]] = web.AppKey("by_method", dict)
@@ -163,6 +163,8 @@ def _dress(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in COMMON_HEADERS.items():
         headers.setdefault(name, value)
     headers["X-Request-ID"] = request[REQUEST_ID]
+    for name, value in request.get(ALSO, {}).items():
+        headers.setdefault(name, value)
     if _speaks_tus(request):
         headers["Tus-Resumable"] = "1.0.0"
     if is_secure(request):

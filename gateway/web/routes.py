@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.errors import NotBuilt
-from gateway.web import accounts, admin, events, ops, pwa, qr, rest, tus
+from gateway.web import accounts, admin, events, files, ops, pwa, qr, rest
 from gateway.web.bearer import Opens
 from gateway.web.errors import Handler
 
@@ -55,16 +55,16 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_UPLOAD}/receipt", rest.receipt, UPLOAD_OR_ACCESS),
     Route("DELETE", f"{_UPLOAD}/files/{{file_id:[^/]+}}", rest.remove_file, UPLOAD),
     Route("DELETE", _UPLOAD, rest.cancel, UPLOAD_OR_ACCESS),
-    Route("OPTIONS", "/files/", tus.options, NOBODY_NEEDED),
-    Route("POST", "/files/", tus.create, UPLOAD_OR_ACCESS),
-    Route("OPTIONS", "/files", tus.options, NOBODY_NEEDED),
-    Route("POST", "/files", tus.create, UPLOAD_OR_ACCESS),
-    Route("OPTIONS", _FILE, tus.options, NOBODY_NEEDED),
-    Route("HEAD", _FILE, tus.head, UPLOAD_OR_ACCESS),
-    Route("PATCH", _FILE, tus.patch, UPLOAD_OR_ACCESS),
-    Route("DELETE", _FILE, tus.delete, UPLOAD_OR_ACCESS),
-    Route("POST", _FILE, tus.no_post, UPLOAD_OR_ACCESS),
-    Route("GET", _FILE, tus.no_get, UPLOAD_OR_ACCESS),
+    Route("OPTIONS", "/files/", files.options, NOBODY_NEEDED),
+    Route("POST", "/files/", files.create, UPLOAD_OR_ACCESS),
+    Route("OPTIONS", "/files", files.options, NOBODY_NEEDED),
+    Route("POST", "/files", files.create, UPLOAD_OR_ACCESS),
+    Route("OPTIONS", _FILE, files.options, NOBODY_NEEDED),
+    Route("HEAD", _FILE, files.head, UPLOAD_OR_ACCESS),
+    Route("PATCH", _FILE, files.patch, UPLOAD_OR_ACCESS),
+    Route("DELETE", _FILE, files.delete, UPLOAD_OR_ACCESS),
+    Route("POST", _FILE, files.no_post, UPLOAD_OR_ACCESS),
+    Route("GET", _FILE, files.get, UPLOAD_OR_ACCESS),
     Route("POST", "/qr", qr.create, ISSUER),
     Route("GET", "/qr", qr.listing, ISSUER),
     Route("POST", "/qr/inspect", qr.inspect, QR),

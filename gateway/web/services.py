@@ -111,6 +111,8 @@ EXPIRES_AT: web.RequestKey[float] = web.RequestKey("expires_at", float)
 SESSION_ID: web.RequestKey[str] = web.RequestKey("session_id", str)
 #: Keyed name of the account that a login is for.
 CLAIMED: web.RequestKey[str] = web.RequestKey("claimed", str)
+#: Headers of the answer, whatever that will be.
+ALSO: web.RequestKey[dict[str, str]] = web.RequestKey("also", dict)
 RAW_TOKEN: web.RequestKey[str] = web.RequestKey("raw_token", str)
 
 

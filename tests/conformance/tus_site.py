@@ -100,9 +100,11 @@ class File:
 class Wire:
     """One connection, byte by byte."""
 
-    def __init__(self, http_: Http) -> None:
+    def __init__(self, http_: Http, *marks: str) -> None:
+        """:param marks: header lines of every request, in place of tus' version."""
         parts = urlsplit(http_.base)
         self._http = http_
+        self._marks = marks or ("Tus-Resumable: 1.0.0",)
         self._host = parts.netloc
         self.socket = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=20)
         self._left = b""
@@ -115,9 +117,9 @@ class Wire:
 
     def head(self, method: str, url: str, *lines: str) -> None:
         """Request line, the usual headers and these; no body."""
-        path = urlsplit(url).path
+        path = url.removeprefix(self._http.base)
         usual = [f"{method} {path} HTTP/1.1", f"Host: {self._host}", f"Authorization: Bearer {self._http.token}"]
-        self.send("\r\n".join([*usual, "Tus-Resumable: 1.0.0", *lines, "", ""]).encode())
+        self.send("\r\n".join([*usual, *self._marks, *lines, "", ""]).encode())
 
     def patch(self, url: str, at: int, *lines: str) -> None:
         self.head("PATCH", url, f"Upload-Offset: {at}", f"Content-Type: {OCTETS}", *lines)
@@ -137,13 +139,13 @@ class Wire:
         self.socket.close()
 
     def answer(self, method: str = "PATCH") -> Answer:
-        """The next answer: a 100, too."""
+        """The next answer: an interim one, too."""
         while b"\r\n\r\n" not in self._left:
             self._more()
         head, _, self._left = self._left.partition(b"\r\n\r\n")
         status = int(head.split(b" ", 2)[1])
         headers = http.client.parse_headers(BytesIO(head.partition(b"\r\n")[2] + b"\r\n\r\n"))
-        size = 0 if method == "HEAD" or status in {100, 204} else int(headers.get("Content-Length") or 0)
+        size = 0 if method == "HEAD" or status in {100, 104, 204} else int(headers.get("Content-Length") or 0)
         while len(self._left) < size:
             self._more()
         body, self._left = self._left[:size], self._left[size:]

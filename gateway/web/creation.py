@@ -1,0 +1,66 @@
+"""Where a new file belongs: to the upload of its token, to one that is named, or to one of its own (CONTRACT 2.3)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.errors import Forbidden, Gone
+from gateway.identity.principal import Principal
+from gateway.uploads.admission import Wish
+from gateway.uploads.intake import NewFile
+from gateway.uploads.tail import Seen
+from gateway.web.bearer import principal
+from gateway.web.gone import told_what_became
+from gateway.web.services import services
+
+
+async def create_file(request: web.Request, file: NewFile, *, upload_id: str | None, endpoint_id: str | None) -> Seen:
+    """Make a file for the bearer.
+
+    :param upload_id, endpoint_id: as the request names them.
+    :raises Forbidden: the token is another upload's.
+    """
+    who = principal(request)
+    if who.upload_id is not None:
+        if upload_id not in (None, who.upload_id):
+            raise Forbidden("this upload token belongs to another upload")
+        return await _create_in(request, who, who.upload_id, file)
+    await services(request).accounts.active(who.account_id)
+    if upload_id is not None:
+        return await _create_in(request, who, upload_id, file)
+    endpoint = await services(request).destinations.choose(who, endpoint_id)
+    alone = Wish(
+        owner_id=who.account_id,
+        actor=who.actor,
+        endpoint_id=endpoint.endpoint_id,
+        single=True,
+        total_files=1,
+        total_size_bytes=file.length or 0,  # it grows with the bytes of a file whose length isn't told
+        meta={"study_metadata": {}, "clinical_notes": "", "uploader": {}},
+    )
+    return await services(request).uploads.create_single(alone, file)
+
+
+async def _create_in(request: web.Request, who: Principal, upload_id: str, file: NewFile) -> Seen:
+    async with told_what_became(request, upload_id):
+        try:
+            return await services(request).uploads.create(who, upload_id, file)
+        except Gone:
+            await services(request).submissions.see(who, upload_id)  # says more of what became of it
+            raise
+
+
+async def living(request: web.Request) -> Seen:
+    """The bearer's file that the path names. :raises NotFound, Gone: there is none, or it is dead."""
+    seen = await services(request).uploads.find(principal(request), request.match_info["file_id"])
+    services(request).records.raise_if_file_dead(seen.upload, seen.file)
+    return seen
+
+
+async def drop(request: web.Request, seen: Seen) -> None:
+    """Take a file out; with it its upload, if that was made for it."""
+    who = principal(request)
+    if seen.upload.single:
+        await services(request).submissions.cancel(who, seen.upload.upload_id, "")
+    else:
+        await services(request).uploads.drop(who, seen.file.file_id)
