@@ -17,6 +17,7 @@ from gateway import __version__
 from gateway.assembly import limits
 from gateway.assembly.base import Base, make_folder, open_base
 from gateway.assembly.parts import PARTS, Parts
+from gateway.assembly.probes import probes
 from gateway.assembly.upkeep import (
     config_digest,
     last_words,
@@ -34,7 +35,7 @@ from gateway.delivery.attempt import DeliveryRules
 from gateway.delivery.cancelled import Settling
 from gateway.delivery.endpoint import EndpointTarget
 from gateway.delivery.service import Delivery
-from gateway.errors import ConfigError, NotFound, SpoolFull
+from gateway.errors import ConfigError, NotFound
 from gateway.identity.accounts import Accounts
 from gateway.identity.tokens import TokenMint
 from gateway.identity.wipe import Wiping
@@ -43,7 +44,6 @@ from gateway.jobs.workers import Again, Done, Handler, Workers
 from gateway.keys import rotation
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import JobKind, JobRow, UploadRow
-from gateway.ledger.settings import Setting
 from gateway.owners import leave_to_owner, why_not
 from gateway.receipts import keys as receipt_keys
 from gateway.receipts.document import Signer
@@ -302,7 +302,7 @@ def _services(base: Base, intake: Intake, delivery: Delivery, parts: Parts) -> S
         endpoints={name: _shown(one, config) for name, one in config.endpoints.items()},
         endpoint_states=lambda: {name: str(one.name.lower()) for name, (one, _) in delivery.conditions().items()},
         jwks=partial(receipt_keys.jwks, base.ledger, Signer(base.keys.receipt_seed)),
-        probes=_probes(base, intake),
+        probes=probes(base, intake),
         release=_admin_act(base, delivery.release),
         retry=_retry_by(delivery),
         refusals=Refusals(base.ledger, base.clock),
@@ -333,20 +333,6 @@ def _shown(endpoint: EndpointSection, config: Config) -> Mapping[str, object]:
         "limits": limits.told(config),
         "notice": config.app.notice,
     }
-
-
-def _probes(base: Base, intake: Intake) -> dict[str, Callable[[], Awaitable[None]]]:
-    async def database() -> None:
-        await base.ledger.read(lambda tx: tx.settings.get(Setting.PROBE))
-
-    async def spool() -> None:
-        if await intake.pipeline.threads.run(base.spool.free_bytes) < 1 << 20:
-            raise SpoolFull("the spool's disk is full")
-
-    async def keys() -> None:
-        base.ring.require(await base.ledger.read(lambda tx: tx.keys.kek_ids()))
-
-    return {"database": database, "spool": spool, "keys": keys}
 
 
 class _AdminAct(Protocol):

@@ -66,12 +66,17 @@ def check_size(wish: Wish, limits: Limits) -> None:
         raise TooLarge("the file is larger than uploads.max_file_size", code="file_too_large")
 
 
-def _check_room(tx: Transaction, owner_id: str, size_bytes: int, limits: Limits, room_bytes: int) -> None:
-    """Whether so much of the spool may be set aside for an account. :raises SpoolFull, TooMany: it may not."""
+def check_spool(tx: Transaction, size_bytes: int, limits: Limits, room_bytes: int) -> None:
+    """Whether so much of the spool may be set aside for anybody. :raises SpoolFull: it may not."""
     if tx.uploads.reserved_bytes() + size_bytes > limits.spool_max_bytes * ADMIT_SHARE:
         raise SpoolFull("the spool has no room for an upload of this size", retry_after_s=RETRY_AFTER_S)
     if tx.uploads.awaited_bytes() + size_bytes > room_bytes:
         raise SpoolFull("the spool's disk has no room for an upload of this size", retry_after_s=RETRY_AFTER_S)
+
+
+def _check_room(tx: Transaction, owner_id: str, size_bytes: int, limits: Limits, room_bytes: int) -> None:
+    """Whether so much of the spool may be set aside for an account. :raises SpoolFull, TooMany: it may not."""
+    check_spool(tx, size_bytes, limits, room_bytes)
     if tx.uploads.sums_of(owner_id).reserved_bytes + size_bytes > limits.spool_max_bytes * limits.reserved_share:
         raise _quota("the uploads of this account take their share of the spool", "limits.reserved_share")
 

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from enum import Enum, auto
 
 from aiohttp import web
 
-from gateway.errors import Conflict, GatewayError, Gone
+from gateway.errors import Conflict, GatewayError, Gone, SpoolFull, Unavailable
 from gateway.protocol.rest import read_drop, read_reason
 from gateway.web.bearer import principal
 from gateway.web.json_body import read_json
 from gateway.web.services import services
+
+
+class _Use(Enum):
+    """What is wanted of a part: a full disk can still be read."""
+
+    READS = auto()
+    WRITES = auto()
+
+
+_OK = "ok"
+#: Parts without which the gateway is not ready.
+_COUNTED = ("database", "spool", "keys")
+#: A part that says nothing for so long doesn't work; the answer must come before a load balancer's patience ends.
+_PROBE_WAIT_S = 2.0
+#: What people do here -> what it needs. Tokens that were given are checked by reading.
+_NEEDS: Mapping[str, Mapping[str, _Use]] = {
+    "status": {"database": _Use.READS},
+    "receipts": {"database": _Use.READS},
+    "login": {"database": _Use.WRITES},
+    "new_uploads": {"database": _Use.WRITES, "spool": _Use.WRITES, "room": _Use.WRITES, "keys": _Use.WRITES},
+    "open_uploads": {"database": _Use.WRITES, "spool": _Use.WRITES, "keys": _Use.READS},
+    "delivery": {"database": _Use.WRITES, "spool": _Use.READS, "keys": _Use.READS},
+}
 
 
 async def healthz(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - the shape of a handler
@@ -19,21 +45,38 @@ async def healthz(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 -
 
 
 async def readyz(request: web.Request) -> web.StreamResponse:
-    """`GET /readyz`: database, spool and keys work. Endpoints are told, not counted."""
-    parts: dict[str, str] = {}
-    for name, probe in services(request).probes.items():
-        try:
-            await probe()
-            parts[name] = "ok"
-        except GatewayError as error:
-            parts[name] = error.code
-    ready = all(state == "ok" for state in parts.values()) and not services(request).draining
+    """`GET /readyz`: database, spool and keys work; where one doesn't, what still works without it.
+
+    Endpoints, and room for new uploads, are told and not counted.
+    """
+    questions = services(request).probes
+    parts = dict(zip(questions, await asyncio.gather(*map(_condition, questions.values())), strict=True))
+    ready = all(parts[name] == _OK for name in _COUNTED) and not services(request).draining
     answer = {
         "status": "ready" if ready else "not ready",
         "parts": parts,
+        "works": {what: _works(needed, parts) for what, needed in _NEEDS.items()},
         "endpoints": dict(services(request).endpoint_states()),
     }
     return web.json_response(answer, status=200 if ready else 503)
+
+
+async def _condition(probe: Callable[[], Awaitable[None]]) -> str:
+    """`ok`, or the code of why the part doesn't work."""
+    try:
+        async with asyncio.timeout(_PROBE_WAIT_S):
+            await probe()
+    except GatewayError as error:
+        return error.code
+    except TimeoutError:
+        return Unavailable.codes[0]
+    return _OK
+
+
+def _works(needed: Mapping[str, _Use], parts: Mapping[str, str]) -> bool:
+    return all(
+        parts[name] == _OK or (use is _Use.READS and parts[name] in SpoolFull.codes) for name, use in needed.items()
+    )
 
 
 async def jwks(request: web.Request) -> web.StreamResponse:

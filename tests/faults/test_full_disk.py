@@ -119,6 +119,11 @@ def test_a_disk_that_others_fill_costs_no_acknowledged_byte_and_can_be_purged(sm
 
     refusal = client.patch(url, len(kept) // 2, kept[len(kept) // 2 :]).expect(507)
     assert refusal.code == "spool_full"
+    ready = small.who.call("GET", "/readyz").expect(503).json
+    assert ready["parts"]["spool"] == "spool_full"
+    assert ready["works"]["status"]
+    assert not ready["works"]["new_uploads"]
+    assert small.who.call("GET", f"/upload/{upload_id}/status").expect(200).json["state"] == "uploading"
     at = client.head(url).expect(200).offset
     assert at >= len(kept) // 2
 
