@@ -101,6 +101,27 @@ async def test_a_file_that_was_moved_away_is_named(gate, exported):
     assert (await check(gate, exported, "--file", "/nowhere")).status == 1
 
 
+async def test_an_event_that_several_files_have_is_counted_once(gate, exported, tmp_path):
+    alone = (await check(gate, exported)).out.splitlines()[0]
+    count = int(alone.split("; ")[1].split()[0])
+    assert alone.endswith(f"; {count} events in 1 files")
+    named_again = await check(gate, exported, "--file", str(exported))
+    assert f"; {count} events in 1 files\n" in named_again.out
+    linked = tmp_path / "link.jsonl"
+    linked.symlink_to(exported)
+    assert f"; {count} events in 1 files\n" in (await check(gate, exported, "--file", str(linked))).out
+
+    copy = tmp_path / "export.jsonl"
+    await relaypacs(gate, "audit", "export", "--to", str(copy))
+    lines = copy.read_bytes().splitlines(keepends=True)
+    copy.write_bytes(b"".join(lines[: count - 1]))  # ends before the ledger's own does
+    both = await check(gate, exported, "--file", str(copy))
+    assert (both.status, both.err) == (0, "")
+    assert f"; {count} events in 2 files\n" in both.out
+    copy.write_bytes(b"".join(lines[: count + 2]))  # and behind it
+    assert f"; {count + 2} events in 2 files\n" in (await check(gate, exported, "--file", str(copy))).out
+
+
 async def test_without_a_file_the_report_says_what_could_not_be_seen(gate):
     said = await relaypacs(gate, "audit", "verify")
     assert said.status == 0
