@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from aiohttp import web
 
 from gateway.web.addresses import client_address
-from gateway.web.services import PRINCIPAL, PROBLEM_CODE, REQUEST_ID
+from gateway.web.services import ABOUT_UPLOAD, PRINCIPAL, PROBLEM_CODE, REQUEST_ID
 
 log = logging.getLogger("relaypacs.access")
 
@@ -56,6 +56,8 @@ def _upload(request: web.Request, status: int) -> str:
     who = request.get(PRINCIPAL)
     if who is not None and who.upload_id is not None:
         return str(who.upload_id)
+    if (about := request.get(ABOUT_UPLOAD)) is not None:
+        return str(about)
     named = request.match_info.get("upload_id", "")
     return named if status not in _NOT_ADMITTED and _OURS.fullmatch(named) else "-"
 

@@ -11,7 +11,7 @@ from gateway.uploads.intake import NewFile
 from gateway.uploads.tail import Seen
 from gateway.web.bearer import principal
 from gateway.web.gone import told_what_became
-from gateway.web.services import services
+from gateway.web.services import ABOUT_UPLOAD, services
 
 
 async def create_file(request: web.Request, file: NewFile, *, upload_id: str | None, endpoint_id: str | None) -> Seen:
@@ -38,13 +38,19 @@ async def create_file(request: web.Request, file: NewFile, *, upload_id: str | N
         total_size_bytes=file.length or 0,  # it grows with the bytes of a file whose length isn't told
         meta={"study_metadata": {}, "clinical_notes": "", "uploader": {}},
     )
-    return await services(request).uploads.create_single(alone, file)
+    return _noted(request, await services(request).uploads.create_single(alone, file))
+
+
+def _noted(request: web.Request, seen: Seen) -> Seen:
+    """For the access line: neither the path nor the token may say which upload it is."""
+    request[ABOUT_UPLOAD] = seen.upload.upload_id
+    return seen
 
 
 async def _create_in(request: web.Request, who: Principal, upload_id: str, file: NewFile) -> Seen:
     async with told_what_became(request, upload_id):
         try:
-            return await services(request).uploads.create(who, upload_id, file)
+            return _noted(request, await services(request).uploads.create(who, upload_id, file))
         except Gone:
             await services(request).submissions.see(who, upload_id)  # says more of what became of it
             raise
@@ -53,6 +59,7 @@ async def _create_in(request: web.Request, who: Principal, upload_id: str, file:
 async def living(request: web.Request) -> Seen:
     """The bearer's file that the path names. :raises NotFound, Gone: there is none, or it is dead."""
     seen = await services(request).uploads.find(principal(request), request.match_info["file_id"])
+    _noted(request, seen)
     services(request).records.raise_if_file_dead(seen.upload, seen.file)
     return seen
 

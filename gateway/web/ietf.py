@@ -21,7 +21,7 @@ from gateway.web.bearer import principal
 from gateway.web.body import StreamBody, media_type
 from gateway.web.creation import create_file, drop, living
 from gateway.web.gone import told_what_became
-from gateway.web.services import ALSO, services
+from gateway.web.services import ABOUT_UPLOAD, ALSO, services
 
 #: Progress is told no more often.
 PROGRESS_EVERY_S = 1.0
@@ -74,6 +74,7 @@ async def look(request: web.Request) -> web.StreamResponse:
     version = ietf.version_of(request.headers)
     ietf.check_look(request.headers, version)
     seen = await services(request).uploads.look(principal(request), request.match_info["file_id"])
+    request[ABOUT_UPLOAD] = seen.upload.upload_id
     services(request).records.raise_if_file_dead(seen.upload, seen.file)
     _also(request, version, seen, complete=seen.file.whole_at is not None)
     length = {} if seen.file.length is None else {"Upload-Length": str(seen.file.length)}

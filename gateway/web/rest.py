@@ -23,7 +23,7 @@ from gateway.web.bearer import principal
 from gateway.web.body import HeldBody, StreamBody, go_on, line_errors, media_type
 from gateway.web.gone import told_what_became
 from gateway.web.json_body import read_json
-from gateway.web.services import PRINCIPAL, RAW_TOKEN, services
+from gateway.web.services import ABOUT_UPLOAD, PRINCIPAL, RAW_TOKEN, services
 
 T = TypeVar("T")
 
@@ -62,6 +62,7 @@ async def renew(request: web.Request) -> web.StreamResponse:
 
 def _opened(request: web.Request, opened: Opened, here: str, *, status: int) -> web.StreamResponse:
     upload = opened.upload
+    request[ABOUT_UPLOAD] = upload.upload_id
     minted = services(request).mint.upload(upload.upload_id, upload.owner_id)
     answer = {
         "upload_id": upload.upload_id,

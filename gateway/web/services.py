@@ -106,6 +106,8 @@ REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
 #: The code of the problem that a request is answered with.
 PROBLEM_CODE: web.RequestKey[str] = web.RequestKey("problem_code", str)
+#: The upload that the request opened or is about, where neither token nor path names it; for the log.
+ABOUT_UPLOAD: web.RequestKey[str] = web.RequestKey("about_upload", str)
 #: When the signed token ends, unix seconds.
 EXPIRES_AT: web.RequestKey[float] = web.RequestKey("expires_at", float)
 SESSION_ID: web.RequestKey[str] = web.RequestKey("session_id", str)

@@ -17,7 +17,7 @@ from gateway.web.bearer import principal
 from gateway.web.body import HeldBody, StreamBody, media_type
 from gateway.web.creation import create_file, drop, living
 from gateway.web.gone import told_what_became
-from gateway.web.services import services
+from gateway.web.services import ABOUT_UPLOAD, services
 
 
 async def create(request: web.Request) -> web.StreamResponse:
@@ -69,6 +69,7 @@ async def head(request: web.Request) -> web.StreamResponse:
     tus.check_version(request.headers)
     who, file_id = principal(request), request.match_info["file_id"]
     seen = await services(request).uploads.look(who, file_id)
+    request[ABOUT_UPLOAD] = seen.upload.upload_id
     services(request).records.raise_if_file_dead(seen.upload, seen.file)
     named = seen.raw_metadata if who.may_read_names(seen.upload) else None
     if seen.file.length == seen.file.offset and seen.file.whole_at is None and takes_bytes(seen.upload.state):

@@ -71,6 +71,31 @@ async def test_an_uploader_s_complaint_leads_to_its_cause_by_one_search(tmp_path
     assert line["account"] == person.row.account_id
 
 
+async def test_the_line_of_a_request_that_opens_an_upload_names_it(tmp_path, said):
+    async with gateway_app(tmp_path) as gate:
+        person, issuer = await gate.person(), await gate.person("ivo", "issuer")
+        opened = await gate.init(person.token)
+        made = await gate.ask("POST", "/qr", issuer.token, json={"endpoint_id": "main"})
+        by_qr = await gate.init(made.json["upload_token"])
+        path = await gate.tus_file(person.token, 5)
+        assert (await gate.tus_patch(person.token, path, 0, b"12345")).status == 204
+        alone = (await gate.file_at(path)).upload_id
+        refused = await gate.ask("POST", "/upload/init", person.token, json={"study_metadata": {}, "total_files": 0})
+        assert refused.status == 422
+    seen = [
+        (line["method"], line["route"], line["upload"])
+        for line in lines(said)
+        if line["logger"] == "relaypacs.access" and line["route"] != "/qr"
+    ]
+    assert seen == [
+        ("POST", "/upload/init", opened.upload_id),
+        ("POST", "/upload/init", by_qr.upload_id),
+        ("POST", "/files/", alone),
+        ("PATCH", "/files/{file_id}", alone),
+        ("POST", "/upload/init", "-"),
+    ]
+
+
 async def test_a_foreign_id_in_a_path_is_not_logged(tmp_path, said):
     async with gateway_app(tmp_path) as gate:
         person = await gate.person()
