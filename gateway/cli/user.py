@@ -47,6 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             one.add_argument("--wipe", action="store_true", help="its devices delete what it left there")
         if name in {"add", "password"}:
             one.add_argument("--password-stdin", action="store_true", help="read the password's line from stdin")
+            one.add_argument("--must-change", action="store_true", help="it is for once: its owner sets another first")
         if name == "token":
             one.add_argument("--ttl", type=seconds, default=seconds("90d"), metavar="90d", help="how long it lives")
             one.add_argument("--revoke", action="store_true", help="end every token of the account instead")
@@ -92,8 +93,12 @@ async def _token(accounts: Accounts, args: argparse.Namespace) -> None:
 
 async def _add(accounts: Accounts, args: argparse.Namespace) -> None:
     endpoints = _endpoints(args)
-    row = await accounts.add(args.name, args.role, _read_password(args), endpoints=endpoints, actor=ACTOR)
-    print(f"{args.name} may log in as {row.role}" + (f" and send to {', '.join(endpoints)}" if endpoints else ""))
+    password = _read_password(args)
+    row = await accounts.add(
+        args.name, args.role, password, endpoints=endpoints, actor=ACTOR, must_change=args.must_change
+    )
+    sends_to = f" and send to {', '.join(endpoints)}" if endpoints else ""
+    print(f"{args.name} may log in as {row.role}{sends_to}{_once(args)}")
 
 
 async def _limit(accounts: Accounts, args: argparse.Namespace) -> None:
@@ -164,8 +169,12 @@ async def _enable(accounts: Accounts, args: argparse.Namespace) -> None:
 
 
 async def _password(accounts: Accounts, args: argparse.Namespace) -> None:
-    await accounts.set_password(args.name, _read_password(args), actor=ACTOR)
-    print(f"{args.name} has another password")
+    await accounts.set_password(args.name, _read_password(args), actor=ACTOR, must_change=args.must_change)
+    print(f"{args.name} has another password{_once(args)}")
+
+
+def _once(args: argparse.Namespace) -> str:
+    return ", and must set another one at the next login" if args.must_change else ""
 
 
 def _read_password(args: argparse.Namespace) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from gateway.ledger.chain import from_line, to_line
 from gateway.ledger.rows import AuditRow
@@ -34,6 +37,35 @@ async def test_a_role_that_changes_ends_the_sessions_that_say_the_former_one(gat
     gate.clock.advance(5)
     listed = json.loads((await relaypacs(gate, "user", "list", "--json")).out)
     assert {one["name"]: one["role"] for one in listed} == {"root": "admin", "maria": "uploader"}
+
+
+@pytest.mark.parametrize("act", ["add", "password"])
+async def test_a_password_for_once_lets_its_owner_set_another_and_nothing_else(gate, act, monkeypatch):
+    words = ["add", "maria", "--role", "uploader"]
+    if act == "password":
+        await gate.person("maria")
+        words = ["password", "maria"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("for this one time\n"))
+    said = await relaypacs(gate, "user", *words, "--password-stdin", "--must-change")
+    assert (said.status, said.err) == (0, "")
+    assert "must set another one" in said.out
+    login = {"username": "maria", "password": "for this one time"}
+    refused = await gate.ask("POST", "/auth/login", json=login)
+    assert (refused.status, refused.code) == (403, "password_change_required")
+    token = refused.json["access_token"]
+    assert (await gate.ask("GET", "/endpoints", token)).status == 403
+    new = {"password": login["password"], "new_password": "a password of her own"}
+    assert (await gate.ask("POST", "/auth/password", token, json=new)).status == 204
+    login["password"] = "a password of her own"
+    assert (await gate.ask("POST", "/auth/login", json=login)).status == 200
+
+
+async def test_without_the_flag_a_password_stays(gate, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("for a long time\n"))
+    words = ("add", "maria", "--role", "uploader", "--password-stdin")
+    assert (await relaypacs(gate, "user", *words)).status == 0
+    login = {"username": "maria", "password": "for a long time"}
+    assert (await gate.ask("POST", "/auth/login", json=login)).status == 200
 
 
 async def test_a_deleted_account_is_nobody_s_and_its_name_is_free(gate):
