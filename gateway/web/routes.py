@@ -93,6 +93,7 @@ NOT_BUILT: tuple[tuple[str, str, str], ...] = (
     ("GET", "/metrics", "metrics"),
     ("GET", "/openapi.json", "the OpenAPI description"),
     ("GET", "/docs", "the API's documentation page"),
+    ("POST", "/admin/uploads/find", "the search for uploads"),
 )
 
 
