@@ -17,6 +17,7 @@ from gateway.config import Config, effective
 from gateway.delivery.items import open_judgement
 from gateway.delivery.service import Delivery
 from gateway.errors import GatewayError
+from gateway.identity.accounts import Accounts
 from gateway.identity.oidc import OidcIssuer, Terms
 from gateway.identity.oidc_accounts import ForeignAccounts
 from gateway.purge.erasure import Erasure
@@ -143,5 +144,11 @@ def open_administration(base: Base, delivery: Delivery | None = None) -> Adminis
         return {} if facts is None else asdict(facts)
 
     return Administration(
-        base.ledger, base.ring, Views(base.keys.records), base.clock, read_facts=read_facts, endpoints=endpoints
+        base.ledger,
+        base.ring,
+        Views(base.keys.records),
+        base.clock,
+        read_facts=read_facts,
+        endpoints=endpoints,
+        account_id=Accounts(base.ledger, base.keys, base.clock).id_of,
     )

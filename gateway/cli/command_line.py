@@ -19,6 +19,7 @@ COMMANDS = {
     "user": "add, list, disable and enable accounts, change passwords",
     "keys": "make a key for the spool, or bring everything under another one",
     "qr": "make a QR code that opens one upload",
+    "uploads": "list and find uploads, and what became of them",
     "jobs": "list deliveries, send one again, or end one",
     "receipt": "check a receipt's signature",
     "audit": "check the audit trail, or export it",

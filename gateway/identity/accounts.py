@@ -262,6 +262,13 @@ class Accounts:
         """What the audit trail calls whoever gave this name, whether there is such an account or not."""
         return self._name_mac(name)[:8].hex()
 
+    async def id_of(self, said: str) -> str:
+        """The account of that name or id. :raises Unprocessable: `invalid_field`: there is none."""
+        row = await self._ledger.read(lambda tx: tx.accounts.by_name(self._name_mac(said)) or tx.accounts.get(said))
+        if row is None:
+            raise Unprocessable("there is no such account", code="invalid_field", field="account")
+        return row.account_id
+
     async def active(self, account_id: str) -> AccountRow:
         """The account, if it is there and not disabled. :raises Unauthorized: otherwise."""
         row = await self._ledger.read(lambda tx: tx.accounts.get(account_id))

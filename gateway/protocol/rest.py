@@ -191,6 +191,16 @@ def _reason(fields: dict[str, Any]) -> str:
     return reason
 
 
+def read_find(body: Any, filters: Sequence[str], *, most: int) -> tuple[dict[str, str], str, int]:
+    """Filters of a search, its `cursor` and `limit` (1 to `most`). :raises Unprocessable: a field has another form."""
+    fields = _fields(body, (*filters, "cursor", "limit"))
+    limit = _or(fields, "limit", 100)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= most:
+        raise _invalid("limit", f"a number from 1 to {most}")
+    given = {name: _text(name, _or(fields, name, "")) for name in (*filters, "cursor")}
+    return given, given.pop("cursor"), limit
+
+
 def read_credentials(body: Any) -> tuple[str, str]:
     """`{username, password}`. :raises Unprocessable: one is missing or no string."""
     fields = _fields(body, ("username", "password"))

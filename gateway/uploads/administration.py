@@ -7,23 +7,20 @@ reads; after erasure there is nothing to reveal (410). Who asks, and whether it 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.clock import Clock, rfc3339
-from gateway.errors import Gone, NotFound, Unprocessable
+from gateway.errors import Gone, NotFound
 from gateway.keys.columns import Column
 from gateway.keys.unwrap import upload_key
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AuditRow, JobKind, JobRow, UploadRow
-from gateway.spool import KeyRing, UploadKey
-from gateway.states import UploadState
+from gateway.spool import KeyRing
+from gateway.uploads.search import ReadFacts, UploadFilter, UploadSearch
 from gateway.uploads.told import counts_as_told
 from gateway.uploads.views import Views
-
-#: (upload's key, file_id, `facts_sealed`) -> what the file says of its patient and study.
-ReadFacts = Callable[[UploadKey, str, bytes], Mapping[str, str]]
 
 #: What of a file's facts is the patient's own.
 PATIENT_FACTS = ("patient_id", "issuer_of_patient_id", "patient_name", "patient_birth_date", "accession_number")
@@ -61,6 +58,7 @@ class Administration:
     """Questions of admins.
 
     :param endpoints: endpoint_id -> how it fares.
+    :param account_id: the id of an account that is named by its name or its id.
     """
 
     def __init__(
@@ -72,6 +70,7 @@ class Administration:
         *,
         read_facts: ReadFacts,
         endpoints: Callable[[], Mapping[str, EndpointState]],
+        account_id: Callable[[str], Awaitable[str]],
     ) -> None:
         self._ledger = ledger
         self._ring = ring
@@ -79,23 +78,30 @@ class Administration:
         self._clock = clock
         self._read_facts = read_facts
         self._endpoints = endpoints
+        self._account_id = account_id
+        self._search = UploadSearch(ledger, ring, records, read_facts=read_facts)
         self._audit_read_at: dict[str, float] = {}
 
-    async def uploads(self, states: str, after: str, limit: int) -> dict[str, Any]:
-        """A page of uploads by upload_id; `cursor` leads to the next.
+    async def uploads(self, wanted: UploadFilter, after: str, limit: int, *, actor: str) -> dict[str, Any]:
+        """A page of uploads by upload_id; `cursor` leads to the next, also where the page is short or empty.
 
-        :param states: comma list; empty: all.
-        :raises Unprocessable: `invalid_field`: there is no such state.
+        Asking by what a patient's study is known by is audited: by which fields, not with which values.
+
+        :raises Unprocessable: `invalid_field`: there is no such account.
         """
-        wanted = [_state(name) for name in states.split(",") if name]
+        owner_id = await self._account_id(wanted.account) if wanted.account else ""
+        if asked := sorted(wanted.identifiers):
+            now = self._clock.now()
+            await self._ledger.write(
+                lambda tx: tx.audit.append("uploads.searched", at=now, actor=actor, detail={"by": ",".join(asked)})
+            )
+        rows, cursor = await self._search.page(wanted, owner_id, after, limit)
 
-        def act(tx: Transaction) -> list[tuple[UploadRow, list[JobRow]]]:
-            rows = tx.uploads.page(states=wanted, after=after, limit=limit)
-            return [(row, tx.jobs.of_upload(row.upload_id, JobKind.DELIVER)) for row in rows]
+        def act(tx: Transaction) -> list[list[JobRow]]:
+            return [tx.jobs.of_upload(row.upload_id, JobKind.DELIVER) for row in rows]
 
-        found = await self._ledger.read(act)
-        shown = [self._upload(row, jobs) for row, jobs in found]
-        return {"uploads": shown, "cursor": found[-1][0].upload_id if len(found) == limit else None}
+        jobs = await self._ledger.read(act)
+        return {"uploads": [self._upload(*one) for one in zip(rows, jobs, strict=True)], "cursor": cursor}
 
     async def upload(self, upload_id: str) -> dict[str, Any]:
         """One upload, without names. :raises NotFound: there is no such upload."""
@@ -284,15 +290,6 @@ def _event(row: AuditRow) -> dict[str, Any]:
         "upload_id": row.upload_id,
         "detail": json.loads(row.detail),
     }
-
-
-def _state(name: str) -> UploadState:
-    try:
-        return UploadState(name)
-    except ValueError:
-        raise Unprocessable(
-            f"state must be one of {', '.join(UploadState)}", code="invalid_field", field="state"
-        ) from None
 
 
 def _time(at: float | None) -> str | None:

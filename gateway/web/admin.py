@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from gateway.errors import Unprocessable
-from gateway.protocol.rest import chunk_number, read_reason
+from gateway.protocol.rest import chunk_number, read_find, read_reason
+from gateway.uploads.search import FILTERS, PLAIN, UploadFilter
 from gateway.web.bearer import principal
 from gateway.web.json_body import read_json
 from gateway.web.services import services
@@ -17,12 +18,21 @@ _MOST = 10**18 - 1
 
 
 async def uploads(request: web.Request) -> web.StreamResponse:
-    """`GET /admin/uploads?state=&cursor=&limit=`: no names."""
-    query = _known(request, "state", "cursor", "limit")
-    page = await services(request).administration.uploads(
-        query.get("state", ""), query.get("cursor", ""), _limit(request)
-    )
-    return web.json_response(page)
+    """`GET /admin/uploads?state=&endpoint_id=&account=&since=&until=&cursor=&limit=`: no names."""
+    query = _known(request, *PLAIN, "cursor", "limit")
+    return await _page(request, UploadFilter.read(query), query.get("cursor", ""), _limit(request))
+
+
+async def find(request: web.Request) -> web.StreamResponse:
+    """`POST /admin/uploads/find`: the same by what is in no URL, too."""
+    _known(request)
+    filters, cursor, limit = read_find(await read_json(request, default={}), FILTERS, most=MAX_PAGE)
+    return await _page(request, UploadFilter.read(filters), cursor, limit)
+
+
+async def _page(request: web.Request, wanted: UploadFilter, cursor: str, limit: int) -> web.StreamResponse:
+    administration, actor = services(request).administration, principal(request).actor
+    return web.json_response(await administration.uploads(wanted, cursor, limit, actor=actor))
 
 
 async def upload(request: web.Request) -> web.StreamResponse:

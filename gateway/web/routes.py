@@ -74,6 +74,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/readyz", ops.readyz, NOBODY_NEEDED),
     Route("GET", "/.well-known/jwks.json", ops.jwks, NOBODY_NEEDED),
     Route("GET", "/admin/uploads", admin.uploads, ADMIN),
+    Route("POST", "/admin/uploads/find", admin.find, ADMIN),
     Route("GET", "/admin/uploads/{upload_id:[^/]+}", admin.upload, ADMIN),
     Route("GET", "/admin/endpoints", admin.endpoints, ADMIN),
     Route("GET", "/admin/audit", admin.audit, ADMIN),
@@ -93,7 +94,6 @@ NOT_BUILT: tuple[tuple[str, str, str], ...] = (
     ("GET", "/metrics", "metrics"),
     ("GET", "/openapi.json", "the OpenAPI description"),
     ("GET", "/docs", "the API's documentation page"),
-    ("POST", "/admin/uploads/find", "the search for uploads"),
 )
 
 

@@ -73,6 +73,7 @@ TABLE: dict[tuple[str, str], Mapping[str, int]] = {
     ("GET", "/readyz"): EVERYBODY,
     ("GET", "/.well-known/jwks.json"): EVERYBODY,
     ("GET", "/admin/uploads"): row(403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403),
+    ("POST", "/admin/uploads/find"): row(403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403),
     ("GET", ADMIN): row(403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403),
     ("GET", "/admin/endpoints"): row(403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403),
     ("GET", "/admin/audit"): row(403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403),
