@@ -20,7 +20,7 @@ async def person(gate):
 async def failed(gate, person):
     """An upload one of whose instances the PACS refused."""
     good, bad = toys(2)
-    gate.pacs.failures[bad.uid] = 0xA700
+    gate.pacs.failures[bad.uid] = 0xA900
     opened = await send(gate, person, good, bad)
     await gate.deliver(for_s=600)
     assert (await gate.status(opened))["state"] == "partial"
