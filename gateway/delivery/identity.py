@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.delivery.person import (
     Match,
@@ -109,79 +109,99 @@ def compare_with(known: Known, instances: Sequence[Facts]) -> Identified:
 
     :returns: its `holds` are pacs_patient_conflict, accession_conflict, pacs_study_conflict.
     """
-    comparison = _AgainstPacs()
+    comparison = _AgainstPacs(known)
     for facts in dict.fromkeys(instances):
-        comparison.add(facts, known)
+        comparison.add(facts)
     holds = tuple(code for code, given in comparison.holds.items() if given)
     return Identified(holds, comparison.unconfirmed, comparison.otherwise_written)
 
 
-@dataclass(slots=True)
+_ByKey = dict[str, dict[tuple[Person, str], None]]
+
+
 class _AgainstPacs:
-    """Of all files of an upload with what the PACS has."""
+    """Of all files of an upload with what the PACS has.
 
-    holds: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(PACS_HOLDS, False))
-    unconfirmed: bool = False
-    otherwise_written: bool = False
+    An upload may have thousands of studies, and the PACS as many: a file is compared with the records of its own number
+    and study alone, and a person with them once.
+    """
 
-    def add(self, facts: Facts, known: Known) -> None:
+    def __init__(self, known: Known) -> None:
+        self.holds = dict.fromkeys(PACS_HOLDS, False)
+        self.unconfirmed = False
+        self.otherwise_written = False
+        self._by_id = list(dict.fromkeys(map(person_of_record, known.by_patient_id)))
+        #: Persons, and who gave out the number; an empty key: the PACS doesn't say which number, or study, it is.
+        self._by_number: _ByKey = {}
+        self._by_study: _ByKey = {}
+        for record in known.by_accession_number:
+            there = self._by_number.setdefault(record.accession_number.strip(), {})
+            there[person_of_record(record), record.issuer_of_accession_number] = None
+        for record in known.by_study:
+            self._by_study.setdefault(record.study_instance_uid, {})[person_of_record(record), ""] = None
+        self._under_ids: dict[Person, set[Verdict]] = {}
+        self._under_keys: dict[tuple[str, str, Person, str], set[Verdict]] = {}
+
+    def add(self, facts: Facts) -> None:
         """One file."""
         mine = person_of(facts)
-        verdicts = [
-            *(self._under_id(mine, record) for record in known.by_patient_id),
-            *(
-                self._under_number(mine, facts, record)
-                for record in known.by_accession_number
-                if _is_its_number(facts, record)
-            ),
-            *(
-                self._under_study(mine, record)
-                for record in known.by_study
-                if record.study_instance_uid in {"", facts.study_instance_uid}
-            ),
-        ]
-        told = {verdict for verdict in verdicts if verdict is not None}
+        if mine not in self._under_ids:
+            verdicts = [self._under_id(mine, theirs) for theirs in self._by_id]
+            self._under_ids[mine] = {verdict for verdict in verdicts if verdict is not None}
+        told = self._under_ids[mine] | self._under_number(mine, facts) | self._under_study(mine, facts)
         confirmed = told & {Verdict.CONFIRMED, Verdict.CONFIRMED_OTHERWISE_WRITTEN}
         self.otherwise_written |= Verdict.CONFIRMED_OTHERWISE_WRITTEN in told and Verdict.CONFIRMED not in told
         # A PatientID that the PACS doesn't have yet is a new patient: nobody to be taken for. Without one, who it is
         # can only be told by what is there already.
         self.unconfirmed |= not confirmed and (Verdict.UNKNOWN in told or not ids_of(mine))
 
-    def _under_id(self, mine: Person, record: PatientRecord) -> Verdict | None:
-        theirs = person_of_record(record)
-        if not any(compare_ids(one, record.patient_id) in {Match.SAME, Match.ALIKE} for one in [mine.patient_id]):
+    def _under_id(self, mine: Person, theirs: Person) -> Verdict | None:
+        if compare_ids(mine.patient_id, theirs.patient_id) not in {Match.SAME, Match.ALIKE}:
             return None
         verdict = compare_persons(mine, theirs)
         self.holds["pacs_patient_conflict"] |= verdict is Verdict.SOMEBODY_ELSE
         return verdict
 
-    def _under_number(self, mine: Person, facts: Facts, record: PatientRecord) -> Verdict | None:
-        issuers = compare_issuers(facts.issuer_of_accession_number, record.issuer_of_accession_number)
-        if issuers is Match.DIFFERENT:
-            return None
-        return self._where_it_belongs(mine, person_of_record(record), "accession_conflict")
+    def _under_number(self, mine: Person, facts: Facts) -> set[Verdict]:
+        number, issuer = facts.accession_number.strip(), facts.issuer_of_accession_number
+        if not number:
+            return set()
+        there = self._by_number
+        return self._under("accession_conflict", there, number, mine, issuer) | self._under(
+            "accession_conflict", there, "", mine, issuer
+        )
 
-    def _under_study(self, mine: Person, record: PatientRecord) -> Verdict:
-        return self._where_it_belongs(mine, person_of_record(record), "pacs_study_conflict")
+    def _under_study(self, mine: Person, facts: Facts) -> set[Verdict]:
+        there, uid = self._by_study, facts.study_instance_uid
+        return self._under("pacs_study_conflict", there, uid, mine) | self._under(
+            "pacs_study_conflict", there, "", mine
+        )
 
-    def _where_it_belongs(self, mine: Person, theirs: Person, code: str) -> Verdict:
-        """The PACS has the number, or the study, with `theirs`: that has to be `mine`."""
-        ids = compare_ids(mine.patient_id, theirs.patient_id)
-        if ids is Match.DIFFERENT and not share_an_id(mine, theirs):
-            verdict = Verdict.SOMEBODY_ELSE
-        else:
-            verdict = compare_persons(mine, theirs)
-            if ids is Match.UNKNOWN and verdict is Verdict.CONFIRMED and not _is_full(mine, theirs):
-                verdict = Verdict.UNKNOWN  # a name alone is borne by many
-            elif ids is Match.SAME and verdict is Verdict.UNKNOWN:
-                verdict = Verdict.CONFIRMED  # two identifiers that have nothing to do with each other agree
-        self.holds[code] |= verdict is Verdict.SOMEBODY_ELSE
-        return verdict
+    def _under(self, code: str, there: _ByKey, key: str, mine: Person, issuer: str = "") -> set[Verdict]:
+        """The PACS has the number, or the study, `key` with whom it has: that has to be `mine`."""
+        asked = (code, key, mine, issuer)
+        if asked not in self._under_keys:
+            told = self._under_keys[asked] = {
+                _of_what_is_there(mine, theirs)
+                for theirs, other in there.get(key, ())
+                if compare_issuers(issuer, other) is not Match.DIFFERENT
+            }
+            self.holds[code] |= Verdict.SOMEBODY_ELSE in told
+        return self._under_keys[asked]
 
 
-def _is_its_number(facts: Facts, record: PatientRecord) -> bool:
-    number = facts.accession_number.strip()
-    return bool(number) and record.accession_number.strip() in {"", number}
+def _of_what_is_there(mine: Person, theirs: Person) -> Verdict:
+    """Under a number, or in a study: it has to be one person."""
+    ids = compare_ids(mine.patient_id, theirs.patient_id)
+    if ids is Match.DIFFERENT and not share_an_id(mine, theirs):
+        verdict = Verdict.SOMEBODY_ELSE
+    else:
+        verdict = compare_persons(mine, theirs)
+        if ids is Match.UNKNOWN and verdict is Verdict.CONFIRMED and not _is_full(mine, theirs):
+            verdict = Verdict.UNKNOWN  # a name alone is borne by many
+        elif ids is Match.SAME and verdict is Verdict.UNKNOWN:
+            verdict = Verdict.CONFIRMED  # two identifiers that have nothing to do with each other agree
+    return verdict
 
 
 def _is_full(mine: Person, theirs: Person) -> bool:

@@ -150,7 +150,7 @@ def ids_of(person: Person) -> list[str]:
 
 def share_an_id(one: Person, other: Person) -> bool:
     """One of all of the identifiers of one is among the other's."""
-    return any(compare_ids(mine, theirs) is Match.SAME for mine in ids_of(one) for theirs in ids_of(other))
+    return not set(ids_of(one)).isdisjoint(ids_of(other))
 
 
 def has_several_values(text: str) -> bool:
@@ -171,6 +171,16 @@ def _loses_letters(full: str, poor: str) -> bool:
     limit = "\u007f" if poor.isascii() else "\u00ff"
     if not any(letter > limit for letter in full) or sum(letter not in LOST for letter in poor) < 2:
         return False
-    lost = f"(?:.?|[{re.escape(LOST)}]{{2}})"
-    pattern = "".join(lost if letter > limit else re.escape(letter) for letter in full)
-    return re.fullmatch(pattern, poor, re.IGNORECASE | re.DOTALL) is not None
+    # Every place in `poor` that can be reached, letter by letter: an expression would try each way to each of them.
+    plain, places = [letter.casefold() for letter in poor], {0}
+    for letter in full:
+        if letter > limit:
+            one = {place + 1 for place in places if place < len(poor)}
+            two = {
+                place + 2 for place in places if len(poor) >= place + 2 and set(poor[place : place + 2]) <= set(LOST)
+            }
+            places |= one | two
+        else:
+            folded = letter.casefold()
+            places = {place + 1 for place in places if place < len(poor) and plain[place] == folded}
+    return len(poor) in places

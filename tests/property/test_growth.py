@@ -12,6 +12,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from multidict import CIMultiDict
 
 from gateway.delivery import identity
+from gateway.delivery.person import MAX_ID, Person, compare_ids, share_an_id
 from gateway.delivery.person_names import compare_names
 from gateway.errors import GatewayError
 from gateway.identity import unicode
@@ -27,7 +29,7 @@ from gateway.identity.passwords import _as_bytes, acceptable
 from gateway.protocol import headers, rest, tus
 from gateway.web import json_body
 from hooks.checks import charset
-from hooks.contract import Facts
+from hooks.contract import Facts, PatientRecord
 
 MARK = "\u0301"
 #: n, for what is counted, and for what is timed: 4n is more than a header or a name may have.
@@ -158,6 +160,34 @@ def test_many_patients_in_one_upload_are_not_compared_each_with_each() -> None:
         return lines_of(lambda instances: identity.reasons_within(instances=instances), facts)
 
     assert work(400) <= 4.5 * work(100) + 100
+
+
+@pytest.mark.parametrize("number", ["n{}".format, lambda _: ""], ids=["numbered", "without numbers"])
+def test_many_studies_are_compared_with_the_pacs_records_of_their_own(number: Callable[[int], str]) -> None:
+    """By PatientID the PACS answers with all studies of a patient, and by number and study with one record each."""
+
+    def work(count: int) -> int:
+        facts = [replace(name_of("A^B"), accession_number=f"n{i}", study_instance_uid=f"1.{i}") for i in range(count)]
+        records = tuple(PatientRecord("1", "A^B", "", "", f"n{i}", study_instance_uid=f"1.{i}") for i in range(count))
+        known = identity.Known(records, records, records)
+        assert identity.compare_with(known, facts).holds == ()
+        return lines_of(lambda instances: identity.compare_with(known, instances), facts)
+
+    assert work(400) <= 4.5 * work(100) + 100
+
+
+def test_many_identifiers_of_two_persons_are_not_compared_each_with_each() -> None:
+    def work(count: int) -> int:
+        one, other = (Person(other_patient_ids="\\".join(f"{side}{i}" for i in range(count))) for side in "ab")
+        return lines_of(lambda mine: share_an_id(mine, other), one)
+
+    assert work(400) <= 4.5 * work(100) + 100
+
+
+@pytest.mark.parametrize("poor", ["?" * 62 + "zz", "zz" + "?" * 62, "?z" * 32])
+def test_identifiers_with_letters_lost_are_compared_without_trying_each_way(poor: str) -> None:
+    work = lines_of(lambda full: compare_ids(full, poor), "\u0141" * 63 + "q")
+    assert work <= 6 * MAX_ID**2
 
 
 def test_skipped_and_checksums_are_read_once_each() -> None:
