@@ -1,8 +1,8 @@
 """The check of whole files: their digest and their verdict, sealed into their rows.
 
 Idempotent: a verdict that is there is kept. A check that breaks on a file is given a fresh start once; then the file
-is rejected, for what breaks the check must not reach a PACS. Uploads take turns by what they cost: files that take long
-keep those of others waiting for one of them, and not for all.
+is rejected, for what breaks the check must not reach a PACS. Accounts, and their uploads, take turns by what they cost:
+files that take long keep those of others waiting for one of them, and not for all.
 """
 
 from __future__ import annotations
@@ -83,12 +83,13 @@ class Checks:
         if job.file_id is None:
             return Done()
         own = job.file_id not in self._wanted
-        await self.ensure(job.upload_id, job.file_id, job)
+        await self.ensure(job.owner_id, job.upload_id, job.file_id, job)
         return Done(deleted=own)
 
-    async def ensure(self, upload_id: str, file_id: str, job: JobRow | None = None) -> None:
+    async def ensure(self, account_id: str, upload_id: str, file_id: str, job: JobRow | None = None) -> None:
         """Return when the file has a verdict, or needs none.
 
+        :param account_id: whose turn it takes: that of the upload's owner.
         :param job: is deleted with the verdict, if nobody else waits for that already.
         :raises Unavailable: the spool's storage failed.
         """
@@ -97,7 +98,7 @@ class Checks:
             wanted = _Wanted(file_id, asyncio.get_running_loop().create_future(), job)
             wanted.done.add_done_callback(partial(self._forget, file_id))
             self._wanted[file_id] = wanted
-            self._turns.put(upload_id, wanted)
+            self._turns.put(account_id, upload_id, wanted)
             self._seat()
         await asyncio.shield(wanted.done)
 
@@ -113,13 +114,13 @@ class Checks:
         if not done.cancelled():
             done.exception()  # looked at: whoever waited for it may be gone, and the file is judged again later
 
-    async def ensure_all(self, upload_id: str, file_ids: Iterable[str]) -> None:
+    async def ensure_all(self, account_id: str, upload_id: str, file_ids: Iterable[str]) -> None:
         """`ensure` for each file of an upload, not all at once."""
         waiting = iter(file_ids)
 
         async def work() -> None:
             for file_id in waiting:
-                await self.ensure(upload_id, file_id)
+                await self.ensure(account_id, upload_id, file_id)
 
         await asyncio.gather(*(work() for _ in range(self._limit * MOST_AT_ONCE)))
 

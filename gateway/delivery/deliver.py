@@ -132,7 +132,7 @@ class Deliver:
             last = rows[-1].file_id
         try:
             async with asyncio.timeout(CHECKING_S):
-                await self._checks.ensure_all(upload.upload_id, unjudged)
+                await self._checks.ensure_all(upload.owner_id, upload.upload_id, unjudged)
         except TimeoutError:
             return False
         return True

@@ -265,7 +265,7 @@ def _queue_again(tx: Transaction, upload_id: str, after_id: str) -> tuple[str, i
 def _new_job(tx: Transaction, upload: UploadRow, now: float, keys: ServiceKeys, memory: Memory) -> None:
     blank = JobRow(0, JobKind.DELIVER, upload.upload_id, None, now, 0, 0.0, None, None, None, "")
     job_id = tx.jobs.insert(blank)
-    tx.jobs.save(replace(blank, job_id=job_id, memory_sealed=memory.sealed(keys, job_id)))
+    tx.jobs.save(replace(blank, job_id=job_id, memory_sealed=memory.sealed(keys, job_id), owner_id=upload.owner_id))
 
 
 def _note(tx: Transaction, event: str, upload: UploadRow, now: float, actor: str, detail: dict[str, Any]) -> None:

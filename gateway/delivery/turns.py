@@ -1,6 +1,7 @@
 """Whose file is looked at next: of those who wait, who has cost least so far. Pure but for the clock it is given.
 
-Promises: an upload whose files take long holds up itself. It has one seat until its first file is done, and uploads
+Accounts take turns, and within an account its uploads do, both by what they cost: many uploads of one account are to
+the others what one is. Promises: an upload whose files take long holds up itself. It has one seat until its first file is done, and uploads
 with files that take long leave one seat to the others; a newcomer is not behind what came before it, but beside it.
 """
 
@@ -20,9 +21,19 @@ REMEMBERED = 100
 
 
 @dataclass(slots=True)
+class _Account:
+    """What its uploads have cost together."""
+
+    spent_s: float
+    reached_s: float = 0.0  #: what that of its uploads has cost that was served last: another begins there
+    wanted: int = 0  #: things that wait or are under way
+
+
+@dataclass(slots=True)
 class _UploadQueue(Generic[T]):
     """What is wanted of one upload."""
 
+    account: _Account
     spent_s: float
     waiting: deque[T] = field(default_factory=deque)
     began: list[float] = field(default_factory=list)  #: its turns under way
@@ -48,7 +59,7 @@ class Turn(Generic[T]):
 
 
 class Turns(Generic[T]):
-    """Things that wait, by the upload they are of.
+    """Things that wait, by the account and the upload they are of.
 
     :param seats: turns under way at once.
     :param now: monotonic seconds.
@@ -58,16 +69,21 @@ class Turns(Generic[T]):
         self._seats = seats
         self._now = now
         self._flows: OrderedDict[str, _UploadQueue[T]] = OrderedDict()
-        self._reached_s = 0.0  #: what those have cost who were served last: a newcomer begins there
+        self._accounts: dict[str, _Account] = {}
+        self._reached_s = 0.0  #: what the account has cost that was served last: a newcomer begins there
 
-    def put(self, upload_id: str, thing: T) -> None:
+    def put(self, account_id: str, upload_id: str, thing: T) -> None:
         """It waits behind the others of its upload."""
+        account = self._accounts.setdefault(account_id, _Account(self._reached_s))
+        if not account.wanted:
+            account.spent_s = max(account.spent_s, self._reached_s)
+        account.wanted += 1
         flow = self._flows.get(upload_id)
         if flow is None:
-            flow = self._flows[upload_id] = _UploadQueue(self._reached_s)
+            flow = self._flows[upload_id] = _UploadQueue(account, account.reached_s)
             self._forget()
         if not flow.waiting and not flow.began:
-            flow.spent_s = max(flow.spent_s, self._reached_s)
+            flow.spent_s = max(flow.spent_s, account.reached_s)
         flow.waiting.append(thing)
 
     def take(self, most: int) -> Turn[T] | None:
@@ -76,8 +92,15 @@ class Turns(Generic[T]):
         working = [flow for flow in self._flows.values() if flow.began]
         free = self._seats - sum(len(flow.began) for flow in working)
         long = sum(len(flow.began) for flow in working if flow.takes_long(now))
+        running_s: dict[int, float] = {}  #: of each account, by its object
+        for flow in working:
+            running_s[id(flow.account)] = running_s.get(id(flow.account), 0.0) + flow.running_s(now)
         may = [
-            (flow.spent_s + flow.running_s(now), upload_id)
+            (
+                flow.account.spent_s + running_s.get(id(flow.account), 0.0),
+                flow.spent_s + flow.running_s(now),
+                upload_id,
+            )
             for upload_id, flow in self._flows.items()
             if flow.waiting
             and (flow.known or not flow.began)
@@ -85,9 +108,10 @@ class Turns(Generic[T]):
         ]
         if free <= 0 or not may:
             return None
-        _, upload_id = min(may)
+        *_, upload_id = min(may)
         flow = self._flows[upload_id]
-        self._reached_s = max(self._reached_s, flow.spent_s)
+        self._reached_s = max(self._reached_s, flow.account.spent_s)
+        flow.account.reached_s = max(flow.account.reached_s, flow.spent_s)
         usual = flow.known and not flow.takes_long(now)
         number = min(-(-len(flow.waiting) // free), most) if usual else 1
         flow.began.append(now)
@@ -99,6 +123,8 @@ class Turns(Generic[T]):
         flow.began.remove(turn.began)
         took_s = self._now() - turn.began
         flow.spent_s += took_s
+        flow.account.spent_s += took_s
+        flow.account.wanted -= len(turn.things) - len(left)
         flow.known = True
         flow.long = took_s > LONG_S * (len(turn.things) - len(left))
         flow.waiting.extendleft(reversed(left))
@@ -108,3 +134,6 @@ class Turns(Generic[T]):
         idle = [upload_id for upload_id, flow in self._flows.items() if not flow.waiting and not flow.began]
         for upload_id in idle[: max(0, len(idle) - REMEMBERED)]:
             del self._flows[upload_id]
+        known = {id(flow.account) for flow in self._flows.values()}
+        for account_id in [one for one, account in self._accounts.items() if id(account) not in known]:
+            del self._accounts[account_id]

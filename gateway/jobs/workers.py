@@ -1,5 +1,8 @@
 """Workers: they claim due jobs, keep the leases while a handler runs, and write down how it ended.
 
+Accounts take turns: a free place goes to whoever has the fewest jobs of that kind under way, and of those who have as
+many to whoever was served longest ago. Within an account what is due longest comes first.
+
 They know neither what a job does nor why it failed. A handler may delete its own job in its last transaction; the
 lease is what gives it the right to.
 """
@@ -10,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -80,7 +84,9 @@ class Workers:
         self._lease_s = lease_s
         self._poll_s = poll_s
         self._name = secrets.token_hex(8)
-        self._running: dict[int, tuple[JobKind, asyncio.Task[None]]] = {}
+        self._running: dict[int, tuple[JobRow, asyncio.Task[None]]] = {}
+        self._served = {kind: dict[str, int]() for kind in handlers}  #: when an account was last, by number of claim
+        self._claims = 0
         self._nudge = asyncio.Event()
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -161,24 +167,49 @@ class Workers:
         if due_at is None or due_at > now:
             return self._poll_s if due_at is None else min(self._poll_s, max(due_at - now, 0.01))
 
+        under_way = {
+            kind: Counter(job.owner_id for job, _ in self._running.values() if job.kind is kind) for kind in room
+        }
+
         def act(tx: Transaction) -> list[JobRow]:
-            until = now + self._lease_s
             return [
-                job
-                for kind, limit in room.items()
-                for job in tx.jobs.claim(now, by=self._name, until=until, kinds=[kind], limit=limit)
+                job for kind, limit in room.items() for job in self._take_turns(tx, now, kind, limit, under_way[kind])
             ]
 
-        for job in await self._ledger.write(act):
+        claimed = await self._ledger.write(act)
+        self._claims += 1
+        for job in claimed:
+            self._served[job.kind][job.owner_id] = self._claims
             if job.job_id not in self._running:
                 task = asyncio.create_task(self._run(job), name=f"job-{job.job_id}")
-                self._running[job.job_id] = (job.kind, task)
+                self._running[job.job_id] = (job, task)
         return 0.0
+
+    def _take_turns(
+        self, tx: Transaction, now: float, kind: JobKind, limit: int, under_way: Counter[str]
+    ) -> list[JobRow]:
+        """Claim up to `limit` jobs, for one account after the other. :param under_way: jobs of each account."""
+        owners = tx.jobs.owners_due(now, kind)
+        served = self._served[kind]
+        for owner_id in served.keys() - set(owners):  # who waits for nothing has saved nothing up, and owes nothing
+            del served[owner_id]
+        running = under_way.copy()
+        claimed: list[JobRow] = []
+        while owners and len(claimed) < limit:
+            owner_id = min(owners, key=lambda one: (running[one], served.get(one, 0)))
+            most = limit - len(claimed) if len(owners) == 1 else 1
+            until = now + self._lease_s
+            jobs = tx.jobs.claim(now, by=self._name, until=until, kinds=[kind], limit=most, owner_id=owner_id)
+            if len(jobs) < most:
+                owners.remove(owner_id)
+            running[owner_id] += len(jobs)
+            claimed += jobs
+        return claimed
 
     def _room(self) -> dict[JobKind, int]:
         if self._stopping:
             return {}
-        busy = [kind for kind, _ in self._running.values()]
+        busy = [job.kind for job, _ in self._running.values()]
         room = {kind: self._concurrency.get(kind, 2) - busy.count(kind) for kind in self._handlers}
         return {kind: limit for kind, limit in room.items() if limit > 0}
 

@@ -122,13 +122,20 @@ class RunRows(Protocol):
 class JobRows(Protocol):
     """Work to do."""
 
-    def insert(self, row: JobRow) -> int: ...
+    def insert(self, row: JobRow) -> int:
+        """`owner_id` is filled in: the upload's."""
+
     def get(self, job_id: int) -> JobRow | None: ...
     def save(self, row: JobRow) -> None: ...
     def delete(self, job_id: int) -> None: ...
 
-    def claim(self, now: float, *, by: str, until: float, kinds: Sequence[JobKind], limit: int) -> list[JobRow]:
-        """Take due jobs whose lease is free or over; oldest due first."""
+    def claim(
+        self, now: float, *, by: str, until: float, kinds: Sequence[JobKind], limit: int, owner_id: str | None = None
+    ) -> list[JobRow]:
+        """Take due jobs whose lease is free or over, of one account or all; oldest due first."""
+
+    def owners_due(self, now: float, kind: JobKind) -> list[str]:
+        """Accounts of which `claim` finds something; whose job is due longest comes first."""
 
     def renew(self, job_id: int, by: str, until: float) -> bool:
         """False: the lease is somebody else's now."""

@@ -135,6 +135,7 @@ class JobRow:
     lease_until: float | None
     memory_sealed: bytes | None  #: what an attempt must know of the former ones (records key)
     last_code: str  #: why the last attempt ended
+    owner_id: str = ""  #: account that opened the upload; `insert` fills it in
 
 
 @dataclass(frozen=True, slots=True)

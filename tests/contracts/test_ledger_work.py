@@ -69,6 +69,42 @@ class TestJobs:
         assert await ledger.read(lambda tx: tx.jobs.get(late)) == claimed
         assert await claim(ledger, 6.0) == []
 
+    async def test_accounts_with_something_due_are_told_and_claimed_for_one_by_one(self, ledger: Ledger) -> None:
+        def act(tx: Transaction) -> None:
+            for number, owner_id in enumerate(["ada", "bob", "eve"]):
+                tx.uploads.insert(upload_row(f"{number:032x}", now=0.0, owner_id=owner_id))
+
+        await ledger.write(act)
+        late, _, leased, over, early, _ = await with_jobs(
+            ledger,
+            job_row(f"{0:032x}", due_at=5.0),
+            job_row(f"{0:032x}", due_at=4.0, kind=JobKind.CHECK, file_id="f"),
+            job_row(f"{1:032x}", due_at=1.0, lease_by="you", lease_until=20.0),
+            job_row(f"{1:032x}", due_at=3.0, lease_by="you", lease_until=6.0),
+            job_row(f"{0:032x}", due_at=2.0),
+            job_row(f"{2:032x}", due_at=10.5),
+        )
+
+        async def due(now: float) -> list[str]:
+            return await ledger.read(lambda tx: tx.jobs.owners_due(now, JobKind.DELIVER))
+
+        async def claimed(owner_id: str, limit: int) -> list[int]:
+            kinds = [JobKind.DELIVER]
+            jobs = await ledger.write(
+                lambda tx: tx.jobs.claim(10.0, by="me", until=60.0, kinds=kinds, limit=limit, owner_id=owner_id)
+            )
+            assert {job.owner_id for job in jobs} <= {owner_id}
+            return [job.job_id for job in jobs]
+
+        assert await due(4.0) == ["ada"]
+        assert await due(10.0) == ["ada", "bob"]
+        assert await claimed("ada", 1) == [early]
+        assert await due(10.0) == ["bob", "ada"]
+        assert (await claimed("bob", 9), await claimed("ada", 9), await claimed("eve", 9)) == ([over], [late], [])
+        assert await due(10.0) == []
+        assert await due(20.0) == ["bob", "eve"]
+        assert leased
+
     async def test_only_the_kinds_asked_for_are_claimed(self, ledger: Ledger) -> None:
         _, check = await with_jobs(ledger, job_row(U, due_at=1.0), job_row(U, due_at=2.0, kind=JobKind.CHECK))
         assert [job.job_id for job in await claim(ledger, 9.0, kinds=[JobKind.CHECK])] == [check]

@@ -18,14 +18,16 @@ class MemoryJobs:
         self._store = store
 
     def insert(self, row: JobRow) -> int:
-        """Returns the new job_id; none is ever given twice.
+        """Returns the new job_id; none is ever given twice. `owner_id` is filled in: the upload's.
 
         :raises Conflict: the upload is gone.
         """
         self._store.jobs.check_writable()
         check_upload(self._store, row.upload_id)
         job_id = self._store.next("job_id")
-        self._store.jobs.insert(replace(row, job_id=job_id))
+        upload = self._store.uploads.get(row.upload_id)
+        owner_id = row.owner_id if upload is None else upload.owner_id
+        self._store.jobs.insert(replace(row, job_id=job_id, owner_id=owner_id))
         return job_id
 
     def get(self, job_id: int) -> JobRow | None:
@@ -40,19 +42,27 @@ class MemoryJobs:
         """The work is done, or nobody wants it any more."""
         self._store.jobs.delete(job_id)
 
-    def claim(self, now: float, *, by: str, until: float, kinds: Sequence[JobKind], limit: int) -> list[JobRow]:
-        """Take due jobs whose lease is free or over (`lease_until` <= now); oldest due first."""
-        due = [
-            row
-            for kind in set(kinds)
-            for row in self._store.jobs.by("kind", kind)
-            if row.due_at <= now and (row.lease_until is None or row.lease_until <= now)
-        ]
+    def claim(
+        self, now: float, *, by: str, until: float, kinds: Sequence[JobKind], limit: int, owner_id: str | None = None
+    ) -> list[JobRow]:
+        """Take due jobs whose lease is free or over (`lease_until` <= now), of one account or all; oldest due first."""
+        due = [row for kind in set(kinds) for row in self._due(now, kind) if owner_id in {None, row.owner_id}]
         taken = sorted(due, key=attrgetter("due_at", "job_id"))[:limit]
         claimed = [replace(row, lease_by=by, lease_until=until) for row in taken]
         for row in claimed:
             self._store.jobs.save(row)
         return claimed
+
+    def _due(self, now: float, kind: JobKind) -> list[JobRow]:
+        return [
+            row
+            for row in self._store.jobs.by("kind", kind)
+            if row.due_at <= now and (row.lease_until is None or row.lease_until <= now)
+        ]
+
+    def owners_due(self, now: float, kind: JobKind) -> list[str]:
+        """Accounts of which `claim` finds something; whose job is due longest comes first."""
+        return list(dict.fromkeys(row.owner_id for row in sorted(self._due(now, kind), key=attrgetter("due_at"))))
 
     def renew(self, job_id: int, by: str, until: float) -> bool:
         """False: the lease is somebody else's now."""

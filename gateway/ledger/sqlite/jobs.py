@@ -19,11 +19,12 @@ class SqliteJobs:
         self._rows = Rows(db, "jobs", JobRow, ("job_id",), serial=True)
 
     def insert(self, row: JobRow) -> int:
-        """Returns the new job_id; none is ever given twice.
+        """Returns the new job_id; none is ever given twice. `owner_id` is filled in: the upload's.
 
         :raises Conflict: the upload is gone.
         """
-        return self._rows.insert(row)
+        found = self._db.execute("SELECT owner_id FROM uploads WHERE upload_id = ?", (row.upload_id,)).fetchone()
+        return self._rows.insert(row if found is None else replace(row, owner_id=found[0]))
 
     def get(self, job_id: int) -> JobRow | None:
         """The job."""
@@ -37,20 +38,47 @@ class SqliteJobs:
         """The work is done, or nobody wants it any more."""
         self._db.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
 
-    def claim(self, now: float, *, by: str, until: float, kinds: Sequence[JobKind], limit: int) -> list[JobRow]:
-        """Take due jobs whose lease is free or over (`lease_until` <= now); oldest due first."""
+    def claim(
+        self, now: float, *, by: str, until: float, kinds: Sequence[JobKind], limit: int, owner_id: str | None = None
+    ) -> list[JobRow]:
+        """Take due jobs whose lease is free or over (`lease_until` <= now), of one account or all; oldest due first."""
         due: list[JobRow] = []
         for kind in set(kinds):
-            due += self._rows.where(
-                "kind = ? AND lease_until IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?", (kind, now, limit)
-            )
-            # As many as a dead process held: no limit, to have the oldest among them.
-            due += self._rows.where("kind = ? AND lease_until <= ? AND +due_at <= ?", (kind, now, now))
+            if owner_id is None:
+                due += self._rows.where(
+                    "kind = ? AND lease_until IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?", (kind, now, limit)
+                )
+            else:
+                due += self._rows.where(
+                    "kind = ? AND owner_id = ? AND lease_until IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?",
+                    (kind, owner_id, now, limit),
+                )
+            due += [row for row in self._given_up(now, kind) if owner_id in {None, row.owner_id}]
         taken = sorted(due, key=attrgetter("due_at", "job_id"))[:limit]
         self._db.executemany(
             "UPDATE jobs SET lease_by = ?, lease_until = ? WHERE job_id = ?", ((by, until, row.job_id) for row in taken)
         )
         return [replace(row, lease_by=by, lease_until=until) for row in taken]
+
+    def _given_up(self, now: float, kind: JobKind) -> list[JobRow]:
+        """As many as a dead process held: no limit, to have the oldest among them."""
+        return self._rows.where("kind = ? AND lease_until <= ? AND +due_at <= ?", (kind, now, now))
+
+    def owners_due(self, now: float, kind: JobKind) -> list[str]:
+        """Accounts of which `claim` finds something; whose job is due longest comes first. A look-up for each."""
+        first: dict[str, float] = {}
+        where, after = "owner_id >= ?", ""
+        while found := self._db.execute(
+            f"SELECT owner_id, due_at FROM jobs WHERE kind = ? AND {where} AND lease_until IS NULL"  # noqa: S608 # ours
+            " ORDER BY owner_id, due_at LIMIT 1",
+            (kind, after),
+        ).fetchone():
+            where, (after, due_at) = "owner_id > ?", found
+            if due_at <= now:
+                first[after] = due_at
+        for row in self._given_up(now, kind):
+            first[row.owner_id] = min(row.due_at, first.get(row.owner_id, row.due_at))
+        return sorted(first, key=lambda owner_id: first[owner_id])
 
     def renew(self, job_id: int, by: str, until: float) -> bool:
         """False: the lease is somebody else's now."""

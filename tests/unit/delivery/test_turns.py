@@ -29,9 +29,10 @@ def play(turns: Turns[str], clock: ManualClock, costs: Mapping[str, float], *, m
         done[turn.upload_id] = clock.monotonic() - start
 
 
-def put(turns: Turns[str], upload_id: str, count: int) -> None:
+def put(turns: Turns[str], upload_id: str, count: int, *, of: str | None = None) -> None:
+    """Unless said otherwise every upload is somebody else's."""
     for number in range(count):
-        turns.put(upload_id, f"{upload_id}-{number}")
+        turns.put(of or upload_id, upload_id, f"{upload_id}-{number}")
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_whatever_comes_in_whatever_order_is_dealt_with_once(clock: ManualClock)
     while wanted or running:
         if wanted and chance.random() < 0.5:
             upload_id = wanted.pop()
-            turns.put(upload_id, upload_id)
+            turns.put(upload_id[:2], upload_id, upload_id)
         if (turn := turns.take(4)) is not None:
             running.append(turn)
         clock.advance(chance.choice((0.001, 0.1, 0.7)))
@@ -145,3 +146,31 @@ def test_whatever_comes_in_whatever_order_is_dealt_with_once(clock: ManualClock)
         seen += turn.things
         turns.done(turn)
     assert len(seen) == 3000
+
+
+@pytest.mark.parametrize("seats", [1, 2, 4])
+def test_many_uploads_of_an_account_are_to_another_what_one_is(clock: ManualClock, seats: int):
+    turns: Turns[str] = Turns(seats, clock.monotonic)
+    many = [f"many-{number}" for number in range(300)]
+    for upload_id in many:
+        put(turns, upload_id, 2, of="many")
+    began = turns.take(16)
+    assert began is not None
+    put(turns, "one", 10, of="one")
+    turns.done(began)
+    order: list[str] = []
+    while (turn := turns.take(16)) is not None:
+        order += [turn.upload_id] * len(turn.things)
+        clock.advance(0.01 * len(turn.things))
+        turns.done(turn)
+    before = order[: len(order) - order[::-1].index("one")]
+    assert len(before) - 10 <= 2 * 10, "as much of the others as of its own, but for a turn"
+    assert len(order) == 300 * 2 + 10 - 1
+
+
+def test_uploads_of_one_account_take_turns_among_themselves(clock: ManualClock):
+    turns: Turns[str] = Turns(1, clock.monotonic)
+    for name in ("a", "b"):
+        put(turns, name, 100, of="one")
+    done = play(turns, clock, {"a": 0.01, "b": 0.01})
+    assert abs(done["a"] - done["b"]) <= 16 * 0.01 + 1e-9, "but for one turn"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -214,3 +215,53 @@ async def test_a_handler_whose_lease_is_lost_is_cancelled_and_writes_nothing(led
     await crew.stop()
     (job,) = await jobs(ledger)
     assert job.lease_by == "thief"
+
+
+@pytest.mark.parametrize("places", [1, 2, 8])
+async def test_an_accounts_300_uploads_keep_no_place_from_anothers(ledger: MemoryLedger, places: int):
+    """Counted in jobs: what is begun after the other's came and before it."""
+    begun: list[str] = []
+    other_came = False
+
+    async def handler(job: JobRow) -> Done:
+        nonlocal other_came
+        begun.append(job.owner_id)
+        if len(begun) == 20:
+            await of("other", 3)
+            other_came = True
+        await asyncio.sleep(0)
+        return Done()
+
+    async def of(owner_id: str, count: int) -> None:
+        def act(tx: Transaction) -> None:
+            for _ in range(count):
+                upload_id = secrets.token_hex(16)
+                tx.uploads.insert(upload_row(upload_id, now=0.0, owner_id=owner_id))
+                tx.jobs.insert(job_row(upload_id, due_at=SystemClock().now()))
+
+        await ledger.write(act)
+
+    await of("many", 300)
+    await workers(ledger, handler, concurrency={JobKind.DELIVER: places}).run_due()
+    assert other_came
+    assert len(begun) == 303
+    last = max(number for number, owner_id in enumerate(begun) if owner_id == "other")
+    assert last <= 20 + places + 2 * 3, "the places that were taken, and one of theirs for each of the other's"
+
+
+async def test_one_place_goes_round_among_accounts(ledger: MemoryLedger):
+    begun: list[str] = []
+
+    async def handler(job: JobRow) -> Done:
+        begun.append(job.owner_id)
+        return Done()
+
+    def act(tx: Transaction) -> None:
+        for number, owner_id in enumerate(["a"] * 5 + ["b"] * 2 + ["c"]):
+            upload_id = f"{number:032x}"
+            tx.uploads.insert(upload_row(upload_id, now=0.0, owner_id=owner_id))
+            tx.jobs.insert(job_row(upload_id, due_at=float(number)))
+
+    await ledger.write(act)
+    await workers(ledger, handler, concurrency={JobKind.DELIVER: 1}).run_due()
+    assert begun == ["a", "b", "c", "a", "b", "a", "a", "a"]

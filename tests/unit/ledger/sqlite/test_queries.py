@@ -83,6 +83,8 @@ def everything(tx: Transaction) -> None:
     job_id = tx.jobs.insert(job_row(U, due_at=1.0))
     tx.jobs.insert(job_row(U, due_at=2.0))
     tx.jobs.claim(9.0, by="me", until=10.0, kinds=list(JobKind), limit=1)
+    tx.jobs.owners_due(9.0, JobKind.DELIVER)
+    tx.jobs.claim(9.0, by="me", until=10.0, kinds=list(JobKind), limit=1, owner_id="a")
     tx.jobs.renew(job_id, "me", 11.0)
     tx.jobs.next_due(list(JobKind))
     tx.jobs.of_upload(U)
