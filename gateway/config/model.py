@@ -88,7 +88,11 @@ class LimitsSection:
         "An upload of which no byte came for so long gives its room back; its first byte takes it again.",
         name="empty_upload",
     )
-    qr_codes: int = key(kinds.integer(1, 10_000_000), 1000, "QR codes of one account that may still be used.")
+    qr_codes: int = key(
+        kinds.integer(1, 10_000_000),
+        1000,
+        "QR codes of one account that nobody has used, the revoked ones too, for their life and a day at least.",
+    )
     qr_max_bytes: int = key(
         kinds.positive_size, "10GiB", "What a QR code may send that says no `max_bytes` of its own."
     )

@@ -205,8 +205,8 @@ class QrRows(Protocol):
     def page(self, *, issuer_id: str | None, after: str, limit: int) -> list[QrRow]:
         """By qr_id, those behind `after`. No issuer: everybody's."""
 
-    def open_of(self, issuer_id: str, now: float) -> tuple[int, float]:
-        """How many codes of an account may still be used, and when the first of them ends; (0, `now`): none."""
+    def counted_of(self, issuer_id: str, now: float) -> tuple[int, float]:
+        """How many codes of an account count (`QrRow.counts_until`), and when the first ceases to; (0, `now`): none."""
 
     def delete_expired(self, before: float, limit: int) -> int:
         """Drop those whose `expires_at` <= before."""

@@ -207,6 +207,14 @@ class QrRow:
     revoked_at: float | None
     upload_id: str | None  #: what it opened
 
+    @property
+    def counts_until(self) -> float:
+        """Until then it counts against `limits.qr_codes`: a used one not at all, for uploads have their own quota.
+
+        A day at least and revoked or not, for its row stays: codes made in a loop would fill the ledger.
+        """
+        return 0.0 if self.used_at is not None else max(self.expires_at, self.created_at + 86_400.0)
+
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRow:

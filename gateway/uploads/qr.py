@@ -39,13 +39,13 @@ class QrTerms:
 
     :param default_s, most_s: seconds that it lives: unless said otherwise, and at most.
     :param max_bytes: of what it opens, unless said otherwise.
-    :param open_codes: of one account that may still be used.
+    :param counted_codes: of one account (`QrRow.counts_until`).
     """
 
     default_s: float
     most_s: float
     max_bytes: int = 10 << 30
-    open_codes: int = 1000
+    counted_codes: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +131,10 @@ class QrSessions:
         )
 
         def act(tx: Transaction) -> None:
-            count, first_ends_at = tx.qr_codes.open_of(who.account_id, now)
-            if count >= self._defaults.open_codes:
+            count, first_ends_at = tx.qr_codes.counted_of(who.account_id, now)
+            if count >= self._defaults.counted_codes:
                 raise TooMany(
-                    "this account has too many QR codes that may still be used: revoke some",
+                    "this account has made too many QR codes that nobody has used: wait until some are old enough",
                     code="quota_exceeded",
                     limit="limits.qr_codes",
                     retry_after_s=first_ends_at - now,

@@ -85,19 +85,20 @@ async def test_empty_uploads_are_those_that_hold_room_and_have_no_byte(ledger: L
     assert len(await ledger.read(lambda tx: tx.uploads.empty(100.0, 1))) == 1
 
 
-async def test_open_codes_are_counted_with_the_first_end(ledger: Ledger) -> None:
-    known: dict[str, Any] = {"issuer_id": ADA}
+async def test_unused_codes_are_counted_for_their_life_and_a_day_at_least_revoked_ones_too(ledger: Ledger) -> None:
+    day, known = 86_400.0, {"issuer_id": ADA}
     for row in (
-        qr_row("1", **known, expires_at=30.0),
-        qr_row("2", **known, expires_at=20.0),
-        qr_row("3", **known, expires_at=10.0),
-        qr_row("4", **known, expires_at=30.0, used_at=5.0),
-        qr_row("5", **known, expires_at=30.0, revoked_at=5.0),
-        qr_row("6", issuer_id=BOB, expires_at=30.0),
+        qr_row("1", **known, created_at=1.0, expires_at=2 * day),
+        qr_row("2", **known, created_at=20.0, expires_at=21.0),
+        qr_row("3", **known, created_at=10.0, expires_at=11.0),
+        qr_row("4", **known, created_at=1.0, expires_at=2 * day, used_at=5.0),
+        qr_row("5", **known, created_at=1.0, expires_at=2 * day, revoked_at=5.0),
+        qr_row("6", issuer_id=BOB, created_at=1.0, expires_at=2 * day),
     ):
         await add(ledger, row)
-    assert await ledger.read(lambda tx: tx.qr_codes.open_of(ADA, 10.0)) == (2, 20.0)
-    assert await ledger.read(lambda tx: tx.qr_codes.open_of("nobody", 10.0)) == (0, 10.0)
+    assert await ledger.read(lambda tx: tx.qr_codes.counted_of(ADA, day + 10.0)) == (3, day + 20.0)
+    assert await ledger.read(lambda tx: tx.qr_codes.counted_of(ADA, day + 20.0)) == (2, 2 * day)
+    assert await ledger.read(lambda tx: tx.qr_codes.counted_of("nobody", 10.0)) == (0, 10.0)
 
 
 async def test_logins_are_revoked_but_one_and_uploads_keep_their_tokens(ledger: Ledger) -> None:

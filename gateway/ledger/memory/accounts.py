@@ -57,13 +57,9 @@ class MemoryQrCodes:
         """:raises NotFound: there is no such code any more."""
         self._store.qr_codes.save(row)
 
-    def open_of(self, issuer_id: str, now: float) -> tuple[int, float]:
-        """How many codes of an account may still be used, and when the first of them ends; (0, `now`): none."""
-        ends = [
-            row.expires_at
-            for row in self._store.qr_codes.by("issuer", issuer_id)
-            if row.expires_at > now and row.used_at is None and row.revoked_at is None
-        ]
+    def counted_of(self, issuer_id: str, now: float) -> tuple[int, float]:
+        """How many codes of an account count (`QrRow.counts_until`), and when the first ceases to; (0, `now`): none."""
+        ends = [row.counts_until for row in self._store.qr_codes.by("issuer", issuer_id) if row.counts_until > now]
         return len(ends), min(ends, default=now)
 
     def page(self, *, issuer_id: str | None, after: str, limit: int) -> list[QrRow]:

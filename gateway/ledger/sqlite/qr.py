@@ -37,11 +37,11 @@ class SqliteQrCodes:
             return self._rows.where("qr_id > ? ORDER BY qr_id LIMIT ?", (after, limit))
         return self._rows.where("issuer_id = ? AND qr_id > ? ORDER BY qr_id LIMIT ?", (issuer_id, after, limit))
 
-    def open_of(self, issuer_id: str, now: float) -> tuple[int, float]:
-        """How many codes of an account may still be used, and when the first of them ends; (0, `now`): none."""
+    def counted_of(self, issuer_id: str, now: float) -> tuple[int, float]:
+        """How many codes of an account count (`QrRow.counts_until`), and when the first ceases to; (0, `now`): none."""
         count, first = self._db.execute(
-            "SELECT count(*), min(expires_at) FROM qr_codes"
-            " WHERE issuer_id = ? AND expires_at > ? AND used_at IS NULL AND revoked_at IS NULL",
+            "SELECT count(*), min(max(expires_at, created_at + 86400.0)) FROM qr_codes"
+            " WHERE issuer_id = ? AND max(expires_at, created_at + 86400.0) > ? AND used_at IS NULL",
             (issuer_id, now),
         ).fetchone()
         return count, now if first is None else first

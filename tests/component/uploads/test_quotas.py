@@ -113,7 +113,22 @@ async def test_qr_codes_have_a_quota_and_a_size(gate):
     await gate.init(codes[0]["upload_token"], [5000])
     assert (await gate.ask("POST", "/qr", issuer.token, json=wish)).status == 201, "a used one doesn't count"
     assert (await gate.ask("DELETE", f"/qr/{codes[1]['qr_id']}", issuer.token)).status == 204
-    assert (await gate.ask("POST", "/qr", issuer.token, json=wish)).status == 201, "nor does a revoked one"
+    assert_quota(await gate.ask("POST", "/qr", issuer.token, json=wish), "limits.qr_codes")
+
+
+async def test_codes_made_and_revoked_in_a_loop_leave_no_more_rows_than_the_quota(gate):
+    issuer, wish, made = await gate.person("issuer", "issuer"), {"endpoint_id": "main", "ttl_seconds": 1}, 0
+    for _ in range(10):
+        answer = await gate.ask("POST", "/qr", issuer.token, json=wish)
+        if answer.status == 201:
+            made += 1
+            assert (await gate.ask("DELETE", f"/qr/{answer.json['qr_id']}", issuer.token)).status == 204
+        gate.clock.advance(2)
+    assert made == 2
+    assert_quota(answer, "limits.qr_codes")
+    gate.clock.advance(86_400)
+    token = (await gate.login("issuer"))["access_token"]
+    assert (await gate.ask("POST", "/qr", token, json=wish)).status == 201, "a day later"
 
 
 async def test_clients_are_told_their_quotas_where_they_need_them(gate):

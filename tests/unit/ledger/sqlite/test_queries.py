@@ -115,7 +115,7 @@ def everything(tx: Transaction) -> None:
     tx.qr_codes.save(qr_row("q", used_at=2.0))
     tx.qr_codes.get("q")
     tx.qr_codes.by_token(b"q")
-    tx.qr_codes.open_of("a", 1.0)
+    tx.qr_codes.counted_of("a", 1.0)
     tx.uploads.sums_of("a")
     tx.uploads.empty(1.0, 5)
     tx.qr_codes.page(issuer_id="a", after="", limit=5)
