@@ -21,7 +21,7 @@ REMEMBERED = 100
 
 
 @dataclass(slots=True)
-class _Account:
+class _AccountTurns:
     """What its uploads have cost together."""
 
     spent_s: float
@@ -33,7 +33,7 @@ class _Account:
 class _UploadQueue(Generic[T]):
     """What is wanted of one upload."""
 
-    account: _Account
+    account: _AccountTurns
     spent_s: float
     waiting: deque[T] = field(default_factory=deque)
     began: list[float] = field(default_factory=list)  #: its turns under way
@@ -69,12 +69,12 @@ class Turns(Generic[T]):
         self._seats = seats
         self._now = now
         self._flows: OrderedDict[str, _UploadQueue[T]] = OrderedDict()
-        self._accounts: dict[str, _Account] = {}
+        self._accounts: dict[str, _AccountTurns] = {}
         self._reached_s = 0.0  #: what the account has cost that was served last: a newcomer begins there
 
     def put(self, account_id: str, upload_id: str, thing: T) -> None:
         """It waits behind the others of its upload."""
-        account = self._accounts.setdefault(account_id, _Account(self._reached_s))
+        account = self._accounts.setdefault(account_id, _AccountTurns(self._reached_s))
         if not account.wanted:
             account.spent_s = max(account.spent_s, self._reached_s)
         account.wanted += 1
