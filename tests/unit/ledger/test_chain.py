@@ -91,7 +91,7 @@ def test_a_line_says_everything_and_is_read_back_as_the_same_event() -> None:
     assert line.endswith(b"\n")
     assert json.loads(line) == {
         "number": 8,
-        "at": 1.5,
+        "at": "1970-01-01T00:00:01.5Z",
         "event": "e",
         "actor": "Ä",
         "upload_id": None,
