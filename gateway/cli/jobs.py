@@ -83,7 +83,7 @@ def _line(upload: UploadRow, jobs: list[JobRow]) -> tuple[str, str, str, str, st
     from gateway.clock import rfc3339
 
     if not jobs:
-        return upload.upload_id, upload.endpoint_id, str(upload.state), "", "", upload.held_codes
+        return upload.upload_id, upload.endpoint_id, str(upload.state), "", "", ",".join(upload.held_reasons)
     job = jobs[0]
     due = "now" if job.lease_by is not None else rfc3339(job.due_at)
     return upload.upload_id, upload.endpoint_id, str(upload.state), str(job.attempts), due, job.last_code

@@ -154,7 +154,7 @@ async def _names(attempt: Attempt) -> dict[str, str]:
 
 def _made(attempt: Attempt, names: Mapping[str, str]) -> tuple[End, ReceiptRow, dict[str, Any]]:
     """How it ended, the receipt, and what changes in the upload's row. In a thread: 20,000 instances take their time."""
-    keys, now, upload = attempt.tools.keys, attempt.tools.clock.now(), attempt.upload
+    keys, now, upload = attempt.tools.keys, attempt.tools.clock.now(), _with_its_hold(attempt)
     kept = open_list(keys.records, upload.warnings_sealed, Column.UPLOAD_WARNINGS, upload.upload_id)
     extra = kept + _of_upload(attempt.memory) + undelivered(attempt)
     end = end_of(_outcomes(attempt), lambda file_id: names.get(file_id, ""), extra)
@@ -166,8 +166,6 @@ def _made(attempt: Attempt, names: Mapping[str, str]) -> tuple[End, ReceiptRow, 
         now=now,
         signer=attempt.tools.signer,
         keys=keys,
-        held=tuple(filter(None, attempt.memory.held.split(","))),
-        released_at=attempt.memory.released_at or None,
     )
     columns = {
         "warnings_sealed": seal_list(keys.records, end.warnings, Column.UPLOAD_WARNINGS, upload.upload_id),
@@ -176,6 +174,14 @@ def _made(attempt: Attempt, names: Mapping[str, str]) -> tuple[End, ReceiptRow, 
         "finished_at": now,
     }
     return end, receipt, columns
+
+
+def _with_its_hold(attempt: Attempt) -> UploadRow:
+    """The upload; one that an older release let go has in its job what others have in their row."""
+    upload, memory = attempt.upload, attempt.memory
+    if upload.held_codes or not memory.held:
+        return upload
+    return replace(upload, held_codes=memory.held, released_at=memory.released_at or None)
 
 
 def _of_upload(memory: Memory) -> list[dict[str, str]]:
@@ -193,7 +199,8 @@ def _of_upload(memory: Memory) -> list[dict[str, str]]:
 
 def hold(tx: Transaction, upload: UploadRow, job: JobRow, codes: tuple[str, ...], now: float) -> None:
     """A person has to look at it before anything is sent; the job is done."""
-    tx.uploads.save(replace(upload, state=after(upload.state, UploadEvent.HOLD), held_codes=",".join(codes)))
+    state = after(upload.state, UploadEvent.HOLD)
+    tx.uploads.save(replace(upload, state=state, held_codes=",".join(codes), held_at=now))
     tx.audit.append("upload.held", at=now, actor=ACTOR, upload_id=upload.upload_id, detail={"codes": list(codes)})
     tx.jobs.delete(job.job_id)
     tx.wake(upload.upload_id)
@@ -206,9 +213,9 @@ def release(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, cloc
     :raises Conflict, Gone: it isn't held.
     """
     now = clock.now()
-    row = replace(upload, state=after(upload.state, UploadEvent.RELEASE), held_codes="")
+    row = replace(upload, state=after(upload.state, UploadEvent.RELEASE), released_at=now)
     tx.uploads.save(row)
-    _new_job(tx, row, now, keys, Memory(released=True, held=upload.held_codes, released_at=now))
+    _new_job(tx, row, now, keys, Memory(released=True))
     _note(tx, "upload.released", row, now, actor, {"reason": reason})
 
 
@@ -230,7 +237,7 @@ async def retry(ledger: Ledger, upload_id: str, *, actor: str, reason: str, cloc
         if not files:
             raise Conflict("no file of this upload can be sent again", state=str(upload.state))
         now = clock.now()
-        row = replace(upload, state=state, finished_at=None, warnings_sealed=None, held_codes="")
+        row = replace(upload, state=state, finished_at=None, warnings_sealed=None)
         tx.uploads.save(row)
         _new_job(tx, row, now, keys, Memory(released=True))
         _note(tx, "upload.retried", row, now, actor, {"reason": reason, "files": files})

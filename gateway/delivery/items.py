@@ -251,8 +251,8 @@ class Memory:
 
     :param receipt_id: of the receipt to come.
     :param released: a person has released the upload: it isn't held again.
-    :param held: comma list of codes for which it was held before that.
-    :param released_at: unix seconds.
+    :param held: comma list of codes for which it was held before that, and `released_at`, unix seconds: jobs of older
+        releases have them, now they are in the upload's row.
     :param identified: nothing holds it; the PACS need not be asked again.
     :param mismatched: comma list of declared fields that the files contradict.
     :param unidentified: as `identity_not_checked` in `doubts`; jobs of older releases have it.

@@ -14,7 +14,7 @@ from gateway import __version__
 from gateway.delivery.items import FileOutcome, open_list
 from gateway.keys.columns import Column
 from gateway.ledger.rows import DeliveredRow, ReceiptRow, UploadRow
-from gateway.receipts.document import InstanceProof, Signer, Skipped, Story, Verification, receipt_payload
+from gateway.receipts.document import Hold, InstanceProof, Signer, Skipped, Story, Verification, receipt_payload
 from gateway.receipts.packing import packed
 from gateway.spool import ServiceKeys
 from gateway.states import FileResult, UploadEvent
@@ -151,13 +151,10 @@ def receipt_of(
     now: float,
     signer: Signer,
     keys: ServiceKeys,
-    held: tuple[str, ...] = (),
-    released_at: float | None = None,
 ) -> ReceiptRow:
     """The signed receipt.
 
     :param outcomes: file_id and outcome of every file.
-    :param held: codes for which a person had to look before it went; `released_at`: when it was let go.
     """
     proofs, skipped = [], []
     for file_id, outcome in outcomes:
@@ -196,12 +193,17 @@ def receipt_of(
             declared_bytes=upload.total_size_bytes,
             received_files=upload.whole_files,
             software=f"RelayPACS {__version__}",
-            held=held,
-            released_at=released_at,
+            hold=_hold(upload),
         ),
     )
     jws_sealed = keys.records.seal(packed(signer.sign(payload)), context=Column.RECEIPT_JWS.of(receipt_id))
     return ReceiptRow(receipt_id, upload.upload_id, signer.kid, jws_sealed, now)
+
+
+def _hold(upload: UploadRow) -> Hold | None:
+    """None: nobody had to look at it."""
+    codes = tuple(filter(None, upload.held_codes.split(",")))
+    return Hold(codes, upload.held_at, upload.released_at) if codes else None
 
 
 def is_proof(outcome: FileOutcome) -> bool:

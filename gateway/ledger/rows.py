@@ -53,7 +53,7 @@ class UploadRow:
     skipped_sealed: bytes | None  #: what `complete` declared as skipped (records key)
     warnings_sealed: bytes | None  #: list of {code, file_id?, sop_instance_uid?, message} (records key)
     studies_sealed: bytes | None  #: outcome per study, once known (records key)
-    held_codes: str  #: comma list of reasons while held
+    held_codes: str  #: comma list of reasons for which it is, or was, held
     receipt_id: str | None
     created_at: float
     active_at: float  #: last byte or question of its client
@@ -66,6 +66,13 @@ class UploadRow:
     ending_files: int = 0  #: REST files without a hole that `complete` ends; their rows follow page by page
     ending_bytes: int = 0  #: of those
     by_qr: bool = False  #: opened by the holder of a QR code, whose names for things aren't its owner's to read
+    held_at: float | None = None  #: None also: held by a release that didn't note it
+    released_at: float | None = None  #: a person let it go; it isn't held again
+
+    @property
+    def held_reasons(self) -> list[str]:
+        """Codes for which a person still has to look at it."""
+        return self.held_codes.split(",") if self.held_codes and self.released_at is None else []
 
 
 @dataclass(frozen=True, slots=True)

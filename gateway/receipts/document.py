@@ -61,12 +61,21 @@ class InstanceProof:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A person had to look at it first. Times are unix seconds; None: not known."""
+
+    codes: tuple[str, ...]
+    held_at: float | None = None
+    released_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
-    """What happened on the way. Times are unix seconds.
+    """What happened on the way.
 
     :param declared_files: and `declared_bytes`: what the sender announced, less what was taken out.
     :param received_files: of those, that came whole.
-    :param held: codes for which a person had to look; empty: nobody had to.
+    :param hold: None: nobody had to look at it.
     :param software: name and version of what made the receipt.
     """
 
@@ -74,8 +83,7 @@ class Story:
     declared_bytes: int
     received_files: int
     software: str
-    held: tuple[str, ...] = ()
-    released_at: float | None = None
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +139,10 @@ def _told(story: Story, coerced: int) -> dict[str, Any]:
         "coerced": coerced,
         "software": story.software,
     }
-    if story.held:
-        hold: dict[str, Any] = {"codes": [_code(code) for code in story.held]}
-        if story.released_at is not None:
-            hold["released_at"] = rfc3339(story.released_at)
-        told["hold"] = hold
+    if story.hold is not None:
+        times = {"held_at": story.hold.held_at, "released_at": story.hold.released_at}
+        known = {name: rfc3339(at) for name, at in times.items() if at is not None}
+        told["hold"] = {"codes": [_code(code) for code in story.hold.codes], **known}
     return told
 
 

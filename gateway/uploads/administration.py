@@ -122,7 +122,7 @@ class Administration:
             "owner_id": row.owner_id,
             "endpoint_id": row.endpoint_id,
             "state": str(row.state),
-            "held_reasons": row.held_codes.split(",") if row.held_codes else [],
+            "held_reasons": row.held_reasons,
             "files": {"expected": row.total_files, "whole": row.whole_files},
             "bytes": {"expected": row.total_size_bytes, "received": row.received_bytes},
             "warnings": sorted({str(one.get("code")) for one in self._records.warnings(row)}),

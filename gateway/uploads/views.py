@@ -90,7 +90,7 @@ class Views:
         percent = round(100 * upload.received_bytes / total, 1) if total else 100.0
         if upload.single and upload.state in RECEIVING_STATES:
             percent = min(percent, 99.9)  # it grows with the bytes of a file whose length isn't told
-        held = {"held_reasons": upload.held_codes.split(",")} if upload.held_codes else {}
+        held = {"held_reasons": upload.held_reasons} if upload.held_reasons else {}
         return {
             "upload_id": upload.upload_id,
             "endpoint_id": upload.endpoint_id,

@@ -152,6 +152,7 @@ def test_what_a_person_released_has_its_story_in_the_receipt(site: tuple[Lab, Or
     assert client.outcome(upload_id, 20.0)["state"] == "success", "settled at once"
     receipt = receipt_of(lab, client, upload_id)
     assert receipt["hold"]["codes"] == ["several_values"]
+    assert receipt["completed_at"] <= receipt["hold"]["held_at"] <= receipt["hold"]["released_at"]
     assert receipt["hold"]["released_at"] <= receipt["delivered_at"]
     assert receipt["declared"] == {"files": 1, "bytes": len(data)}
     assert receipt["software"].startswith("RelayPACS ")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.clock import rfc3339
+from gateway.delivery.items import Memory
 from gateway.errors import Conflict
 from gateway.ledger.base import Transaction
 from gateway.states import FileState, UploadEvent, UploadState, after
@@ -165,6 +167,44 @@ async def test_a_released_upload_goes_and_is_not_held_again(it: Room):
     with pytest.raises(Conflict) as refused:
         await it.ledger.write(lambda tx: it.delivery.release(tx, done, actor="admin", reason="again"))
     assert refused.value.code == "not_held"
+
+
+async def test_the_receipt_tells_when_it_was_held_and_let_go_also_after_a_retry(it: Room):
+    it.pacs.failures = {"1.1": 0xA900}
+    upload_id = await it.submit([Toy("1.1"), Toy("1.2", patient_id="P2")])
+    await it.run()
+    held_at = it.clock.now()
+    await it.run(for_s=600)
+    released_at, upload = it.clock.now(), await it.upload(upload_id)
+    await it.ledger.write(lambda tx: it.delivery.release(tx, upload, actor="admin", reason="twins"))
+    assert (await it.upload(upload_id)).held_reasons == []
+    await it.run()
+    told = {"codes": ["two_patients"], "held_at": rfc3339(held_at), "released_at": rfc3339(released_at)}
+    assert released_at >= held_at + 600
+    assert (await it.receipt(upload_id))["hold"] == told
+    it.pacs.failures.clear()
+    assert await it.delivery.retry(upload_id, actor="admin", reason="mended") == 1
+    await it.run()
+    assert (await it.upload(upload_id)).state is UploadState.SUCCESS
+    assert (await it.receipt(upload_id))["hold"] == told
+
+
+async def test_what_an_older_release_let_go_has_in_its_receipt_what_that_release_noted(it: Room):
+    upload_id = await it.submit([Toy("1.1"), Toy("1.2", patient_id="P2")])
+    await it.run()
+    upload = await it.upload(upload_id)
+    await it.ledger.write(lambda tx: it.delivery.release(tx, upload, actor="admin", reason="twins"))
+
+    def as_it_was(tx: Transaction) -> None:
+        row, (job,) = tx.uploads.get(upload_id), tx.jobs.of_upload(upload_id)
+        assert row is not None
+        tx.uploads.save(replace(row, held_codes="", held_at=None, released_at=None))
+        memory = Memory(released=True, held="two_patients", released_at=1.0)
+        tx.jobs.save(replace(job, memory_sealed=memory.sealed(it.opened.keys, job.job_id)))
+
+    await it.ledger.write(as_it_was)
+    await it.run()
+    assert (await it.receipt(upload_id))["hold"] == {"codes": ["two_patients"], "released_at": rfc3339(1.0)}
 
 
 async def test_a_retry_sends_what_failed_and_writes_a_new_receipt(it: Room):

@@ -13,6 +13,7 @@ import pytest
 from gateway.errors import Malformed
 from gateway.receipts.document import (
     TYPE,
+    Hold,
     InstanceProof,
     Signer,
     Skipped,
@@ -44,7 +45,7 @@ def payload(instances=None, skipped=()):
         verification=Verification.QUERIED,
         instances=[proof("1.2.3.1")] if instances is None else instances,
         skipped=skipped,
-        story=Story(3, 4, 2, "RelayPACS 1.2", ("two_patients",), 1),
+        story=Story(3, 4, 2, "RelayPACS 1.2", Hold(("two_patients",), 0, 1)),
     )
 
 
@@ -108,7 +109,11 @@ def test_a_payload_has_every_member_of_the_contract():
         "declared": {"files": 3, "bytes": 4},
         "received": {"files": 2},
         "coerced": 1,
-        "hold": {"codes": ["two_patients"], "released_at": "1970-01-01T00:00:01Z"},
+        "hold": {
+            "codes": ["two_patients"],
+            "held_at": "1970-01-01T00:00:00Z",
+            "released_at": "1970-01-01T00:00:01Z",
+        },
         "software": "RelayPACS 1.2",
     }
 
