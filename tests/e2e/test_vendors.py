@@ -70,10 +70,8 @@ def expected(vendor: Vendor, fault: str) -> Outcome | None:
     if fault == "refused":
         known["first"] += f" {vendor.refusal:04X}"
         known["sent"] += vendor.refusal == 0x0110  # says nothing: it is asked for, and sent once more
-    if fault == "first answer lost" and vendor.name in {"late", "XML"}:
+    if fault in {"first answer lost", "killed in mid-batch"} and vendor.name in {"late", "XML"}:
         known["sent"] = 2 * COUNT  # nobody could tell that it had arrived
-    if fault == "killed in mid-batch" and vendor.name == "XML":
-        known["sent"] = 2 * COUNT
     silent = vendor.name == "coerces" and fault not in {"first answer lost", "killed in mid-batch"}
     if vendor.name == "coerces" and silent:
         stored = COUNT - 1 if fault == "refused" else COUNT

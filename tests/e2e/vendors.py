@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,12 +21,15 @@ from tests.e2e.parrot import DICOM_JSON, Exchange, Held, Parrot, told
 Query = dict[str, str]
 Answer = tuple[int, bytes, str]
 
+SHOWN_AT_ONCE = 0.0  #: `Held.shown_from` of what nobody has to wait for
+
 
 @dataclass
 class Vendor(Parrot):
     """A parrot with habits.
 
     :param most: largest `limit` of a query; more is refused with 400.
+    :param overlooks: so many queries that would find an instance don't; counted, for a time would make tests wait.
     :param duplicate: the reason with which an instance is refused that is there; None: it is taken as if new.
     """
 
@@ -42,13 +46,15 @@ class Vendor(Parrot):
     shown_id: Callable[[str], str] = field(default=lambda text: text)
     as_xml: bool = False
     coerces: bool = False
+    overlooks: int = 0
+    looked_for: Counter[str] = field(default_factory=Counter)  #: by SOPInstanceUID, since it was stored
 
     def query(self, words: list[str], query: Query) -> Answer:
         """A QIDO-RS answer."""
         if self.refused_parameters & query.keys() or int(query.get("limit", 1)) > self.most:
             return 400, b"", "text/plain"
         named = dict(zip(words[::2], words[1::2], strict=False))
-        found = [one for one in self.shown() if self._matches(one, named, query)]
+        found = [one for one in self.shown() if self._matches(one, named, query) and self._indexed(one)]
         if words[-1] == "studies":
             found = list({one.study: one for one in found}.values())
         if not found and self.none_is_404 and (named or query.keys() - {"limit", "offset", "includefield"}):
@@ -58,6 +64,12 @@ class Vendor(Parrot):
         if self.as_xml:
             return 200, b"<NativeDicomModel/>", "application/dicom+xml"
         return 200, json.dumps(records).encode(), DICOM_JSON
+
+    def _indexed(self, one: Held) -> bool:
+        """Asked for often enough; always, what came by another route."""
+        with self.lock:
+            self.looked_for[one.uid] += 1
+            return one.shown_from == SHOWN_AT_ONCE or self.looked_for[one.uid] > self.overlooks
 
     def _matches(self, one: Held, named: Query, query: Query) -> bool:
         record = {tag: element["Value"][0] for tag, element in self.record(one).items() if element["vr"] != "PN"}
@@ -200,7 +212,7 @@ VENDORS: dict[str, Callable[[], Vendor]] = {
     "files elsewhere": lambda: Vendor(
         name="files elsewhere", source="as above, without a word of it", shown_id=lambda text: f"LOCAL-{text}",
     ),
-    "late": lambda: Vendor(name="late", source="archives that index by a job (DCMTK dcmqrscp, dcm4chee on load)", index_delay_s=1.5),
+    "late": lambda: Vendor(name="late", source="archives that index by a job (DCMTK dcmqrscp, dcm4chee on load)", overlooks=3),
     "plain": lambda: Vendor(
         name="plain", source="archives that refuse limit, offset and includefield",
         refused_parameters=frozenset({"limit", "offset", "includefield"}),
@@ -214,10 +226,11 @@ def as_if_new(vendor: Vendor) -> None:
     with vendor.lock:
         vendor.acts.clear()
         vendor.held.clear()
+        vendor.looked_for.clear()
     vendor.requests.clear()
     vendor.taken.clear()
 
 
 def by_another_route(vendor: Vendor, contents: Sequence[bytes]) -> None:
     """Somebody else stored them; the archive shows them at once and gives them back in its own writing."""
-    vendor.keep([replace(vendor.parsed(content), shown_from=0.0) for content in contents])
+    vendor.keep([replace(vendor.parsed(content), shown_from=SHOWN_AT_ONCE) for content in contents])
