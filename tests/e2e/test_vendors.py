@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gateway.delivery.service import UPLOADS_AT_ONCE
 from tests.dicom_samples import study
 from tests.e2e import parrot
 from tests.e2e.lab import Http, Lab, Pacs, running_lab, wait_until
@@ -151,20 +152,28 @@ def test_every_make_with_every_fault(scene: Scene, fault: str):
         as_if_new(vendor)
         vendor.shown_id = VENDORS[name]().shown_id
     client, sent = scene.lab.login(), dict[str, Sent]()
-    for name, vendor in scene.vendors.items():
-        files = study(COUNT, patient_id=f"P-{NAMES[name]}")
-        prepare(vendor, fault, files)
-        sent[name] = submit(scene, client, name, files)
-    if fault == "killed in mid-batch":
-        wait_until("everything is on its way", lambda: all(len(one.taken) == COUNT for one in scene.vendors.values()))
-        scene.lab.kill()
-        scene.lab.start()
+    names = list(scene.vendors)
+    for group in (names[:UPLOADS_AT_ONCE], names[UPLOADS_AT_ONCE:]):  # a kill cuts off what is under way
+        for name in group:
+            files = study(COUNT, patient_id=f"P-{NAMES[name]}")
+            prepare(scene.vendors[name], fault, files)
+            sent[name] = submit(scene, client, name, files)
+        if fault == "killed in mid-batch":
+            cut_off(scene, [scene.vendors[name] for name in group])
     wrong = {}
     for name, vendor in scene.vendors.items():
         found, wanted = observed(scene, vendor, sent[name]), expected(vendor, fault)
         if found != wanted:
             wrong[name] = f"{found} instead of {wanted}"
     assert wrong == {}
+
+
+def cut_off(scene: Scene, vendors: list[Vendor]) -> None:
+    """End the gateway when all of these have everything and none has answered; start it again."""
+    wait_until("everything is on its way", lambda: all(vendor.taken for vendor in vendors))
+    assert [len(vendor.taken) for vendor in vendors] == [COUNT] * len(vendors), "nothing went twice before that"
+    scene.lab.kill()
+    scene.lab.start()
 
 
 def observed(scene: Scene, vendor: Vendor, sent: Sent) -> Outcome | None:
