@@ -79,3 +79,9 @@ def two_series(request: pytest.FixtureRequest, tmp_path: Path) -> list[Series]:
         return [make(name, tmp_path) for name in REAL]
     others = study(5, patient_id="TEST-2", patient_name="TEST^TWO", patient_birth_date="19800101")
     return [make("wheel", tmp_path), write_series(tmp_path / "other", others)]
+
+
+def data_folder() -> Path | None:
+    """What `RELAYPACS_TEST_DATA` names, if it does."""
+    named = os.environ.get("RELAYPACS_TEST_DATA")
+    return Path(named) if named else None
