@@ -53,7 +53,7 @@ export const de: Record<CodeKey, string> = {
   accession_number_mismatch: "Die Auftragsnummer in den Dateien ist nicht die erwartete.",
   pacs_patient_conflict: "Im PACS gehört diese Patienten-ID zu jemandem mit anderem Namen oder Geburtsdatum.",
   accession_conflict: "Im PACS gehört diese Auftragsnummer zu jemand anderem.",
-  pacs_study_conflict: "Im PACS gehört diese Studie zu einer anderen Person.",
+  pacs_study_conflict: "Im PACS gehört diese Untersuchung zu jemand anderem.",
   several_values: "Eine Datei nennt die Person zweimal und verschieden.",
 
   content_not_compared: "Das PACS hatte dieses Bild schon; sein Inhalt konnte nicht verglichen werden.",
