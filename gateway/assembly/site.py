@@ -6,6 +6,7 @@ would refuse or can't work with, a warning what it works with and somebody shoul
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import ssl
@@ -196,6 +197,10 @@ def _spool(config: Config) -> Iterator[Finding]:
         _write_nameless(path)
         disk = shutil.disk_usage(path)
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            # It must start all the same: what is there is delivered and purged, and that makes room.
+            yield Finding("spool", Severity.WARNING, f"{path} has no room left: uploads are refused until it has")
+            return
         yield Finding("spool", Severity.FAULT, f"{path} can't be written ({why_not(path, error)})")
         return
     if config.spool.max_bytes > disk.total:

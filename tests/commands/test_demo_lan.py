@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import demo_lan, main
+from gateway.cli import main
 from gateway.demo.lan import hostnames
 from gateway.web import qr_picture
 
@@ -179,7 +179,7 @@ def said_by(capsys, *words: str) -> str:
 
 
 def test_without_a_network_it_says_so(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(demo_lan, "lan_addresses", tuple)
+    monkeypatch.setattr("gateway.demo.lan.lan_addresses", tuple)
     assert "no address that a phone could reach" in said_by(capsys, "--lan", "--dir", str(tmp_path))
 
 

@@ -98,9 +98,14 @@ async def test_refusals_that_wrote_nothing_have_none_of_the_others_done_again(le
 
 async def test_who_asks_for_much_leaves_room_in_a_commit_for_the_others(ledger: SqliteLedger) -> None:
     """While the writer is held up, one client queues 300 acts and another one act behind them."""
-    go_on, done = threading.Event(), list[str]()
-    held = asyncio.ensure_future(ledger.write(lambda _tx: go_on.wait(10)))
-    await asyncio.sleep(0)
+    begun, go_on, done = threading.Event(), threading.Event(), list[str]()
+
+    def hold(_tx: Transaction) -> None:
+        begun.set()
+        go_on.wait(10)
+
+    held = asyncio.ensure_future(ledger.write(hold))
+    assert await asyncio.to_thread(begun.wait, 10)
 
     async def asks(client: str, count: int) -> None:
         CLIENT.set(client)
