@@ -53,7 +53,7 @@ class Body(Protocol):
 class Buffered:
     """Bytes held in memory over all bodies, against one limit, counted as they are read.
 
-    At the limit every body hands over what it has and gathers little; at twice the limit it waits before it reads on.
+    At half the limit every body hands over what it has and gathers little; at the limit it waits before it reads on.
     What is held is on its way to the disk, so that room comes back, whoever stalls.
     """
 
@@ -64,16 +64,16 @@ class Buffered:
 
     @property
     def is_scarce(self) -> bool:
-        """The limit is reached."""
-        return self.held_bytes >= self._limit_bytes
+        """Half the limit is reached."""
+        return self.held_bytes >= self._limit_bytes // 2
 
     def gather_bytes(self) -> int:
         """How much one body may gather now."""
         return SMALL_GATHER_BYTES if self.is_scarce else GATHER_BYTES
 
     async def room(self) -> None:
-        """Wait, for a moment, while far too much is held."""
-        if self.held_bytes >= 2 * self._limit_bytes:
+        """Wait, for a moment, while too much is held."""
+        if self.held_bytes >= self._limit_bytes:
             self._less.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._less.wait(), LOOK_EVERY_S)
