@@ -29,6 +29,7 @@ from tests.scale import count
 WHO = Principal("a" * 32, ADMIN, named="admin")
 #: What one act may cost the writer's thread, seconds of its own time.
 MOST_S = 0.020
+TRIES = 3
 #: Rows that one act may change: pages of files, each with its key, its job, its event.
 MOST_ROWS = 1000
 #: Facts of a REST file that a scenario may give.
@@ -250,10 +251,16 @@ async def test_a_completion_itself_costs_the_same_however_many_files_there_are(t
 @pytest.mark.heavy
 @pytest.mark.parametrize("act", ALL)
 async def test_no_act_on_an_upload_of_20000_files_holds_the_writer_for_long(tmp_path, act):
+    """The act's own time: whoever else is on the machine may spoil a try or two, not all three."""
     files = 20_000 if act in AT_ONCE else count(2000, soak=20_000)  # of pages the first ones are like the others
-    async with watched(tmp_path) as (gate, acts):
-        await act(gate, files, acts)
-        longest = max(range(len(acts.took_s)), key=acts.took_s.__getitem__)
-        took_s, rows = acts.took_s[longest], acts.rows[longest]
-        print(f"{act.__name__}: {files} files, {len(acts.rows)} acts, the longest {1000 * took_s:.1f} ms, {rows} rows")
-        assert took_s < MOST_S
+    took_s = 0.0
+    for number in range(TRIES):
+        (folder := tmp_path / str(number)).mkdir()
+        async with watched(folder) as (gate, acts):
+            await act(gate, files, acts)
+            longest = max(range(len(acts.took_s)), key=acts.took_s.__getitem__)
+            took_s, rows = acts.took_s[longest], acts.rows[longest]
+        print(f"{act.__name__}: {files} files, {len(acts.rows)} acts, longest {1000 * took_s:.1f} ms, {rows} rows")
+        if took_s < MOST_S:
+            return
+    pytest.fail(f"the longest act took {1000 * took_s:.1f} ms of the writer, in the last of {TRIES} tries")
