@@ -209,7 +209,7 @@ test("a file that goes away between choosing and copying is named, and can be le
 
 test("cancelled while it is being copied: no byte of it stays", async () => {
   const page = await signedIn();
-  const open = await door(context);
+  const open = await door(context, 0);
   await pickFolder(page);
   await send(page);
   await page.getByRole("button", { name: /^Show / }).click();
