@@ -71,7 +71,12 @@ export class Gateway {
   }
 
   async uploads() {
-    return (await this.call("/admin/uploads?limit=1000")).uploads;
+    for (;;) {
+      const told = await this.call("/admin/uploads?limit=1000");
+      if (told.uploads) return told.uploads;
+      if (![429, 503].includes(told.status)) throw new Error(`${told.status} ${told.code}`);
+      await new Promise((done) => setTimeout(done, 200)); // busy: it says so, and is asked again
+    }
   }
 
   /** The files that it has of an upload. */
