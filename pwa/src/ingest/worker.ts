@@ -127,7 +127,7 @@ async function settle(queue: Queue, study: string): Promise<void> {
   await queue.change(study, (row) => {
     if (row.status !== "reading" && row.status !== "stopped") return {};
     return whole
-      ? { status: "queued", problem: null }
+      ? { status: "queued", problem: row.status === "reading" ? row.problem : null } // it may have been refused already
       : { status: "stopped", problem: { code: "pick_again", at: Date.now() } };
   });
   holding.release(study);
