@@ -26,6 +26,7 @@ export class Gateway {
   user = "admin";
   password = process.env.RELAYPACS_PASSWORD;
   endpoint = CONFIG ? "main" : "demo";
+  token = null;
 
   /** @param settings variables of the environment that override its configuration, until the next start */
   async start(settings = {}) {
@@ -59,11 +60,20 @@ export class Gateway {
     if (this.folder) rmSync(this.folder, { recursive: true, force: true });
   }
 
+  /** As the admin: logged in once, and again where that is over; logins are counted. */
   async call(path, options = {}) {
-    const login = await fetch(`${this.url}/auth/login`, { method: "POST", body: JSON.stringify({ username: this.user, password: this.password }) });
-    const { access_token } = await login.json();
-    const answer = await fetch(this.url + path, { ...options, headers: { Authorization: `Bearer ${access_token}`, ...options.headers } });
-    return answer.status === 204 ? null : answer.json();
+    for (let tries = 0; ; tries += 1) {
+      this.token ??= await this.login();
+      const answer = await fetch(this.url + path, { ...options, headers: { Authorization: `Bearer ${this.token}`, ...options.headers } });
+      if (answer.status !== 401 || tries) return answer.status === 204 ? null : answer.json();
+      this.token = null;
+    }
+  }
+
+  async login() {
+    const answer = await fetch(`${this.url}/auth/login`, { method: "POST", body: JSON.stringify({ username: this.user, password: this.password }) });
+    if (!answer.ok) throw new Error(`login: ${answer.status}`);
+    return (await answer.json()).access_token;
   }
 
   async qrLink(more = {}) {
@@ -71,12 +81,9 @@ export class Gateway {
   }
 
   async uploads() {
-    for (;;) {
-      const told = await this.call("/admin/uploads?limit=1000");
-      if (told.uploads) return told.uploads;
-      if (![429, 503].includes(told.status)) throw new Error(`${told.status} ${told.code}`);
-      await new Promise((done) => setTimeout(done, 200)); // busy: it says so, and is asked again
-    }
+    const told = await this.call("/admin/uploads?limit=1000");
+    if (!told.uploads) throw new Error(`${told.status} ${told.code}`);
+    return told.uploads;
   }
 
   /** The files that it has of an upload. */
