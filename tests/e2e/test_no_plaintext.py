@@ -236,7 +236,7 @@ def refusals(lab: Lab, client: Http, upload_id: str, data: bytes) -> dict[str, C
         "409 complete": lambda: client.complete(upload_id, wish={"skipped": [{"reason": M["skip reason"]}]}).status,
         "412 another version": lambda: client.call("HEAD", url, headers={"Tus-Resumable": M["header"]}).status,
         "413 a file": lambda: client.create(10**14, {"filename": M["file name"]}).status,
-        "413 a head": raw(f"GET /{M['path']} HTTP/1.1\r\nHost: x\r\nX-Note: {M['header'] * 3000}\r\n\r\n"),
+        "431 a head": raw(f"GET /{M['path']} HTTP/1.1\r\nHost: x\r\nX-Note: {M['header'] * 3000}\r\n\r\n"),
         "415 a media type": lambda: client.patch(url, 0, data, {"Content-Type": f"text/{M['header']}"}).status,
         "422 an unknown field": init_with(**{M["field name"]: M["other field"]}),
         "422 a name that is a list": init_with(study_metadata={"patient_name": [M["patient name"]]}),
@@ -244,10 +244,11 @@ def refusals(lab: Lab, client: Http, upload_id: str, data: bytes) -> dict[str, C
         "422 a file_id": lambda: client.call("PUT", chunk.replace("=ZQ", "=%20ZQ"), data[:65536], octets).status,
         "460 a digest": lambda: client.call("PUT", chunk + "&total_chunks=1", data[:65536], octets | wrong).status,
         "422 notes": init_with(clinical_notes=M["clinical notes"] * 2000),
-        "501 another protocol": lambda: client.call(
-            "POST", "/files/", data, {"Upload-Complete": "?1", "Content-Disposition": f'x; filename="{M["file name"]}"'}
+        "400 another protocol": lambda: client.call(
+            "POST", "/files/", data,
+            {"Upload-Complete": "?1", "Upload-Length": "7", "Content-Disposition": f'x; filename="{M["file name"]}"'},
         ).status,
-        "501 checksums": lambda: client.tus(
+        "400 a checksum": lambda: client.tus(
             "POST", "/files/", data, {
                 "Upload-Length": str(len(data)), "Upload-Metadata": f"filename {filename}",
                 "Upload-Checksum": f"sha1 {base64.b64encode(M['header'].encode()).decode()}", "Content-Type": OCTETS,
