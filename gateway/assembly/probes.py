@@ -31,8 +31,12 @@ def probes(base: Base, intake: Intake) -> dict[str, Callable[[], Awaitable[None]
         if await threads.run(database_free_bytes) < LEAST_FREE_BYTES:
             raise SpoolFull("the database's disk is full")
 
+    def spool_is_full() -> bool:
+        """Nor are bytes taken while the ledger lives on its reserve (see `gateway.uploads.pipeline`)."""
+        return base.spool.free_bytes() < LEAST_FREE_BYTES or not base.ledger.reserve.held
+
     async def spool() -> None:
-        if await threads.run(base.spool.free_bytes) < LEAST_FREE_BYTES:
+        if await threads.run(spool_is_full):
             raise SpoolFull("the spool's disk is full")
 
     async def room() -> None:
