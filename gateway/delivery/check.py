@@ -1,5 +1,7 @@
 """The check of whole files: their digest and their verdict, sealed into their rows.
 
+A file that this process took in order was digested on its way in; any other one is read for its digest.
+
 Idempotent: a verdict that is there is kept. A check that breaks on a file is given a fresh start once; then the file
 is rejected, for what breaks the check must not reach a PACS. Accounts, and their uploads, take turns by what they cost:
 files that take long keep those of others waiting for one of them, and not for all.
@@ -168,7 +170,10 @@ class Checks:
         """None: the bytes are damaged. :raises Unavailable: the spool's storage failed."""
         try:
             key = unwrapped(self._ring, found.upload, found.wrapped)
-            return None if key is None else _judged(opener(self._spool, key, found.place), self._check)
+            if key is None:
+                return None
+            sha256 = self._spool.digests.of(found.place.file_id, found.place.length)
+            return _judged(opener(self._spool, key, found.place), self._check, sha256)
         except Damaged:
             return None
 
@@ -191,6 +196,7 @@ class Checks:
             return
         await self._ledger.write(act)
         for one in news:
+            self._spool.digests.forget(one.wanted.file_id)
             if not one.wanted.done.done():
                 one.wanted.done.set_result(None)
             if one.found is not None:
@@ -275,22 +281,31 @@ def _outcome(judgement: Judgement) -> FileOutcome | None:
     return FileOutcome(outcome, sha256=judgement.sha256, code=judgement.code)
 
 
-def _judged(open_file: Callable[[], Source], check: Check) -> Judgement:
-    """In a thread. :raises Damaged, Unavailable: the file can't be read."""
+def _judged(open_file: Callable[[], Source], check: Check, sha256: str | None) -> Judgement:
+    """In a thread.
+
+    :param sha256: of the bytes as they came, where it is known: only what the check asks for is read then.
+    :raises Damaged, Unavailable: the file can't be read.
+    """
     source = open_file()
     try:
-        digest, offset = hashlib.sha256(), 0
-        while offset < source.size_bytes:
-            piece = source.read_at(offset, PIECE_SIZE)
-            digest.update(piece)
-            offset += len(piece)
-        sha256 = digest.hexdigest()
+        if sha256 is None:
+            sha256 = _digested(source)
         verdict = _verdict(source, check)
     finally:
         source.close()
     if isinstance(verdict, Accept):
         return Judgement(sha256, Ruling.ACCEPT, warnings=verdict.warnings, facts=verdict.facts)
     return Judgement(sha256, Ruling.REJECT if isinstance(verdict, Reject) else Ruling.SKIP, verdict.code)
+
+
+def _digested(source: Source) -> str:
+    digest, offset = hashlib.sha256(), 0
+    while offset < source.size_bytes:
+        piece = source.read_at(offset, PIECE_SIZE)
+        digest.update(piece)
+        offset += len(piece)
+    return digest.hexdigest()
 
 
 def _verdict(source: Source, check: Check) -> Verdict:

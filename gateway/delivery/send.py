@@ -226,7 +226,12 @@ class Sending:
         places = await self._mark(batch)
         broken = ReadFaults()
         instances = [
-            _named(item, broken.watched(item.file_id, opener(attempt.tools.spool, attempt.key, places[item.file_id])))
+            _named(
+                item,
+                broken.watched(
+                    item.file_id, item.sha256, opener(attempt.tools.spool, attempt.key, places[item.file_id])
+                ),
+            )
             for item in batch
             if item.file_id in places
         ]

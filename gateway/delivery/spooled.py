@@ -9,7 +9,7 @@ from gateway.errors import Damaged, GatewayError, Unavailable
 from gateway.keys.columns import Column
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import FileRow, RunRow
-from gateway.spool import Spool, UploadKey
+from gateway.spool import RunningDigest, Spool, UploadKey
 from hooks.contract import Source
 
 
@@ -66,10 +66,17 @@ class WholeSource:
 
 
 class ReportingSource:
-    """A source that remembers why it couldn't be read: a target may swallow or rename what is raised through it."""
+    """A source that remembers why it couldn't be read: a target may swallow or rename what is raised through it.
 
-    def __init__(self, source: Source, failed: Callable[[GatewayError], None]) -> None:
+    Who reads all of it in order doesn't get the last bytes if the whole has another digest than it had when it came.
+
+    :param sha256: hex.
+    """
+
+    def __init__(self, source: Source, sha256: str, failed: Callable[[GatewayError], None]) -> None:
         self._source = source
+        self._sha256 = sha256
+        self._digest = RunningDigest()
         self._failed = failed
 
     @property
@@ -80,7 +87,12 @@ class ReportingSource:
     def read_at(self, offset: int, size: int) -> bytes:
         """See `Source`. :raises Damaged, Unavailable: after telling."""
         try:
-            return self._source.read_at(offset, size)
+            piece = self._source.read_at(offset, size)
+            if offset == self._digest.size_bytes:
+                self._digest.update(piece)
+                if self._digest.size_bytes == self.size_bytes and self._digest.hexdigest() != self._sha256:
+                    raise Damaged("a file has another digest than it had when it came")
+            return piece
         except (Damaged, Unavailable) as error:
             self._failed(error)
             raise
@@ -97,8 +109,8 @@ class ReadFaults:
         self.damaged: set[str] = set()
         self.unavailable: Unavailable | None = None
 
-    def watched(self, file_id: str, open_file: Callable[[], Source]) -> Callable[[], Source]:
-        """`open_file`, told about here when it fails."""
+    def watched(self, file_id: str, sha256: str, open_file: Callable[[], Source]) -> Callable[[], Source]:
+        """`open_file`, told about here when it fails, or gives other bytes than those of this digest."""
 
         def failed(error: GatewayError) -> None:
             if isinstance(error, Unavailable):
@@ -108,7 +120,7 @@ class ReadFaults:
 
         def open_watched() -> Source:
             try:
-                return ReportingSource(open_file(), failed)
+                return ReportingSource(open_file(), sha256, failed)
             except (Damaged, Unavailable) as error:
                 failed(error)
                 raise

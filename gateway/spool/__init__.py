@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gateway.blobs.base import BlobStore
+from gateway.spool.digests import KnownDigests, RunningDigest
 from gateway.spool.files import SpooledFile
 from gateway.spool.frames import FRAME_OVERHEAD, FRAME_SIZE, HEADER_SIZE, sealed_size
 from gateway.spool.keys import (
@@ -33,8 +34,10 @@ __all__ = [
     "Digest",
     "FileKey",
     "KeyRing",
+    "KnownDigests",
     "Run",
     "RunPlace",
+    "RunningDigest",
     "Sealer",
     "SegmentWriter",
     "ServiceKeys",
@@ -55,10 +58,14 @@ RESERVE_SHARE = 16
 
 
 class Spool:
-    """Segments in a blob store. Every call is synchronous and may take its time: for worker threads."""
+    """Segments in a blob store. Every call is synchronous and may take its time: for worker threads.
+
+    :ivar digests: of files that came in order and weren't judged yet.
+    """
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
+        self.digests = KnownDigests()
 
     def writer(
         self, *, segment_id: str, upload_id: str, file_id: str, key: FileKey, base_offset: int, epoch: int

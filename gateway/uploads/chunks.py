@@ -132,7 +132,7 @@ class Chunks:
         taker.writes_with(writer, before)
         try:
             flow = await intake.pipeline.pour(
-                body, writer, room, lease, taker.commit, (taker.digest,), commit_every=room + 1
+                body, writer, room, lease, taker.commit, taker.hashes, commit_every=room + 1
             )
         finally:
             self.writers.give_back(file_id, writer)
@@ -182,6 +182,8 @@ class _ChunkCommit:
         self._sealed_before = 0
         self.digest = BodyDigests(wish.digests, "sha256")
         self.start = wish.chunk.index * place.upload.chunk_size
+        self._whole = intake.spool.digests.resume(place.file.file_id, self.start) if self.start else None
+        self.hashes = (self.digest,) if self._whole is None else (self.digest, self._whole)
         self.file = place.file
 
     def writes_with(self, writer: SegmentWriter, sealed_before: int) -> None:
@@ -194,6 +196,8 @@ class _ChunkCommit:
             return
         self.digest.check()
         self.file = await self._intake.ledger.write(lambda tx: self._accept(tx, stored))
+        whole = self._whole if self.start else self.digest.running(stored)
+        self._intake.spool.digests.commit(self.file.file_id, self.file.offset, whole)
 
     def _accept(self, tx: Transaction, size: int) -> FileRow:
         intake, wish = self._intake, self._wish

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.errors import ChecksumMismatch
+from gateway.spool import RunningDigest
 
 
 class BodyDigests:
@@ -29,6 +30,10 @@ class BodyDigests:
     def digest(self, name: str) -> bytes:
         """What came up to now has this digest."""
         return self._hashes[name].digest()
+
+    def running(self, size_bytes: int) -> RunningDigest:
+        """The state of SHA-256, which must be among `others`, after the first `size_bytes` of a file."""
+        return RunningDigest(self._hashes["sha256"].copy(), size_bytes)
 
     def check(self) -> None:
         """:raises ChecksumMismatch: what came has another digest than was declared."""

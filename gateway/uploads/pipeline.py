@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 #: At the latest after so many bytes they are synced and committed in mid-body.
 COMMIT_EVERY_BYTES = 8 << 20
+#: From so many bytes on a digest is worth a thread of its own.
+BESIDE_BYTES = 1 << 20
 
 
 class Threads:
@@ -107,13 +109,12 @@ class Pipeline:
                     if not size:
                         continue
                     stored, in_flight = stored + size, size
-                    if over:
-                        writing, synced = self.threads.run(_append_and_sync, writer, pieces, digests), stored
-                    elif stored - asked >= commit_every:
+                    if not over and stored - asked >= commit_every:
                         writing = asyncio.ensure_future(self._commit_midway(writer, pieces, digests, commit, stored))
                         asked = stored
                     else:
-                        writing = self.threads.run(writer.append, pieces, digests)
+                        writing = self._store(writer, pieces, size, digests, sync=over)
+                        synced = stored if over else synced
             finally:
                 if writing is not None:
                     await writing
@@ -147,8 +148,23 @@ class Pipeline:
         stored: int,
     ) -> None:
         """As a task, so that the next batch is gathered meanwhile."""
-        await self.threads.run(_append_and_sync, writer, pieces, digests)
+        await self._store(writer, pieces, BESIDE_BYTES, digests, sync=True)
         await commit(stored, False)
+
+    def _store(
+        self,
+        writer: SegmentWriter,
+        pieces: list[bytes | memoryview],
+        size: int,
+        digests: tuple[Any, ...],
+        *,
+        sync: bool,
+    ) -> asyncio.Future[Any]:
+        """Seal and write in a thread; many bytes are digested in another one meanwhile."""
+        if not digests or size < BESIDE_BYTES:
+            return self.threads.run(_append, writer, pieces, digests, sync)
+        digesting = [self.threads.run(_update, digest, pieces) for digest in digests]
+        return asyncio.gather(self.threads.run(_append, writer, pieces, (), sync), *digesting)
 
     async def digest(self, body: Body, room: int, lease: Lease, digest: Any) -> Flow:
         """Read a body only to know its digest."""
@@ -163,10 +179,11 @@ class Pipeline:
         return Flow(size_so_far, gatherer.error, overrun)
 
 
-def _append_and_sync(writer: SegmentWriter, pieces: list[bytes | memoryview], digests: tuple[Any, ...]) -> None:
-    """Both by one turn of a thread: small files are one batch."""
+def _append(writer: SegmentWriter, pieces: list[bytes | memoryview], digests: tuple[Any, ...], sync: bool) -> None:
+    """By one turn of a thread: small files are one batch."""
     writer.append(pieces, digests)
-    writer.sync()
+    if sync:
+        writer.sync()
 
 
 def _update(digest: Any, pieces: list[bytes | memoryview]) -> None:

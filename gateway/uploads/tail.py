@@ -266,12 +266,11 @@ class Files:
             await ensure_sound(intake, seen.upload, seen.file)
             await ensure_reserved(intake, seen.upload)
             tail = await self._tail(seen, leave.at)
-            appender = _Appender(intake, seen, wish, tail, heard)
+            appender = _Appender(intake, seen, wish, tail, leave.at, heard)
             every = leave.room + 1 if wish.digests else COMMIT_EVERY_BYTES
-            hashes = (appender.digests,) if wish.digests else ()
             try:
                 flow = await intake.pipeline.pour(
-                    body, tail.writer, leave.room, lease, appender.commit, hashes, commit_every=every
+                    body, tail.writer, leave.room, lease, appender.commit, appender.hashes, commit_every=every
                 )
             except BaseException:
                 tail.writer.close()
@@ -321,12 +320,14 @@ class Files:
 class _Appender:
     """Commits what one append stored."""
 
-    def __init__(self, intake: Intake, seen: Seen, wish: Append, tail: Tail, heard: Heard | None) -> None:
+    def __init__(self, intake: Intake, seen: Seen, wish: Append, tail: Tail, at: int, heard: Heard | None) -> None:
         self._intake = intake
         self._wish = wish
         self._tail = tail
         self._heard = heard
-        self.digests = BodyDigests(wish.digests)
+        self._declared = BodyDigests(wish.digests)
+        self._whole = intake.spool.digests.resume(seen.file.file_id, at)
+        self.hashes = tuple(one for one in (wish.digests and self._declared, self._whole) if one)
         self.seen = seen
 
     async def commit(self, stored: int, ended_cleanly: bool) -> None:
@@ -338,7 +339,7 @@ class _Appender:
         if self._wish.digests:
             if not ended_cleanly:
                 return
-            self.digests.check()
+            self._declared.check()
         tail, before = self._tail, self.seen
         run, sealed_bytes = tail.writer.run, tail.writer.position
 
@@ -368,6 +369,7 @@ class _Appender:
 
         self.seen, tail.run_id = await self._intake.ledger.write(act)
         tail.sealed_bytes = sealed_bytes
+        self._intake.spool.digests.commit(before.file.file_id, self.seen.file.offset, self._whole)
         if self._heard is not None:
             self._heard(self.seen.file.offset)
 
