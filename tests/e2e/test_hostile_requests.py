@@ -17,6 +17,8 @@ from tests.scale import count
 
 REQUESTS = count(10_000, 100_000)
 WORKERS = 16
+#: Where they come from: what fails there keeps nobody else from logging in.
+FOES = ("127.0.0.2", 0)
 #: Between two rounds good tokens are made anew: the requests use them up.
 ROUND = 1000
 ANSWER_WITHIN_S = 40.0
@@ -56,7 +58,9 @@ class Line:
         """The status; 0: it was cut off without one, as a request that is none may be."""
         for _ in range(2):  # a kept connection may have been ended meanwhile
             fresh = self._streams is None
-            reader, writer = self._streams = self._streams or await asyncio.open_connection(*self._where)
+            reader, writer = self._streams = self._streams or await asyncio.open_connection(
+                *self._where, local_addr=FOES
+            )
             try:
                 writer.write(request)
                 await writer.drain()
