@@ -170,6 +170,8 @@ def _why(row: Row) -> str:
             row.code,
             "no archive can file it: an identifier is missing" if row.code.startswith("missing_") else "see the code",
         )
+    if not row.readers[0] and "identifier_without_vr" in row.code:
+        return "its identifiers are of VR UN: the PACS doesn't find them there, refuses it, and that is told"
     if not row.readers[0]:
         return "well-formed: the PACS itself refuses it by name, and that is told"
     refusing = [name for name, taken in zip(READERS, row.readers, strict=True) if not taken]

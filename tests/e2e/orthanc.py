@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +167,17 @@ def tiny_disk(folder: Path, size: str = "6m") -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill_disk(folder: Path) -> Path:
+    """Somebody else takes all the room that is left on the file system of `folder`: the file that does."""
+    path = folder / "of somebody else"
+    with path.open("ab", buffering=0) as file:
+        for size in (1 << 20, 4096):
+            with suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+    return path
 
 
 @pytest.fixture(scope="session")

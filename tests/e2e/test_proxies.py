@@ -1,7 +1,8 @@
-"""The nginx and HAProxy examples in front of a gateway: a big upload goes on through a restart in mid-body."""
+"""The nginx and HAProxy examples in front of a gateway: a big upload goes on through what happens to it on its way."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import socket
@@ -16,17 +17,21 @@ import pytest
 from tests.commands.test_transport import certificate
 from tests.dicom_samples import instance
 from tests.e2e.lab import PASSWORD, UPLOADER, Lab, Pacs, running_lab, wait_until
+from tests.e2e.orthanc import fill_disk, tiny_disk
 from tests.e2e.test_send import archive, held, state_of, upload_under_way
+from tests.e2e.throttle import ThrottlingRelay
 
 __all__ = ["archive", "certificate"]  # fixtures
 
 CONFIG = Path(__file__).parents[2] / "config"
+PROXIED = {"server": {"trusted_proxies": ["127.0.0.1"]}}
+#: folder, the gateway's port, its own, certificate and key -> the command that runs it.
+Example = Callable[[Path, int, int, tuple[Path, Path]], list[str]]
 
 
 @pytest.fixture
 def lab(tmp_path: Path, archive: str) -> Iterator[Lab]:
-    proxied = {"server": {"trusted_proxies": ["127.0.0.1"]}}
-    with running_lab(tmp_path / "gateway", Pacs(archive), settings=proxied) as one:
+    with running_lab(tmp_path / "gateway", Pacs(archive), settings=PROXIED) as one:
         yield one
 
 
@@ -40,7 +45,7 @@ def nginx(folder: Path, behind: int, port: int, certificate: tuple[Path, Path]) 
     text = (CONFIG / "nginx.example.conf").read_text()
     for theirs, ours in (
         ("127.0.0.1:8080", f"127.0.0.1:{behind}"),
-        ("listen 443 ssl http2", f"listen 127.0.0.1:{port} ssl http2"),
+        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
         ("/etc/ssl/relay.example.org.pem", str(certificate[0])),
         ("/etc/ssl/private/relay.example.org.key", str(certificate[1])),
         ("/var/log/nginx/relaypacs.log", str(folder / "access.log")),
@@ -72,39 +77,101 @@ def haproxy(folder: Path, behind: int, port: int, certificate: tuple[Path, Path]
     return ["haproxy", "-f", str(folder / "haproxy.cfg"), "-db"]
 
 
-@pytest.mark.parametrize("example", [nginx, haproxy])
-def test_a_big_upload_goes_on_through_a_restart_in_mid_body(
-    lab: Lab,
-    archive: str,
-    tmp_path: Path,
-    certificate: tuple[Path, Path],
-    example: Callable[[Path, int, int, tuple[Path, Path]], list[str]],
-) -> None:
-    port, folder, images = free_port(), tmp_path / "proxy", tmp_path / "images"
+EXAMPLES = pytest.mark.parametrize("example", [nginx, haproxy])
+
+
+@contextlib.contextmanager
+def in_front(lab: Lab, folder: Path, certificate: tuple[Path, Path], example: Example) -> Iterator[int]:
+    """The proxy runs: its port."""
+    port = free_port()
     folder.mkdir()
-    images.mkdir()
     command = example(folder, urlsplit(lab.url).port or 0, port, certificate)
     program = shutil.which(command[0], path="/usr/sbin:/usr/bin:/sbin:/bin")
     assert program, f"{command[0]} is missing: apt-get install nginx-light haproxy"
-    content = instance(pixel_data=hashlib.shake_128(b"x").digest(40_000_000))
-    (images / "1.dcm").write_bytes(content)
-    words = ["send", str(images), "--to", f"https://127.0.0.1:{port}", "--user", UPLOADER, "-q", "--chunk", "1MiB"]
-    more = {"RELAYPACS_PASSWORD": PASSWORD, "REQUESTS_CA_BUNDLE": str(certificate[0])}
     with (folder / "out").open("wb") as out, subprocess.Popen([program, *command[1:]], stdout=out, stderr=out) as proxy:
         try:
             wait_until("the proxy listens", lambda: _listens(port))
-            with subprocess.Popen(
-                [sys.executable, "-m", "gateway", *words, "--state", str(state_of(lab))],
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=lab.folder, env=lab.environ() | more,
-            ) as sending:  # fmt: skip
-                upload_under_way(lab, lab.login())
-                lab.kill()
-                lab.start()
-                told, said = sending.communicate(timeout=90)
+            yield port
         finally:
             proxy.terminate()
-    assert sending.returncode == 0, said + told
+
+
+@contextlib.contextmanager
+def sending(lab: Lab, folder: Path, port: int, certificate: tuple[Path, Path]) -> Iterator[subprocess.Popen[str]]:
+    """`relaypacs send` of the folder through the proxy, under way; it has to end well."""
+    words = ["send", str(folder), "--to", f"https://127.0.0.1:{port}", "--user", UPLOADER, "-q", "--chunk", "1MiB"]
+    more = {"RELAYPACS_PASSWORD": PASSWORD, "REQUESTS_CA_BUNDLE": str(certificate[0])}
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway", *words, "--state", str(state_of(lab))],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=lab.folder, env=lab.environ() | more,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+            told, said = process.communicate(timeout=90)
+        except BaseException:
+            process.kill()
+            raise
+    assert process.returncode == 0, said + told
+
+
+def image(folder: Path, size_bytes: int) -> bytes:
+    """One instance of about this size, in a folder that is made: its bytes."""
+    content = instance(pixel_data=hashlib.shake_128(b"x").digest(size_bytes))
+    folder.mkdir()
+    (folder / "1.dcm").write_bytes(content)
+    return content
+
+
+@EXAMPLES
+def test_a_big_upload_goes_on_through_a_restart_in_mid_body(
+    lab: Lab, archive: str, tmp_path: Path, certificate: tuple[Path, Path], example: Example
+) -> None:
+    content = image(tmp_path / "images", 40_000_000)
+    with (
+        in_front(lab, tmp_path / "proxy", certificate, example) as port,
+        sending(lab, tmp_path / "images", port, certificate),
+    ):
+        upload_under_way(lab, lab.login())
+        lab.kill()
+        lab.start()
     assert held(archive) == [content]
+
+
+@pytest.mark.root
+@EXAMPLES
+def test_an_upload_waits_while_the_spool_is_full_and_goes_on_when_there_is_room(
+    archive: str, tmp_path: Path, certificate: tuple[Path, Path], example: Example
+) -> None:
+    content = image(tmp_path / "images", 40_000_000)
+    disk = tmp_path / "gateway" / "var" / "spool"
+    with (
+        tiny_disk(disk, "96m"),
+        running_lab(tmp_path / "gateway", Pacs(archive), settings=PROXIED) as lab,
+        in_front(lab, tmp_path / "proxy", certificate, example) as port,
+        sending(lab, tmp_path / "images", port, certificate),
+    ):
+        upload_under_way(lab, lab.login())
+        foreign = fill_disk(disk)
+        wait_until("the client was told", lambda: "code=spool_full" in lab.log_text())
+        assert lab.http.call("GET", "/readyz").expect(503).json["parts"]["spool"] == "spool_full"
+        foreign.unlink()
+    assert held(archive) == [content]
+
+
+@EXAMPLES
+def test_a_relay_that_opens_tls_and_throttles_costs_time_and_no_byte(
+    lab: Lab, archive: str, tmp_path: Path, certificate: tuple[Path, Path], example: Example
+) -> None:
+    content = image(tmp_path / "images", 6_000_000)
+    with (
+        in_front(lab, tmp_path / "proxy", certificate, example) as port,
+        ThrottlingRelay(port, certificate, bytes_per_s=2_000_000, cut_after_bytes=2_500_000) as relay,
+        sending(lab, tmp_path / "images", relay.port, certificate),
+    ):
+        pass
+    assert held(archive) == [content]
+    assert relay.cuts == 1
+    assert len(content) < relay.carried_bytes < 1.5 * len(content)
 
 
 def _listens(port: int) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.dicom_samples import study
 from tests.e2e.lab import Http, Lab, Pacs, running_lab, wait_until
-from tests.e2e.orthanc import tiny_disk
+from tests.e2e.orthanc import fill_disk, tiny_disk
 from tests.e2e.parrot import Parrot
 from tests.e2e.series import sha256
 
@@ -39,19 +39,6 @@ class Small:
         made = client.create(len(data), {"file_id": f"f{number}"}, data[:half]).expect(201)
         assert made.offset == half
         return upload_id, client, made.headers["Location"]
-
-    def fill(self) -> Path:
-        """Somebody else takes all the room that is left."""
-        path = self.disk / "of somebody else"
-        with path.open("ab", buffering=0) as file:
-            for size in (MIB, 4096):
-                while True:
-                    try:
-                        if not file.write(bytes(size)):
-                            break
-                    except OSError:
-                        break
-        return path
 
 
 @pytest.fixture(params=["spool", "spool and ledger"])
@@ -115,7 +102,7 @@ def test_a_disk_that_others_fill_costs_no_acknowledged_byte_and_can_be_purged(sm
     kept, gone = files()[:2]
     upload_id, client, url = small.begin(0, kept)
     doomed_id, doomed, _ = small.begin(1, gone)
-    foreign = small.fill()
+    foreign = fill_disk(small.disk)
 
     refusal = client.patch(url, len(kept) // 2, kept[len(kept) // 2 :]).expect(507)
     assert refusal.code == "spool_full"
@@ -140,7 +127,7 @@ def test_a_disk_that_others_fill_costs_no_acknowledged_byte_and_can_be_purged(sm
 def test_a_full_disk_and_a_kill_cost_no_acknowledged_byte(small: Small) -> None:
     (data,) = files()[:1]
     upload_id, client, url = small.begin(0, data)
-    foreign = small.fill()
+    foreign = fill_disk(small.disk)
     client.patch(url, len(data) // 2, data[len(data) // 2 :]).expect(507)
     small.lab.kill()
     small.lab.start()
