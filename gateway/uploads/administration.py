@@ -17,6 +17,7 @@ from gateway.keys.columns import Column
 from gateway.keys.unwrap import upload_key
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import AuditRow, JobKind, JobRow, UploadRow
+from gateway.protocol.rest import DECLARED
 from gateway.spool import KeyRing
 from gateway.uploads.search import ReadFacts, UploadFilter, UploadSearch
 from gateway.uploads.told import counts_as_told
@@ -24,22 +25,6 @@ from gateway.uploads.views import Views
 
 #: What of a file's facts is the patient's own.
 PATIENT_FACTS = ("patient_id", "issuer_of_patient_id", "patient_name", "patient_birth_date", "accession_number")
-#: Fields of `study_metadata` that CONTRACT 2.2 names.
-DECLARED = frozenset(
-    {
-        "patient_name",
-        "patient_id",
-        "patient_birth_date",
-        "patient_sex",
-        "study_date",
-        "modality",
-        "study_description",
-        "accession_number",
-        "study_instance_uid",
-        "referring_physician",
-        "priority",
-    }
-)
 #: Files that are opened to see whose they are: of a large upload the first ones.
 REVEALED_FILES = 500
 #: An admin's page that polls the trail is one event in so long.
@@ -267,8 +252,8 @@ def _counts(tx: Transaction, upload: UploadRow) -> dict[str, int]:
 
 def _field_names(declared: Mapping[str, object]) -> list[str]:
     """Names of declared fields; a client's own names for them could say anything."""
-    known = sorted(declared.keys() & DECLARED)
-    return [*known, "(others)"] if declared.keys() - DECLARED else known
+    known = sorted(declared.keys() & set(DECLARED))
+    return [*known, "(others)"] if declared.keys() - set(DECLARED) else known
 
 
 def _events_of(tx: Transaction, upload_id: str) -> list[str]:

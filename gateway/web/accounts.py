@@ -7,22 +7,19 @@ from aiohttp import web
 from gateway.errors import Forbidden
 from gateway.identity import refresh_tokens
 from gateway.ledger.rows import AccountRow
-from gateway.protocol.rest import read_credentials, read_passwords
+from gateway.protocol import rest
 from gateway.web.addresses import client_address
 from gateway.web.bearer import principal
-from gateway.web.json_body import read_json
+from gateway.web.json_body import read_body
 from gateway.web.services import CLAIMED, PRINCIPAL, RAW_TOKEN, SESSION_ID, services
-
-#: Names and passwords are short, and whoever sends them isn't known yet.
-MAX_CREDENTIALS_BYTES = 16 * 1024
 
 
 async def login(request: web.Request) -> web.StreamResponse:
     """`POST /auth/login`."""
-    name, password = read_credentials(await read_json(request, most=MAX_CREDENTIALS_BYTES))
+    wish = await read_body(request, rest.CREDENTIALS)
     accounts = services(request).accounts
-    request[CLAIMED] = accounts.keyed(name)
-    account = await accounts.login(name, password, client_address(request))
+    request[CLAIMED] = accounts.keyed(wish.username)
+    account = await accounts.login(wish.username, wish.password, client_address(request))
     if account.must_change:
         minted = services(request).mint.password(account.account_id)
         raise Forbidden(
@@ -63,11 +60,11 @@ async def logout(request: web.Request) -> web.StreamResponse:
 
 async def change_password(request: web.Request) -> web.StreamResponse:
     """`POST /auth/password`: another password for the account of that token; its other logins end."""
-    password, new_password = read_passwords(await read_json(request, most=MAX_CREDENTIALS_BYTES))
+    wish = await read_body(request, rest.PASSWORDS)
     await services(request).accounts.change_password(
         principal(request).account_id,
-        password,
-        new_password,
+        wish.password,
+        wish.new_password,
         client_address(request),
         session_id=request.get(SESSION_ID, ""),
     )

@@ -14,10 +14,13 @@ from gateway.fair import CLIENT
 from gateway.protocol.headers import single
 from gateway.web import access_log
 from gateway.web.addresses import client_of, is_secure, public_path
-from gateway.web.bearer import Opens, admitted
+from gateway.web.api.operation import OPERATION
+from gateway.web.api.route import Route
+from gateway.web.api.served import DESCRIPTION, Description
+from gateway.web.bearer import admitted
 from gateway.web.body import check_codings, keep_silent
 from gateway.web.errors import Handler, answered
-from gateway.web.routes import NOBODY_NEEDED, NOT_BUILT, ROUTES, Route, not_built
+from gateway.web.routes import NOT_BUILT, ROUTES, refused
 from gateway.web.services import ALSO, PRINCIPAL, REQUEST_ID, SERVICES, Services, services
 
 #: (canonical path, method) -> handler.
@@ -53,16 +56,17 @@ def create_app(everything: Services) -> web.Application:
     app = web.Application(middlewares=[_envelope])
     app[SERVICES] = everything
     app.on_response_prepare.append(_dress_stream)
-    refused = [Route(method, path, not_built(what), NOBODY_NEEDED) for method, path, what in NOT_BUILT]
+    table = (*ROUTES, *(refused(*one) for one in NOT_BUILT))
+    app[DESCRIPTION] = Description(table)
     by_method: dict[tuple[str, str], Handler] = {}
     have_their_own = {route.path for route in ROUTES if route.method == hdrs.METH_HEAD}
     prefixes = dict.fromkeys(("", public_path(everything)))
-    for route in (*ROUTES, *refused):
+    for route in table:
         methods = [route.method]
         if route.method == hdrs.METH_GET and route.path not in have_their_own:
             methods.append(hdrs.METH_HEAD)  # RFC 9110 9.1: as GET, without its content
         for method in methods:
-            handler = guarded(route.handler, route.opens)
+            handler = guarded(route)
             for prefix in prefixes:
                 added = app.router.add_route(method, prefix + route.path, handler, expect_handler=keep_silent)
                 if added.resource is not None:
@@ -71,17 +75,18 @@ def create_app(everything: Services) -> web.Application:
     return app
 
 
-def guarded(handler: Handler, opens: frozenset[Opens]) -> Handler:
+def guarded(route: Route) -> Handler:
     """The handler behind its door."""
 
     async def behind(request: web.Request) -> web.StreamResponse:
-        await admitted(request, opens)
+        request[OPERATION] = route.does
+        await admitted(request, route.opens)
         check_codings(request)
         CLIENT.set(client_of(request))
         if PRINCIPAL not in request:  # its connections are bounded
-            return await handler(request)
+            return await route.handler(request)
         with services(request).pace.one_more(client_of(request)):
-            return await handler(request)
+            return await route.handler(request)
 
     return behind
 

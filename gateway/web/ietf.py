@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 
 from aiohttp import HttpVersion11, web
 
-from gateway.errors import ChecksumMismatch, Conflict, TooLarge, Unprocessable
-from gateway.protocol import ietf
+from gateway.errors import ChecksumMismatch, Conflict, TooLarge
+from gateway.protocol import ietf, rest
 from gateway.protocol.engine import Append, Completes
 from gateway.protocol.headers import single
 from gateway.protocol.ietf import Version
-from gateway.protocol.rest import read_digest
+from gateway.protocol.values import read_digest
 from gateway.uploads.intake import NewFile
 from gateway.uploads.tail import Heard, Seen
 from gateway.web.addresses import base_url
@@ -21,11 +21,11 @@ from gateway.web.bearer import principal
 from gateway.web.body import StreamBody, media_type
 from gateway.web.creation import create_file, drop, living
 from gateway.web.gone import told_what_became
+from gateway.web.json_body import read_query
 from gateway.web.services import ABOUT_UPLOAD, ALSO, services
 
 #: Progress is told no more often.
 PROGRESS_EVERY_S = 1.0
-_QUERY = ("endpoint_id", "upload_id")
 
 
 async def create(request: web.Request) -> web.StreamResponse:
@@ -37,10 +37,10 @@ async def create(request: web.Request) -> web.StreamResponse:
     if wish.length is not None and (body.size or 0) > wish.length:
         raise ietf.inconsistent()
     completes = Completes.AT_END if wish.complete else Completes.NEVER
-    named = _query(request)
+    named = read_query(request, rest.DESTINATION)
     file = NewFile(wish.length, None, wish.raw_metadata, completes)
     here = base_url(request)
-    seen = await create_file(request, file, upload_id=named.get("upload_id"), endpoint_id=named.get("endpoint_id"))
+    seen = await create_file(request, file, upload_id=named["upload_id"], endpoint_id=named["endpoint_id"])
     location = {"Location": f"{here}/files/{seen.file.file_id}"}
     _also(request, version, seen, complete=False)
     _interim(request, version, location | {"Upload-Limit": _limit(request, version, seen)})
@@ -174,11 +174,3 @@ def _digests(request: web.Request) -> dict[str, bytes]:
     """`Content-Digest` of the body: our own extension, as over REST."""
     value = single(request.headers, "Content-Digest")
     return {} if value is None else read_digest("Content-Digest", value)
-
-
-def _query(request: web.Request) -> Mapping[str, str]:
-    """:raises Unprocessable: an unknown name, or one that is there twice: a typo must not choose another PACS."""
-    for name in request.query:
-        if name not in _QUERY or len(request.query.getall(name)) > 1:
-            raise Unprocessable(f"known in the query are {', '.join(_QUERY)}, each once", code="unknown_field")
-    return request.query

@@ -1,23 +1,51 @@
-"""JSON request bodies, bounded."""
+"""JSON request bodies, bounded; and queries. What they may hold is what the description of the API says of them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
-from gateway.errors import Interrupted, Malformed, TooLarge
+from gateway.errors import Interrupted, Malformed, TooLarge, Unprocessable
+from gateway.protocol.fields import Record
 from gateway.web.addresses import client_of
+from gateway.web.api.operation import MAX_JSON_BYTES, OPERATION, JsonBody
 from gateway.web.body import StreamBody
 from gateway.web.services import services
 
-MAX_JSON_BYTES = 1 << 20
+T = TypeVar("T")
+
 #: Bodies of up to so many bytes are counted by their connections.
 _SMALL_BYTES = 16 * 1024
 #: Objects and lists in one body: twice as many as an upload has files that it could name.
 _MAX_NESTS = 50_000
+
+
+async def read_body(request: web.Request, record: Record[T]) -> T:
+    """The body's fields. :param record: the one that the route declares.
+
+    :raises Malformed, TooLarge, Interrupted, Unprocessable: see `read_json` and `Record.read`.
+    """
+    declared = request[OPERATION].body
+    assert isinstance(declared, JsonBody)
+    assert declared.record is record, "what is described is what is read"
+    default: Any = {} if declared.optional else None
+    return record.read(await read_json(request, default=default, most=declared.most_bytes))
+
+
+def read_query(request: web.Request, record: Record[T]) -> T:
+    """The query's fields. :param record: the one that the route declares.
+
+    :raises Unprocessable: see `Record.read`; a field is there twice, and nobody could say which is meant.
+    """
+    assert request[OPERATION].query is record, "what is described is what is read"
+    query = request.query
+    for field in record.fields:
+        if len(query.getall(field.name, ())) > 1:
+            raise Unprocessable(f"{field.name} is given more than once", code="invalid_field", field=field.name)
+    return record.read(dict(query))
 
 
 async def read_json(request: web.Request, *, default: Any = None, most: int = MAX_JSON_BYTES) -> Any:

@@ -10,9 +10,9 @@ from enum import Enum, auto
 from aiohttp import web
 
 from gateway.errors import Conflict, GatewayError, Gone, SpoolFull, Unavailable
-from gateway.protocol.rest import read_drop, read_reason
+from gateway.protocol import rest
 from gateway.web.bearer import principal
-from gateway.web.json_body import read_json
+from gateway.web.json_body import read_body
 from gateway.web.services import services
 
 
@@ -91,14 +91,14 @@ async def app_config(request: web.Request) -> web.StreamResponse:
 
 async def release(request: web.Request) -> web.StreamResponse:
     """`POST /admin/uploads/{upload_id}/release`: a held upload goes on."""
-    reason = read_reason(await read_json(request, default={}))
+    reason = await read_body(request, rest.REASON)
     await services(request).release(request.match_info["upload_id"], principal(request).actor, reason)
     return web.Response(status=204)
 
 
 async def retry(request: web.Request) -> web.StreamResponse:
     """`POST /admin/uploads/{upload_id}/retry`: what failed is tried again."""
-    reason = read_reason(await read_json(request, default={}))
+    reason = await read_body(request, rest.REASON)
     await services(request).retry(request.match_info["upload_id"], principal(request).actor, reason)
     return web.Response(status=204)
 
@@ -108,11 +108,11 @@ async def drop(request: web.Request) -> web.StreamResponse:
 
     With `wipe` its device deletes what it has of it, whatever became of it here.
     """
-    reason, wipe = read_drop(await read_json(request, default={}))
+    wish = await read_body(request, rest.DROP)
     who, upload_id = principal(request), request.match_info["upload_id"]
-    if wipe:
-        await services(request).wiping.order(upload_id, actor=who.actor, reason=reason)
+    if wish.wipe:
+        await services(request).wiping.order(upload_id, actor=who.actor, reason=wish.reason)
         services(request).accounts.forget_bearers()
-    with suppress(*((Gone, Conflict) if wipe else ())):
-        await services(request).submissions.cancel(who, upload_id, reason, as_admin=True)
+    with suppress(*((Gone, Conflict) if wish.wipe else ())):
+        await services(request).submissions.cancel(who, upload_id, wish.reason, as_admin=True)
     return web.Response(status=204)

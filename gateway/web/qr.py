@@ -7,23 +7,21 @@ import asyncio
 from aiohttp import hdrs, web
 
 from gateway.clock import rfc3339
-from gateway.errors import Unprocessable
 from gateway.protocol import rest
 from gateway.protocol.headers import preferred
 from gateway.uploads.qr import QrCode
 from gateway.web.addresses import base_url
 from gateway.web.bearer import principal
-from gateway.web.json_body import read_json
+from gateway.web.json_body import read_body, read_query
 from gateway.web.qr_picture import png, svg
 from gateway.web.services import RAW_TOKEN, services
 
-_MAX_PAGE = 1000
 _PICTURES = {"image/png": png, "image/svg+xml": svg}
 
 
 async def create(request: web.Request) -> web.StreamResponse:
     """`POST /qr`: a code as JSON, or as a picture if `Accept` asks for one."""
-    wish = rest.read_qr(await read_json(request))
+    wish = await read_body(request, rest.QR)
     who = principal(request)
     await services(request).accounts.active(who.account_id)
     return await _answer(request, await services(request).qr.create(who, wish))
@@ -31,7 +29,7 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 async def reopen(request: web.Request) -> web.StreamResponse:
     """`POST /admin/uploads/{upload_id}/qr`: a code for an unfinished upload."""
-    ttl_s = rest.read_ttl(await read_json(request, default={}))
+    ttl_s = await read_body(request, rest.REOPEN)
     code = await services(request).qr.reopen(principal(request), request.match_info["upload_id"], ttl_s)
     return await _answer(request, code)
 
@@ -77,16 +75,13 @@ async def inspect(request: web.Request) -> web.StreamResponse:
 
 async def listing(request: web.Request) -> web.StreamResponse:
     """`GET /qr?cursor=&limit=`."""
-    limit = rest.chunk_number("limit", request.query.get("limit", "100"), least=1, most=_MAX_PAGE)
-    page = await services(request).qr.page(principal(request), request.query.get("cursor", ""), limit)
+    wish = read_query(request, rest.PAGE)
+    page = await services(request).qr.page(principal(request), wish.cursor, wish.limit)
     return web.json_response(page)
 
 
 async def revoke(request: web.Request) -> web.StreamResponse:
     """`DELETE /qr/{qr_id}?uploads=cancel`."""
-    uploads = request.query.get("uploads", "")
-    if uploads not in ("", "cancel"):
-        raise Unprocessable("uploads must be cancel, or left out", code="invalid_field", field="uploads")
-    cancel = uploads == "cancel"
+    cancel = read_query(request, rest.REVOKE)
     await services(request).qr.revoke(principal(request), request.match_info["qr_id"], cancel_upload=cancel)
     return web.Response(status=204)

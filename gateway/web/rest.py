@@ -12,8 +12,9 @@ from gateway.clock import rfc3339
 from gateway.errors import Malformed, TooLarge, Unprocessable, UnsupportedMediaType
 from gateway.ledger.rows import FileRow
 from gateway.protocol import rest
-from gateway.protocol.chunks import MAX_CHUNK_INDEX, Chunk
 from gateway.protocol.headers import single
+from gateway.protocol.rest import ChunkName
+from gateway.protocol.values import check_file_id, read_digest
 from gateway.states import FINISHED_STATES, UploadEvent, refusal
 from gateway.uploads.body import Body, BodyBroken
 from gateway.uploads.chunks import ChunkWish
@@ -22,12 +23,11 @@ from gateway.web.addresses import base_url, client_of
 from gateway.web.bearer import principal
 from gateway.web.body import HeldBody, StreamBody, go_on, line_errors, media_type
 from gateway.web.gone import told_what_became
-from gateway.web.json_body import read_json
+from gateway.web.json_body import read_body, read_query
 from gateway.web.services import ABOUT_UPLOAD, PRINCIPAL, RAW_TOKEN, services
 
 T = TypeVar("T")
 
-MAX_PAGE = 1000
 _MAX_FIELD_BYTES = 256
 _MAX_PARTS = 16
 #: Of a multipart body with a whole chunk, what else there may be in memory.
@@ -38,7 +38,7 @@ _RETRY_AFTER_S = 2
 
 async def init(request: web.Request) -> web.StreamResponse:
     """`POST /upload/init`."""
-    here, wish = base_url(request), rest.read_init(await read_json(request))
+    here, wish = base_url(request), await read_body(request, rest.INIT)
     key = single(request.headers, "Idempotency-Key")
     if key is not None and not (0 < len(key) <= 256 and key.isascii() and key.isprintable()):
         raise Malformed("Idempotency-Key must have 1 to 256 printable ASCII characters", code="malformed_header")
@@ -85,45 +85,24 @@ async def chunk(request: web.Request) -> web.StreamResponse:
         size = request.content_length
         async with services(request).shares.hold(client_of(request), most if size is None else min(size, most)):
             fields, held = await _multipart(request)
-            return await _put(request, fields, held, {})
+            return await _put(request, rest.CHUNK.read(fields), held, {})
     if kind not in (None, "application/octet-stream"):
         raise UnsupportedMediaType("a chunk is application/octet-stream or multipart/form-data")
-    fields, declared = _query(request), single(request.headers, "Content-Digest")
-    digests = rest.read_digest("Content-Digest", declared) if declared is not None else {}
-    return await _put(request, fields, StreamBody(request), digests)
+    name, declared = read_query(request, rest.CHUNK), single(request.headers, "Content-Digest")
+    digests = read_digest("Content-Digest", declared) if declared is not None else {}
+    return await _put(request, name, StreamBody(request), digests)
 
 
-async def _put(
-    request: web.Request, fields: dict[str, str], body: Body, digests: dict[str, bytes]
-) -> web.StreamResponse:
-    wish = ChunkWish(rest.check_file_id(fields.get("file_id")), _chunk(fields), digests)
+async def _put(request: web.Request, name: ChunkName, body: Body, digests: dict[str, bytes]) -> web.StreamResponse:
+    wish = ChunkWish(name.file_id, name.chunk, digests)
     async with told_what_became(request, _upload_id(request)):
         file = await services(request).chunks.put(principal(request), _upload_id(request), wish, body)
     return _taken(wish, file)
 
 
-def _query(request: web.Request) -> dict[str, str]:
-    """The query's fields. :raises Unprocessable: one is there twice, and nobody could say which is meant."""
-    query = request.query
-    for name in ("file_id", "chunk_index", "total_chunks"):
-        if len(query.getall(name, ())) > 1:
-            raise Unprocessable(f"{name} is given more than once", code="invalid_field", field=name)
-    return dict(query)
-
-
 def _taken(wish: ChunkWish, file: FileRow) -> web.StreamResponse:
     return web.json_response(
         {"received_chunk_index": wish.chunk.index, "file_id": wish.file_id, "received_bytes": file.offset}
-    )
-
-
-def _chunk(fields: dict[str, str]) -> Chunk:
-    if "chunk_index" not in fields:
-        raise Unprocessable("chunk_index is missing", code="missing_field", field="chunk_index")
-    total = fields.get("total_chunks")
-    return Chunk(
-        rest.chunk_number("chunk_index", fields["chunk_index"], least=0, most=MAX_CHUNK_INDEX),
-        rest.chunk_number("total_chunks", total, least=1, most=MAX_CHUNK_INDEX + 1) if total is not None else None,
     )
 
 
@@ -175,7 +154,7 @@ async def _in_time(reading: Awaitable[T]) -> T:
 
 async def complete(request: web.Request) -> web.StreamResponse:
     """`POST /upload/{upload_id}/complete`; waits as `Prefer: wait=N` says (RFC 7240)."""
-    here, wish = base_url(request), rest.read_complete(await read_json(request, default={}))
+    here, wish = base_url(request), await read_body(request, rest.COMPLETE)
     submissions, records = services(request).submissions, services(request).records
     preferred_s = rest.prefer_wait(request.headers.getall("Prefer", []))
     wait_s = rest.DEFAULT_WAIT_S if preferred_s is None else preferred_s
@@ -202,11 +181,10 @@ async def status(request: web.Request) -> web.StreamResponse:
 
 async def files(request: web.Request) -> web.StreamResponse:
     """`GET /upload/{upload_id}/files?cursor=&limit=`."""
-    submissions = services(request).submissions
+    submissions, wish = services(request).submissions, read_query(request, rest.PAGE)
     who = principal(request)
     upload = await submissions.see(who, _upload_id(request))
-    limit = rest.chunk_number("limit", request.query.get("limit", "100"), least=1, most=MAX_PAGE)
-    return web.json_response(await submissions.files(who, upload, request.query.get("cursor", ""), limit))
+    return web.json_response(await submissions.files(who, upload, wish.cursor, wish.limit))
 
 
 async def receipt(request: web.Request) -> web.StreamResponse:
@@ -222,7 +200,7 @@ async def remove_file(request: web.Request) -> web.StreamResponse:
     upload = await submissions.see(who, _upload_id(request))
     if upload.state in FINISHED_STATES:
         raise refusal(upload.state, UploadEvent.BYTES)
-    file = await submissions.file_named(upload, rest.check_file_id(request.match_info["file_id"]))
+    file = await submissions.file_named(upload, check_file_id(request.match_info["file_id"]))
     async with told_what_became(request, upload.upload_id):
         await services(request).uploads.remove(file.file_id, who.actor, lower_totals=True)
     return web.Response(status=204)
@@ -230,8 +208,7 @@ async def remove_file(request: web.Request) -> web.StreamResponse:
 
 async def cancel(request: web.Request) -> web.StreamResponse:
     """`DELETE /upload/{upload_id}`."""
-    body = await read_json(request, default={})
-    reason = rest.read_reason(body) if body else ""
+    reason = await read_body(request, rest.CANCEL)
     await services(request).submissions.cancel(principal(request), _upload_id(request), reason)
     return web.Response(status=204)
 

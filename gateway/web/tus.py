@@ -8,7 +8,7 @@ from gateway.errors import ChecksumMismatch, TooLarge
 from gateway.protocol import tus
 from gateway.protocol.engine import Append, Completes
 from gateway.protocol.headers import text_of
-from gateway.protocol.rest import check_file_id
+from gateway.protocol.values import check_file_id
 from gateway.uploads.completion import takes_bytes
 from gateway.uploads.intake import NewFile
 from gateway.uploads.tail import Seen

@@ -39,6 +39,7 @@ from gateway.web.pace import RefusalPace
 from gateway.web.server import Listener
 from gateway.web.services import Services
 from tests.clocks import ManualClock
+from tests.described import Described
 from tests.unit.delivery.little_pacs import LittlePacs, ToyCheck
 
 KEY = bytes(range(32))
@@ -128,6 +129,7 @@ class Gate:
     listener: Listener = field(init=False)
     http: aiohttp.ClientSession = field(init=False)
     port: int = 0
+    answers: list[Described] = field(default_factory=list)  #: of every process
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def open(self) -> Self:
@@ -146,7 +148,9 @@ class Gate:
         self.gateway = await stack.enter_async_context(open_gateway(config, self.clock, parts))
         told_at_once = {"pace": RefusalPace(told_per_s=1 << 30)}
         self.services = replace(self.gateway.services, **(told_at_once | self.options.get("services", {})))
-        self.listener = Listener(create_app(self.services), self.gateway.intake.leases)
+        app = create_app(self.services)
+        self.answers.append(Described(app))
+        self.listener = Listener(app, self.gateway.intake.leases)
         self.port = await self.listener.start("127.0.0.1", 0, None)
         stack.push_async_callback(self._stop_listening)
         self.http = aiohttp.ClientSession(
@@ -505,3 +509,4 @@ async def gateway_app(folder: Path, **options: Any) -> AsyncIterator[Gate]:
         yield gate
     finally:
         await gate.close()
+    assert not [found for one in gate.answers for found in one.unknown], "/openapi.json knows every answer"

@@ -26,7 +26,8 @@ from gateway.errors import GatewayError
 from gateway.identity import unicode
 from gateway.identity.account_rules import checked_name
 from gateway.identity.passwords import _as_bytes, acceptable
-from gateway.protocol import headers, rest, tus
+from gateway.protocol import headers, rest, tus, values
+from gateway.protocol.fields import Digits
 from gateway.web import json_body
 from hooks.checks import charset
 from hooks.contract import Facts, PatientRecord
@@ -79,17 +80,17 @@ READERS: dict[str, Callable[[str], Any]] = {
         {"patient_name": text, "patient_birth_date": text, "study_date": text}, [name_of(text)]
     ),
     "Prefer": lambda text: rest.prefer_wait([text]),
-    "a digest": lambda text: rest.read_digest("Content-Digest", text),
+    "a digest": lambda text: values.read_digest("Content-Digest", text),
     "Upload-Metadata": lambda text: tus.read_creation(
         CIMultiDict({"Tus-Resumable": "1.0.0", "Upload-Length": "1", "Upload-Metadata": text}), None
     ),
     "Accept": lambda text: headers.preferred([text], ("application/json", "image/png")),
-    "a file_id": rest.check_file_id,
-    "a number": lambda text: rest.chunk_number("limit", text, least=1, most=1000),
-    "study_metadata": lambda text: rest.read_init(
+    "a file_id": values.check_file_id,
+    "a number": lambda text: Digits(1, 1000).read("limit", text),
+    "study_metadata": lambda text: rest.INIT.read(
         {"study_metadata": {text: text}, "total_files": 1, "total_size_bytes": 1}
     ),
-    "an unknown field": lambda text: rest.read_init({text: 1}),
+    "an unknown field": lambda text: rest.INIT.read({text: 1}),
     "JSON of a text": lambda text: json_body._parsed(
         b'["' + text.encode().replace(b'"', b"x").replace(b"\\", b"x") + b'"]', None
     ),
@@ -198,6 +199,6 @@ def test_skipped_and_checksums_are_read_once_each() -> None:
             "checksums": {f"f{number}": digest for number in range(count)},
             "skipped": [{"file_id": f"s{number}", "reason": "r"} for number in range(count)],
         }
-        return lines_of(rest.read_complete, body)
+        return lines_of(rest.COMPLETE.read, body)
 
     assert work(400) <= 4.5 * work(100) + 100

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from gateway.web import rest
-from gateway.web.json_body import MAX_JSON_BYTES
+from gateway.web.api.operation import MAX_JSON_BYTES
 from tests.component.gateway_app import CHUNK, OFFSET_TYPE, TUS
 
 WAITS = {"Expect": "100-continue"}

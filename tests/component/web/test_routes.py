@@ -69,6 +69,8 @@ TABLE: dict[tuple[str, str], Mapping[str, int]] = {
     ("GET", "/qr"): row(403, 403, 200, 200, 403, 403, 403, 403, 403, 403, 403),
     ("POST", "/qr/inspect"): row(403, 403, 403, 403, 403, 403, 403, 403, 200, 403, 403),
     ("DELETE", "/qr/{qr_id:[^/]+}"): row(403, 403, 204, 204, 403, 403, 403, 403, 403, 403, 403),
+    ("GET", "/openapi.json"): EVERYBODY,
+    ("GET", "/docs"): EVERYBODY,
     ("GET", "/healthz"): EVERYBODY,
     ("GET", "/readyz"): EVERYBODY,
     ("GET", "/.well-known/jwks.json"): EVERYBODY,

@@ -1,0 +1,1 @@
+"""The description of the API, from what the handlers read and answer."""
