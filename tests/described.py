@@ -14,7 +14,7 @@ from aiohttp import web
 from gateway.web.api.document import PROBLEM, document
 from gateway.web.api.operation import OPERATION
 from gateway.web.api.route import Route
-from gateway.web.routes import NOT_BUILT, ROUTES, refused
+from gateway.web.routes import ROUTES
 
 Told = Mapping[str, Any]
 
@@ -27,7 +27,7 @@ def described() -> Told:
 
 def table() -> tuple[Route, ...]:
     """All routes that a gateway has."""
-    return (*ROUTES, *(refused(*one) for one in NOT_BUILT))
+    return ROUTES
 
 
 @cache

@@ -18,6 +18,7 @@ from gateway.assembly import limits
 from gateway.assembly.base import Base, make_folder, open_base
 from gateway.assembly.parts import PARTS, Parts
 from gateway.assembly.probes import probes
+from gateway.assembly.telling import Telling, open_scrape, open_telling
 from gateway.assembly.upkeep import (
     config_digest,
     last_words,
@@ -76,6 +77,7 @@ class Gateway:
     services: Services
     delivery: Delivery
     workers: Workers
+    telling: Telling
 
 
 @asynccontextmanager
@@ -91,14 +93,15 @@ async def open_gateway(config: Config, clock: Clock, parts: Parts = PARTS) -> As
         await rotation.serve(base.ledger, base.ring, clock, GATEWAY)
         await receipt_keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
         await asyncio.to_thread(base.ledger.reserve.hold)
+        telling = await open_telling(base)
         intake = _intake(base)
         stack.callback(intake.pipeline.threads.close)
         stack.callback(intake.tails.close_all)
-        delivery = _delivery(base, parts, stack)
-        services = _services(base, intake, delivery, parts)
+        delivery = _delivery(base, parts, stack, telling)
+        services = _services(base, intake, delivery, parts, telling)
         stack.callback(services.chunks.writers.close_all)
         workers = _workers(base, services.submissions, delivery)
-        gateway = Gateway(base, intake, services, delivery, workers)
+        gateway = Gateway(base, intake, services, delivery, workers, telling)
         if parts.acts_alone:
             await _begin(gateway, stack)
         yield gateway
@@ -112,7 +115,8 @@ async def _begin(gateway: Gateway, stack: AsyncExitStack) -> None:
         make_folder(base.config.audit.file.parent)
     await note_start(base.ledger, base.clock, version=__version__, config_sha256=config_digest(base.config))
     stack.push_async_callback(last_words, base, export, refusals)
-    for work in (*timers(base, open_retention(base, gateway.intake), export), refusals.run()):
+    work_of_others = timers(base, open_retention(base, gateway.intake), export)
+    for work in (*work_of_others, refusals.run(), *gateway.telling.timers()):
         stack.push_async_callback(_ended, asyncio.create_task(work))
     await delivery.begin()
     await gateway.workers.start()
@@ -182,7 +186,7 @@ def _takes_notes(endpoint: EndpointSection) -> bool:
     return endpoint.notes == "sr"
 
 
-def _delivery(base: Base, parts: Parts, stack: AsyncExitStack) -> Delivery:
+def _delivery(base: Base, parts: Parts, stack: AsyncExitStack, telling: Telling) -> Delivery:
     config = base.config
     check = parts.make_check(config.validation)
     stack.callback(check.close)
@@ -216,6 +220,7 @@ def _delivery(base: Base, parts: Parts, stack: AsyncExitStack) -> Delivery:
             study_mismatch=config.validation.study_mismatch,
             checks=config.validation.workers,
         ),
+        asked=telling.metrics.asked,
     )
 
 
@@ -269,8 +274,8 @@ def open_qr(base: Base, submissions: Submissions | None = None) -> QrSessions:
     return QrSessions(base.ledger, base.keys.records, known, _destinations(base), base.clock, terms)
 
 
-def _services(base: Base, intake: Intake, delivery: Delivery, parts: Parts) -> Services:
-    config = base.config
+def _services(base: Base, intake: Intake, delivery: Delivery, parts: Parts, telling: Telling) -> Services:
+    config, token = base.config, base.config.metrics.token
     records = Views(base.keys.records)
     submissions, former = _submissions(base, intake, delivery.settle_cancelled), config.tokens.previous_secret
     return Services(
@@ -303,6 +308,10 @@ def _services(base: Base, intake: Intake, delivery: Delivery, parts: Parts) -> S
         endpoint_states=lambda: {name: str(one.name.lower()) for name, (one, _) in delivery.conditions().items()},
         jwks=partial(receipt_keys.jwks, base.ledger, Signer(base.keys.receipt_seed)),
         probes=probes(base, intake),
+        metrics=telling.metrics,
+        scrape=open_scrape(base, telling, delivery),
+        metrics_token=None if token is None else token.reveal().encode(),
+        metrics_apart=bool(config.metrics.port),
         release=_admin_act(base, delivery.release),
         retry=_retry_by(delivery),
         refusals=Refusals(base.ledger, base.clock),

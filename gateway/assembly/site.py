@@ -77,7 +77,7 @@ def require_sound(found: Iterable[Finding]) -> list[Finding]:
 
 def _readable_by_others(config: Config, file: Path | None) -> Iterator[Finding]:
     tokens, server = config.tokens, config.server
-    secrets = [*config.spool.keys.by_name.values(), tokens.secret, tokens.previous_secret]
+    secrets = [*config.spool.keys.by_name.values(), tokens.secret, tokens.previous_secret, config.metrics.token]
     for endpoint in config.endpoints.values():
         secrets += [endpoint.auth.password, endpoint.auth.token]
     inline = any(one is not None and one.source is None for one in secrets)

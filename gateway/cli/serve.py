@@ -12,7 +12,11 @@ from gateway.cli.opening import configured
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
+    import ssl
+
+    from gateway.assembly.gateway import Gateway
     from gateway.config import Config
+    from gateway.web.server import Listener
 
 
 log = logging.getLogger("relaypacs.gateway")
@@ -87,10 +91,33 @@ async def _serve(config: Config) -> None:
         host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
         print(f"listening on {'https' if tls else 'http'}://{host}:{port}", flush=True)
         log.info("listening port=%d", port)
+        metrics = await _listen_for_metrics(config, gateway, tls)
         await stop.wait()
         log.info("stopping drain_s=%d", config.server.drain_s)
         gateway.delivery.drain()
         await listener.drain(config.server.drain_s)
+        if metrics is not None:
+            await metrics.close()
+
+
+async def _listen_for_metrics(config: Config, gateway: Gateway, tls: ssl.SSLContext | None) -> Listener | None:
+    """On their own port, if the configuration gives them one. :raises ConfigError: the address can't be had."""
+    from gateway.web.app import create_metrics_app
+    from gateway.web.server import Listener
+
+    where = config.metrics
+    if not where.port:
+        return None
+    listener = Listener(create_metrics_app(gateway.services), gateway.intake.leases)
+    try:
+        await listener.start(where.host, where.port, tls)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "no such address"
+        raise ConfigError(
+            f"can't listen on {where.host}:{where.port} ({reason}): change metrics.host or metrics.port"
+        ) from None
+    log.info("metrics port=%d", where.port)
+    return listener
 
 
 def _no_reload(_number: int, _frame: FrameType | None) -> None:

@@ -30,6 +30,7 @@ from gateway.config.model import (
     ValidationSection,
 )
 from gateway.config.show import effective, reference
+from gateway.config.telling import MetricsSection
 
 __all__ = [
     "AppSection",
@@ -41,6 +42,7 @@ __all__ = [
     "EndpointSection",
     "LimitsSection",
     "LogSection",
+    "MetricsSection",
     "OidcSection",
     "RetentionSection",
     "Secret",

@@ -25,6 +25,7 @@ def settle(config: Config, *, given: frozenset[str]) -> Config:
     _check_addresses(config)
     _check_sizes(config)
     _check_oidc(config.oidc)
+    _check_metrics(config)
     for endpoint in config.endpoints.values():
         _check_auth(endpoint)
     server = config.server
@@ -105,6 +106,21 @@ def _check_oidc(oidc: OidcSection) -> None:
         raise ConfigError("auth.oidc.audience: is missing: a token for somebody else would be taken without it")
     if not oidc.roles or not set(oidc.roles.values()) <= _ROLES:
         raise ConfigError('auth.oidc.roles: takes { "theirs" = "uploader" }, with uploader, issuer or admin as ours')
+
+
+def _check_metrics(config: Config) -> None:
+    metrics = config.metrics
+    if metrics.token is not None and len(metrics.token.reveal().encode()) < 16:
+        raise ConfigError("metrics.token: must have at least 16 bytes: make one with `relaypacs keys new`")
+    if not metrics.port or is_loopback(metrics.host):
+        return
+    if not config.server.tls_cert:
+        raise ConfigError(
+            "metrics.host: plain HTTP off loopback is refused: set server.tls_cert and server.tls_key, or ask on the "
+            "gateway's own port (metrics.port = 0)"
+        )
+    if metrics.token is None:
+        raise ConfigError("metrics.token: is missing: off loopback everybody could ask without it")
 
 
 def _check_auth(endpoint: EndpointSection) -> None:

@@ -293,6 +293,10 @@ def _secret(value: object, around: Surroundings) -> Secret[str]:
     return Secret(found, file)
 
 
+def _optional_secret(value: object, around: Surroundings) -> Secret[str] | None:
+    return None if value == "" else _secret(value, around)
+
+
 def _read_secret(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
@@ -370,3 +374,4 @@ share = Kind("number up to 1", _share, lambda value: f"{value:g}")
 web_url = Kind("address", _web_url, quoted, raw_text=True)
 optional_web_url = Kind("address", _optional_web_url, quoted, raw_text=True)
 secret = Kind("secret", _secret, lambda _: '"***"', raw_text=True)
+optional_secret = Kind("secret", _optional_secret, lambda value: '"***"' if value else '""', raw_text=True)

@@ -146,7 +146,6 @@ _AHEAD: Mapping[str, Mapping[str, object]] = {
     "alerts": {},
     "dimse": {},
     "mail": {"smtp": "", "from": ""},
-    "metrics": {"host": "127.0.0.1", "port": 0, "token": ""},
     "routes": {},
     "webhooks": {},
 }

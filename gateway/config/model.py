@@ -16,6 +16,7 @@ from gateway.config import kinds
 from gateway.config.endpoints import EndpointSection
 from gateway.config.keys import REQUIRED, key
 from gateway.config.kinds import IpNetwork, Secret
+from gateway.config.telling import MetricsSection
 
 
 def url_path(url: str) -> Path:
@@ -325,6 +326,7 @@ class Config:
     delivery: DeliverySection = DeliverySection()
     validation: ValidationSection = ValidationSection()
     endpoints: Mapping[str, EndpointSection]
+    metrics: MetricsSection = MetricsSection()
     audit: AuditSection = AuditSection()
     app: AppSection = AppSection()
     log: LogSection = LogSection()
@@ -346,6 +348,7 @@ PLAIN_TABLES: Mapping[str, type] = {
     "retention": RetentionSection,
     "delivery": DeliverySection,
     "validation": ValidationSection,
+    "metrics": MetricsSection,
     "audit": AuditSection,
     "app": AppSection,
     "log": LogSection,

@@ -21,6 +21,8 @@ from hooks.contract import Stopped, Target, TargetDown, TargetError, TargetMisco
 
 log = logging.getLogger("relaypacs.delivery")
 T = TypeVar("T")
+#: Hears of each request to a PACS: endpoint_id, how it went, seconds.
+Asked = Callable[[str, str, float], None]
 
 ACTOR = "gateway"
 #: `last_code` of a job that waits for its endpoint; the rest of it is the target's own code.
@@ -53,7 +55,14 @@ class WorkingEndpoint:
     """One endpoint at work."""
 
     def __init__(
-        self, endpoint_id: str, config: EndpointTarget, ledger: Ledger, clock: Clock, backoff: Backoff, probe_s: float
+        self,
+        endpoint_id: str,
+        config: EndpointTarget,
+        ledger: Ledger,
+        clock: Clock,
+        backoff: Backoff,
+        probe_s: float,
+        asked: Asked = lambda _endpoint_id, _result, _seconds: None,
     ) -> None:
         self.endpoint_id = endpoint_id
         self.config = config
@@ -62,6 +71,7 @@ class WorkingEndpoint:
         self.under_way = UnderWay()
         self._ledger = ledger
         self._clock = clock
+        self._asked = asked
         self._seats = asyncio.Semaphore(config.connections)
         self._studies: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -87,7 +97,7 @@ class WorkingEndpoint:
         """
         async with self._seats:
             try:
-                answer = await in_thread(act)
+                answer = await self._timed(act)
             except TargetDown as error:
                 if self.breaker.failed(error.code, error.retry_after_s, storing=storing):
                     await self._note("endpoint.down", error.code)
@@ -107,6 +117,25 @@ class WorkingEndpoint:
                 raise
             await self._answered(storing)
             return answer
+
+    async def _timed(self, act: Callable[[], T]) -> T:
+        began, result = self._clock.monotonic(), "answered"
+        try:
+            return await in_thread(act)
+        except TargetDown:
+            result = "down"
+            raise
+        except TargetMisconfigured:
+            result = "misconfigured"
+            raise
+        except Stopped:
+            result = "stopped"
+            raise
+        except TargetError:
+            result = "refused"
+            raise
+        finally:
+            self._asked(self.endpoint_id, result, self._clock.monotonic() - began)
 
     async def _answered(self, storing: bool) -> None:
         if self.breaker.answered(storing=storing):

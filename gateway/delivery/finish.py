@@ -213,7 +213,7 @@ def release(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, cloc
     :raises Conflict, Gone: it isn't held.
     """
     now = clock.now()
-    row = replace(upload, state=after(upload.state, UploadEvent.RELEASE), released_at=now)
+    row = replace(upload, state=after(upload.state, UploadEvent.RELEASE), released_at=now, queued_at=now)
     tx.uploads.save(row)
     _new_job(tx, row, now, keys, Memory(released=True))
     _note(tx, "upload.released", row, now, actor, {"reason": reason})
@@ -237,7 +237,7 @@ async def retry(ledger: Ledger, upload_id: str, *, actor: str, reason: str, cloc
         if not files:
             raise Conflict("no file of this upload can be sent again", state=str(upload.state))
         now = clock.now()
-        row = replace(upload, state=state, finished_at=None, warnings_sealed=None)
+        row = replace(upload, state=state, finished_at=None, queued_at=now, warnings_sealed=None)
         tx.uploads.save(row)
         _new_job(tx, row, now, keys, Memory(released=True))
         _note(tx, "upload.retried", row, now, actor, {"reason": reason, "files": files})

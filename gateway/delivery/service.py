@@ -9,7 +9,7 @@ from gateway.delivery.attempt import DeliveryRules, Tools
 from gateway.delivery.breaker import Condition
 from gateway.delivery.check import MOST_AT_ONCE, Checks
 from gateway.delivery.deliver import Deliver
-from gateway.delivery.endpoint import EndpointTarget, WorkingEndpoint, hasten
+from gateway.delivery.endpoint import Asked, EndpointTarget, WorkingEndpoint, hasten
 from gateway.delivery.finish import release, retry
 from gateway.jobs.workers import Handler
 from gateway.ledger.base import Ledger, Transaction
@@ -27,6 +27,7 @@ class Delivery:
 
     :param targets: by endpoint_id.
     :param check: judges instances; called from several threads at once.
+    :param asked: hears of each request to a PACS.
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class Delivery:
         signer: Signer,
         clock: Clock,
         settings: DeliveryRules | None = None,
+        asked: Asked = lambda _endpoint_id, _result, _seconds: None,
     ) -> None:
         settings = settings or DeliveryRules()
         self._tools = Tools(ledger, spool, ring, keys, signer, clock, settings)
         self._checks = Checks(ledger, spool, ring, keys, check, clock, settings.checks)
         self._endpoints = {
-            endpoint_id: WorkingEndpoint(endpoint_id, config, ledger, clock, settings.backoff, settings.probe_s)
+            endpoint_id: WorkingEndpoint(endpoint_id, config, ledger, clock, settings.backoff, settings.probe_s, asked)
             for endpoint_id, config in targets.items()
         }
         self._deliver = Deliver(self._tools, self._checks, self._endpoints)

@@ -25,6 +25,7 @@ from gateway.ledger.rows import (
     RefreshTokenRow,
     RunRow,
     ServiceKeyRow,
+    Survey,
     UploadRow,
 )
 from gateway.states import FileState, UploadState
@@ -64,6 +65,9 @@ class UploadRows(Protocol):
 
     def sums_of(self, owner_id: str) -> AccountSums:
         """What an account's uploads take together; kept, not summed."""
+
+    def survey(self) -> Survey:
+        """What there is, from what is kept: its cost doesn't grow with the ledger."""
 
     def empty(self, before: float, limit: int) -> list[UploadRow]:
         """Made before, with room set aside, still receiving, and without a byte; oldest first."""
@@ -330,6 +334,9 @@ class Ledger(Protocol):
     @property
     def reserve(self) -> Reserve:
         """What is left when its room is used up."""
+
+    def time_commits(self, note: Callable[[float], None]) -> None:
+        """From now on `note` gets the seconds of each commit, in the thread that writes."""
 
     def use_audit_key(self, key: bytes) -> None:
         """Chain and check the trail with this key from now on: it lies in the ledger itself, sealed."""

@@ -6,6 +6,7 @@ records key (lives as long as the record). `*_mac` is a keyed digest for look-up
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -68,6 +69,7 @@ class UploadRow:
     by_qr: bool = False  #: opened by the holder of a QR code, whose names for things aren't its owner's to read
     held_at: float | None = None  #: None also: held by a release that didn't note it
     released_at: float | None = None  #: a person let it go; it isn't held again
+    queued_at: float | None = None  #: since when it is on its way to its PACS: completed, released or retried
 
     @property
     def held_reasons(self) -> list[str]:
@@ -81,6 +83,17 @@ class AccountSums:
 
     open_uploads: int  #: neither completed nor over
     reserved_bytes: int  #: of those that aren't erased
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is there of uploads, and what has waited longest. All of it is kept, nothing is counted for it."""
+
+    uploads: Mapping[tuple[str, UploadState], int]  #: by endpoint_id and state; none is left out or 0
+    queued_since: Mapping[str, float]  #: by endpoint_id: the longest `queued_at` of those that are `delivering`
+    held_since: Mapping[str, float]  #: by endpoint_id: the longest `held_at` of those that are `held`
+    reserved_bytes: int
+    awaited_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

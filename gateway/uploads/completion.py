@@ -261,6 +261,7 @@ def enqueue_delivery(tx: Transaction, upload: UploadRow, now: float, actor: str)
         upload,
         state=after(upload.state, UploadEvent.COMPLETE),
         completed_at=now,
+        queued_at=now,
         active_at=now,
         whole_files=files,
         whole_bytes=size_bytes,

@@ -17,7 +17,7 @@ from gateway.web.services import ABOUT_UPLOAD, PRINCIPAL, PROBLEM_CODE, REQUEST_
 
 log = logging.getLogger("relaypacs.access")
 
-PROBES = frozenset({"/healthz", "/readyz"})
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 #: Ids of ours: nothing else of a path may be in a log.
 _OURS = re.compile(r"[0-9a-f]{16,64}")
 #: Whose answers give away an id that isn't the caller's.
@@ -26,8 +26,7 @@ _NOT_ADMITTED = frozenset({401, 403, 404})
 
 def note(request: web.Request, response: web.StreamResponse, ms: int) -> None:
     """Write the line of a request that was answered."""
-    resource = request.match_info.route.resource
-    route = resource.canonical if resource is not None else "-"
+    route = route_of(request) or "-"
     log.log(
         _level(route, response.status),
         "method=%s route=%s status=%d code=%s upload=%s account=%s address=%s bytes=%d ms=%d request_id=%s",
@@ -42,6 +41,12 @@ def note(request: web.Request, response: web.StreamResponse, ms: int) -> None:
         ms,
         request[REQUEST_ID],
     )
+
+
+def route_of(request: web.Request) -> str:
+    """The pattern of the request's route; empty: there is no such."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else ""
 
 
 def _level(route: str, status: int) -> int:

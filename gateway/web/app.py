@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from aiohttp import hdrs, web
 
 from gateway.errors import MethodNotAllowed, NotFound, Unavailable
 from gateway.fair import CLIENT
 from gateway.protocol.headers import single
-from gateway.web import access_log
+from gateway.web import access_log, observed
 from gateway.web.addresses import client_of, is_secure, public_path
 from gateway.web.api.operation import OPERATION
 from gateway.web.api.route import Route
@@ -20,7 +21,7 @@ from gateway.web.api.served import DESCRIPTION, Description
 from gateway.web.bearer import admitted
 from gateway.web.body import check_codings, keep_silent
 from gateway.web.errors import Handler, answered
-from gateway.web.routes import NOT_BUILT, ROUTES, refused
+from gateway.web.routes import METRICS, NOBODY_NEEDED, ROUTES
 from gateway.web.services import ALSO, PRINCIPAL, REQUEST_ID, SERVICES, Services, services
 
 #: (canonical path, method) -> handler.
@@ -52,16 +53,25 @@ _EXPOSE_HEADERS = (
 
 def create_app(everything: Services) -> web.Application:
     """The application over its services; used alike by the command and by tests."""
+    return _app(everything, [route for route in ROUTES if not (everything.metrics_apart and route is METRICS)])
+
+
+def create_metrics_app(everything: Services) -> web.Application:
+    """For a port of its own: `GET /metrics` alone; without a token in the configuration for whoever reaches it."""
+    opens = METRICS.opens if everything.metrics_token is not None else NOBODY_NEEDED
+    return _app(everything, [replace(METRICS, opens=opens)])
+
+
+def _app(everything: Services, routes: Sequence[Route]) -> web.Application:
     # Bodies are streamed and counted by those who read them: aiohttp's own limit would bound nothing.
     app = web.Application(middlewares=[_envelope])
     app[SERVICES] = everything
     app.on_response_prepare.append(_dress_stream)
-    table = (*ROUTES, *(refused(*one) for one in NOT_BUILT))
-    app[DESCRIPTION] = Description(table)
+    app[DESCRIPTION] = Description(routes)
     by_method: dict[tuple[str, str], Handler] = {}
-    have_their_own = {route.path for route in ROUTES if route.method == hdrs.METH_HEAD}
+    have_their_own = {route.path for route in routes if route.method == hdrs.METH_HEAD}
     prefixes = dict.fromkeys(("", public_path(everything)))
-    for route in table:
+    for route in routes:
         methods = [route.method]
         if route.method == hdrs.METH_GET and route.path not in have_their_own:
             methods.append(hdrs.METH_HEAD)  # RFC 9110 9.1: as GET, without its content
@@ -102,6 +112,7 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
     if not response.prepared:
         _dress(request, response)
     access_log.note(request, response, round((time.perf_counter() - begun) * 1000))
+    observed.note(request, response)
     return response
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from enum import Enum, auto
 
 from aiohttp import hdrs, web
@@ -26,6 +27,7 @@ class Opens(Enum):
     ADMIN = auto()  #: an access token with the role admin
     QR = auto()  #: the token of a QR code
     PASSWORD = auto()  #: the token of a login whose password has to be changed first
+    METRICS = auto()  #: the configuration's token for Prometheus
 
 
 def token_of(request: web.Request) -> str | None:
@@ -44,6 +46,9 @@ async def admitted(request: web.Request, opens: frozenset[Opens]) -> None:
 
     :raises Unauthorized, Forbidden: as `admit`; also a disabled account, and a session that was ended.
     """
+    if Opens.METRICS in opens and _is_for_metrics(request):
+        mark_proven(request)
+        return
     oidc = services(request).oidc
     token = token_of(request) if oidc is not None and Opens.NONE not in opens else None
     if oidc is not None and token is not None and oidc.may_be(token):
@@ -62,6 +67,11 @@ async def admitted(request: web.Request, opens: frozenset[Opens]) -> None:
         await services(request).wiping.check(who.account_id, session_id, who.upload_id)
         raise
     mark_proven(request)
+
+
+def _is_for_metrics(request: web.Request) -> bool:
+    wanted, token = services(request).metrics_token, token_of(request)
+    return wanted is not None and token is not None and hmac.compare_digest(token.encode(), wanted)
 
 
 async def _admitted_by_ours(request: web.Request, opens: frozenset[Opens]) -> None:

@@ -124,6 +124,8 @@ async def answered(request: web.Request, handler: Handler, request_id: str) -> w
         if isinstance(found, errors.Refusal):
             _note(request, found)
         request[PROBLEM_CODE] = found.code
+        limit = found.extra.get("limit", "") if found.code == "quota_exceeded" else ""
+        services(request).metrics.refused(found.code, limit)
         if isinstance(found, errors.TooMany | errors.ChecksumMismatch):
             await services(request).pace.refused(client_of(request))
         response = problem(found, request_id)
@@ -132,6 +134,7 @@ async def answered(request: web.Request, handler: Handler, request_id: str) -> w
         return response
     except Exception as error:  # the edge of the process: whatever a handler did not foresee becomes a 500
         request[PROBLEM_CODE] = errors.GatewayError.codes[0]
+        services(request).metrics.refused(errors.GatewayError.codes[0])
         log.exception("unforeseen error=%s request_id=%s", type(error).__name__, request_id, exc_info=_frames(error))
         return problem(errors.GatewayError("the gateway failed; its log has this request_id"), request_id)
 

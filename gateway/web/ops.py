@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from enum import Enum, auto
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.errors import Conflict, GatewayError, Gone, SpoolFull, Unavailable
 from gateway.protocol import rest
@@ -77,6 +77,12 @@ def _works(needed: Mapping[str, _Use], parts: Mapping[str, str]) -> bool:
     return all(
         parts[name] == _OK or (use is _Use.READS and parts[name] in SpoolFull.codes) for name, use in needed.items()
     )
+
+
+async def metrics(request: web.Request) -> web.StreamResponse:
+    """`GET /metrics`: for Prometheus, in its text format or as OpenMetrics."""
+    body, content_type = await services(request).scrape(request.headers.get(hdrs.ACCEPT, ""))
+    return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
 
 async def jwks(request: web.Request) -> web.StreamResponse:

@@ -1,10 +1,7 @@
-"""The one table of routes: what there is, who it opens to, and what is refused by name until it is built."""
+"""The one table of routes: what there is, and who it opens to."""
 
 from __future__ import annotations
 
-from aiohttp import web
-
-from gateway.errors import NotBuilt
 from gateway.web import accounts, admin, events, files, ops, pwa, qr, rest
 from gateway.web.api import calls, file_calls, served
 from gateway.web.api.route import Route
@@ -26,6 +23,8 @@ ACCESS_OR_QR = frozenset({Opens.ACCESS, Opens.QR})
 _UPLOAD = "/upload/{upload_id:[^/]+}"
 _FILE = "/files/{file_id:[^/]+}"
 
+#: On the gateway's own port, or on one of its own.
+METRICS = Route("GET", "/metrics", ops.metrics, frozenset({Opens.ADMIN, Opens.METRICS}), calls.METRICS)
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/auth/login", accounts.login, NOBODY_NEEDED, calls.LOGIN),
@@ -61,6 +60,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/admin/uploads/{upload_id:[^/]+}/qr", qr.reopen, ADMIN, calls.QR_REOPEN),
     Route("GET", "/healthz", ops.healthz, NOBODY_NEEDED, calls.HEALTHZ),
     Route("GET", "/readyz", ops.readyz, NOBODY_NEEDED, calls.READYZ),
+    METRICS,
     Route("GET", "/.well-known/jwks.json", ops.jwks, NOBODY_NEEDED, calls.JWKS),
     Route("GET", "/admin/uploads", admin.uploads, ADMIN, calls.ADMIN_UPLOADS),
     Route("POST", "/admin/uploads/find", admin.find, ADMIN, calls.ADMIN_FIND),
@@ -85,15 +85,3 @@ ROUTES: tuple[Route, ...] = (
         calls.asset("app_manifest", "application/manifest+json"),
     ),
 )
-
-#: Named in the contract, not built yet: refused by name.
-NOT_BUILT: tuple[tuple[str, str, str], ...] = (("GET", "/metrics", "metrics"),)
-
-
-def refused(method: str, path: str, what: str) -> Route:
-    """A route that refuses by name."""
-
-    async def refuse(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - the shape of a handler
-        raise NotBuilt(f"{what}: not built yet")
-
-    return Route(method, path, refuse, NOBODY_NEEDED, calls.not_built(what))

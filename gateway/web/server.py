@@ -145,6 +145,10 @@ class Listener:
         await self._idle_within((drain_s - patience_s) / 2)
         await self._runner.cleanup()
 
+    async def close(self) -> None:
+        """End at once."""
+        await self._runner.cleanup()
+
     async def _idle_within(self, wait_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._app[SERVICES].in_flight.none.wait(), wait_s)

@@ -19,6 +19,7 @@ from gateway.identity.principal import Principal
 from gateway.identity.tokens import TokenMint
 from gateway.identity.wipe import Wiping
 from gateway.ledger.base import Ledger
+from gateway.telling.metrics import Metrics
 from gateway.uploads.administration import Administration
 from gateway.uploads.chunks import Chunks
 from gateway.uploads.destinations import Destinations
@@ -59,6 +60,7 @@ class Services:
     :param endpoint_states: endpoint_id -> a short word on how its delivery fares.
     :param probes: name -> a question that raises where the part doesn't work; for `readyz`.
     :param app_terms: what `GET /app/config` tells.
+    :param scrape: `Accept` -> the answer of `GET /metrics` and its Content-Type.
     :param release, retry: acts of an admin on (upload_id, actor, reason).
     """
 
@@ -80,6 +82,8 @@ class Services:
     endpoint_states: Callable[[], Mapping[str, str]]
     jwks: Callable[[], Awaitable[Mapping[str, Any]]]
     probes: Mapping[str, Callable[[], Awaitable[None]]]
+    metrics: Metrics
+    scrape: Callable[[str], Awaitable[tuple[bytes, str]]]
     release: AdminAct
     retry: AdminAct
     refusals: Refusals
@@ -89,6 +93,8 @@ class Services:
     max_file_size: int
     chunk_size: int
     json_timeout_s: float = 10.0
+    metrics_token: bytes | None = None  #: opens `GET /metrics`, and nothing else
+    metrics_apart: bool = False  #: they have a port of their own
     #: Large JSON bodies are parsed one at a time.
     parsing: FairTurns = field(default_factory=lambda: FairTurns(1, waiting=64))
     pace: RefusalPace = field(default_factory=RefusalPace)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -89,9 +90,14 @@ class MemoryLedger:
         self._transaction = MemoryTransaction(self._store, audit_key)
         self._lock = threading.Lock()  # held while an act writes, and while a snapshot is taken or given back
         self._snapshots = 0
+        self._note_commit: Callable[[float], None] = lambda _seconds: None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="ledger-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-reader")
         self._closing: asyncio.Future[None] | None = None
+
+    def time_commits(self, note: Callable[[float], None]) -> None:
+        """From now on `note` gets the seconds of each commit."""
+        self._note_commit = note
 
     def use_audit_key(self, key: bytes) -> None:
         """From now on events can be appended to the audit trail."""
@@ -139,6 +145,7 @@ class MemoryLedger:
             raise Unavailable("the ledger is closed")
 
     def _write(self, act: Callable[[Transaction], T]) -> T:
+        began = time.perf_counter()
         with self._lock:
             try:
                 result = act(self._transaction)
@@ -149,6 +156,7 @@ class MemoryLedger:
                     raise RuntimeError("an act ended in StopIteration") from None
                 raise
             self._undo.commit()
+        self._note_commit(time.perf_counter() - began)
         woken = self._transaction.take_woken()
         if woken:
             self._loop.call_soon_threadsafe(self._watches.wake, woken)

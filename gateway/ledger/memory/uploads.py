@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
 from gateway.errors import Conflict
 from gateway.ledger.memory.keys import MemoryKeys
 from gateway.ledger.memory.store import Named, SegmentRow, Store
-from gateway.ledger.rows import AccountSums, FileRow, RunRow, UploadRow
+from gateway.ledger.rows import AccountSums, FileRow, RunRow, Survey, UploadRow
 from gateway.states import RECEIVING_STATES, FileState, UploadState
 
 #: Sums that are kept, and what an upload adds to each.
@@ -100,6 +101,17 @@ class MemoryUploads:
             sum(row.reserved_bytes for row in rows if row.erased_at is None),
         )
 
+    def survey(self) -> Survey:
+        """What there is."""
+        counts = Counter((row.endpoint_id, row.state) for row in self._store.uploads)
+        return Survey(
+            counts,
+            _longest((row.endpoint_id, row.queued_at) for row in self._in([UploadState.DELIVERING])),
+            _longest((row.endpoint_id, row.held_at) for row in self._in([UploadState.HELD])),
+            self.reserved_bytes(),
+            self.awaited_bytes(),
+        )
+
     def empty(self, before: float, limit: int) -> list[UploadRow]:
         """Made before, with room set aside, still receiving, and without a byte; oldest first."""
         found = [
@@ -151,6 +163,15 @@ class MemoryUploads:
             delta = of(after) - of(before)
             if delta:
                 self._store.facts.put(Named(name, self._store.fact(name) + delta))
+
+
+def _longest(times: Iterable[tuple[str, float | None]]) -> dict[str, float]:
+    """Name -> the least of its times."""
+    found: dict[str, float] = {}
+    for name, at in times:
+        if at is not None:
+            found[name] = min(at, found.get(name, at))
+    return found
 
 
 def _reserved(row: UploadRow | None) -> int:

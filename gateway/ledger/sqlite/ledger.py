@@ -68,6 +68,10 @@ class SqliteLedger:
             ledger.use_audit_key(audit_key)
         return ledger
 
+    def time_commits(self, note: Callable[[float], None]) -> None:
+        """From now on `note` gets the seconds of each commit, its acts and its fsync, in the writer's thread."""
+        self._writer.note_commit = note
+
     def use_audit_key(self, key: bytes) -> None:
         """From now on events can be appended to the audit trail."""
         self._writer.transaction.audit.key = key

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
-from gateway.ledger.rows import AccountSums, FileRow, RunRow, UploadRow
+from gateway.ledger.rows import AccountSums, FileRow, RunRow, Survey, UploadRow
 from gateway.ledger.sqlite.keys import SqliteKeys
 from gateway.ledger.sqlite.rows import Rows, as_conflict
 from gateway.states import RECEIVING_STATES, FileState, UploadState
@@ -102,6 +102,29 @@ class SqliteUploads:
             "SELECT open_uploads, reserved_bytes FROM account_sums WHERE owner_id = ?", (owner_id,)
         ).fetchone()
         return AccountSums(*found) if found is not None else AccountSums(0, 0)
+
+    def survey(self) -> Survey:
+        """What there is, by a look-up for each endpoint."""
+        counts = {
+            (endpoint_id, UploadState(state)): uploads
+            for endpoint_id, state, uploads in self._db.execute("SELECT * FROM upload_counts WHERE uploads > 0")
+        }
+        return Survey(
+            counts,
+            self._longest("queued_at", UploadState.DELIVERING, counts),
+            self._longest("held_at", UploadState.HELD, counts),
+            self.reserved_bytes(),
+            self.awaited_bytes(),
+        )
+
+    def _longest(
+        self, column: str, state: UploadState, counts: Mapping[tuple[str, UploadState], int]
+    ) -> dict[str, float]:
+        """Endpoint -> the least of that column, of uploads in that state."""
+        # The state stands in the text: only so is it known that the partial index has them all.
+        sql = f"SELECT min({column}) FROM uploads WHERE endpoint_id = ? AND state = '{state}'"  # noqa: S608 # ours
+        found = {name: self._db.execute(sql, (name,)).fetchone()[0] for name, of in counts if of is state}
+        return {name: at for name, at in found.items() if at is not None}
 
     def empty(self, before: float, limit: int) -> list[UploadRow]:
         """Made before, with room set aside, still receiving, and without a byte; oldest first."""

@@ -11,6 +11,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from contextlib import suppress
@@ -82,6 +83,7 @@ class Writer:
         self._waiting: OrderedDict[Hashable, deque[Act]] = OrderedDict()  # taken from the queue, by client
         self._chore: Chore | None = None  # comes after all of them
         self._checkpointed_at = 0
+        self.note_commit: Callable[[float], None] = lambda _seconds: None
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
 
     def start(self) -> None:
@@ -96,7 +98,9 @@ class Writer:
         while True:
             acts, chore = self._take()
             if acts:
+                began = time.perf_counter()
                 self._commit(acts)
+                self.note_commit(time.perf_counter() - began)
                 self._commit_in_the_reserve(acts)
                 self._tell(self._settle, acts)
                 self._checkpoint()

@@ -223,6 +223,18 @@ READYZ = Operation(
     "Database, spool and keys work; where one doesn't, what still works without it.",
     [json_answer("Ready", "Ready."), json_answer("Ready", "Not ready.", status=503)],
 )
+METRICS = Operation(
+    "metrics",
+    "Numbers for Prometheus.",
+    [
+        GoodAnswer(
+            200,
+            "In the format that `Accept` asks for.",
+            {"text/plain": {"type": "string"}, "application/openmetrics-text": {"type": "string"}},
+        )
+    ],
+    headers=["Accept"],
+)
 JWKS = Operation(
     "signing_keys",
     "The keys that receipts are signed with.",
@@ -310,11 +322,6 @@ def asset(name: str, *media_types: str) -> Operation:
         [GoodAnswer(200, "The file.", kinds, ["ETag"]), _UNCHANGED],
         frozenset({"not_built", "not_found"}),
     )
-
-
-def not_built(what: str) -> Operation:
-    """What is refused by name."""
-    return Operation(what.replace(" ", "_"), "Not built yet.", [], frozenset({"not_built"}))
 
 
 #: Parameters of paths.

@@ -54,6 +54,7 @@ _TOKENS: Mapping[Opens, tuple[str, str]] = {
     Opens.REFRESH: ("refresh", "A refresh token."),
     Opens.ISSUER: ("issuer", "An access token with the role issuer or admin."),
     Opens.ADMIN: ("admin", "An access token with the role admin."),
+    Opens.METRICS: ("metrics", "The configuration's `metrics.token`."),
     Opens.QR: ("qr", "The token of a QR code."),
     Opens.PASSWORD: ("password", "The token of a login whose password has to be changed first."),
 }

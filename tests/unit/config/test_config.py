@@ -328,6 +328,8 @@ def test_secrets_compare_by_what_they_hide():
         ("[uploads]\nexpires = '1 fortnight'", "uploads.expires: takes a duration"),
         ("[validation]\nlevel = 'lax'", 'validation.level: takes one of "standard", "strict"'),
         ("[validation]\nstudy_mismatch = 'ignore'", "validation.study_mismatch: takes one of"),
+        ("[metrics]\ntoken = 'short'", "metrics.token: must have at least 16 bytes"),
+        ("[metrics]\nport = 9100\nhost = '0.0.0.0'", "metrics.host: plain HTTP off loopback is refused"),
         ("[endpoints.b]\n", "endpoints.b.url: is missing"),
         ("[endpoints.b]\nurl = 'pacs.example.org'", "endpoints.b.url: takes an http or https address"),
         ("[endpoints.b]\nurl = 'https://u:p@x.org'", "endpoints.b.url: takes no name or password"),
@@ -374,7 +376,6 @@ def test_a_refusal_names_the_key_and_what_to_do(read, before, says):
         ('[[routes]]\nto = ["main"]', "routes"),
         ('[[webhooks]]\nurl = "https://ris.example.org/relay"', "webhooks"),
         ('[mail]\nsmtp = "smtps://user@host:465"', "mail"),
-        ("[metrics]\nport = 9100", "metrics"),
         ('[alerts]\nstat_after = "15m"', "alerts"),
         ('[dimse]\naet = "RELAYPACS"', "dimse"),
     ],
@@ -385,7 +386,7 @@ def test_what_the_contract_names_and_is_not_built_is_refused_by_name(read, asked
 
 
 def test_what_is_not_built_may_be_switched_off_by_name(read):
-    off = '[mail]\nsmtp = ""\nfrom = ""\n[metrics]\nport = 0\ntoken = ""\n'
+    off = '[mail]\nsmtp = ""\nfrom = ""\n'
     assert read(f"{MINIMAL}commitment = false\n{off}").endpoints["main"].commitment is False
     with pytest.raises(ConfigError, match="commitment: is not built yet"):
         read(f"{MINIMAL}commitment = true\n")

@@ -39,6 +39,9 @@ class DyingLedger:
     def reserve(self) -> Reserve:
         return self._ledger.reserve
 
+    def time_commits(self, note: Callable[[float], None]) -> None:
+        self._ledger.time_commits(note)
+
     def use_audit_key(self, key: bytes) -> None:
         self._ledger.use_audit_key(key)
 

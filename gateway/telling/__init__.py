@@ -1,0 +1,1 @@
+"""What the gateway tells those outside by itself: metrics."""
