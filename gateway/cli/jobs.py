@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from gateway.cli.opening import ACTOR, configured
+from gateway.cli.opening import ACTOR, configured, printable
 from gateway.errors import ConfigError, Conflict, Gone, NotFound
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             one.add_argument(
                 "--reason", default="by the operator", metavar="TEXT", help="for the audit trail; no names"
             )
+        if name == "list":
+            one.add_argument("--json", action="store_true", help="print a list of objects")
         if name == "drop":
             one.add_argument("--wipe", action="store_true", help="its device deletes what it has of it, too")
         one.set_defaults(run=run, jobs_act=act)
@@ -55,15 +57,22 @@ async def _with_base(args: argparse.Namespace, act: Callable[[Base, argparse.Nam
         await act(base, args)
 
 
-async def _list(base: Base, _args: argparse.Namespace) -> None:
+async def _list(base: Base, args: argparse.Namespace) -> None:
+    import json
+
     from gateway.states import UploadState
 
-    table = [("UPLOAD", "ENDPOINT", "STATE", "TRIED", "NEXT", "WHY")]
     states = [UploadState.DELIVERING, UploadState.HELD, UploadState.PARTIAL, UploadState.FAILED]
+    found: list[dict[str, Any]] = []
     after = ""
     while page := await _page(base, states, after):
-        table += [_line(upload, jobs) for upload, jobs in page]
+        found += [_told(base, upload, jobs) for upload, jobs in page]
         after = page[-1][0].upload_id
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return
+    table: list[tuple[str, ...]] = [("UPLOAD", "ENDPOINT", "STATE", "TRIED", "SINCE", "NEXT", "WHY")]
+    table += [_line(one) for one in found]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -79,14 +88,37 @@ async def _page(base: Base, states: list[UploadState], after: str) -> list[tuple
     return await base.ledger.read(act)
 
 
-def _line(upload: UploadRow, jobs: list[JobRow]) -> tuple[str, str, str, str, str, str]:
+def _told(base: Base, upload: UploadRow, jobs: list[JobRow]) -> dict[str, Any]:
+    """Why it isn't in its PACS, since when, and when it is tried next."""
     from gateway.clock import rfc3339
+    from gateway.states import UploadState
+    from gateway.uploads.views import Views
 
-    if not jobs:
-        return upload.upload_id, upload.endpoint_id, str(upload.state), "", "", ",".join(upload.held_reasons)
-    job = jobs[0]
-    due = "now" if job.lease_by is not None else rfc3339(job.due_at)
-    return upload.upload_id, upload.endpoint_id, str(upload.state), str(job.attempts), due, job.last_code
+    job = jobs[0] if jobs else None
+    if upload.state is UploadState.HELD:
+        since, why = upload.held_at, upload.held_reasons
+    elif job is None:
+        codes = {str(one.get("code", "")) for one in Views(base.keys.records).warnings(upload)}
+        since, why = upload.finished_at, sorted(codes)
+    else:
+        since, why = upload.queued_at, [job.last_code] if job.last_code else []
+    return {
+        "upload_id": upload.upload_id,
+        "endpoint_id": upload.endpoint_id,
+        "state": str(upload.state),
+        "tried": None if job is None else job.attempts,
+        "since": None if since is None else rfc3339(since),
+        "next": None if job is None else "now" if job.lease_by is not None else rfc3339(job.due_at),
+        "why": why,
+    }
+
+
+def _line(one: Mapping[str, Any]) -> tuple[str, ...]:
+    def cell(value: object) -> str:
+        return "-" if value is None else str(value)
+
+    named = ("upload_id", "endpoint_id", "state", "tried", "since", "next")
+    return *(cell(one[name]) for name in named), printable(",".join(one["why"]) or "-")
 
 
 async def _retry(base: Base, args: argparse.Namespace) -> None:

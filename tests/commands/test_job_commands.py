@@ -7,6 +7,7 @@ import json
 import pytest
 
 from gateway.cli.opening import ACTOR as CLI
+from gateway.clock import rfc3339
 from tests.commands.site import events, relaypacs, send
 from tests.unit.delivery.little_pacs import Toy, toys
 
@@ -30,8 +31,34 @@ async def failed(gate, person):
 async def test_deliveries_that_need_somebody_are_listed(gate, failed):
     said = await relaypacs(gate, "jobs", "list")
     header, line = said.out.splitlines()
-    assert header.split() == ["UPLOAD", "ENDPOINT", "STATE", "TRIED", "NEXT", "WHY"]
-    assert line.split() == [failed.upload_id, "main", "partial"]
+    assert header.split() == ["UPLOAD", "ENDPOINT", "STATE", "TRIED", "SINCE", "NEXT", "WHY"]
+    upload = await gate.upload(failed.upload_id)
+    since = rfc3339(upload.finished_at)
+    assert line.split() == [failed.upload_id, "main", "partial", "-", since, "-", "refused_by_pacs"]
+
+
+async def test_the_list_says_why_since_when_and_when_next_also_as_json(gate, person):
+    held = await send(gate, person, Toy("1.1", patient_id="P1"), Toy("1.2", patient_id="P2", birth_date="19800101"))
+    await gate.deliver()
+    gate.pacs.down = True
+    waits = await send(gate, person, Toy("2.1", study="2"))
+    since = rfc3339(gate.clock.now())
+    await gate.workers.run_due()
+    said = await relaypacs(gate, "jobs", "list", "--json")
+    told = {one.pop("upload_id"): one for one in json.loads(said.out)}
+    job = (await gate.ledger.read(lambda tx: tx.jobs.of_upload(waits.upload_id)))[-1]
+    assert told[waits.upload_id] == {
+        "endpoint_id": "main",
+        "state": "delivering",
+        "tried": job.attempts,
+        "since": since,
+        "next": rfc3339(job.due_at),
+        "why": [job.last_code],
+    }
+    assert job.last_code.startswith("endpoint_")
+    upload = await gate.upload(held.upload_id)
+    assert told[held.upload_id]["why"] == ["two_patients"]
+    assert told[held.upload_id]["since"] == rfc3339(upload.held_at)
 
 
 async def test_what_failed_is_sent_again(gate, failed):
