@@ -100,7 +100,7 @@ async def open_gateway(config: Config, clock: Clock, parts: Parts = PARTS) -> As
         delivery = _delivery(base, parts, stack, telling)
         services = _services(base, intake, delivery, parts, telling)
         stack.callback(services.chunks.writers.close_all)
-        workers = _workers(base, services.submissions, delivery)
+        workers = _workers(base, services.submissions, delivery, telling)
         gateway = Gateway(base, intake, services, delivery, workers, telling)
         if parts.acts_alone:
             await _begin(gateway, stack)
@@ -183,7 +183,7 @@ def _intake(base: Base) -> Intake:
 
 
 def _takes_notes(endpoint: EndpointSection) -> bool:
-    return endpoint.notes == "sr"
+    return endpoint.notes != "none"
 
 
 def _delivery(base: Base, parts: Parts, stack: AsyncExitStack, telling: Telling) -> Delivery:
@@ -200,7 +200,8 @@ def _delivery(base: Base, parts: Parts, stack: AsyncExitStack, telling: Telling)
             if_unknown=endpoint.if_unknown,
             verify=endpoint.verify,
             verify_for_s=endpoint.verify_for_s,
-            takes_notes=_takes_notes(endpoint),
+            takes_notes=endpoint.notes == "sr",
+            tells_notes=endpoint.notes == "webhook",
             connections=config.delivery.connections,
             batch_instances=config.delivery.batch_instances,
             batch_bytes=config.delivery.batch_bytes,
@@ -221,16 +222,21 @@ def _delivery(base: Base, parts: Parts, stack: AsyncExitStack, telling: Telling)
             checks=config.validation.workers,
         ),
         asked=telling.metrics.asked,
+        announce=telling.announcer,
     )
 
 
-def _workers(base: Base, submissions: Submissions, delivery: Delivery) -> Workers:
+def _workers(base: Base, submissions: Submissions, delivery: Delivery, telling: Telling) -> Workers:
     async def autocomplete(job: JobRow) -> Done | Again:
         again_at = await submissions.autocomplete(job)
         return Done() if again_at is None else Again(again_at, "account_disabled", counts=False)
 
-    handlers: dict[JobKind, Handler] = {**delivery.handlers(), JobKind.COMPLETE: autocomplete}
-    concurrency = {**delivery.concurrency(), JobKind.COMPLETE: 4}
+    handlers: dict[JobKind, Handler] = {
+        **delivery.handlers(),
+        JobKind.COMPLETE: autocomplete,
+        JobKind.TELL: telling.messenger,
+    }
+    concurrency = {**delivery.concurrency(), JobKind.COMPLETE: 4, JobKind.TELL: 4}
     backoff = Backoff(base.config.delivery.retry_base_s)
     return Workers(base.ledger, handlers, base.clock, concurrency=concurrency, backoff=backoff)
 

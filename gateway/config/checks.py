@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import replace
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from gateway.config.endpoints import EndpointSection
-from gateway.config.kinds import KIB, MIB
+from gateway.config.kinds import KIB, MIB, is_loopback
 from gateway.config.model import Config, OidcSection, ServerSection
+from gateway.config.telling_checks import check_audit, check_metrics, check_receivers
 from gateway.errors import ConfigError
 
 _ROLES = frozenset({"uploader", "issuer", "admin"})
@@ -25,7 +25,8 @@ def settle(config: Config, *, given: frozenset[str]) -> Config:
     _check_addresses(config)
     _check_sizes(config)
     _check_oidc(config.oidc)
-    _check_metrics(config)
+    check_metrics(config)
+    check_audit(config)
     for endpoint in config.endpoints.values():
         _check_auth(endpoint)
     server = config.server
@@ -41,6 +42,7 @@ def settle(config: Config, *, given: frozenset[str]) -> Config:
     endpoints = _with_default(config)
     for endpoint in endpoints.values():
         _check_line(endpoint)
+    check_receivers(config)
     return replace(config, server=server, uploads=uploads, tokens=tokens, endpoints=MappingProxyType(endpoints))
 
 
@@ -55,14 +57,6 @@ def _check_server(server: ServerSection) -> None:
             "server.host: plain HTTP off loopback is refused: set tls_cert and tls_key, name the TLS proxy in front "
             "in trusted_proxies, or listen on 127.0.0.1"
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine itself."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_addresses(config: Config) -> None:
@@ -106,21 +100,6 @@ def _check_oidc(oidc: OidcSection) -> None:
         raise ConfigError("auth.oidc.audience: is missing: a token for somebody else would be taken without it")
     if not oidc.roles or not set(oidc.roles.values()) <= _ROLES:
         raise ConfigError('auth.oidc.roles: takes { "theirs" = "uploader" }, with uploader, issuer or admin as ours')
-
-
-def _check_metrics(config: Config) -> None:
-    metrics = config.metrics
-    if metrics.token is not None and len(metrics.token.reveal().encode()) < 16:
-        raise ConfigError("metrics.token: must have at least 16 bytes: make one with `relaypacs keys new`")
-    if not metrics.port or is_loopback(metrics.host):
-        return
-    if not config.server.tls_cert:
-        raise ConfigError(
-            "metrics.host: plain HTTP off loopback is refused: set server.tls_cert and server.tls_key, or ask on the "
-            "gateway's own port (metrics.port = 0)"
-        )
-    if metrics.token is None:
-        raise ConfigError("metrics.token: is missing: off loopback everybody could ask without it")
 
 
 def _check_auth(endpoint: EndpointSection) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from gateway.config import kinds
+from gateway.config import kinds, receivers
 from gateway.config.keys import REQUIRED, key
 from gateway.config.kinds import Secret
 
@@ -71,14 +71,17 @@ class EndpointSection:
     verify_for_s: float = key(kinds.duration, "10m", "How long the PACS may take to show it.", name="verify_for")
     commitment: bool = key(kinds.not_yet, False, "Storage commitment as the highest verification: not built yet.")
     notes: str = key(
-        kinds.one_of("sr", "none", not_built=("webhook",)),
+        kinds.one_of("sr", "webhook", "none"),
         "sr",
-        "`sr`: clinical notes go into each study as a Basic Text SR. `none`: they aren't taken. `webhook`: not built yet.",
+        "`sr`: clinical notes go into each study as a Basic Text SR. `none`: they aren't taken. `webhook`: they go out by those webhooks that have `patient_data`.",
     )
     ca_bundle: Path | None = key(
         kinds.existing_path, "", "Certificates (PEM) that the PACS's is checked with. Empty: the system's."
     )
     timeout_s: float = key(
         kinds.positive_duration, "60s", "How long one request may be without an answer.", name="timeout"
+    )
+    mail: tuple[str, ...] = key(
+        receivers.addresses, [], "Who hears by mail of what becomes of its uploads. Needs `[mail]`."
     )
     auth: AuthSection = AuthSection()

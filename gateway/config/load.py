@@ -17,6 +17,7 @@ from gateway.config.endpoints import AuthSection, EndpointSection
 from gateway.config.keys import REQUIRED, keys_of
 from gateway.config.kinds import Secret, Surroundings
 from gateway.config.model import PLAIN_TABLES, Config, OidcSection, SpoolKeysSection, SpoolSection
+from gateway.config.telling import WebhookSection
 from gateway.errors import ConfigError
 
 PREFIX = "RELAYPACS__"
@@ -25,7 +26,7 @@ DEFAULT_PATH = "config/relaypacs.toml"
 T = TypeVar("T")
 Raw = dict[str, Any]
 
-_TABLES = (*PLAIN_TABLES, "auth", "endpoints")
+_TABLES = (*PLAIN_TABLES, "auth", "endpoints", "webhooks")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,62}", re.ASCII)
 
 
@@ -143,11 +144,8 @@ def _child(raw: Raw, name: str, where: str) -> Raw:
 
 #: Tables that the contract names and nothing reads yet, with the values that ask for nothing.
 _AHEAD: Mapping[str, Mapping[str, object]] = {
-    "alerts": {},
     "dimse": {},
-    "mail": {"smtp": "", "from": ""},
     "routes": {},
-    "webhooks": {},
 }
 
 
@@ -179,6 +177,7 @@ def _build(raw: Raw, around: Surroundings) -> Config:
     spool = dict(_child(raw, "spool", "spool"))
     keys = _spool_keys(_child(spool, "keys", "spool.keys"), around)
     tables["spool"] = _table(SpoolSection, spool, "spool", around, keys=keys)
+    tables["webhooks"] = _webhooks(raw.get("webhooks", []), around)
     tables["endpoints"] = _endpoints(_child(raw, "endpoints", "endpoints"), around)
     return checks.settle(Config(**tables), given=frozenset(_leaves(raw)))
 
@@ -249,6 +248,12 @@ def _endpoints(raw: Raw, around: Surroundings) -> Mapping[str, EndpointSection]:
         auth = _table(AuthSection, _child(table, "auth", f"{where}.auth"), f"{where}.auth", around)
         endpoints[name] = _table(EndpointSection, table, where, around, auth=auth, endpoint_id=name)
     return MappingProxyType(endpoints)
+
+
+def _webhooks(raw: object, around: Surroundings) -> tuple[WebhookSection, ...]:
+    if not isinstance(raw, list) or not all(isinstance(one, dict) for one in raw):
+        raise ConfigError("webhooks: must be tables, each written [[webhooks]]")
+    return tuple(_table(WebhookSection, one, f"webhooks.{number}", around) for number, one in enumerate(raw, 1))
 
 
 def _check_name(name: str, where: str) -> None:

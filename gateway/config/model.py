@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from gateway.config import kinds
+from gateway.config import kinds, receivers
 from gateway.config.endpoints import EndpointSection
 from gateway.config.keys import REQUIRED, key
 from gateway.config.kinds import IpNetwork, Secret
-from gateway.config.telling import MetricsSection
+from gateway.config.telling import AlertsSection, MailSection, MetricsSection, WebhookSection
 
 
 def url_path(url: str) -> Path:
@@ -257,6 +257,18 @@ class AuditSection:
 
     file: Path | None = key(kinds.path, "/var/relaypacs/audit.jsonl", "JSON lines, appended. Empty: no export.")
     retention_s: float = key(kinds.positive_duration, "6y", "How long events stay.", name="retention")
+    repository: str = key(
+        receivers.syslog_url,
+        "",
+        "`syslog-tls://host:6514`: an audit record repository (IHE ATNA) that gets each event, too. Empty: none.",
+    )
+    repository_ca: Path | None = key(
+        kinds.existing_path, "", "Certificates (PEM) that the repository's is checked with. Empty: the system's."
+    )
+    repository_cert: Path | None = key(
+        kinds.existing_path, "", "Our certificate (PEM), for a repository that asks who sends."
+    )
+    repository_key: Path | None = key(kinds.existing_path, "", "Private key (PEM) of `repository_cert`.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,6 +339,9 @@ class Config:
     validation: ValidationSection = ValidationSection()
     endpoints: Mapping[str, EndpointSection]
     metrics: MetricsSection = MetricsSection()
+    mail: MailSection = MailSection()
+    alerts: AlertsSection = AlertsSection()
+    webhooks: tuple[WebhookSection, ...] = ()
     audit: AuditSection = AuditSection()
     app: AppSection = AppSection()
     log: LogSection = LogSection()
@@ -349,6 +364,8 @@ PLAIN_TABLES: Mapping[str, type] = {
     "delivery": DeliverySection,
     "validation": ValidationSection,
     "metrics": MetricsSection,
+    "mail": MailSection,
+    "alerts": AlertsSection,
     "audit": AuditSection,
     "app": AppSection,
     "log": LogSection,

@@ -9,11 +9,13 @@ from gateway.config import kinds
 from gateway.config.endpoints import AuthSection, EndpointSection
 from gateway.config.keys import REQUIRED, Key, keys_of
 from gateway.config.model import PLAIN_TABLES, Config, OidcSection, SpoolKeysSection
+from gateway.config.telling import WebhookSection
 
 _REFERENCE: tuple[tuple[str, type], ...] = (
     *((name, table) for name, table in PLAIN_TABLES.items()),
     ("spool.keys", SpoolKeysSection),
     ("auth.oidc", OidcSection),
+    ("[webhooks]", WebhookSection),
     ("endpoints.ID", EndpointSection),
     ("endpoints.ID.auth", AuthSection),
 )
@@ -27,6 +29,8 @@ def effective(config: Config) -> str:
     lines += _table("spool.keys", config.spool.keys)
     lines[-1:] = [*(f'{name} = "***"' for name in config.spool.keys.by_name), ""]
     lines += _table("auth.oidc", config.oidc)
+    for webhook in config.webhooks:
+        lines += _table("[webhooks]", webhook)
     for name, endpoint in config.endpoints.items():
         lines += _table(f"endpoints.{name}", endpoint)
         lines += _table(f"endpoints.{name}.auth", endpoint.auth)
@@ -66,6 +70,8 @@ def _default(key: Key) -> str:
     if isinstance(key.default, dict):
         ((source, name),) = key.default.items()
         return f'`{{ {source} = "{name}" }}`'
+    if isinstance(key.default, list):
+        return f"`{key.kind.show(tuple(key.default))}`"
     if isinstance(key.default, str):
         return f"`{kinds.quoted(key.default)}`"
     return f"`{str(key.default).lower() if isinstance(key.default, bool) else key.default}`"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +29,9 @@ from gateway.spool import KeyRing, ServiceKeys, Spool, UploadKey
 from gateway.states import FileResult, FileState, UploadState
 
 _LOOK_EVERY_S = 1.0
+
+#: Writes messages on what became of an upload: its row as it was saved, the event, unix seconds.
+Announce = Callable[[Transaction, UploadRow, str, float], None]
 
 
 class Superseded(Exception):
@@ -63,6 +66,7 @@ class Tools:
     signer: Signer
     clock: Clock
     settings: DeliveryRules
+    announce: Announce = lambda _tx, _upload, _event, _now: None  #: in the transaction of what it tells
 
     @property
     def settling(self) -> Settling:

@@ -37,6 +37,7 @@ class EndpointTarget:
     :param identity: `check` or `as-is`.
     :param if_unknown: `warn` or `hold`, where it can't be checked or there is nothing to compare.
     :param takes_notes: clinical notes go into the study.
+    :param tells_notes: they go out in another way: none is missed in the study.
     :param connections: requests at once, over all uploads.
     """
 
@@ -46,6 +47,7 @@ class EndpointTarget:
     verify: bool = True
     verify_for_s: float = 600.0
     takes_notes: bool = True
+    tells_notes: bool = False
     connections: int = 4
     batch_instances: int = 10
     batch_bytes: int = 16 << 20

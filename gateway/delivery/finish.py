@@ -108,7 +108,9 @@ async def finish(attempt: Attempt) -> None:
         state = after(upload.state, end.event)
         attempt.save_outcomes(tx, last)
         tx.receipts.insert(receipt)
-        tx.uploads.save(replace(upload, state=state, **columns))
+        row = replace(upload, state=state, **columns)
+        tx.uploads.save(row)
+        attempt.tools.announce(tx, row, f"upload.{state}", receipt.created_at)
         detail = {"endpoint": upload.endpoint_id, "state": str(state), "studies": studies, **end.counts}
         tx.audit.append(
             "upload.delivered", at=receipt.created_at, actor=ACTOR, upload_id=upload.upload_id, detail=detail
@@ -197,13 +199,15 @@ def _of_upload(memory: Memory) -> list[dict[str, str]]:
     return warnings + [warning(code) for code in doubts]
 
 
-def hold(tx: Transaction, upload: UploadRow, job: JobRow, codes: tuple[str, ...], now: float) -> None:
-    """A person has to look at it before anything is sent; the job is done."""
+def hold(tx: Transaction, upload: UploadRow, job: JobRow, codes: tuple[str, ...], now: float) -> UploadRow:
+    """A person has to look at it before anything is sent; the job is done. Returns the upload as it was saved."""
     state = after(upload.state, UploadEvent.HOLD)
-    tx.uploads.save(replace(upload, state=state, held_codes=",".join(codes), held_at=now))
+    held = replace(upload, state=state, held_codes=",".join(codes), held_at=now)
+    tx.uploads.save(held)
     tx.audit.append("upload.held", at=now, actor=ACTOR, upload_id=upload.upload_id, detail={"codes": list(codes)})
     tx.jobs.delete(job.job_id)
     tx.wake(upload.upload_id)
+    return held
 
 
 def release(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, clock: Clock, keys: ServiceKeys) -> None:

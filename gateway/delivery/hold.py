@@ -154,7 +154,7 @@ async def _hold(attempt: Attempt, codes: tuple[str, ...]) -> None:
         upload = attempt.mine(tx)
         if upload is None:
             return False
-        hold(tx, upload, attempt.job, codes, now)
+        attempt.tools.announce(tx, hold(tx, upload, attempt.job, codes, now), "upload.held", now)
         return True
 
     if not await attempt.tools.ledger.write(act):

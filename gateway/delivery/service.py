@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.clock import Clock
-from gateway.delivery.attempt import DeliveryRules, Tools
+from gateway.delivery.attempt import Announce, DeliveryRules, Tools
 from gateway.delivery.breaker import Condition
 from gateway.delivery.check import MOST_AT_ONCE, Checks
 from gateway.delivery.deliver import Deliver
@@ -27,6 +27,7 @@ class Delivery:
 
     :param targets: by endpoint_id.
     :param check: judges instances; called from several threads at once.
+    :param announce: writes messages on what becomes of an upload.
     :param asked: hears of each request to a PACS.
     """
 
@@ -43,9 +44,10 @@ class Delivery:
         clock: Clock,
         settings: DeliveryRules | None = None,
         asked: Asked = lambda _endpoint_id, _result, _seconds: None,
+        announce: Announce = lambda _tx, _upload, _event, _now: None,
     ) -> None:
         settings = settings or DeliveryRules()
-        self._tools = Tools(ledger, spool, ring, keys, signer, clock, settings)
+        self._tools = Tools(ledger, spool, ring, keys, signer, clock, settings, announce)
         self._checks = Checks(ledger, spool, ring, keys, check, clock, settings.checks)
         self._endpoints = {
             endpoint_id: WorkingEndpoint(endpoint_id, config, ledger, clock, settings.backoff, settings.probe_s, asked)

@@ -66,6 +66,9 @@ class UploadRows(Protocol):
     def sums_of(self, owner_id: str) -> AccountSums:
         """What an account's uploads take together; kept, not summed."""
 
+    def stat_waiting(self, before: float, limit: int) -> list[UploadRow]:
+        """Declared `stat`, completed before, neither over nor told to be late; oldest first."""
+
     def survey(self) -> Survey:
         """What there is, from what is kept: its cost doesn't grow with the ledger."""
 

@@ -27,6 +27,7 @@ class JobKind(StrEnum):
     CHECK = "check"  #: validate one whole file
     COMPLETE = "complete"  #: complete an upload that its client forgot to complete
     DELIVER = "deliver"  #: bring an upload into its PACS
+    TELL = "tell"  #: bring a message on an upload to one receiver
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class UploadRow:
     by_qr: bool = False  #: opened by the holder of a QR code, whose names for things aren't its owner's to read
     held_at: float | None = None  #: None also: held by a release that didn't note it
     released_at: float | None = None  #: a person let it go; it isn't held again
+    priority: str = ""  #: `routine`, `urgent` or `stat`, as declared; empty: it wasn't
+    delayed_at: float | None = None  #: it was told that it is late
     queued_at: float | None = None  #: since when it is on its way to its PACS: completed, released or retried
 
     @property
@@ -92,6 +95,7 @@ class Survey:
     uploads: Mapping[tuple[str, UploadState], int]  #: by endpoint_id and state; none is left out or 0
     queued_since: Mapping[str, float]  #: by endpoint_id: the longest `queued_at` of those that are `delivering`
     held_since: Mapping[str, float]  #: by endpoint_id: the longest `held_at` of those that are `held`
+    delayed: Mapping[str, int]  #: by endpoint_id: those that were told to be late and aren't over
     reserved_bytes: int
     awaited_bytes: int
 

@@ -11,6 +11,7 @@ class Setting(StrEnum):
     ACTIVE_KEK = "keys.active"  #: the id of the KEK that wraps
     AUDIT_EXPORTED = "audit_exported"  #: number of the last exported event
     AUDIT_PRUNED = "audit_pruned"  #: JSON: number, MAC and seal of the head that deleted events left behind
+    AUDIT_SENT = "audit_sent"  #: number of the last event that the audit repository has
     CONFIG_SHA256 = "config_sha256"  #: digest of the configuration of the last start
     ERASURES_UNFINISHED = "erasure.unfinished"  #: JSON: uploads whose keys are gone, and whose bytes may be there
     PROBE = "readyz"  #: asked for to see whether the ledger answers; nobody writes it

@@ -25,7 +25,16 @@ from gateway.protocol.fields import (
     invalid,
     known,
 )
-from gateway.protocol.values import BirthDate, Checksums, FileId, LoginText, OneValue, ReasonText, check_file_id
+from gateway.protocol.values import (
+    BirthDate,
+    Checksums,
+    FileId,
+    LoginText,
+    Mailbox,
+    OneValue,
+    ReasonText,
+    check_file_id,
+)
 
 DEFAULT_WAIT_S = 30
 MAX_WAIT_S = 60
@@ -201,7 +210,7 @@ PASSWORDS = Record(
 )
 _PRIORITY = Choice(("routine", "urgent", "stat"))
 _STUDY = Texts(dict.fromkeys(DECLARED, Text()) | {"priority": _PRIORITY}, open=True)
-_UPLOADER = Texts(dict.fromkeys(("name", "organisation", "phone", "email"), Text()))
+_UPLOADER = Texts(dict.fromkeys(("name", "organisation", "phone"), Text()) | {"email": Mailbox()})
 INIT = Record(
     Init,
     (

@@ -16,6 +16,8 @@ FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 #: Digest algorithms of RFC 9530 that we compute, and hashlib's names for them.
 DIGEST_ALGORITHMS = {"sha-256": "sha256", "sha-512": "sha512"}
 
+#: One mailbox and nothing else: no list, no name, no line of its own.
+_MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]{0,252}", re.ASCII)
 _DIGEST = re.compile(r"([a-z0-9-]+)=:([A-Za-z0-9+/=]*):")
 
 
@@ -76,6 +78,19 @@ class OneValue(FieldKind):
         return {"type": "string", "minLength": 1, "maxLength": self.most, "pattern": r"^[^\\]*[^\\\s][^\\]*$"}
 
 
+class Mailbox(FieldKind):
+    """One address that a mail can be sent to as it is written, or nothing."""
+
+    def read(self, name: str, value: Any) -> str:
+        text = Text().read(name, value)
+        if text and not is_mailbox(text):
+            raise invalid(name, "one address, like ed@example.org")
+        return text
+
+    def schema(self) -> Schema:
+        return {"type": "string", "pattern": f"^({_MAILBOX.pattern})?$"}
+
+
 class BirthDate(FieldKind):
     """A date that a person can be born at, `YYYY-MM-DD` or `YYYYMMDD`."""
 
@@ -107,6 +122,11 @@ class Checksums(FieldKind):
     def schema(self) -> Schema:
         digest = {"type": "string", "pattern": "^(sha-256|sha-512)=:[A-Za-z0-9+/=]*:$"}
         return {"type": "object", "propertyNames": FileId().schema(), "additionalProperties": digest}
+
+
+def is_mailbox(text: str) -> bool:
+    """Whether a mail can be sent there as it is written."""
+    return _MAILBOX.fullmatch(text) is not None
 
 
 def check_file_id(file_id: Any) -> str:

@@ -63,11 +63,15 @@ class Metrics:
         self.delivery = histogram(
             "delivery_seconds", "From an upload's completion to its receipt.", DELIVERY_S, "endpoint", "state"
         )
+        self._messages = counter("messages", "Tries to send a message.", "channel", "result")
         self._asked = histogram("pacs_request_seconds", "Requests to a PACS.", REQUEST_S, "endpoint", "result")
         self._commits = histogram("ledger_commit_seconds", "Commits of the ledger, with their fsync.", COMMIT_S)
         self._lag = histogram("loop_lag_seconds", "How late the event loop woke a timer.", LAG_S)
         self.uploads = gauge("uploads", "Uploads that there are.", "endpoint", "state")
         self.queue_age = gauge("queue_age_seconds", "Age of the oldest upload on its way to a PACS.", "endpoint")
+        self.stat_late = gauge(
+            "stat_late_uploads", "STAT uploads that were told to be late and aren't over.", "endpoint"
+        )
         self.hold_age = gauge("hold_age_seconds", "Age of the oldest hold.", "endpoint")
         self.condition = gauge("endpoint_condition", "1: the endpoint is so.", "endpoint", "condition")
         self.spool_reserved = gauge("spool_reserved_bytes", "Sealed bytes that are set aside or used.")
@@ -76,8 +80,13 @@ class Metrics:
         self.spool_free = gauge("spool_free_bytes", "Free bytes of the spool's disk.")
         self.reserve_held = gauge("ledger_reserve_held", "0: the ledger's disk was full; no new bytes are taken.")
         self.purge_at = gauge("purge_last_run_timestamp_seconds", "When the purge ran last, unix seconds.")
+        self.audit_unsent = gauge("audit_unsent_events", "Events that the audit repository doesn't have yet.")
         self.audit_behind = gauge("audit_unexported_events", "Events that the audit file doesn't have yet.")
 
+        self._begin(endpoint_ids)
+
+    def _begin(self, endpoint_ids: Iterable[str]) -> None:
+        """What can happen is there with 0."""
         for endpoint_id in endpoint_ids:
             self.uploads_opened.labels(endpoint_id)
             for state in ("success", "partial", "failed"):
@@ -88,6 +97,9 @@ class Metrics:
                 self._asked.labels(endpoint_id, result)
         for result in ("success", "failed", "refused"):
             self._logins.labels(result)
+        for channel in ("webhook", "mail"):
+            for result in ("sent", "failed", "gave_up"):
+                self._messages.labels(channel, result)
         for limit in LIMITS:
             self._quotas.labels(limit)
 
@@ -109,6 +121,10 @@ class Metrics:
     def asked(self, endpoint_id: str, result: str, seconds: float) -> None:
         """A PACS was asked for something."""
         self._asked.labels(endpoint_id, result).observe(seconds)
+
+    def told(self, channel: str, result: str) -> None:
+        """A message was sent, wasn't, or was given up."""
+        self._messages.labels(channel, result).inc()
 
     def committed(self, seconds: float) -> None:
         """The ledger has committed."""

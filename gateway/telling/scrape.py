@@ -25,31 +25,34 @@ LAG_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Beside:
     """What isn't in the ledger. Sizes in bytes.
 
     :param conditions: endpoint_id -> `up`, `down` or `misconfigured`.
     :param free_bytes: of the spool's disk; blocks.
     :param exports: the trail goes into a file.
+    :param sends: it goes to a repository.
     """
 
     conditions: Callable[[], Mapping[str, str]]
     free_bytes: Callable[[], int]
     spool_max_bytes: int
     exports: bool
+    sends: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Looked:
     survey: Survey
     purge_at: float
     unexported: int
+    unsent: int
 
 
 class Scrape:
     """Answers `GET /metrics`."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, metrics: Metrics, trail: TrailCounts, site: Site) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, metrics: Metrics, trail: TrailCounts, site: Beside) -> None:
         self._ledger = ledger
         self._clock = clock
         self._metrics = metrics
@@ -71,7 +74,7 @@ class Scrape:
                 log.warning("a scrape could not look up everything: %s", code)
             return await asyncio.to_thread(self._metrics.text, accept)
 
-    def _tell(self, seen: _Seen, free_bytes: int) -> None:
+    def _tell(self, seen: _Looked, free_bytes: int) -> None:
         metrics, now, survey = self._metrics, self._clock.now(), seen.survey
         conditions = self._site.conditions()
         metrics.uploads.clear()
@@ -81,6 +84,9 @@ class Scrape:
             gauge.clear()
             for endpoint_id in {*conditions, *since}:
                 gauge.labels(endpoint_id).set(max(now - since.get(endpoint_id, now), 0.0))
+        metrics.stat_late.clear()
+        for endpoint_id in {*conditions, *survey.delayed}:
+            metrics.stat_late.labels(endpoint_id).set(survey.delayed.get(endpoint_id, 0))
         for endpoint_id, condition in conditions.items():
             for name in ("up", "down", "misconfigured"):
                 metrics.condition.labels(endpoint_id, name).set(name == condition)
@@ -91,12 +97,14 @@ class Scrape:
         metrics.reserve_held.set(self._ledger.reserve.held)
         metrics.purge_at.set(seen.purge_at)
         metrics.audit_behind.set(seen.unexported if self._site.exports else 0)
+        metrics.audit_unsent.set(seen.unsent if self._site.sends else 0)
 
 
-def _look(tx: Transaction) -> _Seen:
+def _look(tx: Transaction) -> _Looked:
     exported = int(tx.settings.get(Setting.AUDIT_EXPORTED) or 0)
     purge_at = float(tx.settings.get(Setting.RETENTION_LAST_TICK) or 0.0)
-    return _Seen(tx.uploads.survey(), purge_at, tx.audit.head()[0] - exported)
+    sent, head = int(tx.settings.get(Setting.AUDIT_SENT) or 0), tx.audit.head()[0]
+    return _Looked(tx.uploads.survey(), purge_at, head - exported, head - sent)
 
 
 async def watch_lag(metrics: Metrics) -> None:

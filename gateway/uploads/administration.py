@@ -242,6 +242,7 @@ class Administration:
                 "clinical_notes": bool(patient.get("clinical_notes")),
                 "from_files": sorted({name for whose in patient.get("patients", ()) for name in whose}),
             },
+            "messages_waiting": sum(job.kind is JobKind.TELL for job in jobs),
             "events": events,
         }
 

@@ -48,6 +48,12 @@ class Wish:
     meta: Mapping[str, object]  #: study_metadata, clinical_notes, uploader
     by_qr: bool = False
 
+    @property
+    def priority(self) -> str:
+        """As declared in `study_metadata`; empty: it wasn't."""
+        said = self.meta.get("study_metadata")
+        return str(said.get("priority", "")) if isinstance(said, Mapping) else ""
+
 
 def new_id() -> str:
     """32 random lower hex digits."""
@@ -161,6 +167,7 @@ def create_upload(
         finished_at=None,
         erased_at=None,
         by_qr=wish.by_qr,
+        priority=wish.priority,
     )
     tx.uploads.insert(row)
     tx.audit.append(

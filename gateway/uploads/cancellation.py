@@ -61,12 +61,14 @@ async def cancel(
 
 
 def _replace_jobs(tx: Transaction, upload_id: str, now: float, *, settles: bool) -> None:
-    """Nothing is completed or delivered any more; checks that are left find nothing to do.
+    """Nothing is completed, delivered or told any more; checks that are left find nothing to do.
 
     :param settles: something of it may be in the PACS. Its delivery, or a new one, then says what, should the process
         end before this one has.
     """
     for job in tx.jobs.of_upload(upload_id, JobKind.COMPLETE):
+        tx.jobs.delete(job.job_id)
+    for job in tx.jobs.of_upload(upload_id, JobKind.TELL):  # it may hold what was declared of the patient
         tx.jobs.delete(job.job_id)
     deliveries = tx.jobs.of_upload(upload_id, JobKind.DELIVER)
     for job in deliveries:

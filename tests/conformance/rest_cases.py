@@ -25,7 +25,7 @@ UNKNOWN = "Unknown top-level JSON fields in requests: 422 naming the field"
 FIELDS = "{study_metadata: {...}, total_files, total_size_bytes, endpoint_id?, clinical_notes?, uploader?}"
 STRINGS = "study_metadata is an open object of strings"
 PRIORITY = "priority (routine, urgent, stat)"
-UPLOADER = "uploader: {name, organisation, phone}"
+UPLOADER = "uploader: {name, organisation, phone, email}"
 
 INIT = [
     InitCase("no metadata", FIELDS, {"study_metadata": None}, 422, "missing_field", "study_metadata"),

@@ -72,6 +72,29 @@ async def test_what_has_waited_longest_is_known_of_each_endpoint(ledger: Ledger)
     assert (dict(found.queued_since), dict(found.held_since)) == ({"main": 30.0, "b": 50.0}, {})
 
 
+async def test_stat_uploads_that_wait_are_found_by_age_until_they_are_told_of_or_over(ledger: Ledger) -> None:
+    stat = {"state": State.DELIVERING, "priority": "stat"}
+    await add(
+        ledger,
+        upload_row(U, now=1.0, completed_at=30.0, **stat),
+        upload_row(V, now=1.0, completed_at=20.0, **stat | {"state": State.HELD}),
+        upload_row(W, now=1.0, completed_at=10.0, **stat | {"priority": "urgent"}),
+        upload_row("0d" * 16, now=1.0, priority="stat"),  # its bytes are on their way
+    )
+
+    async def waiting(before: float, limit: int = 9) -> list[str]:
+        return [row.upload_id for row in await ledger.read(lambda tx: tx.uploads.stat_waiting(before, limit))]
+
+    assert await waiting(30.0) == [V, U]
+    assert (await waiting(29.0), await waiting(30.0, 1)) == ([V], [V])
+    await change(ledger, V, delayed_at=50.0)
+    assert await waiting(30.0) == [U]
+    assert dict((await survey(ledger)).delayed) == {"main": 1}
+    await change(ledger, U, finished_at=60.0)
+    await change(ledger, V, finished_at=60.0)
+    assert (await waiting(30.0), dict((await survey(ledger)).delayed)) == ([], {})
+
+
 async def test_commits_are_timed(ledger: Ledger) -> None:
     seconds: list[float] = []
     ledger.time_commits(seconds.append)

@@ -93,5 +93,5 @@ def test_no_label_could_hold_a_name():
     labels = {label for _, of in families().values() for label in of}
     assert labels == {
         *("version", "route", "method", "status", "code", "limit", "result", "event", "endpoint", "reason", "state"),
-        *("outcome", "condition"),
+        *("outcome", "condition", "channel"),
     }

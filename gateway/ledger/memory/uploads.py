@@ -101,6 +101,17 @@ class MemoryUploads:
             sum(row.reserved_bytes for row in rows if row.erased_at is None),
         )
 
+    def stat_waiting(self, before: float, limit: int) -> list[UploadRow]:
+        """Declared `stat`, completed before, neither over nor told to be late; oldest first."""
+        found = [
+            row
+            for row in self._store.uploads
+            if (row.priority, row.finished_at, row.delayed_at) == ("stat", None, None)
+            and row.completed_at is not None
+            and row.completed_at <= before
+        ]
+        return sorted(found, key=attrgetter("completed_at"))[:limit]
+
     def survey(self) -> Survey:
         """What there is."""
         counts = Counter((row.endpoint_id, row.state) for row in self._store.uploads)
@@ -108,6 +119,9 @@ class MemoryUploads:
             counts,
             _longest((row.endpoint_id, row.queued_at) for row in self._in([UploadState.DELIVERING])),
             _longest((row.endpoint_id, row.held_at) for row in self._in([UploadState.HELD])),
+            Counter(
+                row.endpoint_id for row in self._store.uploads if row.delayed_at is not None and row.finished_at is None
+            ),
             self.reserved_bytes(),
             self.awaited_bytes(),
         )

@@ -103,6 +103,14 @@ class SqliteUploads:
         ).fetchone()
         return AccountSums(*found) if found is not None else AccountSums(0, 0)
 
+    def stat_waiting(self, before: float, limit: int) -> list[UploadRow]:
+        """Declared `stat`, completed before, neither over nor told to be late; oldest first."""
+        return self._rows.where(
+            "priority = 'stat' AND completed_at IS NOT NULL AND finished_at IS NULL AND delayed_at IS NULL"
+            " AND completed_at <= ? ORDER BY completed_at LIMIT ?",
+            (before, limit),
+        )
+
     def survey(self) -> Survey:
         """What there is, by a look-up for each endpoint."""
         counts = {
@@ -113,6 +121,12 @@ class SqliteUploads:
             counts,
             self._longest("queued_at", UploadState.DELIVERING, counts),
             self._longest("held_at", UploadState.HELD, counts),
+            dict(
+                self._db.execute(
+                    "SELECT endpoint_id, count(*) FROM uploads WHERE delayed_at IS NOT NULL AND finished_at IS NULL"
+                    " GROUP BY endpoint_id"
+                )
+            ),
             self.reserved_bytes(),
             self.awaited_bytes(),
         )

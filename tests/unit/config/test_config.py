@@ -341,7 +341,6 @@ def test_secrets_compare_by_what_they_hide():
         ("[endpoints.b]\nkind = 'dimse'\nurl = 'https://x.org'", 'endpoints.b.kind: "dimse" is not built yet'),
         ("[endpoints.b]\nkind = 'folder'\nurl = 'https://x.org'", 'endpoints.b.kind: "folder" is not built yet'),
         ("[endpoints.b]\nmode = 'stream'\nurl = 'https://x.org'", 'endpoints.b.mode: "stream" is not built yet'),
-        ("[endpoints.b]\nnotes = 'webhook'\nurl = 'https://x.org'", 'endpoints.b.notes: "webhook" is not built yet'),
         ("[endpoints.b]\nidentity = 'no'\nurl = 'https://x.org'", "endpoints.b.identity: takes one of"),
         ("[endpoints.b]\nauth = 'basic'\nurl = 'https://x.org'", "endpoints.b.auth: must be a table"),
         ("[endpoints.b]\nurl = 'https://x.org'\nauth = { kind = 'oauth2' }", '"oauth2" is not built yet'),
@@ -374,9 +373,6 @@ def test_a_refusal_names_the_key_and_what_to_do(read, before, says):
     ("asked", "table"),
     [
         ('[[routes]]\nto = ["main"]', "routes"),
-        ('[[webhooks]]\nurl = "https://ris.example.org/relay"', "webhooks"),
-        ('[mail]\nsmtp = "smtps://user@host:465"', "mail"),
-        ('[alerts]\nstat_after = "15m"', "alerts"),
         ('[dimse]\naet = "RELAYPACS"', "dimse"),
     ],
 )
@@ -533,3 +529,56 @@ def test_an_oidc_table_that_would_let_in_the_wrong_ones_is_refused(read, old, ne
     with pytest.raises(ConfigError) as refused:
         read(_OIDC.replace(old, new))
     assert refused.value.detail.startswith(says)
+
+
+# --- who is told ----------------------------------------------------------------------------------------------------
+
+WEBHOOK = '[[webhooks]]\nurl = "https://ris.example.org/relay"\nsecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"\n'
+
+
+def test_webhooks_mail_and_alerts_are_read_with_their_defaults(read):
+    mail = '[mail]\nsmtp = "smtps://relay@mail.example.org"\nfrom = "relay@example.org"\npassword = "hush"\n'
+    config = read(f'{MINIMAL}mail = ["r@example.org"]\n{WEBHOOK}{WEBHOOK.replace("/relay", "/other")}{mail}')
+    first, second = config.webhooks
+    assert (first.url, second.url) == ("https://ris.example.org/relay", "https://ris.example.org/other")
+    assert len(first.events) == 5
+    assert (first.patient_data, config.alerts.stat_after_s) == (False, 900.0)
+    assert config.endpoints["main"].mail == ("r@example.org",)
+    shown = effective(config)
+    assert shown.count("[[webhooks]]") == 2
+    assert "hush" not in shown
+    assert "whsec" not in shown
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ('[[webhooks]]\nsecret = "x"', "webhooks.1.url: is missing"),
+        ('[[webhooks]]\nurl = "https://x.org"', "webhooks.1.secret: is missing"),
+        (WEBHOOK.replace("https", "http"), "webhooks.1.url: plain HTTP off loopback is refused"),
+        (WEBHOOK + WEBHOOK, "webhooks.2.url: is the one of another"),
+        (WEBHOOK + 'events = ["upload.lost"]', "webhooks.1.events: takes a list of some of"),
+        (WEBHOOK + 'event = ["upload.held"]', "webhooks.1.event: unknown key; did you mean webhooks.1.events?"),
+        (
+            WEBHOOK.replace("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "short"),
+            "webhooks.1.secret: must have at least 16",
+        ),
+        ('[webhooks]\nurl = "https://x.org"', "webhooks: must be tables, each written [[webhooks]]"),
+        ('[mail]\nsmtp = "smtps://mail.example.org"', "mail.from: is missing"),
+        ('[mail]\nsmtp = "https://mail.example.org"', "mail.smtp: takes smtps://"),
+        ('[mail]\nsmtp = "smtps://u:hush@mail.example.org"', "mail.smtp: takes no password in the address"),
+        ('[mail]\nsmtp = "smtps://u@h"\nfrom = "a@b"', "mail.password: is missing"),
+        ('[mail]\nsmtp = "smtps://h"\nfrom = "a@b"\npassword = "p"', "mail.password: is of nobody"),
+        ('[endpoints.b]\nurl = "https://x.org"\nmail = ["a@b"]', "endpoints.b.mail: needs a mail server"),
+        ('[endpoints.b]\nurl = "https://x.org"\nmail = ["a, b@c"]', "endpoints.b.mail: takes a list of mail addresses"),
+        ('[endpoints.b]\nurl = "https://x.org"\nnotes = "webhook"', "endpoints.b.notes: nobody would hear of them"),
+    ],
+)
+def test_a_receiver_that_can_not_be_told_is_refused(read, more, says):
+    assert says in refusal(read, f"{MINIMAL}\n{more}\n")
+
+
+def test_notes_may_go_out_by_a_webhook_that_has_patient_data(read):
+    toml = f'{MINIMAL}notes = "webhook"\n{WEBHOOK}patient_data = true\n'
+    assert read(toml).endpoints["main"].notes == "webhook"
+    assert "nobody would hear" in refusal(read, f'{toml}events = ["upload.held"]\n')

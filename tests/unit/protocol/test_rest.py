@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.errors import GatewayError, Malformed, Unprocessable
 from gateway.protocol.fields import Digits
 from gateway.protocol.rest import COMPLETE, CREDENTIALS, INIT, QR, REASON, prefer_wait
-from gateway.protocol.values import check_file_id, read_digest
+from gateway.protocol.values import check_file_id, is_mailbox, read_digest
 
 GOOD = {"study_metadata": {"patient_name": "DOE^JANE"}, "total_files": 2, "total_size_bytes": 30}
 SHA256 = base64.b64encode(hashlib.sha256(b"").digest()).decode()
@@ -281,3 +281,20 @@ NAMES = st.sampled_from(
 def test_any_json_is_read_or_refused(read, body):
     with contextlib.suppress(Malformed, Unprocessable):
         read(body)
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        *(("a@example.org", True), ("a.b+c@x", True), ("", False), ("a", False), ("a@b@c", False), ("a b@c", False)),
+        *(("a@b\n", False), ("a@b,c@d", False), ("<a@b>", False), ("A <a@b>", False), ("ä@b", False), (" ", False)),
+    ],
+)
+def test_a_mailbox_is_one_plain_address(text, good):
+    assert is_mailbox(text) is good
+    body = GOOD | {"uploader": {"email": text}}
+    if good or not text:
+        assert INIT.read(body).uploader == {"email": text}
+    else:
+        error = refused(INIT.read, body)
+        assert (error.code, error.extra["field"]) == ("invalid_field", "uploader.email")

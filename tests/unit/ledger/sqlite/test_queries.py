@@ -20,8 +20,8 @@ from tests.ledger_rows import account_row, file_row, job_row, qr_row, run_row, t
 
 U, F, S = "0a" * 16, "1a" * 16, "2a" * 16
 
-#: Tables of a handful of rows, and the index of the unfinished uploads, all of which get new deadlines.
-MAY_BE_WALKED = {"accounts", "service_keys", "audit_head", "uploads_unfinished"}
+#: Tables of a handful of rows; the index of the unfinished uploads, all of which get new deadlines; that of the few late.
+MAY_BE_WALKED = {"accounts", "service_keys", "audit_head", "upload_counts", "uploads_unfinished", "uploads_delayed"}
 
 TABLES = {
     "uploads": ledger_rows.UploadRow,
@@ -118,6 +118,10 @@ def everything(tx: Transaction) -> None:
     tx.qr_codes.counted_of("a", 1.0)
     tx.uploads.sums_of("a")
     tx.uploads.empty(1.0, 5)
+    tx.uploads.stat_waiting(1.0, 5)
+    for state in (UploadState.DELIVERING, UploadState.HELD):
+        tx.uploads.insert(upload_row(f"{state:032}", now=0.0, state=state))
+    tx.uploads.survey()
     tx.qr_codes.page(issuer_id="a", after="", limit=5)
     tx.qr_codes.page(issuer_id=None, after="", limit=5)
     tx.qr_codes.delete_expired(0.5, 5)
