@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from gateway.config import Config
-from gateway.config.checks import is_loopback
+from gateway.config.kinds import is_loopback
 from gateway.errors import ConfigError, GatewayError
 from gateway.ledger.sqlite.connection import is_present, open_unchanged
 from gateway.ledger.sqlite.transaction import SqliteTransaction
@@ -78,11 +78,13 @@ def require_sound(found: Iterable[Finding]) -> list[Finding]:
 def _readable_by_others(config: Config, file: Path | None) -> Iterator[Finding]:
     tokens, server = config.tokens, config.server
     secrets = [*config.spool.keys.by_name.values(), tokens.secret, tokens.previous_secret, config.metrics.token]
+    secrets += [config.mail.password, *(webhook.secret for webhook in config.webhooks)]
     for endpoint in config.endpoints.values():
         secrets += [endpoint.auth.password, endpoint.auth.token]
     inline = any(one is not None and one.source is None for one in secrets)
     paths = [one.source for one in secrets if one is not None and one.source is not None]
-    for path in dict.fromkeys([*([file] if file is not None and inline else []), *paths, server.tls_key]):
+    keys = (server.tls_key, config.audit.repository_key)
+    for path in dict.fromkeys([*([file] if file is not None and inline else []), *paths, *keys]):
         if path is None:
             continue
         try:
@@ -111,6 +113,12 @@ def _lines(config: Config) -> Iterator[Finding]:
         if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
             words = "plain HTTP, as plain_http allows: whoever is on the way reads images and passwords"
             yield Finding(f"endpoint {name}", Severity.WARNING, words)
+
+    for number, webhook in enumerate(config.webhooks, 1):
+        parts = urlsplit(webhook.url)
+        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+            words = "plain HTTP, as plain_http allows: whoever is on the way reads what is told"
+            yield Finding(f"webhook {number}", Severity.WARNING, words)
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

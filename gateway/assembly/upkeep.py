@@ -8,11 +8,14 @@ import logging
 from collections.abc import Coroutine, Iterator
 from dataclasses import asdict
 from functools import partial
+from urllib.parse import urlsplit
 
 from gateway.assembly.base import Base
 from gateway.audit.events import Refusals, note_stop
 from gateway.audit.export import AuditExport
+from gateway.audit.repository import AuditRepository
 from gateway.audit.retention import AuditRetention
+from gateway.audit.syslog import SyslogReceiver
 from gateway.config import Config, effective
 from gateway.delivery.items import open_judgement
 from gateway.delivery.service import Delivery
@@ -34,6 +37,8 @@ log = logging.getLogger("relaypacs.gateway")
 
 #: How often is looked for room for the ledger's reserve.
 RESERVE_EVERY_S = 1.0
+#: RFC 5425 4.1.
+SYSLOG_TLS = 6514
 #: After a fault of the audit file, how long until it is tried again.
 EXPORT_AGAIN_S = 5.0
 
@@ -67,7 +72,8 @@ def open_retention(base: Base, intake: Intake | None = None) -> Retention:
 
 def open_audit_retention(base: Base) -> AuditRetention:
     """The audit trail's own purge."""
-    return AuditRetention(base.ledger, base.clock, base.config.audit.retention_s, base.config.audit.file)
+    audit = base.config.audit
+    return AuditRetention(base.ledger, base.clock, audit.retention_s, audit.file, repository=bool(audit.repository))
 
 
 def timers(base: Base, retention: Retention, export: AuditExport | None) -> Iterator[Coroutine[object, object, None]]:
@@ -77,7 +83,9 @@ def timers(base: Base, retention: Retention, export: AuditExport | None) -> Iter
     yield _keep_reserve(base)
     yield Lapsing(base.ledger, base.clock, base.config.limits.empty_upload_s).run()
     if export is not None:
-        yield _exporting(export)
+        yield _exporting(export, "exported")
+    if (repository := open_repository(base)) is not None:
+        yield _exporting(repository, "sent to its repository")
 
 
 def open_export(base: Base) -> AuditExport | None:
@@ -88,6 +96,26 @@ def open_export(base: Base) -> AuditExport | None:
     return AuditExport(base.ledger, path, base.keys.audit_mac_key)
 
 
+def repository_of(config: Config) -> SyslogReceiver | None:
+    """The configuration's audit record repository; None: there is none."""
+    audit, parts = config.audit, urlsplit(config.audit.repository)
+    if not audit.repository:
+        return None
+    return SyslogReceiver(
+        parts.hostname or "",
+        parts.port or SYSLOG_TLS,
+        ca=audit.repository_ca,
+        cert=audit.repository_cert,
+        key=audit.repository_key,
+    )
+
+
+def open_repository(base: Base) -> AuditRepository | None:
+    """The trail's way into it."""
+    receiver, server = repository_of(base.config), base.config.server
+    return None if receiver is None else AuditRepository(base.ledger, receiver, server.public_url_for(server.port))
+
+
 async def _keep_reserve(base: Base) -> None:
     """The ledger's reserve is made again as soon as there is room."""
     while True:
@@ -95,13 +123,13 @@ async def _keep_reserve(base: Base) -> None:
         await asyncio.sleep(RESERVE_EVERY_S)
 
 
-async def _exporting(export: AuditExport) -> None:
+async def _exporting(export: AuditExport | AuditRepository, how: str) -> None:
     """Export the trail; what hinders it is said, and tried again: no event is lost meanwhile."""
     while True:
         try:
             await export.run()
         except GatewayError as error:
-            log.error("the audit trail can't be exported: %s", error.code)  # noqa: TRY400 # a fault outside, no bug
+            log.error("the audit trail can't be %s: %s", how, error.code)  # noqa: TRY400 # a fault outside, no bug
             await asyncio.sleep(EXPORT_AGAIN_S)
 
 

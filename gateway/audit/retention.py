@@ -29,13 +29,17 @@ class AuditRetention:
 
     :param retention_s: age at which an event goes, seconds.
     :param path: `audit.file`; None: no export.
+    :param repository: there is one that gets every event: none goes before it has it.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock, retention_s: float, path: Path | None) -> None:
+    def __init__(
+        self, ledger: Ledger, clock: Clock, retention_s: float, path: Path | None, *, repository: bool = False
+    ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._retention_s = retention_s
         self._path = path
+        self._awaited = [Setting.AUDIT_EXPORTED] * (path is not None) + [Setting.AUDIT_SENT] * repository
 
     async def run(self) -> None:
         """Do what is due every hour, until cancelled."""
@@ -64,7 +68,7 @@ class AuditRetention:
         return events
 
     def _prune(self, tx: Transaction, before: float) -> int:
-        limit = tx.audit.head()[0] if self._path is None else int(tx.settings.get(Setting.AUDIT_EXPORTED) or 0)
+        limit = min([tx.audit.head()[0], *(_reached(tx, sink) for sink in self._awaited)])
         rows = tx.audit.after(tx.audit.pruned()[0], PAGE)
         old = list(takewhile(lambda row: row.at < before and row.number <= limit, rows))
         return tx.audit.prune(old[-1].number) if old else 0
@@ -81,3 +85,10 @@ class AuditRetention:
                 await asyncio.to_thread(path.unlink)
                 deleted += 1
         return deleted
+
+
+def _reached(tx: Transaction, sink: Setting) -> int:
+    """Number of the last event that is there."""
+    if sink is Setting.AUDIT_EXPORTED:
+        return int(tx.settings.get(Setting.AUDIT_EXPORTED) or 0)
+    return int(tx.settings.get(Setting.AUDIT_SENT) or 0)

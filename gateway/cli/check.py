@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = configured(args)
     rows = [*findings(config, find_config_path(args.config, os.environ)), *_issuer(config), *_endpoints(config)]
+    rows += _receivers(config)
     if args.json:
         print(
             json.dumps([{"part": one.part, "state": one.severity.lower(), "told": one.words} for one in rows], indent=2)
@@ -57,6 +58,29 @@ def _issuer(config: Config) -> Iterator[Finding]:
         yield Finding("issuer", Severity.FAULT, words)
     else:
         yield Finding("issuer", Severity.OK, "its keys can be had")
+
+
+def _receivers(config: Config) -> Iterator[Finding]:
+    """Whether webhooks and the mail server can be reached; nothing is sent."""
+    from gateway.assembly.site import Finding, Severity
+    from gateway.assembly.telling import channels_of
+    from gateway.assembly.upkeep import repository_of
+    from gateway.errors import Unavailable
+    from gateway.telling.messages import NotSent
+
+    for number, channel in enumerate(channels_of(config), 1):
+        part = f"webhook {number}" if channel.kind == "webhook" else channel.kind
+        try:
+            yield Finding(part, Severity.OK, channel.probe())
+        except NotSent as error:
+            words = f"{error.code}: messages will wait; check its address, its certificate and what it lets in"
+            yield Finding(part, Severity.FAULT, words)
+    if (repository := repository_of(config)) is not None:
+        try:
+            yield Finding("audit repository", Severity.OK, repository.probe())
+        except Unavailable as error:
+            words = f"{error.detail}: events will wait; check audit.repository, its certificate and ours"
+            yield Finding("audit repository", Severity.FAULT, words)
 
 
 def _endpoints(config: Config) -> Iterator[Finding]:

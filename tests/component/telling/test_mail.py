@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,15 +55,28 @@ class Postbox:
         return f'[mail]\nsmtp = "smtp://127.0.0.1:{self.port}"\nfrom = "RelayPACS <relay@example.org>"\n'
 
 
+class _Office(Controller):
+    """On a port that the system chooses."""
+
+    def _trigger_server(self) -> None:
+        """One connection, as its own start makes it: the server says then that it is there."""
+        assert isinstance(self.server, asyncio.Server)
+        self.port = self.server.sockets[0].getsockname()[1]
+        with contextlib.ExitStack() as opened:
+            line = opened.enter_context(socket.create_connection(("127.0.0.1", self.port), 5))
+            if self.ssl_context is not None:
+                anybody = ssl.create_default_context()
+                anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+                line = opened.enter_context(anybody.wrap_socket(line))
+            line.recv(1024)
+
+
 @contextmanager
 def post_office(**known: Any) -> Iterator[Postbox]:
     box = Postbox()
-    office = Controller(box, hostname="127.0.0.1", port=0, **known)
-    # Its own start tries the port that it was given, which is none: the server says which one it has got.
-    office._trigger_server = lambda: None  # type: ignore[method-assign]
+    office = _Office(box, hostname="127.0.0.1", port=0, **known)
     office.start()
-    assert isinstance(office.server, asyncio.Server)
-    box.port = office.server.sockets[0].getsockname()[1]
+    box.port = office.port
     try:
         yield box
     finally:
@@ -159,7 +174,7 @@ def test_over_tls_the_user_is_let_in_with_the_password_and_nobody_without(tmp_pa
         return AuthResult(success=(data.login, data.password) == (USER.encode(), PASSWORD.encode()), handled=False)
 
     line = {"ssl_context": context} if tls else {"tls_context": context, "require_starttls": True}
-    with post_office(**line, authenticator=check, auth_required=True, auth_require_tls=not tls) as box:
+    with post_office(**line, authenticator=check, auth_required=not tls, auth_require_tls=not tls) as box:
         good = mail_to(box, tls=tls, user=USER, password=PASSWORD, ca_bundle=str(tmp_path / "ca.pem"))
         assert good.probe() == "can be reached, and lets us in"
         for wrong, code in (
