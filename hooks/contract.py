@@ -8,7 +8,7 @@ whole target, never of one instance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -106,6 +106,8 @@ class Instance:
     size_bytes: int
     sha256: str  #: hex, of the bytes as received
     open: Callable[[], Source] = field(repr=False)
+    facts: Facts = field(default=Facts("", "", "", "", ""), repr=False)  #: what its check learned
+    priority: str = "routine"  #: or `urgent`, `stat`
 
 
 class OutcomeKind(StrEnum):
@@ -121,11 +123,16 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one instance. `reason` is the PACS's code (0008,1197) or warning (0008,1196)."""
+    """What became of one instance.
+
+    :param reason: the PACS's code (0008,1197); `warning`: (0008,1196).
+    :param compared: what is stored was read back, and is the very bytes.
+    """
 
     kind: OutcomeKind
     reason: int | None = None
     warning: int | None = None
+    compared: bool = False
 
 
 class Comparison(StrEnum):
@@ -198,6 +205,39 @@ class PatientRecord:
     accession_number: str = ""
     issuer_of_accession_number: str = ""
     study_instance_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """What a PACS answered to a request for storage commitment (PS3.4 annex J).
+
+    :param committed: SOPInstanceUIDs that it answers for.
+    :param failed: SOPInstanceUID -> its reason (0008,1197), if it told one.
+    """
+
+    committed: frozenset[str]
+    failed: Mapping[str, int | None]
+
+
+class Committing(Protocol):
+    """A PACS that can be asked to answer for instances."""
+
+    def ask_commitment(self, transaction_uid: str, instances: Mapping[str, str]) -> None:
+        """Ask; the answer may come at once, or later.
+
+        :param transaction_uid: of this request alone.
+        :param instances: SOPInstanceUID -> SOPClassUID.
+        :raises LookupRefused: it doesn't commit to anything.
+        """
+
+    def awaits(self, transaction_uid: str) -> bool:
+        """It was asked so since the process began: an answer wouldn't be missed."""
+
+    def commitment(self, transaction_uid: str) -> Commitment | None:
+        """The answer; None: none yet."""
+
+    def forget(self, transaction_uid: str) -> None:
+        """Nobody waits for its answer any more."""
 
 
 class Target(Protocol):

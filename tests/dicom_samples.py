@@ -73,6 +73,7 @@ def as_instance(data: bytes, instance_id: str = "") -> Instance:
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         open=lambda: BytesSource(data),
+        facts=facts,
     )
 
 

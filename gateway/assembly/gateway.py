@@ -18,6 +18,7 @@ from gateway.assembly import limits
 from gateway.assembly.base import Base, make_folder, open_base
 from gateway.assembly.parts import PARTS, Parts
 from gateway.assembly.probes import probes
+from gateway.assembly.targets import committing, listen
 from gateway.assembly.telling import Telling, open_scrape, open_telling
 from gateway.assembly.upkeep import (
     config_digest,
@@ -202,10 +203,13 @@ def _delivery(base: Base, parts: Parts, stack: AsyncExitStack, telling: Telling)
             verify_for_s=endpoint.verify_for_s,
             takes_notes=endpoint.notes == "sr",
             tells_notes=endpoint.notes == "webhook",
-            connections=config.delivery.connections,
+            connections=endpoint.associations if endpoint.kind == "dimse" else config.delivery.connections,
             batch_instances=config.delivery.batch_instances,
             batch_bytes=config.delivery.batch_bytes,
+            committing=committing(endpoint, target),
         )
+    if parts.acts_alone:
+        stack.callback(listen(config, [one.target for one in targets.values()]))
     return Delivery(
         ledger=base.ledger,
         spool=base.spool,

@@ -56,6 +56,7 @@ def findings(config: Config, file: Path | None) -> Iterator[Finding]:
     yield from _readable_by_others(config, file)
     yield from _lines(config)
     yield from _tls(config)
+    yield from _client_certificates(config)
     yield from _database(config)
     yield from _spool(config)
     yield from _audit_file(config)
@@ -80,10 +81,11 @@ def _readable_by_others(config: Config, file: Path | None) -> Iterator[Finding]:
     secrets = [*config.spool.keys.by_name.values(), tokens.secret, tokens.previous_secret, config.metrics.token]
     secrets += [config.mail.password, *(webhook.secret for webhook in config.webhooks)]
     for endpoint in config.endpoints.values():
-        secrets += [endpoint.auth.password, endpoint.auth.token]
+        secrets += [endpoint.auth.password, endpoint.auth.token, endpoint.auth.client_secret]
     inline = any(one is not None and one.source is None for one in secrets)
     paths = [one.source for one in secrets if one is not None and one.source is not None]
-    keys = (server.tls_key, config.audit.repository_key)
+    tables = [table for endpoint in config.endpoints.values() for table in (endpoint.auth, endpoint.tls) if table]
+    keys = [server.tls_key, config.audit.repository_key, *(table.key_file for table in tables)]
     for path in dict.fromkeys([*([file] if file is not None and inline else []), *paths, *keys]):
         if path is None:
             continue
@@ -110,8 +112,13 @@ def _lines(config: Config) -> Iterator[Finding]:
         yield Finding("public_url", Severity.WARNING, words)
     for name, endpoint in config.endpoints.items():
         parts = urlsplit(endpoint.url)
-        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        if endpoint.kind == "dicomweb" and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
             words = "plain HTTP, as plain_http allows: whoever is on the way reads images and passwords"
+            yield Finding(f"endpoint {name}", Severity.WARNING, words)
+        if endpoint.kind == "dimse" and endpoint.tls is None and not is_loopback(endpoint.host):
+            words = (
+                "DICOM without TLS: whoever is on the way reads images: set tls, or use a line that nobody else is on"
+            )
             yield Finding(f"endpoint {name}", Severity.WARNING, words)
 
     for number, webhook in enumerate(config.webhooks, 1):
@@ -131,18 +138,37 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load_chain(context, cert, key, "server.tls_cert", "server.tls_key")
+    return context
+
+
+def _load_chain(context: ssl.SSLContext, cert: Path, key: Path, cert_name: str, key_name: str) -> None:
+    """:raises ConfigError: the two can't be used; these are their names in the configuration."""
     try:
-        context.load_cert_chain(cert, key)
+        # A password would be asked for on the terminal.
+        context.load_cert_chain(cert, key, password="")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise ConfigError(
-                "server.tls_key: isn't the key of server.tls_cert: give the two that belong together"
-            ) from None
-        raise ConfigError("server.tls_cert and server.tls_key can't be used: give a PEM chain and its key") from None
+            raise ConfigError(f"{key_name}: isn't the key of {cert_name}: give the two that belong together") from None
+        raise ConfigError(f"{cert_name} and {key_name} can't be used: give a PEM chain and its key") from None
     except OSError as error:
         path = next((one for one in (cert, key) if not os.access(one, os.R_OK)), cert)
-        raise ConfigError(f"server.tls_cert, server.tls_key: {path} can't be read ({why_not(path, error)})") from None
-    return context
+        raise ConfigError(f"{cert_name}, {key_name}: {path} can't be read ({why_not(path, error)})") from None
+
+
+def _client_certificates(config: Config) -> Iterator[Finding]:
+    for name, endpoint in config.endpoints.items():
+        table = endpoint.auth if endpoint.tls is None else endpoint.tls
+        cert, key = table.cert, table.key_file
+        where = f"endpoints.{name}.{'auth' if endpoint.tls is None else 'tls'}"
+        if cert is None or key is None:
+            continue
+        try:
+            _load_chain(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), cert, key, f"{where}.cert", f"{where}.key")
+        except ConfigError as error:
+            yield Finding(f"endpoint {name}", Severity.FAULT, error.detail)
+            continue
+        yield from _end_of_certificate(f"endpoint {name}", cert, f"{where}.cert", tell_good=False)
 
 
 def _tls(config: Config) -> Iterator[Finding]:
@@ -150,21 +176,26 @@ def _tls(config: Config) -> Iterator[Finding]:
     try:
         if tls_context(config) is None or cert is None:
             return
-        ends_at = x509.load_pem_x509_certificate(cert.read_bytes()).not_valid_after_utc
     except ConfigError as error:
         yield Finding("tls", Severity.FAULT, error.detail)
         return
+    yield from _end_of_certificate("tls", cert, "server.tls_cert", tell_good=True)
+
+
+def _end_of_certificate(part: str, cert: Path, name: str, *, tell_good: bool) -> Iterator[Finding]:
+    try:
+        ends_at = x509.load_pem_x509_certificate(cert.read_bytes()).not_valid_after_utc
     except (OSError, ValueError):
-        yield Finding("tls", Severity.FAULT, "server.tls_cert can't be read: give a PEM chain")
+        yield Finding(part, Severity.FAULT, f"{name} can't be read: give a PEM chain")
         return
     left_s = (ends_at - datetime.now(UTC)).total_seconds()
     if left_s < _ENDS_SOON_S:
         words = (
             f"the certificate {'ends' if left_s > 0 else 'ended'} at {ends_at:%Y-%m-%dT%H:%M:%SZ}: replace it, restart"
         )
-        yield Finding("tls", Severity.WARNING, words)
-    else:
-        yield Finding("tls", Severity.OK, "certificate and key belong together")
+        yield Finding(part, Severity.WARNING, words)
+    elif tell_good:
+        yield Finding(part, Severity.OK, "certificate and key belong together")
 
 
 def _database(config: Config) -> Iterator[Finding]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Callable, Iterable, Mapping
 
-from gateway.config import endpoints
-from hooks.contract import Target
+from gateway.config import Config, endpoints
+from gateway.errors import ConfigError
+from hooks.contract import Committing, Target
+from hooks.targets.folder import FolderTarget
+from hooks.targets.oauth2 import ClientCredentials
 from hooks.targets.stow import DicomWebTarget
+from hooks.targets.transport import Auth
 
 
 def make_target(endpoint: endpoints.EndpointSection, connections: int) -> Target:
@@ -17,7 +22,7 @@ def make_target(endpoint: endpoints.EndpointSection, connections: int) -> Target
 def _dicomweb(endpoint: endpoints.EndpointSection, connections: int) -> Target:
     return DicomWebTarget(
         endpoint.url,
-        auth=_auth(endpoint.auth),
+        auth=_auth(endpoint),
         ca_bundle=str(endpoint.ca_bundle) if endpoint.ca_bundle is not None else None,
         answer_timeout_s=endpoint.timeout_s,
         page_size=endpoint.page_size,
@@ -25,12 +30,90 @@ def _dicomweb(endpoint: endpoints.EndpointSection, connections: int) -> Target:
     )
 
 
-def _auth(auth: endpoints.AuthSection) -> tuple[str, str, str] | tuple[str, str] | None:
-    if auth.kind == "basic" and auth.password is not None:
-        return ("basic", auth.username, auth.password.reveal())
-    if auth.kind == "bearer" and auth.token is not None:
-        return ("bearer", auth.token.reveal())
+def _auth(endpoint: endpoints.EndpointSection) -> Auth | None:
+    auth = endpoint.auth
+    match auth.kind:
+        case "basic" if auth.password is not None:
+            return ("basic", auth.username, auth.password.reveal())
+        case "bearer" if auth.token is not None:
+            return ("bearer", auth.token.reveal())
+        case "oauth2" if auth.client_secret is not None:
+            return ClientCredentials(
+                auth.token_url,
+                auth.client_id,
+                auth.client_secret.reveal(),
+                auth.scope,
+                ca_bundle=str(auth.ca_bundle) if auth.ca_bundle is not None else None,
+                answer_timeout_s=endpoint.timeout_s,
+            )
+        case "mtls":
+            return ("mtls", str(auth.cert), str(auth.key_file))
     return None
 
 
-_BY_KIND: Mapping[str, Callable[[endpoints.EndpointSection, int], Target]] = {"dicomweb": _dicomweb}
+def _folder(endpoint: endpoints.EndpointSection, _: int) -> Target:
+    assert endpoint.path is not None
+    return FolderTarget(endpoint.path, endpoint.layout, read_back=endpoint.verify)
+
+
+def _dimse(endpoint: endpoints.EndpointSection, _: int) -> Target:
+    from hooks.targets.dimse.target import DimseTarget
+    from hooks.targets.dimse.wire import Peer
+
+    peer = Peer(
+        endpoint.host,
+        endpoint.port,
+        endpoint.called_aet,
+        endpoint.calling_aet,
+        answer_timeout_s=endpoint.timeout_s,
+        tls=None if endpoint.tls is None else _tls(endpoint.tls),
+    )
+    return DimseTarget(peer, associations=endpoint.associations)
+
+
+def committing(endpoint: endpoints.EndpointSection, target: Target) -> Committing | None:
+    """The target, if it shall be asked for storage commitment."""
+    if not endpoint.commitment:
+        return None
+    from hooks.targets.dimse.target import DimseTarget
+
+    assert isinstance(target, DimseTarget), "the configuration refuses commitment of other kinds"
+    return target
+
+
+def listen(config: Config, targets: Iterable[Target]) -> Callable[[], None]:
+    """Take reports of storage commitment from now on, if any endpoint asks for it; returns what ends that.
+
+    :raises ConfigError: the address can't be listened on.
+    """
+    dimse = config.dimse
+    if not dimse.port or not any(endpoint.commitment for endpoint in config.endpoints.values()):
+        return lambda: None
+    from hooks.targets.dimse.commitment import Report
+    from hooks.targets.dimse.listener import ReportListener
+    from hooks.targets.dimse.target import DimseTarget
+
+    takers = [target for target in targets if isinstance(target, DimseTarget)]
+
+    def arrived(report: Report) -> bool:
+        return any(taker.arrived(report) for taker in takers)
+
+    try:
+        return ReportListener(dimse.host, dimse.port, dimse.aet, arrived).close
+    except OSError as error:
+        raise ConfigError(f"dimse.host, dimse.port: can't be listened on: {error.strerror}") from None
+
+
+def _tls(tls: endpoints.TlsSection) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=tls.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if tls.cert is not None:
+        context.load_cert_chain(tls.cert, tls.key_file, password="")
+    return context
+
+
+_BY_KIND: Mapping[str, Callable[[endpoints.EndpointSection, int], Target]] = {
+    "dicomweb": _dicomweb,
+    "dimse": _dimse,
+    "folder": _folder,
+}

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from gateway.config import Config
 
 
+#: Keys of an endpoint that doesn't answer, by its kind.
+_TO_CHECK = {
+    "dicomweb": "its url, auth and ca_bundle",
+    "dimse": "its host, port, called_aet and tls, and that it knows calling_aet",
+    "folder": "its path, that it is there, and who may write there",
+}
+
+
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `check` to the command's parser."""
     parser = subparsers.add_parser("check", help="try the config, the database, the spool, the keys, each endpoint")
@@ -96,7 +104,7 @@ def _endpoints(config: Config) -> Iterator[Finding]:
             words = f"{error.code}: whose an upload is can't be checked, nor what arrived; check its url and page_size"
             yield Finding(f"endpoint {name}", Severity.FAULT, words)
         except TargetError as error:
-            words = f"{error.code}: check its url, auth and ca_bundle"
+            words = f"{error.code}: check {_TO_CHECK[endpoint.kind]}"
             yield Finding(f"endpoint {name}", Severity.FAULT, words)
         finally:
             target.close()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from gateway.config.endpoint_checks import check_endpoint
 from gateway.config.endpoints import EndpointSection
 from gateway.config.kinds import KIB, MIB, is_loopback
 from gateway.config.model import Config, OidcSection, ServerSection
@@ -27,8 +28,8 @@ def settle(config: Config, *, given: frozenset[str]) -> Config:
     _check_oidc(config.oidc)
     check_metrics(config)
     check_audit(config)
-    for endpoint in config.endpoints.values():
-        _check_auth(endpoint)
+    if not config.dimse.aet:
+        raise ConfigError("dimse.aet: is empty: give the AE title that the PACS calls")
     server = config.server
     if not server.public_url:
         made = server.public_url_for(server.port) if server.port else ""
@@ -41,7 +42,7 @@ def settle(config: Config, *, given: frozenset[str]) -> Config:
         tokens = replace(tokens, qr_ttl_s=tokens.qr_max_ttl_s)
     endpoints = _with_default(config)
     for endpoint in endpoints.values():
-        _check_line(endpoint)
+        check_endpoint(endpoint, config)
     check_receivers(config)
     return replace(config, server=server, uploads=uploads, tokens=tokens, endpoints=MappingProxyType(endpoints))
 
@@ -100,25 +101,6 @@ def _check_oidc(oidc: OidcSection) -> None:
         raise ConfigError("auth.oidc.audience: is missing: a token for somebody else would be taken without it")
     if not oidc.roles or not set(oidc.roles.values()) <= _ROLES:
         raise ConfigError('auth.oidc.roles: takes { "theirs" = "uploader" }, with uploader, issuer or admin as ours')
-
-
-def _check_auth(endpoint: EndpointSection) -> None:
-    auth, where = endpoint.auth, f"endpoints.{endpoint.endpoint_id}.auth"
-    needs = {"none": set[str](), "basic": {"username", "password"}, "bearer": {"token"}}[auth.kind]
-    has = {name for name in ("username", "password", "token") if getattr(auth, name)}
-    for name in sorted(needs - has):
-        raise ConfigError(f'{where}.{name}: is missing: kind "{auth.kind}" needs it')
-    for name in sorted(has - needs):
-        raise ConfigError(f'{where}.{name}: is not used by kind "{auth.kind}": take it out, or set the kind')
-
-
-def _check_line(endpoint: EndpointSection) -> None:
-    parts = urlsplit(endpoint.url)
-    if parts.scheme != "https" and not (endpoint.plain_http or is_loopback(parts.hostname or "")):
-        raise ConfigError(
-            f"endpoints.{endpoint.endpoint_id}.url: plain HTTP off loopback is refused: images and passwords would be "
-            "read on the way: use https://, or set plain_http = true on a line that nobody else is on"
-        )
 
 
 def _with_default(config: Config) -> dict[str, EndpointSection]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from gateway.config import kinds, receivers
-from gateway.config.keys import REQUIRED, key
+from gateway.config.keys import key
 from gateway.config.kinds import Secret
 
 
@@ -21,13 +21,39 @@ class AuthSection:
     """How the gateway shows itself to an endpoint. Without it: not at all."""
 
     kind: str = key(
-        kinds.one_of("none", "basic", "bearer", not_built=("oauth2", "mtls")),
+        kinds.one_of("none", "basic", "bearer", "oauth2", "mtls"),
         "none",
-        "`oauth2` and `mtls`: not built yet.",
+        "`oauth2`: client credentials (RFC 6749 section 4.4). `mtls`: a client certificate.",
     )
     username: str = key(kinds.text, "", "For `basic`.")
     password: Secret[str] | None = key(kinds.secret, None, "For `basic`.")
     token: Secret[str] | None = key(kinds.secret, None, "For `bearer`.")
+    token_url: str = key(kinds.optional_web_url, "", "For `oauth2`: where the issuer gives out tokens.")
+    client_id: str = key(kinds.text, "", "For `oauth2`.")
+    client_secret: Secret[str] | None = key(kinds.secret, None, "For `oauth2`.")
+    scope: str = key(kinds.text, "", "For `oauth2`: what is asked for; some issuers need none.")
+    ca_bundle: Path | None = key(
+        kinds.existing_path,
+        "",
+        "For `oauth2`: certificates (PEM) that the issuer's is checked with. Empty: the system's.",
+    )
+    cert: Path | None = key(kinds.existing_path, "", "For `mtls`: certificate chain (PEM).")
+    key_file: Path | None = key(
+        kinds.existing_path, "", "For `mtls`: its private key (PEM), without a password.", name="key"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSection:
+    """TLS towards an endpoint of kind `dimse`. Without the table: in the clear."""
+
+    cert: Path | None = key(
+        kinds.existing_path, "", "The gateway's certificate chain (PEM), for a PACS that asks for one."
+    )
+    key_file: Path | None = key(kinds.existing_path, "", "Its private key (PEM), without a password.", name="key")
+    ca: Path | None = key(
+        kinds.existing_path, "", "Certificates (PEM) that the PACS's is checked with. Empty: the system's."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +62,28 @@ class EndpointSection:
 
     endpoint_id: str
     kind: str = key(
-        kinds.one_of("dicomweb", not_built=("dimse", "folder")), "dicomweb", "`dimse` and `folder`: not built yet."
+        kinds.one_of("dicomweb", "dimse", "folder"),
+        "dicomweb",
+        "What speaks to it: `dicomweb` by `url`, `dimse` (C-STORE) by `host` ([dimse.md](dimse.md)), `folder` by `path` ([folder.md](folder.md)).",
     )
-    url: str = key(kinds.web_url, REQUIRED, "Where the PACS serves DICOMweb: `/studies` is put behind it.")
+    url: str = key(
+        kinds.optional_web_url,
+        "",
+        "Of `dicomweb`: where the PACS serves it; `/studies` is put behind it. Required there.",
+    )
+    path: Path | None = key(kinds.path, "", "Of `folder`: the folder, which must be there. Required there.")
+    layout: str = key(
+        kinds.text,
+        "{PatientID}/{StudyInstanceUID}/{SOPInstanceUID}.dcm",
+        "Of `folder`: where in it an instance belongs, by attributes of the instance.",
+    )
+    host: str = key(kinds.text, "", "Of `dimse`: name or address of the PACS. Required there.")
+    port: int = key(kinds.integer(1, 65535), 11112, "Of `dimse`: the PACS's port.")
+    called_aet: str = key(kinds.aet, "", "Of `dimse`: the PACS's AE title. Required there.")
+    calling_aet: str = key(kinds.aet, "RELAYPACS", "Of `dimse`: the gateway's AE title, as the PACS knows it.")
+    associations: int = key(
+        kinds.integer(1, 64), 4, "Of `dimse`: at once; fewer by itself where the PACS takes no more."
+    )
     plain_http: bool = key(
         kinds.flag,
         False,
@@ -67,9 +112,17 @@ class EndpointSection:
     page_size: int = key(
         kinds.integer(1, 10_000), 200, "`limit` of a query to the PACS; smaller by itself where it refuses that."
     )
-    verify: bool = key(kinds.flag, True, "Ask the PACS (QIDO-RS) for what it took (STOW-RS).")
-    verify_for_s: float = key(kinds.duration, "10m", "How long the PACS may take to show it.", name="verify_for")
-    commitment: bool = key(kinds.not_yet, False, "Storage commitment as the highest verification: not built yet.")
+    verify: bool = key(
+        kinds.flag, True, "Ask the PACS (QIDO-RS) for what it took (STOW-RS); in a folder: read each file back."
+    )
+    verify_for_s: float = key(
+        kinds.duration, "10m", "How long the PACS may take to show it, and to commit to it.", name="verify_for"
+    )
+    commitment: bool = key(
+        kinds.flag,
+        False,
+        "Of `dimse`: storage commitment as the highest verification; `[dimse]` is where reports are taken. Of `dicomweb`: not built yet.",
+    )
     notes: str = key(
         kinds.one_of("sr", "webhook", "none"),
         "sr",
@@ -85,3 +138,4 @@ class EndpointSection:
         receivers.addresses, [], "Who hears by mail of what becomes of its uploads. Needs `[mail]`."
     )
     auth: AuthSection = AuthSection()
+    tls: TlsSection | None = None

@@ -344,12 +344,6 @@ def integer(low: int, high: int) -> Kind[int]:
     return Kind("number", parse, str)
 
 
-def _not_yet(value: object, around: Surroundings) -> bool:
-    if _flag(value, around):
-        raise ValueError("is not built yet: leave it out")
-    return False
-
-
 def one_of(*choices: str, not_built: tuple[str, ...] = ()) -> Kind[str]:
     """One of the words; those of `not_built` are refused by name."""
     listed = ", ".join(quoted(choice) for choice in choices)
@@ -364,10 +358,17 @@ def one_of(*choices: str, not_built: tuple[str, ...] = ()) -> Kind[str]:
     return Kind(listed.replace(", ", " or "), parse, quoted, raw_text=True, not_built=not_built)
 
 
+def _aet(value: object, around: Surroundings) -> str:
+    title = _text(value, around).strip()
+    if title and not (len(title) <= 16 and title.isascii() and title.isprintable() and "\\" not in title):
+        raise ValueError("takes an AE title: up to 16 ASCII letters, without backslash")
+    return title
+
+
 text = Kind("text", _text, quoted, raw_text=True)
+aet = Kind("AE title", _aet, quoted, raw_text=True)
 mapping = Kind("table of texts", _mapping, _show_mapping)
 flag = Kind("true or false", _flag, lambda value: "true" if value else "false")
-not_yet = Kind("false", _not_yet, lambda value: "true" if value else "false")
 size = Kind("size", _size, show_size)
 positive_size = Kind("size", _positive_size, show_size)
 duration = Kind("duration", _duration, show_duration)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from gateway.config import checks, kinds
-from gateway.config.endpoints import AuthSection, EndpointSection
+from gateway.config.endpoints import AuthSection, EndpointSection, TlsSection
 from gateway.config.keys import REQUIRED, keys_of
 from gateway.config.kinds import Secret, Surroundings
 from gateway.config.model import PLAIN_TABLES, Config, OidcSection, SpoolKeysSection, SpoolSection
@@ -105,6 +105,8 @@ def _override_one(raw: Raw, parts: list[str], value: str) -> str:
             return _set(raw, _endpoint(raw, name), EndpointSection, key, value)
         case ["endpoints", str(name), "auth", str(key)]:
             return _set(raw, (*_endpoint(raw, name), "auth"), AuthSection, key, value)
+        case ["endpoints", str(name), "tls", str(key)]:
+            return _set(raw, (*_endpoint(raw, name), "tls"), TlsSection, key, value)
         case [str(table)] if table in _TABLES:
             raise ConfigError(f"names a whole table: set its keys, like {PREFIX}{table.upper()}__NAME")
         case [str(table), *_] if table and table not in _TABLES:
@@ -144,7 +146,6 @@ def _child(raw: Raw, name: str, where: str) -> Raw:
 
 #: Tables that the contract names and nothing reads yet, with the values that ask for nothing.
 _AHEAD: Mapping[str, Mapping[str, object]] = {
-    "dimse": {},
     "routes": {},
 }
 
@@ -246,7 +247,10 @@ def _endpoints(raw: Raw, around: Surroundings) -> Mapping[str, EndpointSection]:
         _check_name(name, where)
         table = dict(_child(raw, name, where))
         auth = _table(AuthSection, _child(table, "auth", f"{where}.auth"), f"{where}.auth", around)
-        endpoints[name] = _table(EndpointSection, table, where, around, auth=auth, endpoint_id=name)
+        tls = None
+        if "tls" in table:
+            tls = _table(TlsSection, _child(table, "tls", f"{where}.tls"), f"{where}.tls", around)
+        endpoints[name] = _table(EndpointSection, table, where, around, auth=auth, tls=tls, endpoint_id=name)
     return MappingProxyType(endpoints)
 
 

@@ -325,6 +325,17 @@ class AppSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DimseSection:
+    """Where the gateway takes reports of storage commitment; it listens if an endpoint has `commitment = true`."""
+
+    aet: str = key(kinds.aet, "RELAYPACS", "AE title that the PACS calls.")
+    host: str = key(kinds.text, "127.0.0.1", "Address to listen on.")
+    port: int = key(
+        kinds.integer(0, 65535), 11113, "Port to listen on; 0: none, reports come over our own associations."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole configuration, checked; secrets resolved."""
 
@@ -346,6 +357,7 @@ class Config:
     app: AppSection = AppSection()
     log: LogSection = LogSection()
     oidc: OidcSection = OidcSection()
+    dimse: DimseSection = DimseSection()
 
     @property
     def default_endpoint(self) -> EndpointSection | None:
@@ -369,4 +381,5 @@ PLAIN_TABLES: Mapping[str, type] = {
     "audit": AuditSection,
     "app": AppSection,
     "log": LogSection,
+    "dimse": DimseSection,
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.config import kinds
-from gateway.config.endpoints import AuthSection, EndpointSection
+from gateway.config.endpoints import AuthSection, EndpointSection, TlsSection
 from gateway.config.keys import REQUIRED, Key, keys_of
 from gateway.config.model import PLAIN_TABLES, Config, OidcSection, SpoolKeysSection
 from gateway.config.telling import WebhookSection
@@ -18,6 +18,7 @@ _REFERENCE: tuple[tuple[str, type], ...] = (
     ("[webhooks]", WebhookSection),
     ("endpoints.ID", EndpointSection),
     ("endpoints.ID.auth", AuthSection),
+    ("endpoints.ID.tls", TlsSection),
 )
 
 
@@ -34,6 +35,8 @@ def effective(config: Config) -> str:
     for name, endpoint in config.endpoints.items():
         lines += _table(f"endpoints.{name}", endpoint)
         lines += _table(f"endpoints.{name}.auth", endpoint.auth)
+        if endpoint.tls is not None:
+            lines += _table(f"endpoints.{name}.tls", endpoint.tls)
     return "\n".join(lines)
 
 

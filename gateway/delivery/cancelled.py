@@ -116,7 +116,8 @@ class Settling:
                 continue
             outcome, acknowledged = open_outcome(self.keys, row.file_id, row.outcome_sealed), None
             if outcome.outcome is FileResult.ACKNOWLEDGED:
-                outcome, acknowledged = stored(outcome, Verification.ACKNOWLEDGED), row.outcome_sealed
+                known = Verification(outcome.verification or Verification.ACKNOWLEDGED)
+                outcome, acknowledged = stored(outcome, known), row.outcome_sealed
             if outcome.outcome in IN_PACS:
                 taken.append(_Taken(row.file_id, client_id(self.keys, row), outcome, acknowledged))
         return taken

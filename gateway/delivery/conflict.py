@@ -69,8 +69,10 @@ async def judge(
     :param patient_id: what the PACS shows with it; empty: nothing.
     """
     warnings = filed_under(item, patient_id)
-    if former is not None and former.same:
-        return item.became(FileResult.ALREADY_THERE, warnings=warnings, verification=Verification.QUERIED)
+    known = former is not None and former.same
+    by_us = item.became(FileResult.ALREADY_THERE, warnings=warnings, verification=Verification.QUERIED)
+    if known and not attempt.memory.blind:
+        return by_us
     try:
         found = await attempt.endpoint.ask(lambda: attempt.endpoint.target.compare(instance))
     except LookupRefused:
@@ -85,6 +87,8 @@ async def judge(
             return item.became(FileResult.ALREADY_THERE, warnings=more, verification=Verification.COMPARED)
         case Comparison.DIFFERENT:
             return item.became(FileResult.FAILED, code="uid_conflict")
+        case Comparison.UNAVAILABLE if known:
+            return by_us
         case Comparison.UNAVAILABLE:
             if former is not None or warnings:
                 return item.became(FileResult.FAILED, code="uid_conflict")
@@ -108,6 +112,9 @@ async def is_conflict_unseen(attempt: Attempt, item: Item, former: EarlierDelive
         return True
 
 
-def acknowledged(item: Item, *, warning_reason: int | None = None, warnings: tuple[str, ...] = ()) -> FileOutcome:
-    """The PACS named it, or shows it since it was sent."""
-    return item.became(FileResult.ACKNOWLEDGED, reason=warning_reason, warnings=warnings)
+def acknowledged(
+    item: Item, *, warning_reason: int | None = None, warnings: tuple[str, ...] = (), compared: bool = False
+) -> FileOutcome:
+    """The PACS named it, or shows it since it was sent; `compared`: it was read back, too."""
+    verification = Verification.COMPARED if compared else ""
+    return item.became(FileResult.ACKNOWLEDGED, reason=warning_reason, warnings=warnings, verification=verification)

@@ -15,6 +15,7 @@ from functools import partial
 from gateway.delivery.attempt import Attempt, Stop, Superseded, Tools, same
 from gateway.delivery.breaker import Condition
 from gateway.delivery.check import Checks, needs_check
+from gateway.delivery.commit import commit, is_to_commit
 from gateway.delivery.endpoint import WAITS_FOR_ENDPOINT, WorkingEndpoint
 from gateway.delivery.finish import fail_pending, finish
 from gateway.delivery.hold import Mismatch, MustBeHeld, identify
@@ -151,7 +152,7 @@ class Deliver:
         if attempt.job.tried_s >= self._tools.settings.retry_for_s:
             await self._gave_up(attempt)
             return None
-        if not _needs_pacs(attempt.items):
+        if not _needs_pacs(attempt):
             await finish(attempt)
             return None
         wait_s = 0.0 if attempt.job.memory_sealed is not None else attempt.endpoint.breaker.wait_s()
@@ -214,6 +215,9 @@ class Deliver:
         pause_s = await verify(attempt)
         if pause_s is not None:
             return self._pause(attempt, pause_s, "verifying")
+        pause_s = await commit(attempt)
+        if pause_s is not None:
+            return self._pause(attempt, pause_s, "committing")
         await finish(attempt)
         return None
 
@@ -223,8 +227,8 @@ class Deliver:
         await finish(attempt)
 
 
-def _needs_pacs(items: list[Item]) -> bool:
-    return any(item.pending or item.acknowledged for item in items)
+def _needs_pacs(attempt: Attempt) -> bool:
+    return is_to_commit(attempt) or any(item.pending or item.acknowledged for item in attempt.items)
 
 
 def _page(upload_id: str, last: str, tx: Transaction) -> list[FileRow]:

@@ -17,7 +17,7 @@ from gateway.delivery.underway import UnderWay
 from gateway.jobs.backoff import Backoff
 from gateway.ledger.base import JOBS, Ledger, Transaction
 from gateway.ledger.rows import JobKind, JobRow
-from hooks.contract import Stopped, Target, TargetDown, TargetError, TargetMisconfigured
+from hooks.contract import Committing, Stopped, Target, TargetDown, TargetError, TargetMisconfigured
 
 log = logging.getLogger("relaypacs.delivery")
 T = TypeVar("T")
@@ -36,6 +36,7 @@ class EndpointTarget:
 
     :param identity: `check` or `as-is`.
     :param if_unknown: `warn` or `hold`, where it can't be checked or there is nothing to compare.
+    :param committing: is asked for storage commitment; None: it isn't.
     :param takes_notes: clinical notes go into the study.
     :param tells_notes: they go out in another way: none is missed in the study.
     :param connections: requests at once, over all uploads.
@@ -51,6 +52,7 @@ class EndpointTarget:
     connections: int = 4
     batch_instances: int = 10
     batch_bytes: int = 16 << 20
+    committing: Committing | None = None
 
 
 class WorkingEndpoint:

@@ -260,6 +260,8 @@ class Memory:
     :param blind: the PACS can't be asked what it has.
     :param verify_until: unix seconds; 0: the last look hasn't begun.
     :param looks: at the PACS since then.
+    :param commit_round: how often storage commitment was asked for; `commit_until`: unix seconds, how
+        long the answer to the last request is waited for.
     :param unread: answers to a request to store that nobody could read, of a PACS that can't be asked.
     """
 
@@ -275,6 +277,8 @@ class Memory:
     verify_until: float = 0.0
     looks: int = 0
     unread: int = 0
+    commit_round: int = 0
+    commit_until: float = 0.0
 
     @classmethod
     def of(cls, keys: ServiceKeys, job: JobRow) -> Memory:

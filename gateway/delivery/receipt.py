@@ -27,10 +27,12 @@ IN_PACS = frozenset({FileResult.STORED, FileResult.WARNING, FileResult.ALREADY_T
 #: Left out because its client said so: the client need not be warned.
 DECLARED = "declared"
 
-_WEAKEST = (Verification.ACKNOWLEDGED, Verification.QUERIED, Verification.COMPARED)
+_WEAKEST = (Verification.ACKNOWLEDGED, Verification.QUERIED, Verification.COMPARED, Verification.COMMITTED)
 
 #: Warnings that say in a receipt how far what is there is what was sent.
-RECEIPTED = frozenset({"content_not_compared", "file_meta_differs", "not_yet_visible", "other_patient_in_pacs"})
+RECEIPTED = frozenset(
+    {"content_not_compared", "file_meta_differs", "not_committed", "not_yet_visible", "other_patient_in_pacs"}
+)
 
 #: What a code of an outcome says to its uploader; no value of a file is ever put in.
 MESSAGES: Mapping[str, str] = {
@@ -44,6 +46,7 @@ MESSAGES: Mapping[str, str] = {
     "incomplete": "the file had not all its bytes when the upload was completed",
     "not_acknowledged": "the PACS did not say that it took this instance",
     "not_checked": "the file could not be checked",
+    "not_committed": "the PACS took this instance, and doesn't answer for keeping it (storage commitment)",
     "not_yet_visible": "the PACS said that it took this instance, and doesn't show it yet",
     "notes_not_stored": "the clinical notes did not get into the PACS: tell the radiologist in another way",
     "patient_otherwise_written": "the PACS writes the patient's name or sex otherwise; ID and birth date agree",

@@ -98,6 +98,7 @@ class Sending:
         self._attempt = attempt
         self._endpoint = attempt.endpoint
         self._first = firsts(attempt.items)
+        self._priority = str((attempt.declared().get("study_metadata") or {}).get("priority") or "routine")
         self._unknown: list[Item] = []
         self._refusals: dict[str, int | None] = {}  #: by file_id, what the PACS said last
         self._busy = False
@@ -174,7 +175,22 @@ class Sending:
             return None if row is None else place_of(tx, row)
 
         place = await tools.ledger.read(act)
-        return _named(item, _unread if place is None else opener(tools.spool, self._attempt.key, place))
+        return self._named(item, _unread if place is None else opener(tools.spool, self._attempt.key, place))
+
+    def _named(self, item: Item, open_file: Callable[[], Source]) -> Instance:
+        facts = item.facts
+        return Instance(
+            item.file_id,
+            facts.sop_class_uid,
+            facts.sop_instance_uid,
+            facts.study_instance_uid,
+            facts.series_instance_uid,
+            item.size_bytes,
+            item.sha256,
+            open_file,
+            facts,
+            self._priority,
+        )
 
     async def _batches(self, items: Sequence[Item]) -> None:
         # A batch that keeps failing as a whole is made smaller from attempt to attempt: one bad instance shall not
@@ -226,7 +242,7 @@ class Sending:
         places = await self._mark(batch)
         broken = ReadFaults()
         instances = [
-            _named(
+            self._named(
                 item,
                 broken.watched(
                     item.file_id, item.sha256, opener(attempt.tools.spool, attempt.key, places[item.file_id])
@@ -301,7 +317,8 @@ class Sending:
                 case OutcomeKind.BUSY:
                     self._busy = True
                 case OutcomeKind.STORED:
-                    news.append((item, acknowledged(item, warning_reason=said.warning if said else None)))
+                    assert said is not None
+                    news.append((item, acknowledged(item, warning_reason=said.warning, compared=said.compared)))
                 case OutcomeKind.DUPLICATE if item.tries <= 1 or self._attempt.memory.blind:
                     duplicates.append(item)
                 case OutcomeKind.DOUBTFUL if not self._alone:
@@ -352,20 +369,6 @@ def _kind(outcomes: dict[str, Outcome], item: Item) -> OutcomeKind | None:
     """None: it wasn't sent."""
     said = outcomes.get(item.file_id)
     return None if said is None else said.kind
-
-
-def _named(item: Item, open_file: Callable[[], Source]) -> Instance:
-    facts = item.facts
-    return Instance(
-        item.file_id,
-        facts.sop_class_uid,
-        facts.sop_instance_uid,
-        facts.study_instance_uid,
-        facts.series_instance_uid,
-        item.size_bytes,
-        item.sha256,
-        open_file,
-    )
 
 
 def _unread() -> Source:

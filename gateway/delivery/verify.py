@@ -26,7 +26,9 @@ async def verify(attempt: Attempt) -> float | None:
 
     :raises TargetDown, TargetMisconfigured: see the hooks' contract.
     """
-    waiting = [item for item in attempt.items if item.acknowledged]
+    acknowledged = [item for item in attempt.items if item.acknowledged]
+    waiting = [item for item in acknowledged if not _is_compared(item)]
+    settle([item for item in acknowledged if _is_compared(item)], Verification.COMPARED)
     if not waiting:
         return None
     config, memory = attempt.endpoint.config, attempt.memory
@@ -53,7 +55,14 @@ async def verify(attempt: Attempt) -> float | None:
 
 def give_up(attempt: Attempt) -> None:
     """Nobody can look any more: acknowledged is what it stays."""
-    settle([item for item in attempt.items if item.acknowledged], Verification.ACKNOWLEDGED, "not_yet_visible")
+    acknowledged = [item for item in attempt.items if item.acknowledged]
+    settle([item for item in acknowledged if _is_compared(item)], Verification.COMPARED)
+    settle([item for item in acknowledged if item.acknowledged], Verification.ACKNOWLEDGED, "not_yet_visible")
+
+
+def _is_compared(item: Item) -> bool:
+    """It was read back when it was stored."""
+    return item.outcome is not None and item.outcome.verification == Verification.COMPARED
 
 
 async def _look(attempt: Attempt, waiting: Sequence[Item]) -> list[Item]:

@@ -39,6 +39,7 @@ class Verification(StrEnum):
     """How far the gateway looked after the PACS had answered."""
 
     NONE = "none"  #: no instance is there
+    COMMITTED = "committed"  #: the PACS answers for keeping the instances (storage commitment)
     COMPARED = "compared"  #: the PACS gave the bytes back, and they were equal
     QUERIED = "queried"  #: the PACS shows the instances (QIDO-RS)
     ACKNOWLEDGED = "acknowledged"  #: the PACS named them in its answer; it can't be asked

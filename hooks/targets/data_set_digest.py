@@ -73,6 +73,12 @@ def digests_of(pieces: Iterable[bytes]) -> FileDigests:
     return FileDigests(whole.hexdigest(), found, syntax)
 
 
+def data_set_start(pieces: Iterable[bytes]) -> tuple[str, int]:
+    """The transfer syntax of a file, and where its data set begins. :raises NotDicom: it has no file meta."""
+    reader = _ForwardReader(iter(pieces))
+    return _transfer_syntax(reader), reader.position
+
+
 class _ForwardReader:
     """Bytes, forward only."""
 

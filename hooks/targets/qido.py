@@ -183,10 +183,10 @@ class Queries:
             raise LookupRefused("too_many_matches")
         if not records and not self._some(asker, dict.fromkeys(query, "*")) and self._some(asker, {}):
             raise LookupRefused("no_wildcards")
-        return _distinct(records, wanted)
+        return distinct(records, wanted)
 
     def _matching(self, asker: Asker, query: Mapping[str, str], wanted: Mapping[str, str]) -> list[PatientRecord]:
-        return _distinct(self._studies(asker, query), wanted)
+        return distinct(self._studies(asker, query), wanted)
 
     def _studies(self, asker: Asker, filters: Mapping[str, str]) -> list[Record]:
         def page(limit: int | None, offset: int | None, fields: int) -> Sequence[Record]:
@@ -275,7 +275,7 @@ def _without_limit(page: Page, style: Style) -> Sequence[Record]:
     return page(None, None, style.fields)
 
 
-def _distinct(records: Sequence[Record], wanted: Mapping[str, str]) -> list[PatientRecord]:
+def distinct(records: Sequence[Record], wanted: Mapping[str, str]) -> list[PatientRecord]:
     """Patients of the records that have what is wanted. `*` and `?` are wildcards to the archive; to us, letters."""
     found = [
         patient_of(record)

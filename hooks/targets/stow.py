@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from dicomweb_client.api import DICOMwebClient
 from dicomweb_client.uri import build_query_string
@@ -28,8 +28,10 @@ from hooks.contract import (
     TargetDown,
     TargetMisconfigured,
 )
-from hooks.targets.data_set_digest import UNCOMPRESSED, FileDigests, digests_of
+from hooks.targets.comparison import compared
+from hooks.targets.data_set_digest import FileDigests, digests_of
 from hooks.targets.multipart import NotOnePart, only_part
+from hooks.targets.oauth2 import ClientCredentials
 from hooks.targets.qido import NotThere, PlainerPlease, Queries
 from hooks.targets.stow_body import MIB, StowBody
 from hooks.targets.stow_response import (
@@ -40,6 +42,8 @@ from hooks.targets.stow_response import (
     seconds_of,
 )
 from hooks.targets.transport import Auth, exchange, open_session, pieces_of, read_capped
+
+T = TypeVar("T")
 
 #: Room for a page of 1000 instances with more attributes than asked for.
 MAX_PAGE_BYTES = 32 * MIB
@@ -53,7 +57,7 @@ class DicomWebTarget:
     """Implements `Target`.
 
     :param url: base of the DICOMweb service, `http(s)://host[:port]/path`, without credentials.
-    :param auth: ("basic", user, password), ("bearer", token) or None.
+    :param auth: see `hooks.targets.transport.Auth`; None: it is shown nothing.
     :param ca_bundle: path of a PEM file with the CAs to trust; None: certifi's.
     :param answer_timeout_s: least time for an answer once a request is sent; grows by a second per MiB sent.
     :param page_size: `limit` of a QIDO-RS request; smaller by itself where the PACS refuses it.
@@ -88,22 +92,25 @@ class DicomWebTarget:
     def deliver(self, batch: Sequence[Instance], stop: Callable[[], bool]) -> dict[str, Outcome]:
         if len({instance.sop_instance_uid for instance in batch}) != len(batch):
             raise ValueError("a SOPInstanceUID is in the batch twice")
-        with self._client() as client:
-            return client.store(batch, stop)
+        return self._ask(lambda client: client.store(batch, stop))
 
     # -- QIDO-RS
 
     def present(self, study_instance_uid: str, series_instance_uids: Iterable[str]) -> dict[str, str]:
         series: list[str | None] = [_uid(uid) for uid in series_instance_uids] or [None]
-        found: dict[str, str] = {}
-        with self._client() as client:
+        study = _uid(study_instance_uid)
+
+        def ask(client: _Client) -> dict[str, str]:
+            found: dict[str, str] = {}
             for series_instance_uid in series:
-                found |= self._queries.present(client, _uid(study_instance_uid), series_instance_uid)
-        return found
+                found |= self._queries.present(client, study, series_instance_uid)
+            return found
+
+        return self._ask(ask)
 
     def shows(self, sop_instance_uid: str) -> bool:
-        with self._client() as client:
-            return self._queries.shows(client, _uid(sop_instance_uid))
+        uid = _uid(sop_instance_uid)
+        return self._ask(lambda client: self._queries.shows(client, uid))
 
     def patients(
         self, *, patient_id: str = "", accession_number: str = "", study_instance_uid: str = ""
@@ -116,25 +123,13 @@ class DicomWebTarget:
         wanted = {keyword: value for keyword, value in asked.items() if value}
         if not wanted:
             raise ValueError("neither a PatientID nor an accession number nor a study to ask for")
-        with self._client() as client:
-            return self._queries.patients(client, wanted)
+        return self._ask(lambda client: self._queries.patients(client, wanted))
 
     # -- WADO-RS
 
     def compare(self, instance: Instance) -> Comparison:
-        with self._client() as client:
-            theirs = client.digests_of(instance)
-        if theirs is None:
-            return Comparison.UNAVAILABLE
-        if theirs.sha256 == instance.sha256:
-            return Comparison.SAME
-        ours = digests_of(_pieces(instance))
-        syntaxes = {ours.transfer_syntax_uid, theirs.transfer_syntax_uid}
-        if ours.data_set is not None and ours.data_set == theirs.data_set:
-            return Comparison.SAME_DATA_SET
-        if len(syntaxes) > 1 and theirs.data_set is not None and not syntaxes <= UNCOMPRESSED:
-            return Comparison.UNAVAILABLE
-        return Comparison.DIFFERENT
+        theirs = self._ask(lambda client: client.digests_of(instance))
+        return compared(instance, theirs)
 
     # --
 
@@ -164,6 +159,23 @@ class DicomWebTarget:
             idle, self._idle = self._idle, []
         for client in idle:
             client.close()
+
+    def _ask(self, act: Callable[[_Client], T]) -> T:
+        """`act` with a client; once more with a new token, if the PACS refused the one that it got (RFC 6750 section 3.1).
+
+        Of what is answered with 401 nothing is stored.
+        """
+        tokens = self._auth if isinstance(self._auth, ClientCredentials) else None
+        token = tokens.current() if tokens is not None else ""
+        try:
+            with self._client() as client:
+                return act(client)
+        except TargetMisconfigured as error:
+            if tokens is None or error.code != "http_401":
+                raise
+        tokens.refused(token)
+        with self._client() as client:
+            return act(client)
 
     @contextmanager
     def _client(self) -> Iterator[_Client]:
@@ -307,16 +319,6 @@ class _Client(DICOMwebClient):
                 # A connection that broke off in the headers looks like this: it must not mean "nothing there".
                 raise TargetDown("connection_lost")
         return _records(body)
-
-
-def _pieces(instance: Instance) -> Iterator[bytes]:
-    """Its bytes. What its source raises is passed on."""
-    source = instance.open()
-    try:
-        for offset in range(0, instance.size_bytes, MIB):
-            yield source.read_at(offset, min(MIB, instance.size_bytes - offset))
-    finally:
-        source.close()
 
 
 def _look_at(status: int, retry_after: str) -> None:

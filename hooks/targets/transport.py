@@ -21,10 +21,11 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from hooks.contract import TargetDown
+from hooks.contract import TargetDown, TargetMisconfigured
 
-#: ("basic", user, password) or ("bearer", token).
-Auth = tuple[str, str, str] | tuple[str, str]
+#: ("basic", user, password), ("bearer", token), ("mtls", path of the certificate chain, path of its key), or what sets
+#: the header itself.
+Auth = tuple[str, str, str] | tuple[str, str] | AuthBase
 
 CONNECT_TIMEOUT_S = 5.0
 #: How long the peer may take to accept one block of a body.
@@ -37,8 +38,17 @@ TALKATIVE = ("dicomweb_client", "urllib3", "requests", "pydicom")
 #: OpenSSL's reasons that come of a handshake only, and again at every attempt.
 _NO_AGREEMENT = frozenset(
     {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"}
-    | {"SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV13_ALERT_CERTIFICATE_REQUIRED", "TLSV1_ALERT_UNKNOWN_CA"}
+    | {"SSLV3_ALERT_HANDSHAKE_FAILURE"}
 )
+#: What a peer that looks at client certificates says to ours, or to none.
+_NOT_OUR_CERTIFICATE = frozenset(
+    {"TLSV13_ALERT_CERTIFICATE_REQUIRED", "TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_BAD_CERTIFICATE"}
+    | {"SSLV3_ALERT_CERTIFICATE_EXPIRED", "SSLV3_ALERT_CERTIFICATE_REVOKED", "SSLV3_ALERT_CERTIFICATE_UNKNOWN"}
+    | {"SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", "TLSV1_ALERT_ACCESS_DENIED"}
+)
+#: nginx says the same by a page: "400 No required SSL certificate was sent", "400 The SSL certificate error".
+_CERTIFICATE_PAGE = b"SSL certificate"
+_CERTIFICATE_REFUSED = "client_certificate_refused"
 _current = threading.local()
 
 
@@ -124,7 +134,7 @@ def open_session(auth: Auth | None, ca_bundle: str | None) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     session.verify = ca_bundle or True
-    session.auth = _auth_of(auth)
+    session.auth, session.cert = _auth_of(auth)
     # No content coding: a small answer must not unfold into a large one.
     session.headers.update({"Accept-Encoding": "identity", "User-Agent": "relaypacs"})
     session.mount("http://", _Adapter(pool_connections=1, pool_maxsize=1))
@@ -132,15 +142,25 @@ def open_session(auth: Auth | None, ca_bundle: str | None) -> requests.Session:
     return session
 
 
-def _auth_of(auth: Auth | None) -> AuthBase | None:
+def _auth_of(auth: Auth | None) -> tuple[AuthBase | None, tuple[str, str] | None]:
+    """What sets the header, and the client's certificate with its key."""
     match auth:
         case None:
-            return None
+            return None, None
         case ("basic", user, password):
-            return HTTPBasicAuth(user.encode(), password.encode())
-        case ("bearer", token) if token.isascii() and token.isprintable():
-            return _Bearer(token)
-    raise ValueError("auth is neither basic nor bearer")
+            return HTTPBasicAuth(user.encode(), password.encode()), None
+        case ("bearer", token) if is_token(token):
+            return _Bearer(token), None
+        case ("mtls", cert, key):
+            return None, (cert, key)
+        case AuthBase():
+            return auth, None
+    raise ValueError("auth is none that is known")
+
+
+def is_token(text: object) -> bool:
+    """It can go into a header."""
+    return isinstance(text, str) and text != "" and text.isascii() and text.isprintable()
 
 
 @contextmanager
@@ -157,8 +177,9 @@ def exchange(
 
     :param answer_within_s: from the last byte sent to the last byte of the answer, in seconds.
     :raises TargetDown: connect_failed, connection_lost, timed_out, tls_failed.
+    :raises TargetMisconfigured: client_certificate_refused.
     """
-    watch = SendWatch(answer_within_s)
+    watch, outer = SendWatch(answer_within_s), getattr(_current, "watch", None)
     _current.watch = watch
     try:
         with _codes_for_errors(watch):
@@ -173,12 +194,20 @@ def exchange(
                 timeout=(CONNECT_TIMEOUT_S, answer_within_s),
             )
             try:
+                _refuse_certificate_page(response)
                 yield response
             finally:
                 response.close()
     finally:
         watch.stop()
-        _current.watch = None
+        _current.watch = outer  # a token may be asked for in the middle of another request
+
+
+def _refuse_certificate_page(response: requests.Response) -> None:
+    """:raises TargetMisconfigured: a proxy in front wants another client certificate; no answer of a PACS is HTML."""
+    is_page = response.headers.get("Content-Type", "").lower().startswith("text/html")
+    if response.status_code == 400 and is_page and _CERTIFICATE_PAGE in response.raw.read(4096, decode_content=False):
+        raise TargetMisconfigured(_CERTIFICATE_REFUSED)
 
 
 @contextmanager
@@ -186,12 +215,18 @@ def _codes_for_errors(watch: SendWatch) -> Iterator[None]:
     try:
         yield
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        if not watch.expired and _refuses_certificate(error):
+            raise TargetMisconfigured(_CERTIFICATE_REFUSED) from None
         raise TargetDown("timed_out" if watch.expired else _code_of(error)) from None
     except TargetDown:
         # What was cut in its headers looks like an answer with few of them and no body.
         if watch.expired:
             raise TargetDown("timed_out") from None
         raise
+
+
+def _refuses_certificate(error: Exception) -> bool:
+    return any(isinstance(cause, ssl.SSLError) and cause.reason in _NOT_OUR_CERTIFICATE for cause in _causes(error))
 
 
 def _code_of(error: Exception) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from gateway import errors
 from gateway.config import load, reference
+from gateway.config.endpoint_checks import OF_KIND
 from gateway.config.endpoints import AuthSection, EndpointSection
 from gateway.config.keys import keys_of
 from gateway.config.model import PLAIN_TABLES, OidcSection, SpoolKeysSection
@@ -52,11 +53,13 @@ def test_the_example_shows_every_key():
         wanted = {key.name for key in keys_of(table) if key.default is not None}
         assert wanted <= example[name].keys(), f"[{name}] lacks {wanted - example[name].keys()}"
     assert {key.name for key in keys_of(SpoolKeysSection)} <= example["spool"]["keys"].keys()
-    assert {key.name for key in keys_of(EndpointSection)} <= example["endpoints"]["main"].keys()
+    of_others = {name for kind, names in OF_KIND.items() if kind != "dicomweb" for name in names}
+    assert {key.name for key in keys_of(EndpointSection)} - of_others <= example["endpoints"]["main"].keys()
     text = EXAMPLE.read_text(encoding="utf-8")
     optional = [key for table in PLAIN_TABLES.values() for key in keys_of(table) if key.default is None]
-    for key in (*keys_of(AuthSection), *keys_of(OidcSection), *optional):
-        assert re.search(rf"\b{key.name} = ", text), key.name
+    names = {key.name for key in (*keys_of(AuthSection), *keys_of(OidcSection), *optional)}
+    for name in sorted(names | of_others):
+        assert re.search(rf"\b{name} = ", text), name
 
 
 def test_the_examples_oidc_table_loads_when_it_is_uncommented(tmp_path):

@@ -253,12 +253,15 @@ class Lab:
         for one in (QUICK, self.settings):
             for name, values in one.items():
                 tables.setdefault(name, {}).update(values)
-        endpoint = {"kind": "dicomweb", "url": self.pacs.url} | tables.pop("endpoints.main", {})
+        endpoint = {"kind": "dicomweb"} | tables.pop("endpoints.main", {})
+        by_pacs = endpoint["kind"] == "dicomweb" and "endpoints.main.auth" not in tables
+        if endpoint["kind"] == "dicomweb":
+            endpoint.setdefault("url", self.pacs.url)
         lines = []
         for name, values in tables.items():
             lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
         lines += ["[endpoints.main]", *(f"{key} = {json.dumps(value)}" for key, value in endpoint.items())]
-        return "\n".join([*lines, f"auth = {self.pacs.auth()}", ""])
+        return "\n".join([*lines, *([f"auth = {self.pacs.auth()}"] if by_pacs else []), ""])
 
     def environ(self) -> dict[str, str]:
         mine = {"PYTHONPATH": str(ROOT), "TMPDIR": str(self.temp), "RELAYPACS_CONFIG": str(self.config)}

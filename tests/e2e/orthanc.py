@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,16 @@ def free_port() -> int:
 class Orthanc:
     """One process over one folder; `start` after `stop` serves the same instances on the same port."""
 
-    def __init__(self, folder: Path, *, dicom_server: bool = False, storage: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        dicom_server: bool = False,
+        storage: Path | None = None,
+        modalities: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.folder = folder
+        self.modalities = modalities or {}
         self.storage = storage or folder / "db"  #: where the files are; the index is in `db` in any case
         self.port = free_port()
         self.dicom_port = free_port()
@@ -138,6 +146,9 @@ class Orthanc:
             "DicomAet": "ORTHANC",
             "DicomCheckCalledAet": False,
             "DicomAlwaysAllowStore": True,
+            "DicomModalities": self.modalities,
+            "DicomAlwaysAllowEcho": True,
+            "DicomAlwaysAllowFind": True,
             "OverwriteInstances": False,
             "StableAge": 2,
             "KeepAlive": True,
@@ -147,8 +158,9 @@ class Orthanc:
 
 
 @contextmanager
-def running_orthanc(folder: Path, *, dicom_server: bool = False, storage: Path | None = None) -> Iterator[Orthanc]:
-    orthanc = Orthanc(folder, dicom_server=dicom_server, storage=storage)
+def running_orthanc(folder: Path, **more: Any) -> Iterator[Orthanc]:
+    """:param more: see `Orthanc`."""
+    orthanc = Orthanc(folder, **more)
     orthanc.start()
     try:
         yield orthanc

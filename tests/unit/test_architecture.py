@@ -58,6 +58,7 @@ HOMES = {
     "jwt": {"gateway.identity", "gateway.receipts"},
     "prometheus_client": {"gateway.telling"},
     "pydicom": {"gateway.demo", "gateway.client", "hooks"},
+    "pynetdicom": {"hooks.targets.dimse"},
     "qrcode": {"gateway.web.qr_picture"},
     "requests": {"gateway.client", "hooks.targets"},
     "sqlite3": {"gateway.ledger.sqlite"},

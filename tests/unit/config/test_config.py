@@ -78,6 +78,23 @@ def test_the_only_endpoint_is_the_default_and_is_shown_by_its_id(read):
     assert (endpoint.verify, endpoint.verify_for_s, endpoint.auth.kind) == (True, 600, "none")
 
 
+def test_a_folder_has_a_path_and_a_layout_of_its_own(read):
+    endpoint = read(MINIMAL + '[endpoints.inbox]\nkind = "folder"\npath = "/srv/inbox"\n').endpoints["inbox"]
+    assert endpoint.path == Path("/srv/inbox")
+    assert endpoint.layout == "{PatientID}/{StudyInstanceUID}/{SOPInstanceUID}.dcm"
+
+
+def test_a_pacs_by_dicom_has_a_host_and_titles(read):
+    text = MINIMAL + '[endpoints.b]\nkind = "dimse"\nhost = "10.1.2.3"\ncalled_aet = "ARCHIVE"\n'
+    endpoint = read(text).endpoints["b"]
+    assert (endpoint.port, endpoint.called_aet, endpoint.calling_aet) == (11112, "ARCHIVE", "RELAYPACS")
+    assert (endpoint.associations, endpoint.tls) == (4, None)
+    tls = read(text + "tls = { }\n", RELAYPACS__ENDPOINTS__B__TLS__CA=__file__).endpoints["b"].tls
+    assert tls is not None
+    assert tls.ca == Path(__file__)
+    assert "[endpoints.b.tls]" in effective(read(text + "tls = { }\n"))
+
+
 def test_of_several_endpoints_none_need_be_the_default(read):
     config = read(MINIMAL + '[endpoints.other]\nurl = "https://other.example.org"\n')
     assert config.default_endpoint is None
@@ -338,18 +355,42 @@ def test_secrets_compare_by_what_they_hide():
         ("[endpoints.'a b']\nurl = 'https://x.org'", "a name has 1 to 63 letters"),
         ("[endpoints.a__b]\nurl = 'https://x.org'", "a name has 1 to 63 letters"),
         ("[endpoints.MAIN]\nurl = 'https://x.org'", "endpoints.main: differs from MAIN only in case"),
-        ("[endpoints.b]\nkind = 'dimse'\nurl = 'https://x.org'", 'endpoints.b.kind: "dimse" is not built yet'),
-        ("[endpoints.b]\nkind = 'folder'\nurl = 'https://x.org'", 'endpoints.b.kind: "folder" is not built yet'),
+        ("[endpoints.b]\nkind = 'dimse'\nurl = 'https://x.org'", 'endpoints.b.url: is not used by kind "dimse"'),
+        ("[endpoints.b]\nkind = 'dimse'\ncalled_aet = 'A'", "endpoints.b.host: is missing"),
+        ("[endpoints.b]\nkind = 'dimse'\nhost = 'pacs'", "endpoints.b.called_aet: is missing"),
+        ("[endpoints.b]\nkind = 'dimse'\nhost = 'pacs'\ncalled_aet = 'SEVENTEEN LETTERS'", "takes an AE title"),
+        (
+            f"[endpoints.b]\nkind = 'dimse'\nhost = 'pacs'\ncalled_aet = 'A'\ntls = {{ cert = '{__file__}' }}",
+            "endpoints.b.tls.key: is missing",
+        ),
+        ("[endpoints.b]\nurl = 'https://x.org'\ntls = { }", 'endpoints.b.tls: is not used by kind "dicomweb"'),
+        ("[endpoints.b]\nurl = 'https://x.org'\nport = 104", 'endpoints.b.port: is not used by kind "dicomweb"'),
+        ("[endpoints.b]\nkind = 'folder'\nurl = 'https://x.org'", 'endpoints.b.url: is not used by kind "folder"'),
+        ("[endpoints.b]\nkind = 'folder'", "endpoints.b.path: is missing"),
+        ("[endpoints.b]\nkind = 'folder'\npath = '/var/relaypacs/spool/in'", "endpoints.b.path: is in one place with"),
+        ("[endpoints.b]\nkind = 'folder'\npath = '/var'", "endpoints.b.path: is in one place with spool.url"),
+        (
+            "[endpoints.b]\nkind = 'folder'\npath = '/in'\nlayout = '{PatientID}.dcm'",
+            "endpoints.b.layout: must hold {SOPInstanceUID}",
+        ),
+        ("[endpoints.b]\npath = '/in'\nurl = 'https://x.org'", 'endpoints.b.path: is not used by kind "dicomweb"'),
         ("[endpoints.b]\nmode = 'stream'\nurl = 'https://x.org'", 'endpoints.b.mode: "stream" is not built yet'),
         ("[endpoints.b]\nidentity = 'no'\nurl = 'https://x.org'", "endpoints.b.identity: takes one of"),
         ("[endpoints.b]\nauth = 'basic'\nurl = 'https://x.org'", "endpoints.b.auth: must be a table"),
-        ("[endpoints.b]\nurl = 'https://x.org'\nauth = { kind = 'oauth2' }", '"oauth2" is not built yet'),
-        ("[endpoints.b]\nurl = 'https://x.org'\nauth = { kind = 'mtls' }", '"mtls" is not built yet'),
+        ("[endpoints.b]\nurl = 'https://x.org'\nauth = { kind = 'oauth2' }", "endpoints.b.auth.client_id: is missing"),
+        ("[endpoints.b]\nurl = 'https://x.org'\nauth = { kind = 'mtls' }", "endpoints.b.auth.cert: is missing"),
         (
-            "[endpoints.b]\nurl = 'https://x.org'\nauth = { client_id = 'c', kind = 'oauth2' }",
-            'endpoints.b.auth.kind: "oauth2" is not built yet',
+            "[endpoints.b]\nurl = 'https://x.org'\n[endpoints.b.auth]\nkind = 'oauth2'\nclient_id = 'c'\nclient_secret = 's'\ntoken_url = 'http://x.org/t'",
+            "endpoints.b.auth.token_url: must begin with https://",
         ),
-        ("[endpoints.b]\nhost = 'pacs'\nkind = 'dimse'", 'endpoints.b.kind: "dimse" is not built yet'),
+        (
+            f"[endpoints.b]\nurl = 'http://127.0.0.1'\nauth = {{ kind = 'mtls', cert = '{__file__}', key = '{__file__}' }}",
+            "endpoints.b.url: must begin with https://",
+        ),
+        (
+            "[endpoints.b]\nurl = 'https://x.org'\nauth = { kind = 'basic', username = 'u', password = 'p', scope = 's' }",
+            "endpoints.b.auth.scope: is not used by kind",
+        ),
         (
             "[endpoints.b]\nurl = 'https://x.org'\nauth = { kind = 'basic', username = 'u' }",
             "endpoints.b.auth.password: is missing",
@@ -373,7 +414,6 @@ def test_a_refusal_names_the_key_and_what_to_do(read, before, says):
     ("asked", "table"),
     [
         ('[[routes]]\nto = ["main"]', "routes"),
-        ('[dimse]\naet = "RELAYPACS"', "dimse"),
     ],
 )
 def test_what_the_contract_names_and_is_not_built_is_refused_by_name(read, asked, table):
@@ -384,7 +424,7 @@ def test_what_the_contract_names_and_is_not_built_is_refused_by_name(read, asked
 def test_what_is_not_built_may_be_switched_off_by_name(read):
     off = '[mail]\nsmtp = ""\nfrom = ""\n'
     assert read(f"{MINIMAL}commitment = false\n{off}").endpoints["main"].commitment is False
-    with pytest.raises(ConfigError, match="commitment: is not built yet"):
+    with pytest.raises(ConfigError, match='commitment: is not built yet for kind "dicomweb"'):
         read(f"{MINIMAL}commitment = true\n")
 
 

@@ -69,6 +69,7 @@ export const de: Record<CodeKey, string> = {
   not_acknowledged: "Das PACS hat das Bild nicht bestätigt und zeigt es nicht.",
   not_checked: "Die Datei konnte nicht geprüft werden.",
   notes_not_stored: "Ihre klinischen Angaben sind nicht im PACS. Informieren Sie die Radiologie auf anderem Weg.",
+  not_committed: "Das PACS hat das Bild angenommen und steht nicht für seine Aufbewahrung ein.",
   not_yet_visible: "Das PACS hat das Bild angenommen und zeigt es noch nicht.",
   pacs_warning: "Das PACS hat das Bild mit einer Anmerkung angenommen.",
   partial_left_in_pacs: "Ein Teil der Bilder war schon im PACS, bevor abgebrochen wurde.",

@@ -68,6 +68,7 @@ export const en = {
   not_acknowledged: "The PACS didn't confirm the image and doesn't show it.",
   not_checked: "The file could not be checked.",
   notes_not_stored: "Your notes are not in the PACS. Tell the radiologist another way.",
+  not_committed: "The PACS took the image and doesn't answer for keeping it.",
   not_yet_visible: "The PACS took the image and doesn't show it yet.",
   pacs_warning: "The PACS took the image with a remark.",
   partial_left_in_pacs: "Some images had reached the PACS before it was cancelled.",

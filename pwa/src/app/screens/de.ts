@@ -102,6 +102,7 @@ export const de: Record<ScreenKey, string> = {
   "receipt.files.other": "{n} Dateien",
   "receipt.notes": "in der Untersuchung",
   "receipt.proof": "Geprüft",
+  "proof.committed": "das PACS steht für die Aufbewahrung ein",
   "proof.compared": "aus dem PACS zurückgelesen und verglichen",
   "proof.queried": "durch Abfrage im PACS bestätigt",
   "proof.acknowledged": "vom PACS bestätigt",

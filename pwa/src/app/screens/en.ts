@@ -100,6 +100,7 @@ export const en = {
   "receipt.files.other": "{n} files",
   "receipt.notes": "in the study",
   "receipt.proof": "Verified",
+  "proof.committed": "the PACS answers for keeping it",
   "proof.compared": "read back from the PACS and compared",
   "proof.queried": "confirmed by querying the PACS",
   "proof.acknowledged": "acknowledged by the PACS",

@@ -20,7 +20,7 @@ export function ReceiptCard({ one: { row, meta, receipt, told, notes } }: { one:
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
   };
   const proof =
-    receipt && ["compared", "queried", "acknowledged"].includes(receipt.verification)
+    receipt && ["committed", "compared", "queried", "acknowledged"].includes(receipt.verification)
       ? t(`proof.${receipt.verification}` as ScreenKey)
       : "";
   const left = row.outcome.skipped ?? 0;

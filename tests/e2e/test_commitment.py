@@ -1,0 +1,237 @@
+"""Storage commitment: who answers for an instance, over which association, and what its receipt says then."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import AE, build_role, evt
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined] # made at run time
+
+from hooks.contract import Commitment, LookupRefused
+from hooks.targets.dimse.commitment import PUSH_MODEL_INSTANCE, Report
+from hooks.targets.dimse.listener import ReportListener
+from hooks.targets.dimse.target import DimseTarget
+from hooks.targets.dimse.wire import Peer
+from tests.dicom_samples import SECONDARY_CAPTURE, as_instance, new_uid, study
+from tests.e2e.dicom_peers import scp, storescp
+from tests.e2e.lab import Lab, Pacs, running_lab, wait_until
+from tests.e2e.orthanc import running_orthanc
+from tests.e2e.test_dimse import dimse
+from tests.e2e.test_folder_endpoint import receipt_of
+from tests.e2e.test_outage import upload
+from tests.e2e.test_proxies import free_port
+
+pytestmark = pytest.mark.root
+
+
+def target(port: int) -> DimseTarget:
+    return DimseTarget(Peer("127.0.0.1", port, "PEER", "RELAYPACS", 5.0))
+
+
+def report(asked: Dataset, failed: Mapping[str, int] | None = None) -> tuple[Dataset, int]:
+    """What the archive says of a request, and the event's type."""
+    failed = failed or {}
+    said = Dataset()
+    said.TransactionUID = asked.TransactionUID
+    said.ReferencedSOPSequence = [
+        one for one in asked.ReferencedSOPSequence if one.ReferencedSOPInstanceUID not in failed
+    ]
+    items = []
+    for one in asked.ReferencedSOPSequence:
+        if one.ReferencedSOPInstanceUID in failed:
+            one.FailureReason = failed[one.ReferencedSOPInstanceUID]
+            items.append(one)
+    if items:
+        said.FailedSOPSequence = items
+    return said, 2 if items else 1
+
+
+def call(port: int, said: Dataset, event: int, *, aet: str = "RELAYPACS") -> int | None:
+    """A report on an association of the archive's own; the status that it was answered with, None: rejected."""
+    ae = AE(ae_title="PEER")
+    ae.add_requested_context(StorageCommitmentPushModel)
+    role = build_role(StorageCommitmentPushModel, scp_role=True)
+    association = ae.associate("127.0.0.1", port, ae_title=aet, ext_neg=[role])
+    if not association.is_established:
+        return None
+    status, _ = association.send_n_event_report(said, event, StorageCommitmentPushModel, PUSH_MODEL_INSTANCE)
+    association.release()
+    return int(status.Status)
+
+
+Answering = Callable[[evt.Event, Dataset], None]
+
+
+@contextlib.contextmanager
+def archive(answering: Answering) -> Iterator[int]:
+    """Stores all, and does with a request for commitment as `answering` says, in a thread."""
+
+    def action(event: Any) -> tuple[int, None]:
+        asked = event.action_information
+        threading.Timer(0.1, answering, (event, asked)).start()  # after the answer to the request
+        return 0, None
+
+    handlers = [(evt.EVT_C_STORE, lambda _: 0), (evt.EVT_N_ACTION, action)]
+    with scp(handlers, [SECONDARY_CAPTURE, StorageCommitmentPushModel]) as port:
+        yield port
+
+
+def on_the_same(event: Any, asked: Dataset) -> None:
+    said, kind = report(asked)
+    event.assoc.send_n_event_report(said, kind, StorageCommitmentPushModel, PUSH_MODEL_INSTANCE)
+
+
+def never(_: Any, __: Dataset) -> None:
+    pass
+
+
+# -- the target
+
+
+def test_a_report_on_the_association_that_asked_is_taken() -> None:
+    with archive(on_the_same) as port:
+        to, transaction = target(port), new_uid()
+        assert not to.awaits(transaction)
+        to.ask_commitment(transaction, {"1.2.3": SECONDARY_CAPTURE, "1.2.4": SECONDARY_CAPTURE})
+        assert to.awaits(transaction)
+        assert to.commitment(transaction) == Commitment(frozenset({"1.2.3", "1.2.4"}), {})
+
+
+def test_a_pacs_that_commits_to_nothing_says_so(tmp_path: Path) -> None:
+    with storescp(tmp_path / "in") as peer, pytest.raises(LookupRefused, match="no_commitment"):
+        target(peer.port).ask_commitment(new_uid(), {"1.2.3": SECONDARY_CAPTURE})
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[ReportListener, list[Report]]]:
+    taken: list[Report] = []
+    awaited = {"1.2.9"}
+
+    def arrived(one: Report) -> bool:
+        taken.append(one)
+        return one.transaction_uid in awaited
+
+    found = ReportListener("127.0.0.1", 0, "RELAYPACS", arrived)
+    try:
+        yield found, taken
+    finally:
+        found.close()
+
+
+def asked_for(*uids: str, transaction: str = "1.2.9") -> Dataset:
+    asked = Dataset()
+    asked.TransactionUID = transaction
+    asked.ReferencedSOPSequence = []
+    for uid in uids:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = SECONDARY_CAPTURE, uid
+        asked.ReferencedSOPSequence.append(item)
+    return asked
+
+
+def test_a_report_on_an_association_of_the_archives_is_taken(listener: tuple[ReportListener, list[Report]]) -> None:
+    said, kind = report(asked_for("1.2.3", "1.2.4"), {"1.2.4": 0x0112})
+    assert call(listener[0].port, said, kind) == 0
+    assert listener[1] == [Report("1.2.9", Commitment(frozenset({"1.2.3"}), {"1.2.4": 0x0112}))]
+
+
+def test_a_report_that_nobody_asked_for_and_a_caller_of_somebody_else_are_refused(
+    listener: tuple[ReportListener, list[Report]],
+) -> None:
+    said, kind = report(asked_for("1.2.3", transaction="1.2.8"))
+    assert call(listener[0].port, said, kind) == 0x0112
+    assert call(listener[0].port, said, kind, aet="SOMEBODY") is None
+
+
+def test_the_listener_answers_an_echo(listener: tuple[ReportListener, list[Report]]) -> None:
+    ae = AE()
+    ae.add_requested_context(Verification)
+    association = ae.associate("127.0.0.1", listener[0].port, ae_title="RELAYPACS")
+    assert association.send_c_echo().Status == 0
+    association.release()
+
+
+# -- a gateway
+
+
+@contextlib.contextmanager
+def committing(folder: Path, port: int, listening: int, **more: object) -> Iterator[Lab]:
+    settings = dimse(port, commitment=True, identity="as-is", **more) | {"dimse": {"port": listening}}
+    with running_lab(folder, Pacs(""), settings=settings) as lab:
+        yield lab
+
+
+def delivered(lab: Lab, files: list[bytes]) -> tuple[Any, Any]:
+    """Status and receipt of an upload of these."""
+    upload_id, client = upload(lab, files)
+    client.complete(upload_id, wait_s=0)
+    status = client.outcome(upload_id)
+    return status, receipt_of(lab, client, upload_id)
+
+
+def test_orthanc_answers_for_a_study_and_its_receipt_says_committed(tmp_path: Path) -> None:
+    listening = free_port()
+    relay = {"AET": "RELAYPACS", "Host": "127.0.0.1", "Port": listening, "AllowStorageCommitment": True}
+    with (
+        running_orthanc(tmp_path, dicom_server=True, modalities={"relay": relay}) as orthanc,
+        committing(tmp_path / "gateway", orthanc.dicom_port, listening) as lab,
+    ):
+        status, receipt = delivered(lab, study(5))
+        assert (status["state"], status["warnings"]) == ("success", [])
+        assert receipt["verification"] == "committed"
+        assert all(one["at"] for one in receipt["instances"])
+
+
+def test_what_the_archive_does_not_answer_for_has_failed_and_is_kept(tmp_path: Path) -> None:
+    files, listening = study(3), free_port()
+    bad = as_instance(files[1]).sop_instance_uid
+
+    def answering(_: Any, asked: Dataset) -> None:
+        said, kind = report(asked, {bad: 0x0110})
+        call(listening, said, kind)
+
+    with archive(answering) as port, committing(tmp_path / "gateway", port, listening) as lab:
+        status, receipt = delivered(lab, files)
+        assert status["state"] == "partial"
+        assert [(one["code"], one["reason"]) for one in status["warnings"]] == [("not_committed", "0110")]
+        outcomes = {one["sop_instance_uid"]: one["outcome"] for one in receipt["instances"]}
+        assert outcomes.pop(bad) == "failed"
+        assert set(outcomes.values()) == {"stored"}
+        assert receipt["verification"] == "committed"
+        assert len(lab.segments()) > 0
+
+
+def test_an_archive_that_never_reports_is_waited_for_and_then_told(tmp_path: Path) -> None:
+    with archive(never) as port, committing(tmp_path / "gateway", port, free_port(), verify_for="2s") as lab:
+        status, receipt = delivered(lab, study(2))
+        assert status["state"] == "success"
+        assert {one["code"] for one in status["warnings"]} == {"not_committed"}
+        assert receipt["verification"] == "acknowledged"
+        assert {tuple(one["warnings"]) for one in receipt["instances"]} == {("not_committed",)}
+
+
+def test_a_gateway_that_is_killed_while_it_waits_asks_again(tmp_path: Path) -> None:
+    listening, asked_first = free_port(), list[str]()
+    answers = threading.Event()
+
+    def answering(_: Any, asked: Dataset) -> None:
+        asked_first.append(asked.TransactionUID)
+        if answers.is_set():
+            call(listening, *report(asked))
+
+    with archive(answering) as port, committing(tmp_path / "gateway", port, listening) as lab:
+        upload_id, client = upload(lab, study(2))
+        client.complete(upload_id, wait_s=0)
+        wait_until("it was asked", lambda: len(asked_first) == 1)
+        lab.kill()
+        answers.set()
+        lab.start()
+        assert client.outcome(upload_id)["state"] == "success"
+        assert receipt_of(lab, client, upload_id)["verification"] == "committed"
+        assert len(set(asked_first)) == len(asked_first) == 2
