@@ -81,6 +81,10 @@ class TryAgain(Exception):
         self.after_s = after_s
 
 
+class AnotherWay(TryAgain):
+    """What stands before the gateway doesn't let it through like this; it goes on in another way, at once."""
+
+
 def plain(text: object) -> str:
     """A gateway's words, fit for a terminal: one line, no control characters, not endless."""
     line = "".join(char if char.isprintable() else " " for char in str(text))

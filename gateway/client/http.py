@@ -29,6 +29,8 @@ CONNECT_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 120.0
 _BLOCK_BYTES = 64 * 1024
 _STRANGER = "what answers there is no RelayPACS gateway: check --to"
+#: By which what stands before a gateway says that it knows no PATCH. The gateway's own have a code.
+NO_PATCH_STATUSES = frozenset({403, 405, 501})
 _PASSING_STATUSES = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
 
 
@@ -157,7 +159,7 @@ class GatewayHttp:
             raise TryAgain("the gateway can't be reached") from None
         if 200 <= response.status_code < 300:
             return Answer(response.status_code, response.headers, response.content)
-        raise self._fault(response)
+        raise self._fault(method, response)
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -169,7 +171,7 @@ class GatewayHttp:
             self._sessions.append(session)
         return session
 
-    def _fault(self, response: requests.Response) -> Exception:
+    def _fault(self, method: str, response: requests.Response) -> Exception:
         status = response.status_code
         problem = _problem(response)
         code = plain(problem.get("code", ""))
@@ -178,6 +180,8 @@ class GatewayHttp:
             return Misused("the gateway's address redirects elsewhere: give the final address to --to")
         if status in _PASSING_STATUSES or (status == 409 and "Retry-After" in response.headers):
             return TryAgain(said, self._retry_after_s(response.headers.get("Retry-After")))
+        if method == "PATCH" and not code and status in NO_PATCH_STATUSES:
+            return Refused(said, status=status)
         if status == 401:
             return NotLetIn(f"{said}: check the credentials")
         if status == 403:

@@ -17,8 +17,8 @@ from tusclient.client import TusClient
 from tusclient.uploader.uploader import Uploader
 
 from gateway.client.access import UploadAccess
-from gateway.client.errors import FileChanged, Refused, TryAgain, Unreadable
-from gateway.client.http import Answer, GatewayHttp, SizedBody
+from gateway.client.errors import AnotherWay, FileChanged, Refused, TryAgain, Unreadable
+from gateway.client.http import NO_PATCH_STATUSES, Answer, GatewayHttp, SizedBody
 from gateway.client.retry import RetryPolicy
 from gateway.client.scan import LocalFile
 from gateway.client.uploads import with_renewal
@@ -26,6 +26,8 @@ from gateway.clock import Clock
 
 _OFFSET_TYPE = "application/offset+octet-stream"
 _SMALLEST_CHUNK_BYTES = 256 * 1024
+#: For what stands before a gateway and takes little at once.
+_LEAST_CHUNK_BYTES = 16 * 1024
 _FIRST_CHUNK_BYTES = 8 * 1024 * 1024
 _LARGEST_CHUNK_BYTES = 64 * 1024 * 1024
 _SHORT_S, _LONG_S = 2.0, 8.0
@@ -40,7 +42,9 @@ class Pace:
     def __init__(self, fixed_bytes: int | None = None) -> None:
         self._fixed = fixed_bytes is not None
         self._lock = threading.Lock()
+        self._most_bytes = _LARGEST_CHUNK_BYTES
         self.chunk_bytes = fixed_bytes or _FIRST_CHUNK_BYTES
+        self.posts = False  #: what stands before the gateway knows no PATCH: it goes as a POST that says so
 
     def took(self, sent_bytes: int, seconds: float) -> None:
         """A request with this much took this long."""
@@ -48,15 +52,27 @@ class Pace:
             if self._fixed or sent_bytes < self.chunk_bytes:
                 return
             if seconds < _SHORT_S:
-                self.chunk_bytes = min(_LARGEST_CHUNK_BYTES, self.chunk_bytes * 2)
+                self.chunk_bytes = min(self._most_bytes, self.chunk_bytes * 2)
             elif seconds > _LONG_S:
-                self.chunk_bytes = max(_SMALLEST_CHUNK_BYTES, self.chunk_bytes // 2)
+                self.chunk_bytes = max(min(_SMALLEST_CHUNK_BYTES, self.chunk_bytes), self.chunk_bytes // 2)
 
     def broke(self) -> None:
         """A request was cut off."""
         with self._lock:
             if not self._fixed:
-                self.chunk_bytes = max(_SMALLEST_CHUNK_BYTES, self.chunk_bytes // 2)
+                self.chunk_bytes = max(min(_SMALLEST_CHUNK_BYTES, self.chunk_bytes), self.chunk_bytes // 2)
+
+    def halve(self, refused_bytes: int) -> bool:
+        """What stands before the gateway takes less than this at once, whatever the user wants; from now on.
+
+        Returns whether less can be tried.
+        """
+        with self._lock:
+            if refused_bytes <= _LEAST_CHUNK_BYTES:
+                return False
+            self._most_bytes = max(_LEAST_CHUNK_BYTES, min(self._most_bytes, refused_bytes // 2))
+            self.chunk_bytes = min(self.chunk_bytes, self._most_bytes)
+            return True
 
 
 class Slice:
@@ -137,6 +153,9 @@ class TusFile(Uploader):
             before, asking = self.offset, self._unsure
             try:
                 self._step()
+            except AnotherWay:  # each is found out once, for all files
+                self._unsure = self._file_url != ""
+                self._created_in_vain = True
             except TryAgain as trouble:
                 first = not asking and self._file_url != ""
                 self._unsure = self._file_url != ""
@@ -181,15 +200,20 @@ class TusFile(Uploader):
     def upload_chunk(self) -> None:
         """PATCH from where it stands.
 
-        :raises TryAgain: it stands elsewhere, or the line broke.
+        :raises TryAgain: it stands elsewhere, the line broke, or what is between wants it otherwise.
         """
         self.chunk_size = self._pace.chunk_bytes
         size = int(self.get_request_length())  # type: ignore[no-untyped-call]  # tuspy's
         headers = {**self._headers(), "Upload-Offset": str(self.offset), "Content-Type": _OFFSET_TYPE}
-        began = self._clock.monotonic()
+        method, began = "PATCH", self._clock.monotonic()
+        if self._pace.posts:
+            method, headers["X-HTTP-Method-Override"] = "POST", "PATCH"
         try:
-            answer = self._ask("PATCH", self._file_url, headers, size)
+            answer = self._ask(method, self._file_url, headers, size)
         except Refused as refusal:
+            if method == "PATCH" and not refusal.code and refusal.status in NO_PATCH_STATUSES:
+                self._pace.posts = True
+                raise AnotherWay("what stands before the gateway knows no PATCH") from None
             if refusal.status == 409 and refusal.code in {"", "offset_mismatch"}:
                 raise TryAgain("the gateway is at another offset") from None
             raise
@@ -210,7 +234,12 @@ class TusFile(Uploader):
                 body = Slice(cast("BinaryIO", self.file_stream), self.offset, size, self._leaving)
             return self._http.request(method, url, bearer=bearer, headers=headers, body=body)
 
-        return with_renewal(self._access, once)
+        try:
+            return with_renewal(self._access, once)
+        except Refused as refusal:
+            if refusal.status == 413 and not refusal.code and self._pace.halve(size):
+                raise AnotherWay("what stands before the gateway takes less at once") from None
+            raise
 
     def _leaving(self, position: int) -> None:
         self._retry.check()

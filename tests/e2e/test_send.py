@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import signal
@@ -22,11 +23,11 @@ from tests.dicom_samples import instance, new_uid
 from tests.e2e.lab import PASSWORD, UPLOADER, Http, Lab, Pacs, running_lab, wait_until
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Iterator[str]:
+@contextlib.contextmanager
+def running_archive(folder: Path) -> Iterator[str]:
     """The little archive as the PACS."""
     loop = asyncio.new_event_loop()
-    runner = web.AppRunner(create_archive(tmp_path / "archive"))
+    runner = web.AppRunner(create_archive(folder))
 
     async def listen() -> int:
         await runner.setup()
@@ -41,6 +42,13 @@ def archive(tmp_path: Path) -> Iterator[str]:
     thread.join()
     loop.run_until_complete(runner.cleanup())
     loop.close()
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[str]:
+    """The little archive."""
+    with running_archive(tmp_path / "archive") as url:
+        yield url
 
 
 @pytest.fixture

@@ -123,6 +123,22 @@ def test_chunks_of_a_size_that_was_asked_for_stay() -> None:
     assert pace.chunk_bytes == MIB
 
 
+def test_what_a_proxy_refused_as_too_large_is_halved_for_good_until_it_is_little() -> None:
+    pace = Pace(MIB)
+    assert pace.halve(MIB)
+    assert pace.chunk_bytes == MIB // 2
+    assert pace.halve(400_000)  # another thread's last piece
+    assert pace.chunk_bytes == 200_000
+    while pace.halve(pace.chunk_bytes):
+        pass
+    assert pace.chunk_bytes == 16 * 1024
+    free = Pace()
+    free.halve(8 * MIB)
+    for _ in range(10):
+        free.took(free.chunk_bytes, 0.1)
+    assert free.chunk_bytes == 4 * MIB, "a fast line doesn't make the proxy take more"
+
+
 def test_the_meter_takes_back_what_a_broken_connection_lost() -> None:
     clock = HandClock()
     meter = Meter(100 * MIB, 2, clock)

@@ -194,6 +194,17 @@ def test_passing_trouble_is_waited_out(
     assert sent(gateway) == on_disk(folder)
 
 
+@pytest.mark.parametrize("status", [403, 405, 501])
+def test_a_patch_that_is_refused_without_a_code_and_a_code_of_the_gateways_are_two_things(
+    run: Send, gateway: ToyGateway, make_file: MakeFile, capsys: pytest.CaptureFixture[str], status: int
+) -> None:
+    make_file("1.dcm", 500_000)
+    gateway.troubles = [once("PATCH", "/files/", problem(status, "forbidden"), times=100)]
+    assert run("--chunk", "100KiB") != 0
+    assert gateway.count("PATCH", "/files/") == 1
+    assert capsys.readouterr().err
+
+
 def test_another_offset_than_expected_is_asked_for_and_gone_on_from(
     run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path
 ) -> None:
