@@ -338,6 +338,7 @@ def _services(base: Base, intake: Intake, delivery: Delivery, parts: Parts, tell
         connections=limits.connection_limits(config),
         cors_origins=config.server.cors_origins,
         trusted_proxies=config.server.trusted_proxies,
+        proxies_pass_interim=config.server.proxies_pass_interim,
     )
 
 

@@ -47,6 +47,12 @@ class ServerSection:
         [],
         "Addresses of the TLS proxy in front. Plain HTTP off loopback is refused without this or a certificate.",
     )
+    proxies_pass_interim: bool = key(
+        kinds.flag,
+        False,
+        "Interim responses (104 of the IETF draft) reach clients through these proxies: HAProxy passes them on; nginx takes "
+        "one for the answer itself.",
+    )
     cors_origins: tuple[str, ...] = key(kinds.origins, [], "Origins of foreign pages that may use the gateway.")
     drain_s: float = key(
         kinds.duration, 20, "How long SIGTERM waits for bodies in flight, at most.", name="drain_seconds"

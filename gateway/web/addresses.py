@@ -7,13 +7,16 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.errors import Malformed
 from gateway.identity.throttle import network_of
 from gateway.web.services import PRINCIPAL, Services, services
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
+
+
+_SIGNS_OF_A_PROXY = (hdrs.VIA, hdrs.FORWARDED, hdrs.X_FORWARDED_FOR)
 
 
 def base_url(request: web.Request) -> str:
@@ -74,6 +77,13 @@ def client_of(request: web.Request) -> tuple[str, str]:
     """
     who = request.get(PRINCIPAL)
     return ("" if who is None else who.account_id, network_of(client_address(request)))
+
+
+def hears_interim(request: web.Request) -> bool:
+    """An interim response would reach the client: it speaks to us, or through proxies that are known to pass them on."""
+    if not any(name in request.headers for name in _SIGNS_OF_A_PROXY):
+        return True
+    return services(request).proxies_pass_interim and _by_trusted_proxy(request)
 
 
 def _by_trusted_proxy(request: web.Request) -> bool:

@@ -16,7 +16,7 @@ from gateway.protocol.ietf import Version
 from gateway.protocol.values import read_digest
 from gateway.uploads.intake import NewFile
 from gateway.uploads.tail import Heard, Seen
-from gateway.web.addresses import base_url
+from gateway.web.addresses import base_url, hears_interim
 from gateway.web.bearer import principal
 from gateway.web.body import StreamBody, media_type
 from gateway.web.creation import create_file, drop, living
@@ -152,7 +152,9 @@ def _limit(request: web.Request, version: Version, seen: Seen | None) -> str:
 def _interim(request: web.Request, version: Version, headers: Mapping[str, str]) -> None:
     """Send 104, to who asked in a version that knows it. aiohttp has no call for an interim response."""
     transport = request.transport
-    if version.interim and request.version >= HttpVersion11 and transport is not None and not transport.is_closing():
+    if not (version.interim and request.version >= HttpVersion11 and hears_interim(request)):
+        return
+    if transport is not None and not transport.is_closing():
         transport.write(ietf.interim(version, headers))
 
 

@@ -103,6 +103,7 @@ class Services:
     oidc: ForeignAccounts | None = None
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    proxies_pass_interim: bool = False
     draining: list[bool] = field(default_factory=list)  #: not empty: no new request is taken
     in_flight: InFlight = field(default_factory=InFlight)
 

@@ -174,6 +174,26 @@ def test_a_relay_that_opens_tls_and_throttles_costs_time_and_no_byte(
     assert len(content) < relay.carried_bytes < 1.5 * len(content)
 
 
+@pytest.mark.parametrize(("example", "passes", "heard"), [(nginx, False, ["200"]), (haproxy, True, ["104", "200"])])
+def test_a_client_of_the_draft_hears_the_interim_answer_where_the_proxy_passes_it(
+    archive: str, tmp_path: Path, certificate: tuple[Path, Path], example: Example, passes: bool, heard: list[str]
+) -> None:
+    settings = {"server": PROXIED["server"] | {"proxies_pass_interim": passes}}
+    with (
+        running_lab(tmp_path / "gateway", Pacs(archive), settings=settings) as lab,
+        in_front(lab, tmp_path / "proxy", certificate, example) as port,
+    ):
+        told = subprocess.run(
+            [
+                *("curl", "--silent", "--verbose", "--cacert", str(certificate[0]), "--data-binary", "bytes"),
+                *("--header", f"Authorization: Bearer {lab.login().token}", "--header", "Upload-Complete: ?1"),
+                *("--header", "Upload-Draft-Interop-Version: 6", f"https://127.0.0.1:{port}/files/"),
+            ],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert [line.split()[2] for line in told.stderr.splitlines() if line.startswith("< HTTP/")] == heard
+
+
 def _listens(port: int) -> bool:
     with socket.socket() as line:
         return line.connect_ex(("127.0.0.1", port)) == 0

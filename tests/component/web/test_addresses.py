@@ -156,3 +156,26 @@ async def test_guesses_are_counted_by_the_clients_address_behind_a_trusted_proxy
         assert await failing_logins(gate, lambda number: f"{number}.0.2.1, 198.51.100.1") == [401] * 3 + [429] * 3
     async with gateway_app(tmp_path / "b", login_limits=limits) as gate:
         assert await failing_logins(gate, lambda number: f"192.0.2.{number}") == [401] * 3 + [429] * 3
+
+
+PASSED = {"trusted_proxies": LOOPBACK, "proxies_pass_interim": True}
+
+
+@pytest.mark.parametrize(
+    ("known", "headers", "heard"),
+    [
+        ({}, {}, [104, 201]),
+        ({}, {"X-Forwarded-For": "10.1.2.3"}, [201]),
+        ({}, {"Via": "1.1 somebody"}, [201]),
+        ({"trusted_proxies": LOOPBACK}, {"X-Forwarded-For": "10.1.2.3"}, [201]),
+        ({"proxies_pass_interim": True}, {"X-Forwarded-For": "10.1.2.3"}, [201]),
+        (PASSED, {"X-Forwarded-For": "10.1.2.3"}, [104, 201]),
+    ],
+)
+async def test_an_interim_answer_is_sent_where_it_arrives(tmp_path, known, headers, heard):
+    """nginx would take it for the answer itself, and what follows for its content."""
+    async with gateway_app(tmp_path, services=known) as gate:
+        token = (await gate.person()).token
+        draft = {"Upload-Complete": "?0", "Upload-Draft-Interop-Version": "6", "Content-Length": "0"}
+        async with gate.begun("POST", "/files/", token, draft | headers, b"") as line:
+            assert [(await line.answer()).status for _ in heard] == heard
