@@ -14,7 +14,7 @@ function shellList(): Plugin {
     apply: "build",
     closeBundle() {
       const assets = readdirSync(join(outDir, "assets")).filter((name) => !name.endsWith(".map"));
-      const files = ["/", "/manifest.webmanifest", ...assets.map((name) => `/assets/${name}`)];
+      const files = ["./", "./manifest.webmanifest", ...assets.map((name) => `./assets/${name}`)];
       const version = createHash("sha256")
         .update(readFileSync(join(outDir, "index.html")))
         .update(assets.sort().join())
@@ -31,6 +31,7 @@ function shellList(): Plugin {
 /** The app, and with `--mode sw` its service worker: one classic script, which every browser takes. */
 export default defineConfig(({ mode }) => ({
   root,
+  base: "./", // the app may be below a path
   publicDir: mode === "sw" ? false : "public",
   // tus-js-client brings libraries for what every browser has.
   resolve: {

@@ -16,6 +16,8 @@ from pathlib import Path
 from aiohttp import hdrs, web
 
 from gateway.errors import NotBuilt, NotFound
+from gateway.web.addresses import public_path
+from gateway.web.services import services
 
 #: Where `make install` leaves the built app.
 BUILT = Path(__file__).parent / "static"
@@ -75,7 +77,8 @@ async def shell(request: web.Request) -> web.StreamResponse:
 
 async def asset(request: web.Request) -> web.StreamResponse:
     """`GET /assets/..`, `/icons/..`, `/sw.js`, `/manifest.webmanifest`. :raises NotFound: the build has no such file."""
-    return await _answer(request, request.path.removeprefix("/"))
+    path = request.path.removeprefix(public_path(services(request)))  # a proxy may leave it where it is
+    return await _answer(request, path.removeprefix("/"))
 
 
 async def _answer(request: web.Request, name: str) -> web.StreamResponse:

@@ -234,10 +234,11 @@ test("the manifest's pictures are what it says they are", async () => {
       const bitmap = type === "image/png" ? await createImageBitmap(await answer.blob()) : null;
       sizes.push([answer.status, answer.headers.get("Content-Type"), type, said, bitmap ? `${bitmap.width}x${bitmap.height}` : "any"]);
     }
-    return { sizes, id: manifest.id, scope: manifest.scope, purposes: manifest.icons.map(({ purpose, sizes: said }) => `${purpose} ${said}`) };
+    return { sizes, id: manifest.id, scope: manifest.scope, start: manifest.start_url, purposes: manifest.icons.map(({ purpose, sizes: said }) => `${purpose} ${said}`) };
   });
   for (const [status, type, saidType, said, is] of found.sizes) assert.deepEqual([status, type, is], [200, saidType, said]);
-  assert.deepEqual([found.id, found.scope], ["/", "/"]);
+  // An app without an id is known by where it starts: at the top of an origin by "/", below a path by that path.
+  assert.deepEqual([found.id, found.scope, found.start], [undefined, "./", "./"]);
   for (const needed of ["any 192x192", "any 512x512", "maskable 512x512"]) assert.ok(found.purposes.includes(needed), needed);
 });
 

@@ -24,7 +24,7 @@ __all__ = ["orthanc_of_session"]
 HERE = Path(__file__).parent
 PATIENT = "BROWSER-TEST-PATIENT"
 SMALL_BYTES, LARGE_BYTES = 40_000, 6 << 20
-BEFORE_ORTHANC = {"cuts.spec.mjs", "refusals.spec.mjs", "tasks.spec.mjs"}
+BEFORE_ORTHANC = {"below.spec.mjs", "cuts.spec.mjs", "refusals.spec.mjs", "tasks.spec.mjs"}
 BARE = {"RELAYPACS_BARE": "1"}  #: a browser without service workers and what else not every browser has
 
 
@@ -123,6 +123,10 @@ def test_an_upload_survives_what_happens_to_it(browser: dict[str, str], serve: S
 def test_what_people_come_for_takes_few_taps(serve: Stage, load: Load) -> None:
     """With the real series every byte of it is in Orthanc, by the way from the code to the receipt."""
     run("tasks.spec.mjs", load, **serve.settings)
+
+
+def test_the_app_lives_below_a_path_that_a_proxy_strips(serve: Stage, tmp_path: Path) -> None:
+    run("below.spec.mjs", synthetic(tmp_path), **serve.settings)
 
 
 def test_what_goes_wrong_is_said_with_what_to_do_and_loses_nothing(serve: Stage, tmp_path: Path) -> None:

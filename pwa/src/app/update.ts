@@ -1,5 +1,6 @@
 /** The service worker, and a new version of the app: it takes over when the person says so, never in an upload's way. */
 import { signal } from "@preact/signals";
+import { at } from "../upload/place";
 
 export const updateReady = signal(false);
 let waiting: ServiceWorker | null = null;
@@ -8,7 +9,7 @@ let asked = false;
 export async function register(): Promise<void> {
   if (!("serviceWorker" in navigator)) return;
   try {
-    const registration = await navigator.serviceWorker.register("/sw.js");
+    const registration = await navigator.serviceWorker.register(at("/sw.js"));
     const note = (worker: ServiceWorker | null): void => {
       if (!worker || !navigator.serviceWorker.controller) return;
       waiting = worker;

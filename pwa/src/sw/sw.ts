@@ -9,7 +9,9 @@ import { Engine } from "../upload/engine";
 import { isSending, onDevice, toFollow } from "../upload/rules";
 
 const scope = self as unknown as ServiceWorkerGlobalScope;
-const shell = JSON.parse("__SHELL__") as { version: string; files: string[] };
+const built = JSON.parse("__SHELL__") as { version: string; files: string[] };
+/** The list is relative to this script: the app may be below a path. */
+const shell = { ...built, files: built.files.map((file) => new URL(file, scope.location.href).pathname) };
 const CACHE = `shell-${shell.version}`;
 /** How long one event may go on: Chromium ends it after three minutes. */
 const EVENT_MS = 150_000;

@@ -1,5 +1,6 @@
 /** Calls to the gateway: JSON in and out, refusals as `Refused`, a dead line as status 0. Knows no queue. */
 import { hear } from "./clock";
+import { at } from "./place";
 
 export class Refused extends Error {
   constructor(
@@ -29,7 +30,7 @@ export async function request(path: string, call: Call = {}): Promise<Response> 
   const patience = AbortSignal.timeout(ANSWER_WITHIN_MS);
   let response: Response;
   try {
-    response = await fetch(path, {
+    response = await fetch(at(path), {
       method: call.method ?? "GET",
       headers,
       body: call.body === undefined ? null : JSON.stringify(call.body),

@@ -11,6 +11,7 @@ import { type ByteSource, Missing } from "./bytes";
 import type { Channel } from "./channel";
 import { type GatewayStatus, outcomes, receipt, sleep, statuses } from "./follow";
 import { Meter } from "./meter";
+import { at } from "./place";
 import * as rules from "./rules";
 import { Sending, UNCERTAIN } from "./sending";
 import { asUpload, openUpload, uploadToken } from "./tokens";
@@ -132,7 +133,7 @@ export class Engine {
     const sending = new Sending({
       queue: this.queue,
       bytes: this.share.bytes,
-      creation: row.tus_url ?? "/files/",
+      creation: row.tus_url ?? at("/files/"),
       token: (bad) => this.token(row, bad),
       pace: this.pace,
       asked: this.asked,

@@ -3,6 +3,7 @@ import type { Queue } from "../queue/db";
 import type { FileOutcome, Told } from "../queue/rows";
 import { piecesOf } from "../streams";
 import { json, Refused, request } from "./api";
+import { at } from "./place";
 import { asUpload, uploadToken } from "./tokens";
 
 export interface GatewayStatus {
@@ -69,7 +70,7 @@ async function* stream(uploadId: string, bearer: string, signal: AbortSignal): A
 }
 
 async function* events(uploadId: string, bearer: string, signal: AbortSignal): AsyncGenerator<GatewayStatus> {
-  const response = await fetch(`/upload/${uploadId}/events`, {
+  const response = await fetch(at(`/upload/${uploadId}/events`), {
     headers: { Authorization: `Bearer ${bearer}`, Accept: "text/event-stream" },
     signal,
     cache: "no-store",

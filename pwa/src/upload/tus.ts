@@ -4,6 +4,7 @@ import type { Queue } from "../queue/db";
 import type { FileRow } from "../queue/rows";
 import { Refused, refusal, request } from "./api";
 import { type ByteSource, Missing } from "./bytes";
+import { at } from "./place";
 import { lessChunk, type Pace, paced, yielding } from "./rules";
 
 const FILE_TYPE = "application/dicom";
@@ -101,7 +102,7 @@ async function found(file: FileRow, to: Transfer): Promise<string> {
     },
     signal: to.signal,
   });
-  const url = new URL(answer.headers.get("Location") ?? to.creation, self.location.origin).href;
+  const url = new URL(answer.headers.get("Location") ?? to.creation, at("/")).href;
   await to.queue.changeFiles([file.id], { url });
   return url;
 }

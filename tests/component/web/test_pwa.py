@@ -6,6 +6,7 @@ import re
 import pytest
 
 from gateway.web import pwa
+from tests.component.gateway_app import gateway_app
 
 PAGE, SCRIPT = b"<!doctype html><title>app</title>", b"console.log('app')" * 50
 
@@ -37,6 +38,14 @@ async def test_the_page_is_asked_for_again_and_may_run_nothing_inline(gate, buil
     assert "unsafe" not in policy
     again = await gate.ask("GET", "/", headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status, again.body) == (304, b"")
+
+
+async def test_a_proxy_may_leave_the_path_of_the_public_url_or_strip_it(tmp_path, build):
+    async with gateway_app(tmp_path, toml='[server]\npublic_url = "https://h.example/relay"\n') as gate:
+        for prefix in ("", "/relay"):
+            assert (await gate.ask("GET", f"{prefix}/")).body == PAGE
+            assert (await gate.ask("GET", f"{prefix}/assets/index-a1b2c3.js")).body == SCRIPT
+            assert (await gate.ask("GET", f"{prefix}/sw.js")).body == SCRIPT
 
 
 async def test_what_has_its_digest_in_its_name_is_kept_for_ever(gate, build):

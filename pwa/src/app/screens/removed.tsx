@@ -1,4 +1,5 @@
 import type { JSX } from "preact";
+import { at } from "../../upload/place";
 import { t } from "../i18n";
 import { Button, Heading, Icon } from "../parts";
 
@@ -15,7 +16,7 @@ export function Removed(): JSX.Element {
         </Heading>
         <p class="hint">{t("removed.text")}</p>
         <div class="row center">
-          <Button onClick={() => location.replace("/")}>{t("removed.again")}</Button>
+          <Button onClick={() => location.replace(at("/"))}>{t("removed.again")}</Button>
         </div>
       </section>
     </main>
