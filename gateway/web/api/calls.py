@@ -315,7 +315,7 @@ ASSETS = ("text/javascript", "text/css", "image/svg+xml", "image/png", "applicat
 
 def asset(name: str, *media_types: str) -> Operation:
     """A file of the app."""
-    kinds = {kind: {"type": "string"} for kind in media_types}
+    kinds: dict[str, Schema | str] = {kind: {} for kind in media_types}
     return Operation(
         name,
         "A file of the app.",
