@@ -1,0 +1,1 @@
+"""Clients that aren't ours, each as a command: its address, its file, and $TOKEN."""
