@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from gateway.errors import Malformed, Unprocessable
 
@@ -26,7 +26,9 @@ _SHOWABLE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class FieldKind(ABC):
-    """What a field may hold."""
+    """What a field may hold. `codes`: what a value of another kind is refused with."""
+
+    codes: ClassVar[frozenset[str]] = frozenset({"invalid_field"})
 
     @abstractmethod
     def read(self, name: str, value: Any) -> Any:
@@ -131,6 +133,8 @@ class Texts(FieldKind):
     :param named: what is asked of those that we know.
     :param open: others are taken, too.
     """
+
+    codes: ClassVar[frozenset[str]] = frozenset({"invalid_field", "unknown_field"})
 
     named: Mapping[str, FieldKind]
     open: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from gateway.protocol.chunks import MAX_CHUNK_INDEX, Chunk
 from gateway.protocol.fields import (
@@ -92,6 +92,8 @@ class SkippedFile:
 
 class SkippedFiles(FieldKind):
     """A list of files that won't be sent, none twice."""
+
+    codes: ClassVar[frozenset[str]] = frozenset({"invalid_field", "missing_field", "unknown_field"})
 
     def read(self, name: str, value: Any) -> tuple[SkippedFile, ...]:
         if not isinstance(value, list):

@@ -7,7 +7,7 @@ import binascii
 import re
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 
 from gateway.errors import Malformed, Unprocessable
 from gateway.protocol.fields import FieldKind, Schema, Text, invalid
@@ -37,6 +37,8 @@ class FileId(FieldKind):
 class ReasonText(FieldKind):
     """Why somebody does what others will see."""
 
+    codes: ClassVar[frozenset[str]] = frozenset({"invalid_field", "reason_required"})
+
     def read(self, name: str, value: Any) -> str:
         reason = Text().read(name, "" if value is None else value).strip()
         if not reason:
@@ -52,6 +54,8 @@ class ReasonText(FieldKind):
 
 class LoginText(FieldKind):
     """Half of what somebody logs in by. How long it may be is asked of those who know the account."""
+
+    codes: ClassVar[frozenset[str]] = frozenset({"missing_field"})
 
     def read(self, name: str, value: Any) -> str:
         if not isinstance(value, str):

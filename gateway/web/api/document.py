@@ -75,7 +75,7 @@ def codes_of(route: Route) -> frozenset[str]:
 
 
 def _codes_of_fields(fields: Sequence[Field]) -> frozenset[str]:
-    found = {"invalid_field"} if fields else set()
+    found = {code for one in fields for code in one.kind.codes} | ({"invalid_field"} if fields else set())
     return frozenset(found | {one.kind.missing(one.name).code for one in fields if one.required})
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+from gateway.errors import Unprocessable
 from gateway.protocol import ietf, rest, tus
 from gateway.protocol.fields import Record
 from gateway.web.api.document import STATUS_OF, codes_of, path_of
@@ -84,6 +85,25 @@ def test_every_record_of_the_facade_is_read_by_a_route_that_tells_it() -> None:
     for name, record in vars(rest).items():
         if isinstance(record, Record):
             assert any(record is one for one in used), name
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("complete_upload", {"skipped": [{"file_id": "a"}]}),
+        ("complete_upload", {"skipped": [{"reason": "r", "file": "a"}]}),
+        ("init_upload", {"study_metadata": {}, "total_files": 1, "total_size_bytes": 1, "uploader": {"fax": "1"}}),
+        ("login", {"username": 5, "password": "p"}),
+        ("drop", {"reason": " "}),
+        ("create_qr", {"endpoint_id": "main", "expected": {"patient_id": " "}}),
+    ],
+)
+def test_what_a_field_inside_a_field_is_refused_with_is_told_too(name: str, body: dict[str, Any]) -> None:
+    (route,) = (route for route in table() if route.does.name == name)
+    assert isinstance(route.does.body, JsonBody)
+    with pytest.raises(Unprocessable) as refused:
+        route.does.body.record.read(body)
+    assert refused.value.code in codes_of(route)
 
 
 def test_its_schemas_are_schemas() -> None:
