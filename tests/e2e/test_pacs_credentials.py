@@ -200,8 +200,6 @@ def test_wrong_credentials_stop_the_endpoint_and_not_the_upload(
         else (mtls(site, site.strangers), mtls(site, site.ours))
     )
     with running_lab(tmp_path / "gateway", Pacs(""), settings=wrong) as lab:
-        checked = json.loads(lab.command("check", "--json").stdout)
-        assert next(row for row in checked if row["part"] == "endpoint main")["state"] == "fault"
         files = study(3)
         upload_id, client = upload(lab, files)
         client.complete(upload_id, wait_s=1).expect(202)
