@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.cli.opening import ACTOR, configured
 
 if TYPE_CHECKING:
-    from gateway.backup.folder import Manifest
+    from gateway.assembly.backup.folder import Manifest
     from gateway.config import Config
 
 _REVIVED = """\
@@ -41,8 +41,8 @@ def _backup(args: argparse.Namespace) -> int:
 
 async def _make(config: Config, folder: Path) -> Manifest:
     from gateway import __version__
+    from gateway.assembly.backup.make import make
     from gateway.assembly.base import open_base
-    from gateway.backup.make import make
     from gateway.clock import SystemClock
 
     async with open_base(config, SystemClock()) as base:
@@ -61,9 +61,9 @@ async def _make(config: Config, folder: Path) -> Manifest:
 def _restore(args: argparse.Namespace) -> int:
     import asyncio
 
+    from gateway.assembly.backup.restore import restore
     from gateway.assembly.base import make_folder
     from gateway.assembly.gateway import alone
-    from gateway.backup.restore import restore
     from gateway.spool import KeyRing
 
     config = configured(args)

@@ -11,9 +11,9 @@ import asyncio
 from contextlib import closing
 from pathlib import Path
 
+from gateway.assembly.backup import folder as layout
+from gateway.assembly.backup.folder import Manifest
 from gateway.audit.files import former_files
-from gateway.backup import folder as layout
-from gateway.backup.folder import Manifest
 from gateway.clock import Clock, rfc3339
 from gateway.errors import ConfigError, Malformed, SpoolFull, Unavailable
 from gateway.ledger.base import Ledger

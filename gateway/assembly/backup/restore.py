@@ -9,9 +9,9 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+from gateway.assembly.backup import folder as layout
+from gateway.assembly.backup.folder import Manifest
 from gateway.audit.files import former_files
-from gateway.backup import folder as layout
-from gateway.backup.folder import Manifest
 from gateway.errors import ConfigError, Unavailable
 from gateway.ledger.sqlite.connection import open_unchanged
 from gateway.ledger.sqlite.transaction import SqliteTransaction
