@@ -1,17 +1,16 @@
 /** The foot of the review: Send, and, where it can't be pressed, why that is and what helps. */
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { useChoosers } from "../choosers";
 import type { Destination } from "../destination";
 import { decided, filesAreHere } from "../draft";
 import { askEndpoints, endpointsKnown } from "../endpoints";
 import { grant, grantTrouble } from "../grants";
 import { bytes } from "../i18n";
 import { Button, Notice } from "../parts";
-import { add, looking } from "../picking";
 import { go, session } from "../state";
+import { Choose } from "./choose";
 import { AskDiscard } from "./draftcard";
-import { Looking, PickTrouble } from "./looking";
+import { PickTrouble } from "./looking";
 import { count, t } from "./words";
 
 interface SendBarProps {
@@ -81,27 +80,11 @@ function Obstacle({ to }: { to: Destination | null }): JSX.Element | null {
 
 /** After a reload: what was decided is here, the files aren't. */
 function FilesAgain(): JSX.Element {
-  const choosers = useChoosers((files) => void add(files));
   return (
     <Notice kind="info">
-      {looking.value ? (
-        <Looking />
-      ) : (
-        <>
-          <p>{t("why.files")}</p>
-          <div class="row">
-            <Button icon="file" onClick={choosers.files}>
-              {t("pick.files")}
-            </Button>
-            {choosers.folder && (
-              <Button icon="folder" onClick={choosers.folder}>
-                {t("pick.folder")}
-              </Button>
-            )}
-          </div>
-        </>
-      )}
-      {choosers.inputs}
+      <Choose kind="plain">
+        <p>{t("why.files")}</p>
+      </Choose>
     </Notice>
   );
 }
