@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import type { Priority } from "../../queue/rows";
 import { dicomDate, t as say } from "../i18n";
 import { Button, Heading, Tag } from "../parts";
+import { contradict, modalities } from "./compare";
 import type { Whose } from "./gateway";
 import { find, t } from "./words";
 
@@ -54,7 +55,7 @@ function Compared({ whose }: { whose: Whose }): JSX.Element {
       <tbody>
         {names.map((name) => {
           const values = sides.map(({ fields }) => shown(name, fields[name] ?? ""));
-          const differs = new Set(values.filter(Boolean).map((value) => value.toLocaleLowerCase())).size > 1;
+          const differs = contradict(name, values);
           return (
             <tr key={name} class={differs ? "differs" : ""}>
               <th scope="row">
@@ -94,6 +95,7 @@ function Side({ title, fields }: { title: string; fields: Record<string, string>
 
 function shown(name: string, value: string): string {
   if (name.endsWith("_date")) return dicomDate(value);
+  if (name === "modality") return modalities(value).join(", ");
   if (name === "priority" && isPriority(value)) return say(`priority.${value}`);
   return value.replaceAll("^", " ").trim();
 }
