@@ -149,6 +149,13 @@ export const de: Record<Key, string> = {
   "problem.kept": "Nichts ist verloren: Die Kopie auf diesem Gerät ist noch da.",
   "problem.spool_full":
     "Das Gateway hat gerade keinen Speicherplatz. Nichts ist verloren; es wird automatisch noch einmal versucht. Wenn es eilt, rufen Sie an: {contact}.",
+  "problem.quota_exceeded":
+    "Nichts ist verloren; um {time} wird es automatisch noch einmal versucht. Wenn es eilt, rufen Sie an: {contact}.",
+  "problem.quota_exceeded.open":
+    "Zu viele Sendungen dieses Kontos oder Codes sind unfertig: Schließen Sie einige ab, oder brechen Sie sie ab.",
+  "problem.quota_exceeded.space":
+    "Die unfertigen Sendungen dieses Kontos oder Codes belegen allen Platz, der ihm zusteht: Schließen Sie einige ab, oder brechen Sie sie ab.",
+  "problem.quota_exceeded.other": "Das Gateway nimmt von diesem Konto oder Code im Moment nicht mehr an ({limit}).",
   "problem.incomplete":
     "Das Gateway zählt weniger Dateien, als gesendet wurden. Versuchen Sie es noch einmal; hilft das nicht, senden Sie die Untersuchung neu.",
   "problem.upload_too_large":

@@ -140,6 +140,12 @@ export const en = {
   "problem.kept": "Nothing is lost: the copy on this device is still here.",
   "problem.spool_full":
     "The gateway has no space right now. Nothing is lost; it is tried again automatically. If it is urgent, call {contact}.",
+  "problem.quota_exceeded":
+    "Nothing is lost; it is tried again automatically at {time}. If it is urgent, call {contact}.",
+  "problem.quota_exceeded.open": "Too many uploads of this account or code are unfinished: finish or cancel some.",
+  "problem.quota_exceeded.space":
+    "The unfinished uploads of this account or code take all the space it may use: finish or cancel some.",
+  "problem.quota_exceeded.other": "The gateway takes no more from this account or code right now ({limit}).",
   "problem.incomplete":
     "The gateway counts fewer files than were sent. Try again; if that doesn't help, send the study again.",
   "problem.upload_too_large": "This is more than the code allows. Select fewer studies, or ask for another code.",

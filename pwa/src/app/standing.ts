@@ -128,7 +128,7 @@ function sending(shown: Shown, live: Live | undefined, part: number, online: boo
     return {
       tone: "warn",
       icon: "clock",
-      text: row.problem?.code === "spool_full" ? problemText("spool_full", shown) : t("study.retry"),
+      text: ROOMLESS.has(row.problem?.code ?? "") ? problemText(row.problem?.code ?? "", shown) : t("study.retry"),
       part,
     };
   }
@@ -151,6 +151,13 @@ export function inPacs(row: StudyRow): number {
   return (row.outcome.stored ?? 0) + (row.outcome.already_there ?? 0);
 }
 
+/** The gateway answered: it has no room for this upload just now. */
+const ROOMLESS = new Set(["spool_full", "quota_exceeded"]);
+/** What an account or a code has reached of what it may take (`[limits]`). */
+const REACHED: Record<string, Key> = {
+  "limits.open_uploads": "problem.quota_exceeded.open",
+  "limits.reserved_share": "problem.quota_exceeded.space",
+};
 const PLAIN: Record<string, Key> = {
   offline: "problem.offline",
   failed_here: "problem.failed_here",
@@ -175,10 +182,17 @@ export function problemText(code: string, { row, meta }: Shown): string {
   if (isSignedOut({ code, at: 0 }))
     words.push(t(row.subject.startsWith("qr:") ? "problem.unauthorized" : "problem.signed_out"));
   else if (code === "kept_too_long") words.push(keptTooLong(row));
+  else if (code === "quota_exceeded") words.push(overQuota(row, contact));
   else words.push(t(PLAIN[code] ?? "problem.other", { code, contact }));
   if (isOver(row.problem) && needsCode(row)) words.push(t("problem.newcode"));
   if ((isOver(row.problem) || needsCode(row)) && !row.direct && !row.kept?.dropped) words.push(t("problem.kept"));
   return words.join(" ");
+}
+
+function overQuota({ problem, next_try_at }: StudyRow, contact: string): string {
+  const limit = problem?.limit ?? "";
+  const reached = t(REACHED[limit] ?? "problem.quota_exceeded.other", { limit });
+  return `${reached} ${t("problem.quota_exceeded", { time: moment(next_try_at), contact })}`;
 }
 
 function keptTooLong(row: StudyRow): string {

@@ -33,6 +33,8 @@ export interface Problem {
   /** Of `kept_too_long`: how long the copy might lie here, and how many files the gateway had. */
   ttl_ms?: number;
   sent?: number;
+  /** Of `quota_exceeded`: the key of the gateway's configuration that sets the limit. */
+  limit?: string;
 }
 
 /** What a row remembers of its copy. Times are unix milliseconds. */

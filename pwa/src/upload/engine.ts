@@ -4,7 +4,7 @@
  * and where each file goes on the gateway says.
  */
 import type { Queue } from "../queue/db";
-import { ENDED, type Receipt, type StudyRow, type Told } from "../queue/rows";
+import { ENDED, type Problem, type Receipt, type StudyRow, type Told } from "../queue/rows";
 import type { Sealed } from "../queue/seal";
 import { json, Refused, reachable, request } from "./api";
 import { type ByteSource, Missing } from "./bytes";
@@ -201,7 +201,12 @@ export class Engine {
     const verdict = rules.judge(refused.status, refused.code);
     if (verdict === "wipe" && (await wipeUpload(this.queue, this.channel, id, refused))) return;
     if (verdict === "gone" && (await askAbout(this.queue, this.channel, id))) return;
-    const problem = { code: verdict === "wipe" ? "unauthorized" : refused.code, at: Date.now() };
+    const { limit } = refused.body;
+    const problem: Problem = {
+      code: verdict === "wipe" ? "unauthorized" : refused.code,
+      at: Date.now(),
+      ...(typeof limit === "string" && { limit }),
+    };
     if (refused.code === "upload_completed") {
       // The gateway had all of it before we knew: it completes by itself what nobody speaks of any more.
       await change(() => ({ status: "delivering", problem: null, retry_count: 0 }));

@@ -9,6 +9,7 @@ export const de: Record<DeskKey, string> = {
   "desk.refresh": "Aktualisieren",
   "desk.reload": "Das konnte nicht abgerufen werden. Es wurde nichts geändert.",
   "desk.forbidden": "Ihr Konto hat dafür keine Berechtigung.",
+  "desk.quota": "Dieses Konto hat seine Grenze für QR-Codes erreicht. Um {time} kann es wieder einen erstellen.",
   "desk.refused": "Das Gateway hat es abgelehnt: {code}.",
   "desk.over": "Diese Sendung ist beendet: Sie wurde abgebrochen oder ist abgelaufen.",
   "desk.moved": "Der Status hat sich inzwischen geändert. Bitte noch einmal prüfen.",

@@ -8,6 +8,7 @@ export const en = {
   "desk.refresh": "Refresh",
   "desk.reload": "It couldn't be loaded. Nothing was changed.",
   "desk.forbidden": "Your account isn't allowed to do this.",
+  "desk.quota": "This account has reached its limit for QR codes. It can make another one at {time}.",
   "desk.refused": "The gateway refused it: {code}.",
   "desk.over": "This upload has ended: it was cancelled or has expired.",
   "desk.moved": "Its status has changed in the meantime. Check again.",

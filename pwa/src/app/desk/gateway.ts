@@ -1,6 +1,7 @@
 /** What issuers and admins ask the gateway; refusals as sentences. */
 import { type Call, json, Refused, request } from "../../upload/api";
 import { accessToken } from "../../upload/session";
+import { moment } from "../i18n";
 import { go, session, theQueue } from "../state";
 import type { DeskKey } from "./en";
 import { t } from "./words";
@@ -107,6 +108,7 @@ export function sentence(error: unknown, gone: DeskKey = "desk.over"): string {
   if (error.status === 403) return t("desk.forbidden");
   if (error.status === 410) return t(gone);
   if (error.status === 409) return t("desk.moved");
+  if (error.code === "quota_exceeded") return t("desk.quota", { time: moment(Date.now() + error.retryAfterMs) });
   if (error.body.field === "ttl_seconds") return t("qr.toolong");
   return t("desk.refused", { code: error.code });
 }
