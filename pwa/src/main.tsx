@@ -5,11 +5,13 @@ import { language, speak } from "./app/i18n";
 import { listenForInstall } from "./app/install";
 import { Shell } from "./app/shell";
 import { register } from "./app/update";
+import { twice } from "./twice";
 
 const root = document.getElementById("app") as HTMLElement;
 
 async function tell(error: unknown): Promise<void> {
-  const { tellObstacle } = await import("./app/obstacle");
+  // Where even that doesn't come, the page says by itself that the app doesn't start.
+  const { tellObstacle } = await twice(() => import("./app/obstacle"));
   await tellObstacle(root, error);
 }
 

@@ -65,3 +65,11 @@ test("no name is exported by two modules", () => {
   const twice = [...by].filter(([name, paths]) => paths.length > 1 && !SPOKEN.has(name));
   expect(Object.fromEntries(twice)).toEqual({});
 });
+
+/** At the beginning of a line, where a module's own steps stand: what is inside a function is indented. */
+const WAITS = /^(?:export )?(?:(?:const|let) [^=]+= )?await /m;
+
+test("no module waits while it is loaded: who imports it would run too early in WebKit, and what failed once would fail for good", () => {
+  expect("const { t } = await words();\n").toMatch(WAITS);
+  expect([...modules].filter(([, text]) => WAITS.test(text)).map(([path]) => path)).toEqual([]);
+});

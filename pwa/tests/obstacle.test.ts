@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { lacking, obstacleOf } from "../src/app/obstacle/what";
 import { KeyLost } from "../src/queue/db";
+import { NotFetched } from "../src/twice";
 
 const WHOLE = {
   isSecureContext: true,
@@ -38,6 +39,7 @@ test.each([
   [new DOMException("", "TimeoutError"), "broken"],
   [new DOMException("", "OperationError"), "key"],
   [new KeyLost(), "key"],
+  [new NotFetched(), "part"],
   [new TypeError("x is undefined"), "failed"],
   ["no error at all", "failed"],
 ])("what the start threw, %s: %s", (error, kind) => {

@@ -93,15 +93,24 @@ def furnish(lab: Lab) -> None:
 def run(spec: str, load: Load, **settings: str) -> None:
     """Run a spec; its output is the failure."""
     told = {"RELAYPACS_PYTHON": sys.executable, "RELAYPACS_SERIES": str(load.folder), "RELAYPACS_PATIENT": load.patient}
-    done = subprocess.run(
-        [node(), "--test", "--test-reporter=spec", *([f"--test-name-pattern={load.only}"] if load.only else []), spec],
-        cwd=HERE,
-        env=os.environ | told | settings,
-        capture_output=True,
-        text=True,
-        timeout=220,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [
+                node(),
+                "--test",
+                "--test-reporter=spec",
+                *([f"--test-name-pattern={load.only}"] if load.only else []),
+                spec,
+            ],
+            cwd=HERE,
+            env=os.environ | told | settings,
+            capture_output=True,
+            text=True,
+            timeout=220,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        pytest.fail(f"it didn't end: {(late.stdout or b'').decode()[-8000:]}")
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
 

@@ -188,5 +188,8 @@ export const de: Record<Key, string> = {
   "settings.keep": "Behalten",
 
   "error.offline": "Keine Verbindung zum Gateway. Versuchen Sie es noch einmal.",
+  "error.part.title": "Dieser Bildschirm wurde nicht geladen",
+  "error.part":
+    "Ein Teil der App wurde nicht geladen. Versuchen Sie es noch einmal; hilft das nicht, laden Sie neu. Was auf diesem Gerät wartet, bleibt erhalten.",
   "error.other": "Das Gateway hat es abgelehnt ({code}).",
 };

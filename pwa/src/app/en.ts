@@ -174,6 +174,9 @@ export const en = {
   "removed.again": "Start over",
 
   "error.offline": "No connection to the gateway. Try again.",
+  "error.part.title": "This screen didn't load",
+  "error.part":
+    "Part of the app didn't load. Try again; if that doesn't help, reload. What waits on this device is kept.",
   "error.other": "The gateway refused it ({code}).",
 };
 

@@ -3,6 +3,7 @@
  * at a time, so that nobody waits for words that nobody reads.
  */
 import { signal } from "@preact/signals";
+import { twice } from "../twice";
 import type { Key } from "./en";
 import { prefer, preference } from "./preferences";
 
@@ -26,9 +27,14 @@ function locale(): string {
   return navigator.languages.find((one) => one.startsWith(language.value)) ?? language.value;
 }
 
-/** Every table that was opened has the language's words before any screen speaks it. */
-export async function speak(code: Language): Promise<void> {
+/** Every table that was opened so far has the words of a language. @throws NotFetched */
+export async function speakAll(code = language.value): Promise<void> {
   await Promise.all(loaders.map((load) => load(code)));
+}
+
+/** Every table has the language's words before any screen speaks it. @throws NotFetched */
+export async function speak(code: Language): Promise<void> {
+  await speakAll(code);
   if (code !== preferred()) prefer(STORED, code);
   document.documentElement.lang = code;
   language.value = code;
@@ -45,14 +51,18 @@ export interface Words<K extends string> {
   count(key: Counted<K>, n: number, values?: Values): string;
   /** A key from outside; null: the table doesn't have it. */
   find(key: string): string | null;
+  /** For a table that others must not keep from being read: `speakAll` loads it too. @throws NotFetched */
   load(code: Language): Promise<void>;
 }
 
-/** A table of words, one module for each language. */
+/**
+ * A table of words, one module for each language. `speakAll` fetches them, after the module that opens the table: a module
+ * that waits while it is loaded fails for good where they don't come, and WebKit runs those that import it too early.
+ */
 export function book<K extends string>(tables: Record<Language, () => Promise<Record<K, string>>>): Words<K> {
   const loaded = new Map<Language, Readonly<Record<string, string>>>();
   const load = async (code: Language): Promise<void> => {
-    if (!loaded.has(code)) loaded.set(code, await tables[code]());
+    if (!loaded.has(code)) loaded.set(code, await twice(tables[code]));
   };
   const find = (key: string): string | null => loaded.get(language.value)?.[key] ?? null;
   const t = (key: string, values: Values = {}): string =>

@@ -2,13 +2,27 @@
 import { beforeRemoval, removed } from "./removal";
 
 const ARM_EVERY_MS = 30_000;
+const BEGIN_AGAIN_MS = 2_000;
 
 let engine: Worker;
 let armed_at = 0;
 
 export function startOutbox(): void {
-  engine = new Worker(new URL("../upload/worker.ts", import.meta.url), { type: "module", name: "upload" });
+  beginEngine();
   beforeRemoval(() => engine.terminate());
+}
+
+function beginEngine(): void {
+  engine = new Worker(new URL("../upload/worker.ts", import.meta.url), { type: "module", name: "upload" });
+  engine.addEventListener("error", (event) => {
+    if (!isNotFetched(event)) return;
+    setTimeout(() => removed.value || beginEngine(), BEGIN_AGAIN_MS);
+  });
+}
+
+/** Whether a worker never began: its script didn't come. What a running one throws is told as an `ErrorEvent`. */
+export function isNotFetched(event: Event): boolean {
+  return !(event instanceof ErrorEvent);
 }
 
 export function nudge(): void {

@@ -6,7 +6,7 @@ import { needsItsPage } from "../upload/rules";
 import { askToStay } from "./device";
 import { endReview, filesAreHere, rememberSender, startReview } from "./draft";
 import { spendGrant } from "./grants";
-import { connectEngine, nudge } from "./outbox";
+import { connectEngine, isNotFetched, nudge } from "./outbox";
 import { beforeRemoval } from "./removal";
 import { go, goHome, mine, route } from "./state";
 
@@ -15,9 +15,9 @@ export const copied = signal<ReadonlyMap<string, number>>(new Map());
 /** Studies that found no room: this page still holds their files. */
 export const held = signal<ReadonlySet<string>>(new Set());
 /** `none`: no DICOM among the files. `nothing`: no file at all. */
-export const pickProblem = signal<{ why: "none"; left: number } | { why: "nothing" | "quota" | "failed_here" } | null>(
-  null,
-);
+export const pickProblem = signal<
+  { why: "none"; left: number } | { why: "nothing" | "quota" | "part" | "failed_here" } | null
+>(null);
 
 /** A reload would lose something: a pick that is looked at or reviewed, files that are being copied or sent from here. */
 export const needsThisPage = computed(
@@ -38,6 +38,11 @@ function worker(): Worker {
   if (ingest) return ingest;
   ingest = new Worker(new URL("../ingest/worker.ts", import.meta.url), { type: "module", name: "ingest" });
   ingest.addEventListener("message", (event: MessageEvent<FromIngest>) => heard(event.data));
+  ingest.addEventListener("error", (event) => {
+    if (!isNotFetched(event)) return;
+    ingest = null; // the next choice of files begins another one
+    heard({ kind: "failed", code: "part" });
+  });
   beforeRemoval(() => ingest?.terminate());
   const { port1, port2 } = new MessageChannel();
   tell({ kind: "port", port: port1 }, [port1]);

@@ -1,5 +1,6 @@
 /** What the picked files are: headers of those that are DICOM, reasons for those that aren't; ZIPs are looked into. */
 import { looksLikeDicom, type Reading, readHeader } from "../dicom/header";
+import { twice } from "../twice";
 import type { Left, Looked } from "./group";
 import { FileSource, type Source } from "./source";
 import { withoutTwins } from "./twins";
@@ -35,7 +36,7 @@ export async function look(
   for (const zip of await seen.at([...files.keys()])) {
     const file = files.get(zip);
     if (!file) continue; // a ZIP is one of the picked files
-    const { contents } = await import("./zip");
+    const { contents } = await twice(() => import("./zip"));
     const { sources, left } = await contents(file, zip.name);
     seen.left.push(...left);
     for (const inside of await seen.at(sources)) seen.left.push({ name: inside.name, why: "zip_inside" });

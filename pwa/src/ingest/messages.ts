@@ -31,7 +31,7 @@ export type ToIngest =
 
 /**
  * `matched`: files that were picked again belong to the study, or don't; it goes on. `held`: there was no room for the
- * rest of these studies; their files are still here.
+ * rest of these studies; their files are still here. `part`: a part of the app didn't come.
  */
 export type FromIngest =
   | { kind: "looked"; done: number; of: number }
@@ -40,4 +40,4 @@ export type FromIngest =
   | { kind: "queued"; studies: string[] }
   | { kind: "copied"; study: string; done: number; of: number }
   | { kind: "held"; studies: string[] }
-  | { kind: "failed"; code: "quota" | "failed_here" };
+  | { kind: "failed"; code: "quota" | "part" | "failed_here" };

@@ -2,6 +2,7 @@
 import { Queue } from "../queue/db";
 import { isFull } from "../queue/full";
 import type { FileRow } from "../queue/rows";
+import { NotFetched } from "../twice";
 import { Channel } from "../upload/channel";
 import { copy, type Placed } from "./copy";
 import { doubts } from "./doubts";
@@ -201,6 +202,6 @@ function act(order: ToIngest): Promise<void> | void {
 scope.addEventListener("message", (event: MessageEvent<ToIngest>) => {
   Promise.resolve(act(event.data)).catch((error: unknown) => {
     if (error instanceof DOMException && error.name === "AbortError") return;
-    tell({ kind: "failed", code: isFull(error) ? "quota" : "failed_here" });
+    tell({ kind: "failed", code: isFull(error) ? "quota" : error instanceof NotFetched ? "part" : "failed_here" });
   });
 });

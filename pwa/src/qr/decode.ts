@@ -1,4 +1,6 @@
 /** The text of a QR code in a picture: by the browser where it can, else by a decoder that is fetched when it is needed. */
+import { twice } from "../twice";
+
 interface Detector {
   detect(source: ImageBitmapSource): Promise<{ rawValue: string }[]>;
 }
@@ -43,6 +45,6 @@ async function byDecoder(source: ImageBitmap | HTMLVideoElement): Promise<string
   if (!context) return null;
   context.drawImage(source, 0, 0, canvas.width, canvas.height);
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-  const { default: jsQR } = await import("jsqr");
+  const { default: jsQR } = await twice(() => import("jsqr"));
   return jsQR(pixels.data, pixels.width, pixels.height)?.data ?? null;
 }

@@ -1,5 +1,6 @@
 /** The engine's host while a page is open. */
 import { Queue } from "../queue/db";
+import { twice } from "../twice";
 import { PickedFiles, SealedSegments } from "./bytes";
 import { Channel } from "./channel";
 import { Engine } from "./engine";
@@ -20,7 +21,10 @@ async function main(): Promise<void> {
   engines.push(engine);
   // Another tab's engine, or the service worker's, may hold it: then this one stands by.
   await navigator.locks.request("engine", () => {
-    void import("./housekeeping").then(({ keepHouse }) => keepHouse(open, new Channel(), forEver));
+    void twice(() => import("./housekeeping")).then(
+      ({ keepHouse }) => keepHouse(open, new Channel(), forEver),
+      () => undefined, // the next page does it
+    );
     return engine.run(forEver);
   });
 }

@@ -8,6 +8,8 @@ export class Lacking {
   without = "";
   /** No script of the app comes. */
   scriptless = false;
+  /** Files that are refused, so many times. */
+  refused = { files: null, times: 0 };
   #pages = 0;
 
   constructor(gateway) {
@@ -32,6 +34,7 @@ export class Lacking {
 
   #pass(request, response) {
     if (request.url.startsWith("/without-")) return response.writeHead(200, { "content-type": "text/javascript" }).end(this.without);
+    if (this.refused.files?.test(request.url) && (this.refused.times -= 1) >= 0) return response.writeHead(503).end();
     const headers = { ...request.headers, "accept-encoding": "identity" };
     delete headers["if-none-match"];
     const onward = ask(this.gateway.url + request.url, { method: request.method, headers });

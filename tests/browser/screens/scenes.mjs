@@ -2,6 +2,7 @@
 // pseudo-locale and `make screenshots`.
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { WITHOUT } from "../others/without.mjs";
 import { browse } from "../stage.mjs";
 import { ADMIN } from "./hospital.mjs";
 
@@ -25,13 +26,27 @@ export class Stage {
     context.setDefaultTimeout(PATIENCE_MS);
     await context.addInitScript(nightShift, this.start);
     await this.prepare(context);
-    this.page = await context.newPage();
-    this.page.faults = [];
-    this.page.on("pageerror", (error) => this.page.faults.push(error.message));
-    this.page.on("console", (message) => /Content Security Policy|Uncaught/.test(message.text()) && this.page.faults.push(message.text()));
+    this.look(await context.newPage());
     this.devices[name] = this.page;
     await this.page.goto(url);
     await this.page.getByRole("main").waitFor();
+  }
+
+  /** Another page of the same device, in a browser that lacks something. @param without a script that takes it away */
+  async lacking(name, without) {
+    const page = await this.devices[name].context().newPage();
+    await page.addInitScript(without);
+    this.look(page);
+    await page.goto(this.hospital.url);
+    await page.getByRole("main").waitFor();
+  }
+
+  /** From here on this page is looked at, and must stay without errors of its own. */
+  look(page) {
+    this.page = page;
+    page.faults = [];
+    page.on("pageerror", (error) => page.faults.push(error.message));
+    page.on("console", (message) => /Content Security Policy|Uncaught/.test(message.text()) && page.faults.push(message.text()));
   }
 
   async at(name) {
@@ -365,6 +380,54 @@ export const SCENES = [
   { name: "study-cancelled", title: "Dropped at the hospital, with its reason", async show(stage) {
     await stage.at("held");
     await stage.page.getByText("Wrong patient. Please send").waitFor();
+  } },
+
+  // Somebody in whose browser something is in the way
+  { name: "part-missing", title: "A screen that didn't come", async show(stage) {
+    await stage.device("stranger");
+    await stage.page.context().route(/assets\/desk-/, (route) => route.fulfill({ status: 503 }));
+    await stage.signIn();
+    await stage.press("nav.incoming");
+    await stage.reads("error.part");
+  } },
+  { name: "quota", title: "More than the account may have unfinished: what it is, and when it is tried again", async show(stage) {
+    await stage.home();
+    const problem = { status: 429, code: "quota_exceeded", limit: "limits.open_uploads" };
+    await stage.page.context().route("**/upload/init", (route) =>
+      route.fulfill({ status: 429, contentType: "application/problem+json", headers: { "Retry-After": "900" }, body: JSON.stringify(problem) }));
+    await stage.pick("one");
+    await stage.send();
+    await stage.reads("problem.quota_exceeded.open");
+  } },
+  { name: "obstacle-key", title: "The browser has lost the key of what is stored", async show(stage) {
+    await stage.page.evaluate(async () => {
+      const db = await new Promise((done) => (indexedDB.open("relaypacs").onsuccess = ({ target }) => done(target.result)));
+      const store = db.transaction("KeyStore", "readwrite").objectStore("KeyStore");
+      await new Promise((done) => (store.delete("device").onsuccess = done));
+      db.close();
+    });
+    await stage.page.reload();
+    await stage.heading("obstacle.key");
+  } },
+  { name: "obstacle-remove", title: "Asked before it goes", async show(stage) { await stage.press("obstacle.remove"); await stage.reads("obstacle.remove.text"); } },
+  ...[
+    ["insecure", "no HTTPS", "Not opened by HTTPS"],
+    ["old", "no BroadcastChannel", "A browser that is too old"],
+    ["blocked", "a store that is forbidden", "A private window, or a browser that may store nothing"],
+    ["full", "a store on a full device", "A device that is full"],
+    ["broken", "a store that doesn't open", "A store that doesn't open"],
+    ["newer", "a store of a newer app", "A newer version of the app has been here"],
+    ["failed", "a step that throws", "The app has stopped"],
+  ].map(([kind, without, title]) => ({ name: `obstacle-${kind}`, title, async show(stage) {
+    await stage.lacking("stranger", WITHOUT[without]);
+    await stage.heading(`obstacle.${kind}`);
+  } })),
+  { name: "obstacle-part", title: "Part of the app didn't come when it started", async show(stage) {
+    await stage.device("unlucky");
+    let times = 2; // of the first table of words; those of this screen come
+    await stage.page.context().route(/assets\/en-/, (route) => ((times -= 1) < 0 ? route.fallback() : route.fulfill({ status: 503 })));
+    await stage.page.reload();
+    await stage.heading("obstacle.part");
   } },
 ];
 

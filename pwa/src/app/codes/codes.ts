@@ -1,5 +1,5 @@
 /** Codes of the gateway in plain words, and what to do about them. Fetched when there is one to show. */
-import { book, language } from "../i18n";
+import { book } from "../i18n";
 import type { CodeKey } from "./en";
 import { TODO } from "./todo";
 
@@ -7,7 +7,6 @@ const words = book<CodeKey>({
   en: async () => (await import("./en")).en,
   de: async () => (await import("./de")).de,
 });
-await words.load(language.value);
 
 /** A sentence for any code. @param reason the PACS's own, four hex digits */
 export function said(code: string, reason = ""): string {

@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { endpoints } from "../endpoints";
 import { moment } from "../i18n";
+import { NotHere, useLater } from "../later";
 import { Button, Field, Notice, OneOf } from "../parts";
 import { ask, type NewCode, sentence } from "./gateway";
 import { t } from "./words";
@@ -127,7 +128,13 @@ export function Code({
     <section class="card code-card" aria-label={title}>
       <h2>{title}</h2>
       {lead && <p class="hint">{lead}</p>}
-      {picture ? <img src={picture} alt={t("qr.alt")} width={320} height={320} /> : <span class="code-room" />}
+      {picture.address ? (
+        <img src={picture.address} alt={t("qr.alt")} width={320} height={320} />
+      ) : picture.failed ? (
+        <NotHere again={picture.again} />
+      ) : (
+        <span class="code-room" />
+      )}
       <p>{t("qr.until", { time: moment(made.expires_at) })}</p>
       <div class="row center">
         <Button kind="main" icon="link" onClick={() => void (navigator.clipboard ? copy() : setCopied(false))}>
@@ -147,20 +154,14 @@ export function Code({
   );
 }
 
-function usePicture(link: string): string {
+function usePicture(link: string): { address: string; failed: boolean; again: () => void } {
   const [address, setAddress] = useState("");
+  const { module, failed, again } = useLater(() => import("uqr"));
   useEffect(() => {
-    let mine = "";
-    let over = false;
-    void import("uqr").then(({ renderSVG }) => {
-      if (over) return;
-      mine = URL.createObjectURL(new Blob([renderSVG(link, { border: 3 })], { type: "image/svg+xml" }));
-      setAddress(mine);
-    });
-    return () => {
-      over = true;
-      URL.revokeObjectURL(mine);
-    };
-  }, [link]);
-  return address;
+    if (!module) return;
+    const drawn = URL.createObjectURL(new Blob([module.renderSVG(link, { border: 3 })], { type: "image/svg+xml" }));
+    setAddress(drawn);
+    return () => URL.revokeObjectURL(drawn);
+  }, [link, module]);
+  return { address, failed, again };
 }

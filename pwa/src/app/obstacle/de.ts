@@ -33,6 +33,10 @@ export const de: Record<ObstacleKey, string> = {
   "obstacle.newer.what":
     "Was auf diesem Gerät gespeichert ist, wurde von einer neueren Version geschrieben als dieser.",
   "obstacle.newer.help": "Schließen Sie alle Tabs der App und öffnen Sie sie wieder: Sie holt dann die neuere Version.",
+  "obstacle.part": "Ein Teil der App wurde nicht geladen",
+  "obstacle.part.what":
+    "Die Verbindung riss ab, während die App geladen wurde, oder das Krankenhaus hat eine neuere Version. Was auf diesem Gerät wartet, bleibt erhalten.",
+  "obstacle.part.help": "Prüfen Sie die Verbindung und laden Sie dann neu.",
   "obstacle.failed": "Die App ist stehen geblieben",
   "obstacle.failed.what": "In der App selbst ist etwas schiefgegangen. Was auf diesem Gerät wartet, bleibt erhalten.",
   "obstacle.failed.help": "Laden Sie neu. Geschieht es wieder, sagen Sie dem Krankenhaus, was Sie davor getan haben.",

@@ -29,6 +29,10 @@ export const en = {
   "obstacle.newer": "A newer version of the app was here",
   "obstacle.newer.what": "What is stored on this device was written by a newer version than this one.",
   "obstacle.newer.help": "Close all tabs of the app, then open it again: it fetches the newer version.",
+  "obstacle.part": "Part of the app didn't load",
+  "obstacle.part.what":
+    "The connection broke while the app was loading, or the hospital has a newer version. What waits on this device is kept.",
+  "obstacle.part.help": "Check the connection, then reload.",
   "obstacle.failed": "The app has stopped",
   "obstacle.failed.what": "Something went wrong in the app itself. What waits on this device is kept.",
   "obstacle.failed.help": "Reload. If it happens again, tell the hospital what you did before.",

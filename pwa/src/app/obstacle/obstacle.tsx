@@ -4,10 +4,11 @@ import type { JSX } from "preact/jsx-runtime";
 import { forgetRest } from "../emptying";
 import { language } from "../i18n";
 import { lacking, type Obstacle, obstacleOf } from "./what";
-import { t } from "./words";
+import { fetchWords, t } from "./words";
 
 /** In place of the app: what is the matter, and what helps. @param error that the start threw, or a screen */
-export function tellObstacle(root: HTMLElement, error: unknown): void {
+export async function tellObstacle(root: HTMLElement, error: unknown): Promise<void> {
+  await fetchWords(language.value);
   document.documentElement.lang = language.value;
   render(<Screen {...(lacking(globalThis) ?? obstacleOf(error))} />, root);
 }

@@ -3,8 +3,9 @@
 /**
  * `insecure`: not opened by HTTPS. `old`: the browser lacks something. `blocked`: it may store nothing. `full`: it has no
  * room. `broken`: its store doesn't open. `key`: what is stored can't be read any more. `newer`: a newer app has been here.
+ * `part`: a part of the app didn't come.
  */
-export type ObstacleKind = "insecure" | "old" | "blocked" | "full" | "broken" | "key" | "newer" | "failed";
+export type ObstacleKind = "insecure" | "old" | "blocked" | "full" | "broken" | "key" | "newer" | "part" | "failed";
 
 export interface Obstacle {
   kind: ObstacleKind;
@@ -20,6 +21,7 @@ const KINDS: Readonly<Record<string, ObstacleKind>> = {
   QuotaExceededError: "full",
   VersionError: "newer",
   KeyLost: "key",
+  NotFetched: "part",
   OperationError: "key", // WebCrypto's word for: it doesn't open
 };
 

@@ -1,10 +1,10 @@
-import { book, language } from "../i18n";
+import { book } from "../i18n";
 import type { ObstacleKey } from "./en";
 
 const words = book<ObstacleKey>({
   en: async () => (await import("./en")).en,
   de: async () => (await import("./de")).de,
 });
-await words.load(language.value);
 
 export const { t } = words;
+export const fetchWords = words.load;

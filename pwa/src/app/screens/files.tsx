@@ -2,7 +2,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { FileRow } from "../../queue/rows";
 import { percent } from "../i18n";
-import { useLater } from "../later";
+import { NotHere, useLater } from "../later";
 import { type Shown, theQueue } from "../state";
 import type { ScreenKey } from "./en";
 import { count, t } from "./words";
@@ -32,7 +32,8 @@ export function Apart({ one: { row } }: { one: Shown }): JSX.Element | null {
       over = true;
     };
   }, [row.id, row.changed_at]);
-  const { module: codes } = useLater(() => import("../codes/codes"), groups.length > 0);
+  const { module: codes, failed, again } = useLater(() => import("../codes/codes"), groups.length > 0);
+  if (failed) return <NotHere again={again} />;
   if (!codes || groups.length === 0) return null;
   const all = groups.reduce((sum, { names, more }) => sum + names.length + more, 0);
   return (

@@ -42,6 +42,8 @@ export function PickTrouble(): JSX.Element | null {
       return <Notice kind="warn">{t("pick.nothing")}</Notice>;
     case "quota":
       return <Notice kind="bad">{t("problem.quota.queue")}</Notice>;
+    case "part":
+      return <Notice kind="bad">{t("error.part")}</Notice>;
     case "failed_here":
       return <Notice kind="bad">{t("problem.failed_here")}</Notice>;
     default:

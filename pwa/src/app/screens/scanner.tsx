@@ -1,21 +1,29 @@
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
+import { NotFetched, twice } from "../../twice";
 import { openLink } from "../grants";
 import { t } from "../i18n";
-import { useLater } from "../later";
+import { NotHere, useLater } from "../later";
 import { Button, Notice } from "../parts";
+
+/** `refused`: the camera. `none`: no code is in the picture. `part`: what reads it didn't come. */
+const PROBLEMS = { refused: "scan.refused", none: "scan.none", part: "error.part" } as const;
 
 /** The camera, a picture, or nothing of both: the link can still be pasted. */
 export function Scanner(): JSX.Element {
   const [on, setOn] = useState(false);
-  const [problem, setProblem] = useState<"refused" | "none" | null>(null);
+  const [problem, setProblem] = useState<keyof typeof PROBLEMS | null>(null);
   const picture = useRef<HTMLInputElement>(null);
   const camera = useLater(() => import("./camera"), on);
   const look = async (file: File | undefined): Promise<void> => {
     if (!file) return;
-    const text = await readPicture(file).catch(() => null);
-    setProblem(text ? null : "none");
-    if (text) await openLink(text);
+    try {
+      const text = await readPicture(file);
+      setProblem(text ? null : "none");
+      if (text) await openLink(text);
+    } catch (error) {
+      setProblem(error instanceof NotFetched ? "part" : "none"); // it is no picture
+    }
   };
   return (
     <div class="scanner">
@@ -59,13 +67,13 @@ export function Scanner(): JSX.Element {
           event.currentTarget.value = "";
         }}
       />
-      {on && camera.failed && <Notice kind="bad">{t("error.offline")}</Notice>}
-      {problem && <Notice kind="warn">{t(problem === "refused" ? "scan.refused" : "scan.none")}</Notice>}
+      {on && camera.failed && <NotHere again={camera.again} />}
+      {problem && <Notice kind="warn">{t(PROBLEMS[problem])}</Notice>}
     </div>
   );
 }
 
 async function readPicture(file: File): Promise<string | null> {
-  const { decodeQr } = await import("../../qr/decode");
+  const { decodeQr } = await twice(() => import("../../qr/decode"));
   return decodeQr(await createImageBitmap(file));
 }

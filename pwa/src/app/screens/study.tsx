@@ -7,7 +7,7 @@ import { useChoosers } from "../choosers";
 import { terms, time } from "../device";
 import { grant } from "../grants";
 import { bytes, moment } from "../i18n";
-import { useLater } from "../later";
+import { NotHere, useLater } from "../later";
 import { Ask, Bar, Button, Contact, Heading, Icon, Notice } from "../parts";
 import { addAgain, copied, held, looking, sendDirect } from "../picking";
 import { lifetime, standing, what, who, whose } from "../standing";
@@ -100,7 +100,8 @@ function Said({ one: { told } }: { one: Shown }): JSX.Element | null {
   for (const { code, file_id } of told?.warnings ?? [])
     if (file_id && SAID_OF_FILES.has(code)) ofFiles.set(code, (ofFiles.get(code) ?? 0) + 1);
   const any = why.length + remarks.length + ofFiles.size > 0;
-  const { module: codes } = useLater(() => import("../codes/codes"), any);
+  const { module: codes, failed, again } = useLater(() => import("../codes/codes"), any);
+  if (failed) return <NotHere again={again} />;
   if (!codes || !any) return null;
   return (
     <ul class="said">

@@ -7,7 +7,6 @@ const words = first.book<ScreenKey>({
   en: async () => (await import("./en")).en,
   de: async () => (await import("./de")).de,
 });
-await words.load(first.language.value);
 
 export function t(key: Key | ScreenKey, values: first.Values = {}): string {
   return words.find(key) === null ? first.t(key as Key, values) : words.t(key as ScreenKey, values);

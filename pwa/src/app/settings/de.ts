@@ -7,6 +7,8 @@ export const de: Record<SettingsKey, string> = {
   "settings.out": "Abmelden",
   "settings.out.note": "Begonnene Sendungen werden fortgesetzt.",
   "settings.in": "Anmelden",
+  "settings.wordless":
+    "Die Texte dieser Sprache wurden nicht geladen. Wählen Sie sie noch einmal, wenn eine Verbindung besteht.",
   "settings.language": "Sprache",
   "settings.device": "Dieses Gerät",
   "settings.used": "Kopien von Bildern auf diesem Gerät: {size}.",

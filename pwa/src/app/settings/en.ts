@@ -6,6 +6,7 @@ export const en = {
   "settings.out": "Sign out",
   "settings.out.note": "Uploads already started continue.",
   "settings.in": "Sign in",
+  "settings.wordless": "The words of this language didn't load. Choose it again when there is a connection.",
   "settings.language": "Language",
   "settings.device": "This device",
   "settings.used": "Copies of images on this device: {size}.",

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { isPin } from "../../queue/pin";
 import { signOut } from "../../upload/session";
 import { stays, terms } from "../device";
-import { bytes, duration, LANGUAGES, language, speak } from "../i18n";
+import { bytes, duration, LANGUAGES, type Language, language, speak } from "../i18n";
 import { install, installable } from "../install";
 import { dropPin, lockNow, lockSet, setPin } from "../lock";
 import { Button, Contact, Heading, Notice, OneOf } from "../parts";
@@ -14,6 +14,12 @@ import { RemoveAll } from "./removing";
 import { t } from "./words";
 
 export function Settings(): JSX.Element {
+  const [wordless, setWordless] = useState(false);
+  const speakIt = (code: Language): Promise<void> =>
+    speak(code).then(
+      () => setWordless(false),
+      () => setWordless(true),
+    );
   return (
     <main class="narrow">
       <header class="lead">
@@ -25,9 +31,10 @@ export function Settings(): JSX.Element {
           legend={t("settings.language")}
           name="language"
           value={language.value}
-          onPick={(code) => void speak(code)}
+          onPick={(code) => void speakIt(code)}
           options={LANGUAGES.map(({ code, name }) => ({ value: code, label: name }))}
         />
+        {wordless && <Notice kind="bad">{t("settings.wordless")}</Notice>}
       </section>
       <AppLock />
       {installable.value && (

@@ -1,10 +1,9 @@
-import { book, language } from "../i18n";
+import { book } from "../i18n";
 import type { SettingsKey } from "./en";
 
 const words = book<SettingsKey>({
   en: async () => (await import("./en")).en,
   de: async () => (await import("./de")).de,
 });
-await words.load(language.value);
 
 export const { t } = words;
