@@ -50,6 +50,18 @@ function fileRows(page) {
   });
 }
 
+/** So many rows say so in the end. However long forty uploads take on this machine: none of them stands still for long. */
+async function reaches(rows, wanted) {
+  let last = { count: -1, at: 0 };
+  for (;;) {
+    const count = await rows.count();
+    if (count >= wanted) return;
+    if (count !== last.count) last = { count, at: Date.now() };
+    assert.ok(Date.now() - last.at < 30_000, `${count} of ${wanted}, and no more for 30 s`);
+    await new Promise((done) => setTimeout(done, 200));
+  }
+}
+
 /** Which of them a request is about: named where it is created, else known by its address; undefined: it was created just now. */
 function fileOf(request, rows) {
   const name = /file_id ([^,]+)/.exec(request.headers()["upload-metadata"] ?? "")?.[1];
@@ -129,8 +141,8 @@ for (const [name, viewport] of [["cards", { width: 360, height: 740 }], ["a tabl
     await send(page);
     await until(page, "all are in the queue", ({ count }) => count.StudyStore === 40 && count.FileStore === 80);
     // The gateway holds the second of those that contradict what its PACS has by then.
-    await page.locator(".how", { hasText: "In the PACS of Demo archive" }).nth(37).waitFor({ timeout: 40_000 });
-    await page.locator(".how", { hasText: "Held for review at Demo archive" }).nth(1).waitFor({ timeout: 40_000 });
+    await reaches(page.locator(".how", { hasText: "In the PACS of Demo archive" }), 38);
+    await reaches(page.locator(".how", { hasText: "Held for review at Demo archive" }), 2);
     assert.deepEqual(page.faults, []);
   });
 }
