@@ -20,7 +20,7 @@ const REMOVABLE = new Set(["key", "broken"]);
 function Screen({ kind, detail }: Obstacle): JSX.Element {
   const [asking, setAsking] = useState(false);
   return (
-    <main class="narrow">
+    <main class="narrow obstacle">
       <section class="card stack" aria-labelledby="obstacle">
         <h1 id="obstacle">{t(`obstacle.${kind}`)}</h1>
         <p>{t(`obstacle.${kind}.what`)}</p>
