@@ -99,6 +99,9 @@ def run_row(file_id: str, segment_id: str, **known: Any) -> RunRow:
             position=0,
             first_frame=0,
             content_mac=None,
+            entry_at=0,
+            entry_id=segment_id,
+            sealed_bytes=0,
         ),
         **known,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.blobs.memory import MemoryBlobs
 from gateway.ledger.rows import FileRow, ReceiptRow, RunRow, UploadRow
-from gateway.spool import Spool, UploadKey
+from gateway.spool import Run, Spool, UploadKey
 from gateway.states import FileState, UploadState
 from tests.clocks import ManualClock
 from tests.ledger_rows import file_row, upload_row
@@ -56,20 +56,21 @@ class Spooled:
             tx.uploads.insert(begun)
             if receipt:
                 tx.receipts.insert(ReceiptRow(upload_id, upload_id, "kid", b"jws", now))
-            for file, wrapped_file, segment_id in made:
+            for file, wrapped_file, run in made:
+                segment_id = run.segment_id
+                place = (segment_id, run.start, run.length, run.position, run.first_frame)
+                entry = (run.entry_at, run.entry_id, run.sealed_bytes)
                 tx.files.insert(replace(file, key_id=tx.keys.insert(wrapped_file)))
                 tx.runs.begin_segment(segment_id, file.file_id, upload_id)
-                tx.runs.insert(RunRow(0, file.file_id, segment_id, 0, len(CONTENT), 128, 0, None))
+                tx.runs.insert(RunRow(0, file.file_id, *place, None, *entry))
             return begun
 
         return await self.opened.ledger.write(act)
 
-    def _file(self, key: UploadKey, upload_id: str, state: FileState) -> tuple[FileRow, bytes, str]:
+    def _file(self, key: UploadKey, upload_id: str, state: FileState) -> tuple[FileRow, bytes, Run]:
         file_id, segment_id = secrets.token_hex(16), secrets.token_hex(16)
         file_key, wrapped = key.new_file_key(file_id)
-        writer = self.spool.writer(
-            segment_id=segment_id, upload_id=upload_id, file_id=file_id, key=file_key, base_offset=0, epoch=0
-        )
+        writer = self.spool.writer(segment_id=segment_id, file_id=file_id, key=file_key, base_offset=0)
         writer.append([CONTENT])
         writer.sync()
         writer.close()
@@ -85,7 +86,7 @@ class Spooled:
             facts_sealed=b"sealed",
             outcome_sealed=b"sealed",
         )
-        return row, wrapped, segment_id
+        return row, wrapped, writer.run
 
     async def now(self, upload: UploadRow) -> UploadRow:
         """The row as it is now."""

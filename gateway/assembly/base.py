@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,8 +15,11 @@ from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.keys.service import open_service_keys
 from gateway.ledger.base import Ledger
+from gateway.ledger.settings import Setting
 from gateway.owners import leave_to_owner, why_not
 from gateway.spool import KeyRing, ServiceKeys, Spool
+
+log = logging.getLogger("relaypacs.gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +49,23 @@ async def open_base(config: Config, clock: Clock, parts: Parts = PARTS) -> Async
     try:
         keys = await open_service_keys(ledger, ring, clock)
         try:
-            spool = Spool(parts.open_blobs(config.spool.path))
+            spool = Spool(parts.open_blobs(config.spool.path), config.spool.max_bytes)
         except OSError as error:
             raise ConfigError(f"the spool can't be opened ({why_not(config.spool.path, error)})") from None
+        await _own(ledger, spool)
         yield Base(config, clock, ledger, ring, keys, spool)
     finally:
         await ledger.close()
+
+
+async def _own(ledger: Ledger, spool: Spool) -> None:
+    """The spool is the ledger's, or what lies in it is left alone. :raises Unavailable: it can't be marked."""
+    known = await ledger.read(lambda tx: tx.settings.get(Setting.SPOOL_ID))
+    spool_id = await asyncio.to_thread(spool.belongs_to, known)
+    if spool_id != known:
+        await ledger.write(lambda tx: tx.settings.put(Setting.SPOOL_ID, spool_id))
+    if not await asyncio.to_thread(spool.is_ours):
+        log.error("the spool isn't this ledger's: mount it, or give it up by a folder spool_id/%s in it", spool_id)
 
 
 def make_folder(path: Path) -> None:

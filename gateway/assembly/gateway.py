@@ -49,7 +49,7 @@ from gateway.ledger.rows import JobKind, JobRow, UploadRow
 from gateway.owners import leave_to_owner, why_not
 from gateway.receipts import keys as receipt_keys
 from gateway.receipts.document import Signer
-from gateway.uploads.admission import Limits
+from gateway.uploads.admission import Limits, new_id
 from gateway.uploads.body import Buffered
 from gateway.uploads.cancellation import Settle
 from gateway.uploads.chunks import Chunks
@@ -59,6 +59,7 @@ from gateway.uploads.intake import Intake
 from gateway.uploads.leases import Leases
 from gateway.uploads.pipeline import Pipeline, Tails, Threads
 from gateway.uploads.qr import QrSessions, QrTerms
+from gateway.uploads.sharing import Sharing
 from gateway.uploads.submissions import Submissions
 from gateway.uploads.tail import Files
 from gateway.uploads.views import Views
@@ -95,7 +96,9 @@ async def open_gateway(config: Config, clock: Clock, parts: Parts = PARTS) -> As
         await receipt_keys.note_key(base.ledger, Signer(base.keys.receipt_seed))
         await asyncio.to_thread(base.ledger.reserve.hold)
         telling = await open_telling(base)
-        intake = _intake(base)
+        intake = _intake(base, session_id := new_id())
+        await base.ledger.write(lambda tx: tx.runs.close_sessions(but=session_id))
+        stack.push_async_callback(intake.sharing.close)
         stack.callback(intake.pipeline.threads.close)
         stack.callback(intake.tails.close_all)
         delivery = _delivery(base, parts, stack, telling)
@@ -154,19 +157,23 @@ def alone(database: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _intake(base: Base) -> Intake:
+def _intake(base: Base, session_id: str) -> Intake:
+    """:param session_id: of this process."""
     config = base.config
+    sharing = Sharing(base.ledger, base.spool, session_id)
     return Intake(
         ledger=base.ledger,
         spool=base.spool,
         ring=base.ring,
         keys=base.keys,
         leases=Leases(base.clock),
+        sharing=sharing,
         tails=Tails(limits.kept_tails()),
         pipeline=Pipeline(
             Threads(SPOOL_THREADS),
             Buffered(config.server.max_buffered_bytes),
             config.server.body_idle_timeout_s,
+            sharing,
             base.ledger.reserve,
         ),
         clock=base.clock,
@@ -264,7 +271,7 @@ def _submissions(base: Base, intake: Intake, settle_cancelled: Settle) -> Submis
 @contextlib.contextmanager
 def open_submissions(base: Base) -> Iterator[Submissions]:
     """Acts on whole uploads, for a command beside the process that takes them."""
-    intake = _intake(base)
+    intake = _intake(base, new_id())
     settling = Settling(base.ledger, base.keys, Signer(base.keys.receipt_seed), base.clock)
     try:
         yield _submissions(base, intake, settling.end)
@@ -280,7 +287,7 @@ def open_qr(base: Base, submissions: Submissions | None = None) -> QrSessions:
     """QR sessions. :param submissions: of the process that takes uploads; a command beside it only makes codes."""
     tokens, most = base.config.tokens, base.config.limits
     terms = QrTerms(tokens.qr_ttl_s, tokens.qr_max_ttl_s, most.qr_max_bytes, most.qr_codes)
-    known = submissions or _submissions(base, _intake(base), _nothing_to_settle)
+    known = submissions or _submissions(base, _intake(base, new_id()), _nothing_to_settle)
     return QrSessions(base.ledger, base.keys.records, known, _destinations(base), base.clock, terms)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from gateway.config import Config
 from gateway.identity.throttle import LoginLimits
+from gateway.uploads.pipeline import OPEN_SEGMENTS
 from gateway.web.connections import ConnectionLimits
 
 #: As many handles as anybody needs, where the system sets no limit.
@@ -20,13 +21,13 @@ def handles() -> int:
 
 
 def kept_tails() -> int:
-    """Segments of tus files that are kept open between requests."""
+    """Writers of tus files that are kept between requests; few of them keep a segment open (`OPEN_SEGMENTS`)."""
     return min(4096, handles() // 4)
 
 
 def kept_chunk_segments() -> int:
     """Segments of chunked files that are kept open between requests."""
-    return min(1024, handles() // 8)
+    return min(OPEN_SEGMENTS, handles() // 8)
 
 
 def connection_limits(config: Config) -> ConnectionLimits:

@@ -48,10 +48,11 @@ def open_retention(base: Base, intake: Intake | None = None) -> Retention:
     times = base.config.retention
     erasure = Erasure(
         base.ledger,
-        base.spool.delete,
+        base.spool,
         intake.leases if intake is not None else Leases(base.clock),
         base.clock,
-        **({"close_tail": intake.tails.close} if intake is not None else {}),
+        close_tail=intake.tails.close if intake is not None else lambda _file_id: None,
+        retire=intake.sharing.retire_idle if intake is not None else None,
     )
     return Retention(
         base.ledger,

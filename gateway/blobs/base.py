@@ -16,14 +16,16 @@ class BlobFacts:
 
     name: str
     size_bytes: int
+    taken_bytes: int  #: of the medium: less than its size where it has holes
     modified_at: float  #: unix seconds
 
 
 class BlobWriter(Protocol):
-    """An append-only blob with one writer.
+    """A blob that grows: at its end by one thread, or at places that several threads have divided among them.
 
     After any `OSError` the writer is unusable: what was synced before stays, nothing is tried again (a page of a
-    failed fsync may be gone).
+    failed fsync may be gone). Only a `write_at` for which there is no room leaves it as it was: its place holds nothing
+    that anybody may name.
     """
 
     @property
@@ -33,8 +35,11 @@ class BlobWriter(Protocol):
     def append(self, pieces: Sequence[Bytes]) -> None:
         """Write all pieces at the end. :raises OSError: as the system says (ENOSPC, EIO)."""
 
+    def write_at(self, position: int, pieces: Sequence[Bytes]) -> None:
+        """Write all pieces from `position` on, which nobody else writes to. :raises OSError: as the system says."""
+
     def sync(self) -> None:
-        """Return when every appended byte, and the blob's name, would survive a power cut."""
+        """Return when every byte that was written before, and the blob's name, would survive a power cut."""
 
     def close(self) -> None:
         """Give the handle back. Not a sync. May be called twice."""
@@ -62,6 +67,16 @@ class BlobStore(Protocol):
     def delete(self, names: Sequence[str]) -> None:
         """Remove blobs and return when their removal would survive a power cut. A missing one is no error."""
 
+    def punch(self, name: str, holes: Sequence[tuple[int, int]]) -> bool:
+        """Give the room of so many bytes from each position on back to the medium: they read as zeros from then on.
+
+        :returns: False: the medium can't, or there is no such blob.
+        :raises OSError: as the system says.
+        """
+
+    def taken_bytes(self, name: str) -> int:
+        """What a blob takes of the medium; 0: there is none."""
+
     def list(self) -> Iterator[BlobFacts]:
         """Every blob, in no order."""
 
@@ -70,3 +85,9 @@ class BlobStore(Protocol):
 
     def medium_bytes(self) -> int:
         """Size of the medium, taken and free."""
+
+    def marks(self) -> Sequence[str]:
+        """What it was marked with: whose store it is."""
+
+    def mark(self, mark: str) -> None:
+        """Mark it, durably. :param mark: 32 hex digits."""

@@ -6,18 +6,24 @@ directory and of nothing above it. Must not know what is in a blob.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gateway.blobs.base import BlobFacts, Bytes
 from gateway.owners import leave_to_owner
 
 _NAME = re.compile(r"[0-9a-f]{32}")
+#: A folder with a folder for each mark: what is no file can't be taken for bytes of a patient.
+_MARKS = "spool_id"
 _SHARDS = tuple(f"{number:02x}" for number in range(256))
+#: fallocate(2): free the pages, keep the size.
+_PUNCH_HOLE = 0x02 | 0x01
+_BLOCK_BYTES = 512  #: what `st_blocks` counts in
 _IOV_MAX = min(os.sysconf("SC_IOV_MAX"), 1024) if "SC_IOV_MAX" in os.sysconf_names else 16
 
 
@@ -56,6 +62,24 @@ class LocalBlobs:
         for shard in sorted(shards):
             _sync_directory(shard)
 
+    def punch(self, name: str, holes: Sequence[tuple[int, int]]) -> bool:
+        try:
+            fd = os.open(self._path(name), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return False
+        try:
+            done = all(_punch(fd, position, size) for position, size in holes)
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+        return done
+
+    def taken_bytes(self, name: str) -> int:
+        try:
+            return self._path(name).stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+        except FileNotFoundError:
+            return 0
+
     def list(self) -> Iterator[BlobFacts]:
         for shard in _SHARDS:
             with os.scandir(self._root / shard) as entries:
@@ -67,7 +91,8 @@ class LocalBlobs:
                     except FileNotFoundError:  # deleted since the directory was read
                         continue
                     if stat.S_ISREG(facts.st_mode):
-                        yield BlobFacts(entry.name, facts.st_size, facts.st_mtime)
+                        taken_bytes = facts.st_blocks * _BLOCK_BYTES
+                        yield BlobFacts(entry.name, facts.st_size, taken_bytes, facts.st_mtime)
 
     def free_bytes(self) -> int:
         facts = os.statvfs(self._root)
@@ -77,17 +102,30 @@ class LocalBlobs:
         facts = os.statvfs(self._root)
         return facts.f_blocks * facts.f_frsize
 
+    def marks(self) -> Sequence[str]:
+        try:
+            return [entry.name for entry in os.scandir(self._root / _MARKS)]
+        except FileNotFoundError:
+            return []
+
+    def mark(self, mark: str) -> None:
+        _check_name(mark)
+        marks = self._root / _MARKS
+        for folder in (marks, marks / mark):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            leave_to_owner(folder)
+            _sync_directory(folder.parent)
+
     def _path(self, name: str) -> Path:
-        if _NAME.fullmatch(name) is None:
-            raise ValueError("a blob's name is 32 hex digits")
+        _check_name(name)
         return self._root / name[:2] / name
 
 
 class LocalWriter:
-    """A `BlobWriter` on a file. One thread at a time."""
+    """A `BlobWriter` on a file."""
 
     def __init__(self, path: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(path, flags, 0o600)
         self._directory = path.parent
         self._size_bytes = 0
@@ -101,9 +139,25 @@ class LocalWriter:
     def append(self, pieces: Sequence[Bytes]) -> None:
         self._check()
         try:
-            self._size_bytes += _write_all(self._fd, pieces)
+            self._size_bytes += _write_all(lambda views: os.writev(self._fd, views), pieces)
         except OSError:
             self._broken = True
+            raise
+
+    def write_at(self, position: int, pieces: Sequence[Bytes]) -> None:
+        self._check()
+        at = position
+
+        def write(views: list[memoryview]) -> int:
+            nonlocal at
+            written = os.pwritev(self._fd, views, at)
+            at += written
+            return written
+
+        try:
+            _write_all(write, pieces)
+        except OSError as error:
+            self._broken = self._broken or error.errno not in (errno.ENOSPC, errno.EDQUOT)
             raise
 
     def sync(self) -> None:
@@ -154,12 +208,12 @@ class LocalReader:
             os.close(fd)
 
 
-def _write_all(fd: int, pieces: Sequence[Bytes]) -> int:
+def _write_all(write: Callable[[list[memoryview]], int], pieces: Sequence[Bytes]) -> int:
     """Write every byte, however the system cuts it; the number of bytes."""
     views = [view for piece in pieces if (view := memoryview(piece).cast("B"))]
     total = 0
     while views:
-        written = os.writev(fd, views[:_IOV_MAX])
+        written = write(views[:_IOV_MAX])
         total += written
         done = 0
         while done < len(views) and written >= len(views[done]):
@@ -169,6 +223,25 @@ def _write_all(fd: int, pieces: Sequence[Bytes]) -> int:
         if written:
             views[0] = views[0][written:]
     return total
+
+
+def _check_name(name: str) -> None:
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("a blob's name is 32 hex digits")
+
+
+def _punch(fd: int, position: int, size: int) -> bool:
+    """False: this file system has no holes."""
+    try:
+        fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+    except (AttributeError, OSError):
+        return False
+    if fallocate(fd, _PUNCH_HOLE, ctypes.c_int64(position), ctypes.c_int64(size)) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EOPNOTSUPP, errno.ENOSYS):
+        return False
+    raise OSError(number, os.strerror(number))
 
 
 def _sync_directory(path: Path) -> None:

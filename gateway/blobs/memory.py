@@ -25,6 +25,12 @@ class _Blob:
     data: bytearray = field(default_factory=bytearray)
     synced_bytes: int = 0
     named: bool = False  #: synced at least once: a power cut leaves the name
+    punched: dict[int, int] = field(default_factory=dict)  #: holes: position -> size
+
+    @property
+    def taken_bytes(self) -> int:
+        """Without its holes."""
+        return len(self.data) - sum(self.punched.values())
 
 
 class MemoryBlobs:
@@ -33,8 +39,8 @@ class MemoryBlobs:
     :param capacity_bytes: appends beyond it fail with ENOSPC; None: no limit.
     :param clock: stamps `modified_at`.
 
-    `faults` maps an operation (`create`, `append`, `sync`, `open`, `read`, `delete`) to the errno with which it
-    fails from now on, as a failing disk does.
+    `faults` maps an operation (`create`, `append`, `sync`, `open`, `read`, `delete`, `punch`) to the errno with which
+    it fails from now on, as a failing disk does; `append` is every writing.
     """
 
     def __init__(self, *, capacity_bytes: int | None = None, clock: Clock | None = None) -> None:
@@ -43,6 +49,7 @@ class MemoryBlobs:
         self._clock: Clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._blobs: dict[str, _Blob] = {}
+        self._marks: list[str] = []
 
     def create(self, name: str) -> MemoryWriter:
         _check_name(name)
@@ -69,9 +76,33 @@ class MemoryBlobs:
             for name in names:
                 self._blobs.pop(name, None)
 
+    def punch(self, name: str, holes: Sequence[tuple[int, int]]) -> bool:
+        _check_name(name)
+        self.fail("punch")
+        with self._lock:
+            blob = self._blobs.get(name)
+            if blob is None:
+                return False
+            for position, size in holes:
+                end = min(position + size, len(blob.data))
+                blob.data[position:end] = bytes(max(end - position, 0))
+                inside = [at for at, length in blob.punched.items() if position <= at and at + length <= end]
+                for at in inside:
+                    del blob.punched[at]
+                blob.punched[position] = max(end - position, 0)
+        return True
+
+    def taken_bytes(self, name: str) -> int:
+        with self._lock:
+            blob = self._blobs.get(name)
+            return 0 if blob is None else blob.taken_bytes
+
     def list(self) -> Iterator[BlobFacts]:
         with self._lock:
-            facts = [BlobFacts(name, len(blob.data), blob.modified_at) for name, blob in self._blobs.items()]
+            facts = [
+                BlobFacts(name, len(blob.data), blob.taken_bytes, blob.modified_at)
+                for name, blob in self._blobs.items()
+            ]
         return iter(facts)
 
     def free_bytes(self) -> int:
@@ -80,6 +111,13 @@ class MemoryBlobs:
 
     def medium_bytes(self) -> int:
         return _UNBOUNDED_BYTES if self.capacity_bytes is None else self.capacity_bytes
+
+    def marks(self) -> Sequence[str]:
+        return list(self._marks)
+
+    def mark(self, mark: str) -> None:
+        _check_name(mark)
+        self._marks.append(mark)
 
     def after_power_cut(self, *, keep_unsynced_bytes: int = 0) -> MemoryBlobs:
         """A store with what a power cut at this moment would leave; this one goes on as it was.
@@ -93,6 +131,7 @@ class MemoryBlobs:
                 if blob.named or keep_unsynced_bytes:
                     data = blob.data[: blob.synced_bytes + keep_unsynced_bytes]
                     left._blobs[name] = _Blob(blob.modified_at, data, len(data), named=True)
+        left._marks = list(self._marks)
         return left
 
     def content(self, name: str) -> bytes:
@@ -124,10 +163,21 @@ class MemoryBlobs:
                 blob.data += piece
         return size_bytes
 
+    def place(self, blob: _Blob, position: int, pieces: Sequence[Bytes]) -> None:
+        """Write into a blob, beyond its end too. :raises OSError: ENOSPC."""
+        data = b"".join(pieces)
+        with self._lock:
+            more = max(position + len(data) - len(blob.data), 0)
+            blob.modified_at = self._clock.now()
+            if more > self._free_bytes():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            blob.data += bytes(more)
+            blob.data[position : position + len(data)] = data
+
     def _free_bytes(self) -> int:
         if self.capacity_bytes is None:
             return _UNBOUNDED_BYTES
-        return max(0, self.capacity_bytes - sum(len(blob.data) for blob in self._blobs.values()))
+        return max(0, self.capacity_bytes - sum(blob.taken_bytes for blob in self._blobs.values()))
 
 
 class MemoryWriter:
@@ -151,6 +201,15 @@ class MemoryWriter:
             self._size_bytes += self._store.extend(self._blob, pieces)
         except OSError:
             self._broken = True
+            raise
+
+    def write_at(self, position: int, pieces: Sequence[Bytes]) -> None:
+        self._check()
+        try:
+            self._store.fail("append")
+            self._store.place(self._blob, position, pieces)
+        except OSError as error:
+            self._broken = self._broken or error.errno not in (errno.ENOSPC, errno.EDQUOT)
             raise
 
     def sync(self) -> None:

@@ -150,7 +150,9 @@ class SpoolSection:
     url: str = key(
         kinds.text, "file:///var/relaypacs/spool", "`file:///` and an absolute path. `s3://`: not built yet."
     )
-    max_bytes: int = key(kinds.positive_size, "50GiB", "Sealed bytes that it may hold, reservations included.")
+    max_bytes: int = key(
+        kinds.positive_size, "50GiB", "Sealed bytes that it may hold, reservations and refused bytes included."
+    )
     keys: SpoolKeysSection
 
     @property

@@ -255,9 +255,13 @@ def _save(
 
 
 def mark_lost(tx: Transaction, file_id: str, keys: ServiceKeys, now: float) -> None:
-    """Acknowledged bytes of a file can't be read back: its state, its outcome and the audit event."""
+    """Acknowledged bytes of a file can't be read back: its state, its outcome and the audit event.
+
+    Not where they were erased while somebody read them.
+    """
     file = tx.files.get(file_id)
-    if file is None or file.state not in WHOLE_STATES:
+    upload = None if file is None else tx.uploads.get(file.upload_id)
+    if file is None or file.state not in WHOLE_STATES or file.key_id is None or upload is None or upload.key_id is None:
         return
     outcome = FileOutcome(FileResult.FAILED, code="data_lost", made_by=maker_of(file))
     tx.files.save(replace(file, state=FileState.LOST, outcome_sealed=seal_outcome(keys, file_id, outcome)))

@@ -25,6 +25,8 @@ from gateway.ledger.rows import (
     RefreshTokenRow,
     RunRow,
     ServiceKeyRow,
+    SharedSegmentRow,
+    SharedState,
     Survey,
     UploadRow,
 )
@@ -104,10 +106,10 @@ class RunRows(Protocol):
     """Where the bytes are."""
 
     def insert(self, row: RunRow) -> int:
-        """Returns the new run_id."""
+        """Returns the new run_id. :raises Conflict: its segment was never begun, is forgotten, or shared and closed."""
 
-    def extend(self, run_id: int, length: int) -> None:
-        """Set the run's length."""
+    def extend(self, run_id: int, length: int, sealed_bytes: int) -> None:
+        """Set the run's length, and its entry's."""
 
     def of_file(self, file_id: str) -> list[RunRow]:
         """By start."""
@@ -115,10 +117,40 @@ class RunRows(Protocol):
     def at(self, file_id: str, start: int) -> RunRow | None: ...
 
     def segment_ids(self, upload_id: str, file_id: str | None = None) -> list[str]:
-        """Every segment ever begun for the upload (or one file), with or without runs."""
+        """Every segment ever begun for the upload (or one file) alone, with or without runs."""
 
     def begin_segment(self, segment_id: str, file_id: str, upload_id: str) -> None:
         """A segment is written down before its blob is made."""
+
+    def begin_shared(self, segment_id: str, session_id: str) -> None:
+        """The same of one that files share."""
+
+    def close_shared(self, segment_ids: Sequence[str]) -> None:
+        """No run is added to these any more."""
+
+    def close_sessions(self, but: str) -> None:
+        """The same of all that other sessions have left open."""
+
+    def set_tidy(self, segment_ids: Sequence[str], *, tidy: bool) -> None:
+        """Of those that are closed: whether all that no run names was given back."""
+
+    def shared(self, state: SharedState) -> list[SharedSegmentRow]:
+        """Those that files share, of one state: few, for each is large."""
+
+    def sharing(self, segment_id: str) -> SharedState | None:
+        """The state of a segment that files share; None: it isn't one."""
+
+    def names_any(self, segment_id: str) -> bool:
+        """Whether a run is in the segment."""
+
+    def idle_shared(self, limit: int) -> list[str]:
+        """So many at most of those that are closed and have no run."""
+
+    def of_segment(self, segment_id: str) -> list[RunRow]:
+        """By entry, then start: what files have of a segment."""
+
+    def delete(self, run_ids: Sequence[int]) -> None:
+        """Drop runs whose bytes are gone."""
 
     def knows_segment(self, segment_id: str) -> bool: ...
 

@@ -127,7 +127,7 @@ class FileRow:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """Consecutive bytes of a file inside one segment."""
+    """Consecutive bytes of a file inside one entry of a segment."""
 
     run_id: int  #: 0 before it is inserted
     file_id: str
@@ -135,13 +135,33 @@ class RunRow:
     start: int  #: offset in the file's plaintext
     length: int
     position: int  #: of its first frame in the blob
-    first_frame: int
+    first_frame: int  #: its number in the entry
     content_mac: bytes | None  #: REST chunks: keyed digest, to tell a repeat from a conflict
+    entry_at: int  #: of the entry's header in the blob
+    entry_id: str  #: the segment's own id: all of it is one entry, of format 1
+    sealed_bytes: int  #: of the entry up to the run's end; 0: of format 1
 
     @property
     def end(self) -> int:
         """Offset in the file's plaintext just after it."""
         return self.start + self.length
+
+
+class SharedState(StrEnum):
+    """What may become of a segment that files share."""
+
+    OPEN = "open"  #: entries may come; it is never removed
+    CLOSED = "closed"  #: no more come
+    TIDY = "tidy"  #: what no row names was given back to the medium
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSegmentRow:
+    """A segment that several files share."""
+
+    segment_id: str
+    session_id: str  #: of the process that writes it, or wrote it
+    state: SharedState
 
 
 @dataclass(frozen=True, slots=True)

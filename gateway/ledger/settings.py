@@ -18,4 +18,5 @@ class Setting(StrEnum):
     RECEIPT_JWKS = "receipt_jwks"  #: JSON: every public key that ever signed, as JWKs, oldest first
     RETENTION_GAPS = "retention.gaps"  #: JSON: spans in which no gateway ran
     RETENTION_LAST_TICK = "retention.last_tick"  #: unix seconds of the purge's last run
+    SPOOL_ID = "spool.id"  #: the mark of the spool whose segments the rows name
     SERVING_KEYS = "keys.serving"  #: JSON: ids of the KEKs that the gateway which serves now, or served last, has

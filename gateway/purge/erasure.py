@@ -6,7 +6,7 @@ those, and the sealed bytes, follow, and a crash in between is made good by `res
 page of an upload's files. Knows no clock of retentions: when something is due is `retention.py`'s question.
 
 Order: cut the writers, delete the upload's key (event, intent), then page by page its jobs, its files' keys and rows,
-unlink, forget the segments (intent done).
+unlink and forget its segments, give back what it has in segments that others share (intent done).
 
 Other processes: `relaypacs purge` beside a running `serve` can't cut that process's writers. It needn't: nothing is
 erased while bytes may come, and whoever still holds a key in memory finds the row's `key_id` gone or its `epoch`
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -28,6 +28,7 @@ from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import FileRow, JobKind, UploadRow
 from gateway.ledger.settings import Setting
 from gateway.states import IN_PACS_STATES, FileState, UploadState
+from gateway.uploads.holes import SealedBytes, give_back, tidy
 from gateway.uploads.leases import Leases
 
 ACTOR = "gateway"
@@ -71,24 +72,27 @@ class Erased:
 class Erasure:
     """Erases uploads and files.
 
-    :param spool_delete: removes segments for good; blocks, so it is run in a thread.
+    :param spool: blocks, so it is used in a thread.
     :param close_tail: closes what is kept open of a file between requests.
+    :param retire: gives up the segment that files share just now, if no row names anything in it.
     """
 
     def __init__(
         self,
         ledger: Ledger,
-        spool_delete: Callable[[Sequence[str]], None],
+        spool: SealedBytes,
         leases: Leases,
         clock: Clock,
         *,
         close_tail: Callable[[str], None] = lambda _file_id: None,
+        retire: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._ledger = ledger
-        self._spool_delete = spool_delete
+        self._spool = spool
         self._leases = leases
         self._clock = clock
         self._close_tail = close_tail
+        self._retire = retire
 
     async def being_written(self, upload_id: str) -> bool:
         """Whether a request of this process writes to one of the upload's files just now."""
@@ -209,9 +213,19 @@ class Erasure:
         segments = await self._dead_segments(upload_id)
         for start in range(0, len(segments), PAGE):
             batch = segments[start : start + PAGE]
-            await asyncio.to_thread(self._spool_delete, batch)
+            await asyncio.to_thread(self._spool.delete, batch)
             await self._ledger.write(partial(_forget, segment_ids=batch))
+        last = list[str]()
+        while page := await self._ledger.read(partial(_page, upload_id=upload_id, after=last)):
+            last = [page[-1].file_id]
+            await give_back(self._ledger, self._spool, {file.file_id for file in page if file.key_id is None})
         await self._ledger.write(lambda tx: _done(tx, upload_id))
+
+    async def tidy(self) -> None:
+        """Segments that files shared: what is left of them. :raises Unavailable: the storage failed."""
+        if self._retire is not None:
+            await self._retire()
+        await tidy(self._ledger, self._spool)
 
     async def _dead_segments(self, upload_id: str) -> list[str]:
         """Segments that nobody can read any more: all of an erased upload, else those of files without a key."""
@@ -314,6 +328,11 @@ def _page(tx: Transaction, upload_id: str, after: list[str]) -> list[FileRow]:
 def _intents(tx: Transaction) -> list[str]:
     intents: list[str] = json.loads(tx.settings.get(Setting.ERASURES_UNFINISHED) or "[]")
     return intents
+
+
+def is_unfinished(tx: Transaction, upload_id: str) -> bool:
+    """Its keys are gone, and its bytes may be there."""
+    return upload_id in _intents(tx)
 
 
 def _intend(tx: Transaction, upload_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.ledger.base import Transaction
+from gateway.purge.erasure import is_unfinished
 
 ACTOR = "gateway"
 #: Rows that one transaction deletes.
@@ -22,7 +23,8 @@ def record_page_deleted(tx: Transaction, upload_id: str) -> bool:
 def _may_go(tx: Transaction, upload_id: str) -> bool:
     """Where sealed bytes are there still, `Erasure.resume` needs the record to find them."""
     upload = tx.uploads.get(upload_id)
-    return upload is not None and upload.erased_at is not None and not tx.runs.segment_ids(upload_id)
+    erased = upload is not None and upload.erased_at is not None
+    return erased and not tx.runs.segment_ids(upload_id) and not is_unfinished(tx, upload_id)
 
 
 def record_deleted(tx: Transaction, upload_id: str, now: float) -> bool:

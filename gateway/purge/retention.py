@@ -144,6 +144,7 @@ class Retention:
         await self._strip(report, gaps)
         await self._delete_records(report, gaps)
         report.tokens = await self._delete_tokens()
+        await self._step(report, self._erasure.tidy())
         await self._step(report, self._sweep(report))
         if report.files or report.uploads or report.records or report.tokens:
             self._scrub_due = True

@@ -6,6 +6,9 @@ what a row must record before and after, is not its business.
 
 from __future__ import annotations
 
+import math
+import os
+import time
 from collections.abc import Iterator, Sequence
 
 from gateway.blobs.base import BlobStore
@@ -24,7 +27,9 @@ from gateway.spool.keys import (
     unwrap_service_key,
     upload_of,
 )
-from gateway.spool.segments import Digest, Run, RunPlace, SegmentWriter, storage_errors
+from gateway.spool.own import OwnBlobs
+from gateway.spool.segments import Digest, EntrySealer, Run, RunPlace, SegmentWriter, storage_errors
+from gateway.spool.shared import SharedSegment, SharedWriter
 
 __all__ = [
     "FRAME_OVERHEAD",
@@ -41,6 +46,8 @@ __all__ = [
     "Sealer",
     "SegmentWriter",
     "ServiceKeys",
+    "SharedSegment",
+    "SharedWriter",
     "Spool",
     "SpooledFile",
     "UploadKey",
@@ -55,31 +62,60 @@ __all__ = [
 #: Bytes of the medium that no upload may take; of a small one this part of it.
 RESERVE_BYTES = 64 << 20
 RESERVE_SHARE = 16
+#: How often is counted what the segments take.
+COUNT_EVERY_S = 10.0
 
 
 class Spool:
     """Segments in a blob store. Every call is synchronous and may take its time: for worker threads.
 
+    :param max_bytes: of the medium that segments may take; None: as much as there is.
     :ivar digests: of files that came in order and weren't judged yet.
     """
 
-    def __init__(self, blobs: BlobStore) -> None:
-        self._blobs = blobs
+    def __init__(self, blobs: BlobStore, max_bytes: int | None = None) -> None:
+        self._blobs = OwnBlobs(blobs)
+        self._max_bytes = max_bytes
+        self._taken = (-math.inf, 0)  #: when it was counted, and the bytes
         self.digests = KnownDigests()
 
-    def writer(
-        self, *, segment_id: str, upload_id: str, file_id: str, key: FileKey, base_offset: int, epoch: int
-    ) -> SegmentWriter:
-        """A writer of a new segment; nothing is made before its first bytes."""
-        return SegmentWriter(
-            self._blobs,
-            segment_id=segment_id,
-            upload_id=upload_id,
-            file_id=file_id,
-            key=key,
-            base_offset=base_offset,
-            epoch=epoch,
-        )
+    def belongs_to(self, spool_id: str | None) -> str:
+        """From now on only a store with the ledger's mark is used: any other one is `storage_error`.
+
+        :param spool_id: what the ledger knows; None: nothing yet.
+        :returns: what the ledger must know: the store's own mark, which is made if it has none.
+        :raises Unavailable: the storage failed.
+        """
+        with storage_errors():
+            if spool_id is None:
+                marks = self._blobs.marks()
+                if not marks:
+                    self._blobs.mark(spool_id := os.urandom(16).hex())
+                else:
+                    spool_id = marks[0]
+            self._blobs.belong_to(spool_id)
+        return spool_id
+
+    def is_ours(self) -> bool:
+        """It has the mark that `belongs_to` said. :raises Unavailable: the storage failed."""
+        with storage_errors():
+            return self._blobs.is_ours
+
+    def writer(self, *, segment_id: str, file_id: str, key: FileKey, base_offset: int, fence: int = 0) -> SegmentWriter:
+        """A writer of a new segment that one file has for itself; nothing is made before its first bytes.
+
+        :param fence: of the file, as its writer found it.
+        """
+        sealer = EntrySealer(file_id, key, fence)
+        return SegmentWriter(self._blobs, sealer, segment_id=segment_id, base_offset=base_offset)
+
+    def shared_segment(self, segment_id: str) -> SharedSegment:
+        """A new segment for small appends; nothing is made before its first bytes."""
+        return SharedSegment(self._blobs, segment_id)
+
+    def shared_writer(self, *, file_id: str, key: FileKey, base_offset: int, fence: int = 0) -> SharedWriter:
+        """A writer of small appends of one file."""
+        return SharedWriter(EntrySealer(file_id, key, fence), base_offset=base_offset)
 
     def reader(
         self, runs: Sequence[RunPlace], *, upload_id: str, file_id: str, key: FileKey, size_bytes: int
@@ -92,6 +128,15 @@ class Spool:
         with storage_errors():
             self._blobs.delete(segment_ids)
 
+    def punch(self, segment_id: str, holes: Sequence[tuple[int, int]]) -> bool:
+        """Give the room of so many bytes from each position on back: nobody can read them any more.
+
+        :returns: False: the storage has no holes, or there is no such segment.
+        :raises Unavailable: the storage failed.
+        """
+        with storage_errors():
+            return self._blobs.punch(segment_id, holes)
+
     def sweep_candidates(self, before: float) -> Iterator[str]:
         """Segments last written before `before` (unix seconds): those that no row names may go.
 
@@ -103,9 +148,9 @@ class Spool:
                     yield facts.name
 
     def size_bytes(self) -> int:
-        """Sealed bytes in the store, by listing it: for start-up and checks, not for each request."""
+        """What the segments take of the medium, by listing them: for start-up and checks, not for each request."""
         with storage_errors():
-            return sum(facts.size_bytes for facts in self._blobs.list())
+            return sum(facts.taken_bytes for facts in self._blobs.list())
 
     def free_bytes(self) -> int:
         """Room left in the medium. :raises Unavailable: the storage failed."""
@@ -113,7 +158,17 @@ class Spool:
             return self._blobs.free_bytes()
 
     def room_bytes(self) -> int:
-        """What uploads may fill of the room left in the medium. :raises Unavailable: the storage failed."""
+        """What uploads may fill of the room left in the medium, and of `max_bytes`: whatever lies there counts, refused
+        bytes too.
+
+        :raises Unavailable: the storage failed.
+        """
         with storage_errors():
             reserve_bytes = min(RESERVE_BYTES, self._blobs.medium_bytes() // RESERVE_SHARE)
-            return max(self._blobs.free_bytes() - reserve_bytes, 0)
+            room_bytes = self._blobs.free_bytes() - reserve_bytes
+        if self._max_bytes is not None:
+            now = time.monotonic()
+            if now - self._taken[0] > COUNT_EVERY_S:
+                self._taken = (now, self.size_bytes())
+            room_bytes = min(room_bytes, self._max_bytes - self._taken[1])
+        return max(room_bytes, 0)

@@ -15,12 +15,14 @@ from typing import NamedTuple
 from gateway.blobs.base import BlobReader, BlobStore
 from gateway.errors import Damaged
 from gateway.spool.frames import (
+    FORMER_HEADER_SIZE,
     FRAME_HEADER_SIZE,
     FRAME_OVERHEAD,
     FRAME_SIZE,
     HEADER_SIZE,
     SEALED_FRAME_SIZE,
-    SegmentHeader,
+    EntryHeader,
+    FormerHeader,
     frame_length,
     header_digest,
     open_frame,
@@ -39,12 +41,7 @@ class _FrameMark(NamedTuple):
 
     offset: int  #: in the file's plaintext
     position: int  #: in the blob
-    frame: int  #: number in the segment
-
-
-class _Segment(NamedTuple):
-    reader: BlobReader
-    digest: bytes
+    frame: int  #: number in its entry
 
 
 class SpooledFile:
@@ -74,12 +71,13 @@ class SpooledFile:
         self._size_bytes = size_bytes
         end = 0
         for run in self._runs:
-            if run.start != end or run.length < 0 or run.position < HEADER_SIZE:
+            if run.start != end or run.length < 0 or run.entry_at < 0 or run.position < run.entry_at + HEADER_SIZE:
                 raise Damaged("the runs of a file don't fit together")
             end = run.end
         if end != size_bytes:
             raise Damaged("the runs of a file don't make up its length")
-        self._open: OrderedDict[str, _Segment] = OrderedDict()
+        self._open: OrderedDict[str, BlobReader] = OrderedDict()
+        self._digests: dict[str, bytes] = {}  #: of the headers of entries that were looked at, by entry id
         self._marks: list[list[_FrameMark]] = [
             [_FrameMark(run.start, run.position, run.first_frame)] for run in self._runs
         ]
@@ -140,7 +138,7 @@ class SpooledFile:
         self._closed = True
         self._frame, self._cached = memoryview(b""), (0, 0)
         while self._open:
-            self._open.popitem()[1].reader.close()
+            self._open.popitem()[1].close()
 
     def _read_some(self, offset: int, out: memoryview) -> int:
         """At least one byte from `offset`, from the remembered frame or from one run."""
@@ -152,11 +150,14 @@ class SpooledFile:
         number = bisect_right(self._starts, offset) - 1
         run = self._runs[number]
         with storage_errors():
-            segment = self._segment(run.segment_id)
-            place = self._find(number, segment.reader, offset)
-            return self._open_frames(number, segment, place, offset, out[: run.end - offset])
+            reader = self._segment(run.segment_id)
+            digest = self._entry(reader, run)
+            place = self._find(number, reader, offset)
+            return self._open_frames(number, reader, digest, place, offset, out[: run.end - offset])
 
-    def _open_frames(self, number: int, segment: _Segment, place: _FrameMark, offset: int, out: memoryview) -> int:
+    def _open_frames(
+        self, number: int, reader: BlobReader, digest: bytes, place: _FrameMark, offset: int, out: memoryview
+    ) -> int:
         """Fill `out` from `offset`; the frame at `place` holds the first byte."""
         run = self._runs[number]
         done, at, block = 0, 0, memoryview(b"")
@@ -165,18 +166,16 @@ class SpooledFile:
             if left < SEALED_FRAME_SIZE and left < _claimed_size(block, at):
                 wanted = offset + len(out) - place.offset
                 frames = min(_BLOCK_FRAMES, -(-wanted // FRAME_SIZE))
-                block, at = memoryview(segment.reader.read_at(place.position, frames * SEALED_FRAME_SIZE)), 0
+                block, at = memoryview(reader.read_at(place.position, frames * SEALED_FRAME_SIZE)), 0
             length = frame_length(block, at)
             if place.offset + length > run.end:
                 raise Damaged("a frame reaches beyond its run")
             skipped = offset + done - place.offset
             if skipped == 0 and length <= len(out) - done:
-                open_frame(
-                    self._key.frames, segment.digest, place.frame, place.offset, block[at:], out[done : done + length]
-                )
+                open_frame(self._key.frames, digest, place.frame, place.offset, block[at:], out[done : done + length])
                 done += length
             else:
-                self._remember(segment.digest, place, block[at:], length)
+                self._remember(digest, place, block[at:], length)
                 taken = min(length - skipped, len(out) - done)
                 out[done : done + taken] = self._frame[skipped : skipped + taken]
                 done += taken
@@ -217,39 +216,56 @@ class SpooledFile:
             marks.append(following)
         return following
 
-    def _segment(self, segment_id: str) -> _Segment:
-        segment = self._open.get(segment_id)
-        if segment is not None:
+    def _segment(self, segment_id: str) -> BlobReader:
+        reader = self._open.get(segment_id)
+        if reader is not None:
             self._open.move_to_end(segment_id)
-            return segment
+            return reader
         try:
-            reader = self._blobs.open(segment_id)
+            reader = self._open[segment_id] = self._blobs.open(segment_id)
         except FileNotFoundError:
             raise Damaged("a segment is missing") from None
-        try:
-            segment = _Segment(reader, self._check_header(segment_id, reader.read_at(0, HEADER_SIZE)))
-        except BaseException:
-            reader.close()
-            raise
-        self._open[segment_id] = segment
         if len(self._open) > _MAX_OPEN:
-            self._open.popitem(last=False)[1].reader.close()
-        return segment
+            self._open.popitem(last=False)[1].close()
+        return reader
 
-    def _check_header(self, segment_id: str, raw: bytes) -> bytes:
-        """The digest of a header that fits this file. :raises Damaged: it doesn't."""
-        header = SegmentHeader.parse(raw)
-        if (header.upload_id, header.file_id, header.segment_id) != (self._upload_id, self._file_id, segment_id):
+    def _entry(self, reader: BlobReader, run: RunPlace) -> bytes:
+        """The digest of the header of a run's entry, which fits this file. :raises Damaged: it doesn't."""
+        digest = self._digests.get(run.entry_id)
+        if digest is None:
+            check = self._check_former if run.entry_id == run.segment_id else self._check
+            digest = self._digests[run.entry_id] = check(reader, run)
+        return digest
+
+    def _check(self, reader: BlobReader, run: RunPlace) -> bytes:
+        raw = reader.read_at(run.entry_at, HEADER_SIZE)
+        header = EntryHeader.parse(raw)
+        if (header.source_id, header.entry_id) != (self._file_id, run.entry_id):
+            raise Damaged("an entry belongs to another file, or is another one of it")
+        self._check_key(header.commitment)
+        if (run.position, run.first_frame, run.start) != (run.entry_at + HEADER_SIZE, 0, header.base_offset):
+            raise Damaged("a run doesn't fit its entry")
+        return header_digest(raw)
+
+    def _check_former(self, reader: BlobReader, run: RunPlace) -> bytes:
+        raw = reader.read_at(0, FORMER_HEADER_SIZE)
+        header = FormerHeader.parse(raw)
+        if (header.upload_id, header.file_id, header.segment_id) != (self._upload_id, self._file_id, run.segment_id):
             raise Damaged("a segment belongs to another file")
-        if not hmac.compare_digest(header.commitment, self._key.commitment):
-            raise Damaged("a segment was sealed under another key")
-        for run in self._runs:
-            if run.segment_id != segment_id:
+        self._check_key(header.commitment)
+        for one in self._runs:
+            if one.segment_id != run.segment_id:
                 continue
-            at_begin = run.position == HEADER_SIZE
-            if at_begin != (run.first_frame == 0) or (at_begin and run.start != header.base_offset):
+            at_begin = one.position == FORMER_HEADER_SIZE
+            if one.position < FORMER_HEADER_SIZE or at_begin != (one.first_frame == 0):
+                raise Damaged("a run doesn't fit its segment")
+            if at_begin and one.start != header.base_offset:
                 raise Damaged("a run doesn't fit its segment")
         return header_digest(raw)
+
+    def _check_key(self, commitment: bytes) -> None:
+        if not hmac.compare_digest(commitment, self._key.commitment):
+            raise Damaged("an entry was sealed under another key")
 
 
 def _claimed_size(block: memoryview, at: int) -> int:

@@ -1,4 +1,6 @@
-"""Writing a segment: what one writer adds to a file, append-only, never continued by another.
+"""Writing entries: what one writer adds to a file, append-only, never continued by another.
+
+A `SegmentWriter` has a segment for itself; small appends share one (`shared.py`).
 
 The order of its promises: bytes given to `append` are with the system when it returns; they are durable when
 `sync` returns; only then may a row of the ledger name them, and only what a row names was ever acknowledged.
@@ -8,15 +10,16 @@ Synchronous: called from worker threads. Knows keys and blobs, no ledger and no 
 from __future__ import annotations
 
 import errno
+import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.blobs.base import BlobStore, BlobWriter, Bytes
 from gateway.errors import SpoolFull, Unavailable
-from gateway.spool.frames import FRAME_SIZE, HEADER_SIZE, SEALED_FRAME_SIZE, SegmentHeader, header_digest, seal_frames
+from gateway.spool.frames import FRAME_SIZE, HEADER_SIZE, SEALED_FRAME_SIZE, EntryHeader, header_digest, seal_frames
 from gateway.spool.keys import FileKey
 
 _SLAB_FRAMES = 16  #: 1 MiB of plaintext: larger pieces of scratch lose to cache misses
@@ -44,18 +47,25 @@ class RunPlace(Protocol):
     @property
     def first_frame(self) -> int: ...
     @property
+    def entry_at(self) -> int: ...
+    @property
+    def entry_id(self) -> str: ...
+    @property
     def end(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive bytes of a file inside one segment."""
+    """Consecutive bytes of a file inside one entry."""
 
     segment_id: str
     start: int  #: offset in the file's plaintext
     length: int  #: bytes of plaintext
     position: int  #: of its first frame in the blob
-    first_frame: int  #: number of that frame in the segment
+    first_frame: int  #: number of that frame in the entry
+    entry_at: int  #: position of the entry's header in the blob
+    entry_id: str
+    sealed_bytes: int  #: of the entry up to the run's end, header included
 
     @property
     def end(self) -> int:
@@ -78,39 +88,70 @@ def storage_errors() -> Iterator[None]:
         raise Unavailable("the spool's storage failed", code="storage_error") from error
 
 
+class EntrySealer:
+    """Seals bytes of one file as entries. One thread at a time; writes nothing itself.
+
+    :param fence: of the file, when its writer began.
+    """
+
+    def __init__(self, file_id: str, key: FileKey, fence: int) -> None:
+        self._file_id = file_id
+        self._key = key
+        self._fence = fence
+        self._digest = b""
+        self._frames = 0
+
+    def begin(self, offset: int) -> tuple[str, bytes]:
+        """A new entry for bytes from `offset` on: its id, and its header."""
+        entry_id = os.urandom(16).hex()
+        header = EntryHeader(self._file_id, entry_id, offset, self._fence, self._key.commitment).pack()
+        self._digest, self._frames = header_digest(header), 0
+        return entry_id, header
+
+    def seal(self, offset: int, views: list[memoryview], write: Callable[[list[memoryview]], None]) -> None:
+        """Seal `views` as the next frames of the entry; `write` gets them by up to 4 MiB."""
+        for span in _spans(views, _SCRATCH.bounce):
+            rest = span
+            while rest:
+                taken = min(len(rest), _SCRATCH.room_frames * FRAME_SIZE)
+                frames, size = seal_frames(
+                    self._key.frames, self._digest, self._frames, offset, rest[:taken], _SCRATCH.target
+                )
+                _SCRATCH.advance(frames, size)
+                self._frames += frames
+                offset += taken
+                rest = rest[taken:]
+                if _SCRATCH.full:
+                    write(_SCRATCH.take())
+        if left := _SCRATCH.take():
+            write(left)
+
+
+def take_views(pieces: Sequence[Bytes], digests: Sequence[Digest]) -> list[memoryview]:
+    """The pieces that hold anything, after the digests took them."""
+    views = [view for piece in pieces if (view := memoryview(piece).cast("B"))]
+    for digest in digests:
+        for view in views:
+            digest.update(view)
+    return views
+
+
 class SegmentWriter:
-    """Seals what it is given into one new blob. One thread at a time; the blob is made by the first append.
+    """Seals what it is given into a segment of its own. One thread at a time; the blob is made by the first append.
 
     :param segment_id: of the segment and its blob; a row for it exists before the first append.
     :param base_offset: where in the file's plaintext the first bytes go, unless `begin_run` says otherwise.
-    :param epoch: of the lease under which it writes.
     """
 
-    def __init__(
-        self,
-        blobs: BlobStore,
-        *,
-        segment_id: str,
-        upload_id: str,
-        file_id: str,
-        key: FileKey,
-        base_offset: int,
-        epoch: int,
-    ) -> None:
+    def __init__(self, blobs: BlobStore, sealer: EntrySealer, *, segment_id: str, base_offset: int) -> None:
         self.segment_id = segment_id
         self._blobs = blobs
-        self._upload_id = upload_id
-        self._file_id = file_id
-        self._key = key
-        self._epoch = epoch
+        self._sealer = sealer
         self._blob: BlobWriter | None = None
-        self._digest = b""
         self._position = 0
-        self._frames = 0
-        self._offset = base_offset
-        self._run_start = base_offset
-        self._run_position = HEADER_SIZE
-        self._run_frame = 0
+        self._offset = self._run_start = base_offset
+        self._entry_at = 0
+        self._entry_id = ""  #: empty: the next append begins one
         self._broken = False
         self._closed = False
 
@@ -118,11 +159,6 @@ class SegmentWriter:
     def position(self) -> int:
         """Bytes in the blob."""
         return self._position
-
-    @property
-    def frames(self) -> int:
-        """Frames in the blob."""
-        return self._frames
 
     @property
     def offset(self) -> int:
@@ -136,17 +172,22 @@ class SegmentWriter:
 
     @property
     def run(self) -> Run:
-        """The present run, as far as it was appended."""
-        length = self._offset - self._run_start
-        return Run(self.segment_id, self._run_start, length, self._run_position, self._run_frame)
+        """The present entry as a run, as far as it was appended."""
+        at, length = self._entry_at, self._offset - self._run_start
+        sealed_bytes = self._position - at
+        return Run(self.segment_id, self._run_start, length, at + HEADER_SIZE, 0, at, self._entry_id, sealed_bytes)
+
+    @property
+    def runs(self) -> list[Run]:
+        """What rows must name: `run`, if it has bytes."""
+        return [run] if (run := self.run).length else []
 
     def begin_run(self, offset: int) -> None:
         """Say where in the file's plaintext the next bytes go. A run without bytes leaves no trace."""
         if offset < 0:
             raise ValueError("an offset is not negative")
         self._offset = self._run_start = offset
-        self._run_position = self._position or HEADER_SIZE
-        self._run_frame = self._frames
+        self._entry_at, self._entry_id = self._position, ""
 
     def append(self, pieces: Sequence[Bytes], digests: Sequence[Digest] = ()) -> int:
         """Seal all pieces and write them, up to 4 MiB by one write; the number of plaintext bytes.
@@ -156,25 +197,20 @@ class SegmentWriter:
         :raises Unavailable: the storage failed, now or before (`storage_error`); the writer is broken.
         """
         self._check()
-        views = [view for piece in pieces if (view := memoryview(piece).cast("B"))]
-        for digest in digests:
-            for view in views:
-                digest.update(view)
+        views = take_views(pieces, digests)
         if not views:
             return 0
-        begin = self._offset
+        size = sum(map(len, views))
         with self._breaking():
-            pending: list[memoryview] = [] if self._blob else [memoryview(self._begin())]
-            scratch = _SCRATCH
-            for span in _spans(views, scratch.bounce):
-                rest = span
-                while rest:
-                    rest = self._seal(scratch, rest)
-                    if scratch.full:
-                        self._write(pending + scratch.take())
-                        pending = []
-            self._write(pending + scratch.take())
-        return self._offset - begin
+            pending = [memoryview(self._begin())] if not self._entry_id else []
+
+            def write(sealed: list[memoryview]) -> None:
+                self._write(pending + sealed)
+                pending.clear()
+
+            self._sealer.seal(self._offset, views, write)
+        self._offset += size
+        return size
 
     def sync(self) -> None:
         """Return when all that was appended, and the blob's name, would survive a power cut.
@@ -194,33 +230,15 @@ class SegmentWriter:
                 self._blob.close()
 
     def _begin(self) -> bytes:
-        header = SegmentHeader(
-            upload_id=self._upload_id,
-            file_id=self._file_id,
-            segment_id=self.segment_id,
-            base_offset=self._offset,
-            epoch=self._epoch,
-            commitment=self._key.commitment,
-        ).pack()
-        self._digest = header_digest(header)
-        self._blob = self._blobs.create(self.segment_id)
+        if self._blob is None:
+            self._blob = self._blobs.create(self.segment_id)
+        self._entry_id, header = self._sealer.begin(self._offset)
         return header
 
-    def _seal(self, scratch: _Scratch, plaintext: memoryview) -> memoryview:
-        """Seal what fits into the present slab; what is left."""
-        taken = min(len(plaintext), scratch.room_frames * FRAME_SIZE)
-        frames, size = seal_frames(
-            self._key.frames, self._digest, self._frames, self._offset, plaintext[:taken], scratch.target
-        )
-        scratch.advance(frames, size)
-        self._frames += frames
-        self._offset += taken
-        return plaintext[taken:]
-
     def _write(self, pieces: list[memoryview]) -> None:
-        if pieces and self._blob is not None:
-            self._blob.append(pieces)
-            self._position += sum(map(len, pieces))
+        assert self._blob is not None
+        self._blob.append(pieces)
+        self._position += sum(map(len, pieces))
 
     def _check(self) -> None:
         if self._closed:
@@ -236,7 +254,7 @@ class SegmentWriter:
                 yield
         except BaseException:
             self._broken = True
-            _SCRATCH.reset()
+            reset_scratch()
             raise
 
 
@@ -289,6 +307,11 @@ class _Scratch(threading.local):
 
 
 _SCRATCH = _Scratch()
+
+
+def reset_scratch() -> None:
+    """After a failure in the midst of an append: what this thread has sealed is of no use."""
+    _SCRATCH.reset()
 
 
 def _spans(views: list[memoryview], bounce: memoryview) -> Iterator[memoryview]:

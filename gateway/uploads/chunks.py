@@ -15,18 +15,29 @@ from typing import Any
 from gateway.errors import Conflict, NotFound, TooLarge
 from gateway.identity.principal import Principal
 from gateway.ledger.base import Transaction
-from gateway.ledger.rows import Dialect, FileRow, RunRow, UploadRow
+from gateway.ledger.rows import Dialect, FileRow, UploadRow
 from gateway.protocol import chunks
 from gateway.protocol.chunks import Chunk
-from gateway.spool import Run, SegmentWriter
+from gateway.spool import Run
 from gateway.states import FileState
+from gateway.uploads.admission import new_id
 from gateway.uploads.body import Body
 from gateway.uploads.completion import chunked_view, mark_whole, note_bytes, noted, require_file, require_open
 from gateway.uploads.digests import BodyDigests
-from gateway.uploads.intake import Intake, NewFile, begin_segment, ensure_reserved, new_file, upload_key
+from gateway.uploads.intake import (
+    Intake,
+    NewFile,
+    begin_segment,
+    ensure_reserved,
+    is_small,
+    new_file,
+    share_segment,
+    upload_key,
+    write_runs,
+)
 from gateway.uploads.leases import Claim
 from gateway.uploads.membership import with_bytes, with_file
-from gateway.uploads.pipeline import raise_unless_clean
+from gateway.uploads.pipeline import OPEN_SEGMENTS, Tail, raise_unless_clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +62,32 @@ class _ChunkTarget:
 class ChunkWriters:
     """Open segments of chunked files, waiting for their next chunk."""
 
-    def __init__(self, limit: int = 1024) -> None:
+    def __init__(self, limit: int = OPEN_SEGMENTS) -> None:
         self._limit = limit
-        self._free: dict[str, list[SegmentWriter]] = {}
+        self._free: dict[str, list[Tail]] = {}
         self._count = 0
 
-    def take(self, file_id: str) -> SegmentWriter | None:
-        """A segment of this file that nobody writes to."""
+    def take(self, file_id: str) -> Tail | None:
+        """A writer of this file that nobody uses."""
         free = self._free.get(file_id)
         if not free:
             return None
         self._count -= 1
         return free.pop()
 
-    def give_back(self, file_id: str, writer: SegmentWriter) -> None:
+    def give_back(self, file_id: str, tail: Tail) -> None:
         """The writer may take another chunk, unless it is broken or there are too many."""
-        if writer.broken or self._count >= self._limit:
-            writer.close()
+        if tail.writer.broken or self._count >= self._limit:
+            tail.writer.close()
             return
-        self._free.setdefault(file_id, []).append(writer)
+        self._free.setdefault(file_id, []).append(tail)
         self._count += 1
 
     def close(self, file_id: str) -> None:
         """No more chunks come for this file."""
-        for writer in self._free.pop(file_id, []):
+        for tail in self._free.pop(file_id, []):
             self._count -= 1
-            writer.close()
+            tail.writer.close()
 
     def close_all(self) -> None:
         """At the end of the process."""
@@ -90,7 +101,7 @@ class Chunks:
     :param segments: that are kept open for their next chunk, at most.
     """
 
-    def __init__(self, intake: Intake, segments: int = 1024) -> None:
+    def __init__(self, intake: Intake, segments: int = OPEN_SEGMENTS) -> None:
         self._intake = intake
         self.writers = ChunkWriters(segments)
         self._serial = itertools.count()
@@ -123,19 +134,26 @@ class Chunks:
 
     async def _store(self, place: _ChunkTarget, taker: _ChunkCommit, body: Body, room: int, lease: Any) -> None:
         intake, file_id = self._intake, place.file.file_id
-        writer = self.writers.take(file_id)
-        if writer is None:
+        small = is_small(body.size, room)
+        kept = None if small else self.writers.take(file_id)
+        if kept is not None:
+            tail = kept
+        elif small:
+            tail = await intake.ledger.read(lambda tx: share_segment(tx, intake, place.upload, place.file, 0))
+        else:
             tail = await intake.ledger.write(lambda tx: begin_segment(tx, intake, place.upload, place.file, 0))
-            writer = tail.writer
-        before = writer.position
-        writer.begin_run(taker.start)
-        taker.writes_with(writer, before)
+        tail.run_id = 0  # each chunk is an entry
+        tail.writer.begin_run(taker.start)
+        taker.writes_with(tail)
         try:
             flow = await intake.pipeline.pour(
-                body, writer, room, lease, taker.commit, taker.hashes, commit_every=room + 1
+                body, tail.writer, room, lease, taker.commit, taker.hashes, commit_every=room + 1
             )
         finally:
-            self.writers.give_back(file_id, writer)
+            if small:
+                tail.writer.close()
+            else:
+                self.writers.give_back(file_id, tail)
         raise_unless_clean(flow, "body_too_large")
 
     async def _place(self, who: Principal, upload_id: str, wish: ChunkWish) -> _ChunkTarget:
@@ -178,17 +196,16 @@ class _ChunkCommit:
         self._intake = intake
         self._place = place
         self._wish = wish
-        self._run: SegmentWriter | None = None
-        self._sealed_before = 0
+        self._tail: Tail | None = None
         self.digest = BodyDigests(wish.digests, "sha256")
         self.start = wish.chunk.index * place.upload.chunk_size
         self._whole = intake.spool.digests.resume(place.file.file_id, self.start) if self.start else None
         self.hashes = (self.digest,) if self._whole is None else (self.digest, self._whole)
         self.file = place.file
 
-    def writes_with(self, writer: SegmentWriter, sealed_before: int) -> None:
-        """The bytes go through `writer`, which had `sealed_before` bytes before."""
-        self._run, self._sealed_before = writer, sealed_before
+    def writes_with(self, tail: Tail) -> None:
+        """The bytes go through its writer, which has begun a run for them."""
+        self._tail = tail
 
     async def commit(self, stored: int, ended_cleanly: bool) -> None:
         """Accept the chunk if it came whole, else leave it out."""
@@ -212,9 +229,10 @@ class _ChunkCommit:
         view = chunks.accept(chunked_view(upload, file), wish.chunk, size)
         if self.start + size > intake.limits.max_file_size:
             raise TooLarge("the file is larger than uploads.max_file_size", code="file_too_large")
-        run, sealed_bytes = self._written()
-        row = RunRow(0, file.file_id, run.segment_id, self.start, size, run.position, run.first_frame, mac)
-        tx.runs.insert(row)
+        tail = self._written()
+        runs = list(tail.writer.runs) or [self._empty(tx, file)]
+        write_runs(tx, file.file_id, tail, runs, mac)
+        sealed_bytes = sum(run.sealed_bytes for run in runs)
         before = file
         file = replace(
             file,
@@ -235,8 +253,14 @@ class _ChunkCommit:
         tx.wake(upload.upload_id)
         return file
 
-    def _written(self) -> tuple[Run, int]:
-        if self._run is None:
+    def _empty(self, tx: Transaction, file: FileRow) -> Run:
+        """The only chunk of an empty file; its segment has no blob."""
+        segment_id = new_id()
+        tx.runs.begin_segment(segment_id, file.file_id, file.upload_id)
+        return Run(segment_id, self.start, 0, 0, 0, 0, segment_id, 0)
+
+    def _written(self) -> Tail:
+        if self._tail is None:
             # The chunk was there when we looked and is gone now: its file was removed and made anew in between.
             raise Conflict("the file was changed in between; send the chunk again", code="conflict")
-        return self._run.run, self._run.position - self._sealed_before
+        return self._tail

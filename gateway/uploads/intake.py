@@ -5,6 +5,7 @@ Transactions only; the way of the bytes is in `pipeline.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.clock import Clock
@@ -12,14 +13,15 @@ from gateway.errors import Gone
 from gateway.keys import unwrap
 from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
-from gateway.ledger.rows import Dialect, FileRow, UploadRow
+from gateway.ledger.rows import Dialect, FileRow, RunRow, UploadRow
 from gateway.protocol.engine import Completes
-from gateway.spool import FileKey, KeyRing, ServiceKeys, Spool, UploadKey
+from gateway.spool import FileKey, KeyRing, Run, SegmentWriter, ServiceKeys, Spool, UploadKey
 from gateway.states import FileState
 from gateway.uploads.admission import Limits, new_id, reserve_again
 from gateway.uploads.completion import Timing
 from gateway.uploads.leases import Leases
 from gateway.uploads.pipeline import Pipeline, Tail, Tails
+from gateway.uploads.sharing import SMALL_BELOW_BYTES, Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Intake:
     leases: Leases
     tails: Tails
     pipeline: Pipeline
+    sharing: Sharing
     clock: Clock
     limits: Limits
     timing: Timing
@@ -111,10 +114,15 @@ def new_file(
     return row, file_key
 
 
+def is_small(size: int | None, room: int) -> bool:
+    """Whether a body goes where small ones go. :param size: None: nobody knows. :param room: for it, at most."""
+    return (room if size is None else min(size, room)) < SMALL_BELOW_BYTES
+
+
 def begin_segment(
     tx: Transaction, intake: Intake, upload: UploadRow, file: FileRow, at: int, key: FileKey | None = None
 ) -> Tail:
-    """Write a new segment down, before its blob is made.
+    """Write a new segment of this file alone down, before its blob is made.
 
     :param key: the file's, if it is at hand.
     :raises Gone: the keys are erased.
@@ -123,13 +131,56 @@ def begin_segment(
     tx.runs.begin_segment(segment_id, file.file_id, upload.upload_id)
     if key is None:
         key = file_key(tx, intake.ring, upload, file)
-    return Tail(
-        intake.spool.writer(
-            segment_id=segment_id,
-            upload_id=upload.upload_id,
-            file_id=file.file_id,
-            key=key,
-            base_offset=at,
-            epoch=upload.epoch,
-        )
+    writer = intake.spool.writer(
+        segment_id=segment_id, file_id=file.file_id, key=key, base_offset=at, fence=upload.epoch
     )
+    return Tail(writer)
+
+
+def share_segment(
+    tx: Transaction, intake: Intake, upload: UploadRow, file: FileRow, at: int, key: FileKey | None = None
+) -> Tail:
+    """A writer of small appends; there is nothing to write down. See `begin_segment`."""
+    if key is None:
+        key = file_key(tx, intake.ring, upload, file)
+    writer = intake.spool.shared_writer(file_id=file.file_id, key=key, base_offset=at, fence=upload.epoch)
+    return Tail(writer)
+
+
+def first_tail(tx: Transaction, intake: Intake, upload: UploadRow, file: FileRow, key: FileKey) -> Tail:
+    """What stores the first bytes of a new file: a large one has a segment for itself."""
+    begin = share_segment if is_small(file.length, SMALL_BELOW_BYTES) else begin_segment
+    return begin(tx, intake, upload, file, 0, key)
+
+
+async def tail_at(intake: Intake, upload: UploadRow, file: FileRow, at: int, *, small: bool) -> Tail:
+    """The writer that goes on at `at`, or a new one: one with uncommitted bytes is never continued.
+
+    :param small: what comes may share a segment; a large body has one for itself.
+    """
+    tail = intake.tails.take(file.file_id)
+    if tail is not None:
+        fits = small or isinstance(tail.writer, SegmentWriter)
+        if fits and not tail.writer.broken and tail.writer.offset == at:
+            return tail
+        tail.writer.close()
+    if small:
+        return await intake.ledger.read(lambda tx: share_segment(tx, intake, upload, file, at))
+    return await intake.ledger.write(lambda tx: begin_segment(tx, intake, upload, file, at))
+
+
+def write_runs(tx: Transaction, file_id: str, tail: Tail, runs: Sequence[Run], content_mac: bytes | None = None) -> int:
+    """Write down what a tail has stored since its last row.
+
+    :param content_mac: of a chunk: it stands in its first run.
+    :returns: the last run's number; 0: there is none.
+    """
+    run_id = tail.run_id
+    for number, run in enumerate(runs):
+        if run_id and isinstance(tail.writer, SegmentWriter):
+            tx.runs.extend(run_id, run.length, run.sealed_bytes)
+            continue
+        place = (run.segment_id, run.start, run.length, run.position, run.first_frame)
+        entry = (run.entry_at, run.entry_id, run.sealed_bytes)
+        run_id = tx.runs.insert(RunRow(0, file_id, *place, content_mac if number == 0 else None, *entry))
+    return run_id

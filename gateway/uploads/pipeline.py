@@ -14,11 +14,15 @@ from typing import Any, TypeVar
 
 from gateway.errors import SpoolFull, TooLarge
 from gateway.ledger.base import Reserve
-from gateway.spool.segments import SegmentWriter
+from gateway.spool import SegmentWriter, SharedSegment, SharedWriter
 from gateway.uploads.body import Body, BodyBroken, BodyStopped, Buffered, Gatherer, clip
 from gateway.uploads.leases import Lease
+from gateway.uploads.sharing import Sharing
 
 T = TypeVar("T")
+
+#: What stores the bytes of a file.
+Writer = SegmentWriter | SharedWriter
 
 #: At the latest after so many bytes they are synced and committed in mid-body.
 COMMIT_EVERY_BYTES = 8 << 20
@@ -35,6 +39,10 @@ class Threads:
     def run(self, act: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """Run `act` in a thread."""
         return asyncio.get_running_loop().run_in_executor(self._pool, act, *args)
+
+    def begin(self, act: Callable[..., None], *args: Any) -> None:
+        """Run `act`, which tells by itself what came of it, in a thread."""
+        self._pool.submit(act, *args)
 
     def close(self) -> None:
         """Wait for what runs."""
@@ -58,6 +66,7 @@ class Flow:
 class Pipeline:
     """The way of the bytes.
 
+    :param sharing: where small appends go.
     :param reserve: while it is used up no byte more is taken, whatever was promised.
     """
 
@@ -66,9 +75,11 @@ class Pipeline:
         threads: Threads,
         buffered: Buffered,
         idle_timeout_s: float,
+        sharing: Sharing,
         reserve: Reserve | None = None,
     ) -> None:
         self._reserve = reserve
+        self._sharing = sharing
         self.threads = threads
         self._buffered = buffered
         self._idle_timeout_s = idle_timeout_s
@@ -76,7 +87,7 @@ class Pipeline:
     async def pour(
         self,
         body: Body,
-        writer: SegmentWriter,
+        writer: Writer,
         room: int,
         lease: Lease,
         commit: Callable[[int, bool], Awaitable[None]],
@@ -113,7 +124,7 @@ class Pipeline:
                         writing = asyncio.ensure_future(self._commit_midway(writer, pieces, digests, commit, stored))
                         asked = stored
                     else:
-                        writing = self._store(writer, pieces, size, digests, sync=over)
+                        writing = asyncio.ensure_future(self._store(writer, pieces, size, digests, sync=over))
                         synced = stored if over else synced
             finally:
                 if writing is not None:
@@ -141,7 +152,7 @@ class Pipeline:
 
     async def _commit_midway(
         self,
-        writer: SegmentWriter,
+        writer: Writer,
         pieces: list[bytes | memoryview],
         digests: tuple[Any, ...],
         commit: Callable[[int, bool], Awaitable[None]],
@@ -151,20 +162,52 @@ class Pipeline:
         await self._store(writer, pieces, BESIDE_BYTES, digests, sync=True)
         await commit(stored, False)
 
-    def _store(
+    async def _store(
         self,
-        writer: SegmentWriter,
+        writer: Writer,
         pieces: list[bytes | memoryview],
         size: int,
         digests: tuple[Any, ...],
         *,
         sync: bool,
-    ) -> asyncio.Future[Any]:
+    ) -> None:
         """Seal and write in a thread; many bytes are digested in another one meanwhile."""
-        if not digests or size < BESIDE_BYTES:
-            return self.threads.run(_append, writer, pieces, digests, sync)
-        digesting = [self.threads.run(_update, digest, pieces) for digest in digests]
-        return asyncio.gather(self.threads.run(_append, writer, pieces, (), sync), *digesting)
+        if isinstance(writer, SharedWriter):
+            await self._share(writer, pieces, digests, sync=sync)
+        elif not digests or size < BESIDE_BYTES:
+            await self.threads.run(_append, writer, pieces, digests, sync)
+        else:
+            digesting = [self.threads.run(_update, digest, pieces) for digest in digests]
+            await asyncio.gather(self.threads.run(_append, writer, pieces, (), sync), *digesting)
+
+    async def _share(
+        self, writer: SharedWriter, pieces: list[bytes | memoryview], digests: tuple[Any, ...], *, sync: bool
+    ) -> None:
+        """The thread that wrote hands on to the one that syncs: the loop hears of it once."""
+        segment = await self._sharing.segment()
+        writer.take(segment)
+        if not sync:
+            await self.threads.run(writer.append, pieces, digests)
+            return
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.threads.begin(self._append_to, writer, segment, pieces, digests, done)
+        await done
+
+    def _append_to(
+        self,
+        writer: SharedWriter,
+        segment: SharedSegment,
+        pieces: list[bytes | memoryview],
+        digests: tuple[Any, ...],
+        done: asyncio.Future[Any],
+    ) -> None:
+        try:
+            writer.sync(but=segment)
+            writer.append(pieces, digests)
+        except BaseException as error:  # noqa: BLE001 # whatever it is, whoever waits must hear of it
+            done.get_loop().call_soon_threadsafe(_fail, done, error)
+        else:
+            self._sharing.sync_soon(segment, done)
 
     async def digest(self, body: Body, room: int, lease: Lease, digest: Any) -> Flow:
         """Read a body only to know its digest."""
@@ -186,6 +229,11 @@ def _append(writer: SegmentWriter, pieces: list[bytes | memoryview], digests: tu
         writer.sync()
 
 
+def _fail(done: asyncio.Future[Any], error: BaseException) -> None:
+    if not done.cancelled():
+        done.set_exception(error)
+
+
 def _update(digest: Any, pieces: list[bytes | memoryview]) -> None:
     for piece in pieces:
         digest.update(piece)
@@ -201,19 +249,25 @@ def raise_unless_clean(flow: Flow, too_large: str = "file_too_large") -> None:
 
 @dataclass(slots=True)
 class Tail:
-    """A segment that can still grow, and the run that its last bytes belong to."""
+    """What stores the next bytes of a file, and the run that its last ones belong to."""
 
-    writer: SegmentWriter
+    writer: Writer
     run_id: int = 0  #: 0: no row yet
-    sealed_bytes: int = 0  #: of the segment, as the file's row counts them
+    sealed_bytes: int = 0  #: of that run, as its row has them
+
+
+#: Segments of one file each that stay open between requests.
+OPEN_SEGMENTS = 64
 
 
 class Tails:
-    """Segments kept open between requests, the least recently used closed first. A closed one never grows again."""
+    """Writers kept between requests, the least recently used closed first. A closed segment never grows again."""
 
-    def __init__(self, limit: int = 4096) -> None:
+    def __init__(self, limit: int = 4096, segments: int = OPEN_SEGMENTS) -> None:
         self._limit = limit
+        self._segments = segments
         self._open: OrderedDict[str, Tail] = OrderedDict()
+        self._with_segment: OrderedDict[str, None] = OrderedDict()  #: those of `_open` that hold one open
 
     def knows(self, place: str) -> bool:
         """This process wrote the last bytes there, and they were synced."""
@@ -225,21 +279,25 @@ class Tails:
 
     def take(self, place: str) -> Tail | None:
         """Take a tail out; whoever took it puts it back or closes it."""
+        self._with_segment.pop(place, None)
         return self._open.pop(place, None)
 
     def put(self, place: str, tail: Tail) -> None:
         """Keep a tail for the next request."""
         self._open[place] = tail
+        if isinstance(tail.writer, SegmentWriter):
+            self._with_segment[place] = None
+        if len(self._with_segment) > self._segments:
+            self.close(next(iter(self._with_segment)))
         while len(self._open) > self._limit:
-            _, oldest = self._open.popitem(last=False)
-            oldest.writer.close()
+            self.close(next(iter(self._open)))
 
     def close(self, place: str) -> None:
         """No more bytes will come here."""
-        if (tail := self._open.pop(place, None)) is not None:
+        if (tail := self.take(place)) is not None:
             tail.writer.close()
 
     def close_all(self) -> None:
         """At the end of the process."""
         while self._open:
-            self._open.popitem()[1].writer.close()
+            self.close(next(iter(self._open)))

@@ -374,7 +374,7 @@ class Submissions:
     def _chunk_indexes(self, tx: Transaction, upload: UploadRow, file: FileRow) -> list[int]:
         if file.dialect is not Dialect.REST:
             return []
-        return [run.start // upload.chunk_size for run in tx.runs.of_file(file.file_id)]
+        return [run.start // upload.chunk_size for run in tx.runs.of_file(file.file_id) if run.content_mac is not None]
 
     async def file_named(self, upload: UploadRow, client_file_id: str) -> FileRow:
         """The file that the client calls so. :raises NotFound, Gone: see there."""

@@ -17,9 +17,9 @@ from gateway.errors import Conflict, NotFound, SpoolFull, TooLarge, Unauthorized
 from gateway.identity.principal import Principal, visible
 from gateway.keys.columns import Column
 from gateway.ledger.base import Transaction
-from gateway.ledger.rows import Dialect, FileRow, RunRow, UploadRow
+from gateway.ledger.rows import Dialect, FileRow, UploadRow
 from gateway.protocol.engine import Append, Completes, FileView, plan, settle, told
-from gateway.spool import Run, UploadKey, sealed_size
+from gateway.spool import SegmentWriter, SharedWriter, UploadKey, sealed_size
 from gateway.states import FileState, UploadState
 from gateway.uploads.admission import Wish, check_size, create_upload, reserve_more
 from gateway.uploads.body import Body
@@ -33,7 +33,18 @@ from gateway.uploads.completion import (
     touched,
 )
 from gateway.uploads.digests import BodyDigests
-from gateway.uploads.intake import Intake, NewFile, begin_segment, ensure_reserved, new_file, upload_key
+from gateway.uploads.holes import give_back
+from gateway.uploads.intake import (
+    Intake,
+    NewFile,
+    ensure_reserved,
+    first_tail,
+    is_small,
+    new_file,
+    tail_at,
+    upload_key,
+    write_runs,
+)
 from gateway.uploads.leases import Claim
 from gateway.uploads.membership import with_changed, with_file, without_file
 from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Tail, raise_unless_clean
@@ -192,6 +203,7 @@ class Files:
         upload, segments = await intake.ledger.write(act)
         await intake.pipeline.threads.run(intake.spool.delete, segments)
         await intake.ledger.write(lambda tx: tx.runs.forget(segments))
+        await give_back(intake.ledger, intake.spool, [file_id])
         return upload
 
     async def touch(self, upload: UploadRow) -> None:
@@ -231,7 +243,7 @@ class Files:
         row, file_key = new_file(tx, intake, key, Dialect.TAIL, wish, length=wish.length)
         if wish.length != 0 or wish.completes is not Completes.WHEN_FULL:
             tx.uploads.save(upload)
-            return Seen(upload, row, fresh=True), begin_segment(tx, intake, upload, row, 0, file_key)
+            return Seen(upload, row, fresh=True), first_tail(tx, intake, upload, row, file_key)
         now = intake.clock.now()
         upload, row = mark_whole(tx, note_bytes(upload, 0, now, intake.timing), row, now, intake.timing)
         return Seen(upload, row, fresh=True), None
@@ -265,7 +277,7 @@ class Files:
             await self._check_room(seen, wish)
             await ensure_sound(intake, seen.upload, seen.file)
             await ensure_reserved(intake, seen.upload)
-            tail = await self._tail(seen, leave.at)
+            tail = await tail_at(intake, seen.upload, seen.file, leave.at, small=is_small(body.size, leave.room))
             appender = _Appender(intake, seen, wish, tail, leave.at, heard)
             every = leave.room + 1 if wish.digests else COMMIT_EVERY_BYTES
             try:
@@ -275,7 +287,7 @@ class Files:
             except BaseException:
                 tail.writer.close()
                 raise
-            if appender.seen.file.whole_at is None:
+            if appender.seen.file.whole_at is None and tail.writer.offset == appender.seen.file.offset:
                 intake.tails.put(file_id, tail)
             else:
                 tail.writer.close()
@@ -302,20 +314,6 @@ class Files:
 
         await intake.ledger.read(act)
 
-    async def _tail(self, seen: Seen, at: int) -> Tail:
-        """The segment that goes on at `at`, or a new one: a segment with uncommitted bytes is never continued."""
-        intake, file_id = self._intake, seen.file.file_id
-        tail = intake.tails.take(file_id)
-        if tail is not None:
-            if not tail.writer.broken and tail.writer.offset == at:
-                return tail
-            tail.writer.close()
-
-        def act(tx: Transaction) -> Tail:
-            return begin_segment(tx, intake, seen.upload, seen.file, at)
-
-        return await intake.ledger.write(act)
-
 
 class _Appender:
     """Commits what one append stored."""
@@ -341,7 +339,9 @@ class _Appender:
                 return
             self._declared.check()
         tail, before = self._tail, self.seen
-        run, sealed_bytes = tail.writer.run, tail.writer.position
+        runs = list(tail.writer.runs)
+        sealed_bytes = sum(run.sealed_bytes for run in runs)
+        kept_bytes = tail.sealed_bytes if isinstance(tail.writer, SegmentWriter) else 0
 
         def act(tx: Transaction) -> tuple[Seen, int]:
             upload = require_open(tx, before.upload.upload_id, before.upload.epoch)
@@ -350,8 +350,8 @@ class _Appender:
                 raise Conflict("another process wrote to this file", code="conflict")
             view = told(view_of(file), self._wish, self._intake.limits.max_file_size)
             done = settle(view, self._wish, stored, ended_cleanly=ended_cleanly)
-            run_id = _write_run(tx, file.file_id, tail.run_id, run)
-            delta, sealed_delta = done.offset - file.offset, sealed_bytes - tail.sealed_bytes
+            run_id = write_runs(tx, file.file_id, tail, runs)
+            delta, sealed_delta = done.offset - file.offset, sealed_bytes - kept_bytes
             grown = replace(file, length=view.length, offset=done.offset, sealed_bytes=file.sealed_bytes + sealed_delta)
             upload = with_changed(upload, file, grown)
             if upload.single and file.length is None:
@@ -369,6 +369,8 @@ class _Appender:
 
         self.seen, tail.run_id = await self._intake.ledger.write(act)
         tail.sealed_bytes = sealed_bytes
+        if isinstance(tail.writer, SharedWriter):
+            tail.writer.settled()
         self._intake.spool.digests.commit(before.file.file_id, self.seen.file.offset, self._whole)
         if self._heard is not None:
             self._heard(self.seen.file.offset)
@@ -380,17 +382,6 @@ def _there(tx: Transaction, file_id: str) -> Seen:
     if upload is None:
         raise NotFound("there is no such file")
     return Seen(upload, file)
-
-
-def _write_run(tx: Transaction, file_id: str, run_id: int, run: Run) -> int:
-    if run_id:
-        tx.runs.extend(run_id, run.length)
-        return run_id
-    if run.length == 0:
-        return 0
-    return tx.runs.insert(
-        RunRow(0, file_id, run.segment_id, run.start, run.length, run.position, run.first_frame, None)
-    )
 
 
 def view_of(file: FileRow) -> FileView:

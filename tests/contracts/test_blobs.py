@@ -64,6 +64,35 @@ class TestEveryStore:
         reader.close()
         writer.close()
 
+    def test_places_are_written_in_any_order_beside_each_other(self, blobs: BlobStore) -> None:
+        writer = blobs.create(A)
+        writer.write_at(10, [b"se", b"cond"])
+        writer.write_at(0, [b"first one,"])
+        writer.sync()
+        writer.close()
+        reader = blobs.open(A)
+        assert reader.read_at(0, 100) == b"first one,second"
+        reader.close()
+
+    def test_a_hole_reads_as_zeros_and_what_lies_beside_it_as_before(self, blobs: BlobStore) -> None:
+        content = bytes(range(1, 251)) * 1000
+        written(blobs, A, content)
+        before = blobs.taken_bytes(A)
+        assert blobs.punch(A, [(100, 99_900), (200_000, 1 << 40)])
+        reader = blobs.open(A)
+        assert reader.read_at(0, 1 << 20) == content[:100] + bytes(99_900) + content[100_000:200_000] + bytes(50_000)
+        reader.close()
+        assert blobs.taken_bytes(A) <= before - 140_000
+        assert sum(facts.taken_bytes for facts in blobs.list()) == blobs.taken_bytes(A)
+        assert not blobs.punch(B, [(0, 1)])  # there is no such blob
+        assert blobs.taken_bytes(B) == 0
+
+    def test_marks_stay(self, blobs: BlobStore) -> None:
+        assert list(blobs.marks()) == []
+        blobs.mark(A)
+        assert list(blobs.marks()) == [A]
+        assert list(blobs.list()) == []
+
     def test_more_pieces_than_one_system_call_takes_are_all_written(self, blobs: BlobStore) -> None:
         pieces = [bytes([number % 251]) * 3 for number in range(5000)]
         written(blobs, A, *pieces)

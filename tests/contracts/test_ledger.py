@@ -11,7 +11,7 @@ import pytest
 
 from gateway.errors import Conflict, Gone, NotFound, Unavailable
 from gateway.ledger.base import AUDIT, JOBS, Ledger, ReadOnly, Transaction
-from gateway.ledger.rows import DeliveredRow, Dialect, IdempotencyRow, ReceiptRow
+from gateway.ledger.rows import DeliveredRow, Dialect, IdempotencyRow, ReceiptRow, SharedState
 from gateway.states import DEAD_STATES, FileState, UploadState
 from tests.ledger_rows import account_row, file_row, job_row, run_row, token_row, upload_row
 
@@ -343,7 +343,7 @@ class TestFilesAndRuns:
         await given(ledger, lambda tx: tx.runs.begin_segment(S1, F, U), lambda tx: tx.runs.begin_segment(S2, F, U))
         later = await ledger.write(lambda tx: tx.runs.insert(run_row(F, S1, start=10, length=5, content_mac=b"m")))
         first = await ledger.write(lambda tx: tx.runs.insert(run_row(F, S2, start=0, length=4, position=7)))
-        await ledger.write(lambda tx: tx.runs.extend(first, 10))
+        await ledger.write(lambda tx: tx.runs.extend(first, 10, 46))
         runs = await ledger.read(lambda tx: tx.runs.of_file(F))
         assert [(run.run_id, run.start, run.length) for run in runs] == [(first, 0, 10), (later, 10, 5)]
         assert await ledger.read(lambda tx: tx.runs.at(F, 10)) == runs[1]
@@ -365,6 +365,52 @@ class TestFilesAndRuns:
         assert await ledger.read(lambda tx: tx.runs.of_file(F)) == []
         with pytest.raises(Conflict):
             await ledger.write(lambda tx: tx.runs.insert(run_row(F, S1)))
+
+    async def test_a_shared_segment_takes_runs_of_many_files_until_it_is_closed(self, ledger: Ledger) -> None:
+        await with_uploads(ledger)
+        await given(
+            ledger,
+            lambda tx: tx.runs.begin_shared(S1, "one"),
+            lambda tx: tx.runs.insert(run_row(F, S1, length=1, entry_at=500, entry_id="e2", sealed_bytes=133)),
+            lambda tx: tx.runs.insert(run_row(G, S1, length=2, entry_at=0, entry_id="e1", sealed_bytes=134)),
+        )
+        assert await ledger.read(lambda tx: tx.runs.knows_segment(S1))
+        assert await ledger.read(lambda tx: tx.runs.segment_ids(U)) == []  # it is no file's own
+        runs = await ledger.read(lambda tx: tx.runs.of_segment(S1))
+        assert [(run.file_id, run.entry_at, run.entry_id, run.sealed_bytes) for run in runs] == [
+            (G, 0, "e1", 134),
+            (F, 500, "e2", 133),
+        ]
+        await ledger.write(lambda tx: tx.runs.close_shared([S1]))
+        with pytest.raises(Conflict):
+            await ledger.write(lambda tx: tx.runs.insert(run_row(F, S1, start=1, length=1)))
+        assert await ledger.read(lambda tx: tx.runs.sharing(S1)) is SharedState.CLOSED
+        assert await ledger.read(lambda tx: tx.runs.names_any(S1))
+        assert await ledger.read(lambda tx: tx.runs.idle_shared(9)) == []
+        await ledger.write(lambda tx: tx.runs.delete([run.run_id for run in runs]))
+        assert await ledger.read(lambda tx: tx.runs.idle_shared(9)) == [S1]
+        assert not await ledger.read(lambda tx: tx.runs.names_any(S1))
+        await ledger.write(lambda tx: tx.runs.forget([S1]))
+        assert await ledger.read(lambda tx: tx.runs.sharing(S1)) is None
+        assert not await ledger.read(lambda tx: tx.runs.knows_segment(S1))
+
+    async def test_a_session_closes_what_former_ones_left_open(self, ledger: Ledger) -> None:
+        await given(
+            ledger,
+            lambda tx: tx.runs.begin_shared(S1, "former"),
+            lambda tx: tx.runs.begin_shared(S2, "present"),
+            lambda tx: tx.runs.close_sessions(but="present"),
+        )
+        assert [one.segment_id for one in await ledger.read(lambda tx: tx.runs.shared(SharedState.OPEN))] == [S2]
+        assert [one.segment_id for one in await ledger.read(lambda tx: tx.runs.shared(SharedState.CLOSED))] == [S1]
+        await ledger.write(lambda tx: tx.runs.set_tidy([S1, S2], tidy=True))
+        assert await ledger.read(lambda tx: tx.runs.sharing(S1)) is SharedState.TIDY
+        assert await ledger.read(lambda tx: tx.runs.sharing(S2)) is SharedState.OPEN
+        await ledger.write(lambda tx: tx.runs.set_tidy([S1, S2], tidy=False))
+        assert await ledger.read(lambda tx: tx.runs.sharing(S1)) is SharedState.CLOSED
+        assert await ledger.read(lambda tx: tx.runs.sharing(S2)) is SharedState.OPEN
+        with pytest.raises(Conflict):
+            await ledger.write(lambda tx: tx.runs.begin_shared(S2, "again"))
 
 
 class TestReceiptsAndAccounts:

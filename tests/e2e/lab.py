@@ -18,6 +18,7 @@ import select
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -395,6 +396,11 @@ class Lab:
 
     def segments(self) -> list[Path]:
         return [path for path in self.spool.rglob("*") if path.is_file()]
+
+    def entries(self) -> int:
+        """What rows name in the spool; a small file that came at once is one entry."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as db:
+            return int(db.execute("SELECT count(*) FROM runs").fetchone()[0])
 
     def spool_empties(self, within_s: float = 30.0) -> None:
         wait_until("the spool is empty", lambda: not self.segments(), within_s)

@@ -135,13 +135,25 @@ class Trace:
             return [f"{told}: bytes of its segment are not synced"]
         return [] if self._committed(synced_at, told.began) else [f"{told}: its row is not synced"]
 
+    def faults_of_entry(self, size: int, told: Told) -> list[str]:
+        """Why this answer was told too early, looking at the one write of so many bytes alone."""
+        write = next(call for calls in self.segments.values() for call in calls if call.text.endswith(f" = {size}"))
+        synced_at = self._durable_at(write, told.began)
+        if synced_at is None:
+            return [f"{told}: bytes of its entry are not synced"]
+        return [] if self._committed(synced_at, told.began) else [f"{told}: its row is not synced"]
+
     def _synced_at(self, path: str, until: int) -> int | None:
         """When all that was written to a segment before `until` was on the disk, with its name; None: it wasn't."""
         writes = [call for call in self.segments[path] if call.began < until]
         if not writes:
             return None
         # The last write before the answer: one that had only begun by then isn't synced either.
-        by_data = _first_after(self.segment_syncs.get(path, []), writes[-1].ended, until)
+        return self._durable_at(writes[-1], until)
+
+    def _durable_at(self, write: Call, until: int) -> int | None:
+        path = write.path
+        by_data = _first_after(self.segment_syncs.get(path, []), write.ended, until)
         folder = path.rpartition("/")[0]
         by_name = _first_after(self.folder_syncs.get(folder, []), self.made[path].ended, until)
         return None if by_data is None or by_name is None else max(by_data, by_name)

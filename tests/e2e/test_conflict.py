@@ -66,9 +66,9 @@ def test_same_content_under_a_known_uid_is_there_already(own_lab: Lab, orthanc: 
 
 def assert_kept(lab: Lab, count: int) -> None:
     """Still there after a purge, and after a stop and a start."""
-    wait_until("only what failed is kept", lambda: len(lab.segments()) == count)
+    wait_until("only what failed is kept", lambda: lab.entries() == count)
     lab.stop()
     purged = lab.command("purge")
     assert purged.returncode == 0, purged.stderr
     lab.start()
-    assert len(lab.segments()) == count
+    assert lab.entries() == len(lab.segments()) == count

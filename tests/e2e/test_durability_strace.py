@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.spool import HEADER_SIZE, sealed_size
 from tests import scale
 from tests.e2e.lab import Lab, Pacs, begin_patch, running_lab
 from tests.e2e.strace_log import STRACE, Told, Trace
@@ -92,11 +93,11 @@ def test_each_offset_is_told_after_its_bytes_and_its_row_are_synced(watched: Lab
 
 def test_clients_that_write_at_once_are_told_only_what_is_theirs_and_synced(watched: Lab) -> None:
     start_watched(watched)
-    sizes = [100_000 + 70_000 * number for number in range(scale.count(8, 64))]
+    sizes = [100_000 + 13_000 * number for number in range(scale.count(16, 64))]
     _, client = watched.open_upload(watched.login(), [*sizes, 1])
 
     def send(size: int) -> None:
-        with_body = size % 140_000 < 70_000
+        with_body = size % 26_000 < 13_000
         made = client.create(size, {"file_id": f"f{size}"}, bytes(size) if with_body else b"").expect(201)
         if not with_body:
             client.patch(made.headers["Location"], 0, bytes(size)).expect(204)
@@ -106,11 +107,13 @@ def test_clients_that_write_at_once_are_told_only_what_is_theirs_and_synced(watc
     trace = trace_of(watched)
     told = {one.offset: one for one in trace.told if one.offset}
     assert sorted(told) == sizes
-    # A larger file's segment is larger: so each answer finds its own.
-    by_size = sorted(trace.segments, key=lambda path: Path(path).stat().st_size)
+    # A larger file's entry is larger: so each answer finds its own.
     assert [
-        fault for path, size in zip(by_size, sizes, strict=True) for fault in trace.faults_of(path, told[size])
+        fault for size in sizes for fault in trace.faults_of_entry(HEADER_SIZE + sealed_size(size), told[size])
     ] == []
+    assert len(trace.segments) == 1
+    synced = sum(map(len, trace.segment_syncs.values()))
+    assert synced < len(sizes), "who writes at once shares a sync"
 
 
 @pytest.mark.parametrize(

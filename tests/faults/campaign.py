@@ -70,14 +70,18 @@ class ParrotArchive:
             return [sha256(one.content) for one in self.pacs.held.values()]
 
 
+#: What is sent at once of a file that has a segment for itself.
+LARGE_PIECE = 1_100_000
+
+
 class LineBroke(Exception):
     """The gateway is gone, or says that it is going."""
 
 
 def small_study(seed: int) -> list[bytes]:
-    """Instances of sizes on both sides of frames and chunks; about 2 MB."""
+    """Instances of sizes on both sides of frames and chunks; about 4 MB, the first in a segment for itself."""
     dice = random.Random(seed)
-    sizes = [*(dice.choice([256, 4096, 65_536, 150_000]) for _ in range(5)), 400_000, 900_000]
+    sizes = [3 * LARGE_PIECE, *(dice.choice([256, 4096, 65_536, 150_000]) for _ in range(5)), 400_000]
     uids: dict[str, Any] = {
         "study_instance_uid": f"2.25.{secrets.randbits(96)}",
         "series_instance_uid": f"2.25.{secrets.randbits(96)}",
@@ -199,7 +203,8 @@ class Campaign:
             self._acknowledged(number, made.offset)
         at = self._told(lambda: client.head(self.urls[number])).expect(200).offset
         while at < len(data):
-            piece = data[at : at + dice.choice([1024, 65_536, 200_000])]
+            size = LARGE_PIECE if len(data) > LARGE_PIECE else dice.choice([1024, 65_536, 200_000])
+            piece = data[at : at + size]
             answer = self._told(lambda at=at, piece=piece: client.patch(self.urls[number], at, piece))  # type: ignore[misc] # bound now
             at = answer.expect(204).offset
             self._acknowledged(number, at)

@@ -3,7 +3,7 @@
  *     CALL PART ERRNO
  *
  * every CALL (fdatasync, fsync, write, read) on a file whose path holds PART fails with ERRNO. ERRNO 0 makes a write
- * short instead: half of it is done. writev, pwrite and their 64-bit names are `write`; pread is `read`. */
+ * short instead: half of it is done. writev, pwrite, pwritev and their 64-bit names are `write`; pread is `read`. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -83,6 +83,26 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at)
 ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
 {
     return pwrite64(fd, data, size, at);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off64_t at)
+{
+    int fault = ordered("write", fd);
+    if (fault > 0) { errno = fault; return -1; }
+    if (fault == 0)
+        return REAL(pwrite64)(fd, pieces[0].iov_base, (pieces[0].iov_len + 1) / 2, at);
+    return REAL(pwritev64)(fd, pieces, count, at);
+}
+
+ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t at)
+{
+    return pwritev64(fd, pieces, count, at);
+}
+
+ssize_t pwritev64v2(int fd, const struct iovec *pieces, int count, off64_t at, int flags)
+{
+    (void)flags;
+    return pwritev64(fd, pieces, count, at);
 }
 
 ssize_t pread64(int fd, void *data, size_t size, off64_t at)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,11 +22,31 @@ from tests.scale import SOAK
 
 pytestmark = pytest.mark.root
 
-HEADER, FRAME_HEADER, TAG = 128, 20, 16
-#: Of the golden segment, a part of a file of twice as much.
+HEADER, FRAME_HEADER, TAG = 96, 20, 16
+#: Of the golden entry, a part of a file of twice as much.
 PART = 64
-SEGMENT = HEADER + FRAME_HEADER + PART + TAG
+ENTRY = HEADER + FRAME_HEADER + PART + TAG
 SAMPLE = 250
+
+
+@dataclass
+class Entry:
+    """What one file has of a segment that others share."""
+
+    path: Path
+    at: int
+    size: int
+
+    def read(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.at)
+            return file.read(self.size)
+
+    def write(self, content: bytes) -> None:
+        """Its place and no byte of a neighbour's; where `content` is shorter, there is nothing."""
+        with self.path.open("r+b") as file:
+            file.seek(self.at)
+            file.write(content[: self.size].ljust(self.size, b"\0"))
 
 
 @dataclass
@@ -35,16 +57,15 @@ class Keeper:
     who: Http
     pacs: Parrot
 
-    def segment_of(self, url: str) -> Path:
-        """The only segment of a file of which only this test knows the address."""
-        return self.segments_of(url)[0]
+    def entry_of(self, url: str) -> Entry:
+        """The first entry of a file."""
+        return self.entries("file_id = ?", url.rpartition("/")[2])[0]
 
-    def segments_of(self, url: str) -> list[Path]:
+    def entries(self, where: str, value: str) -> list[Entry]:
         with closing(sqlite3.connect(f"file:{self.lab.database}?mode=ro", uri=True)) as db:
-            query = "SELECT segment_id FROM segments WHERE file_id = ?"
-            ids = [row[0] for row in db.execute(query, (url.rpartition("/")[2],))]
-        paths = [self.lab.spool / one[:2] / one for one in ids]
-        return [path for path in paths if path.exists()]
+            query = f"SELECT segment_id, entry_at, sealed_bytes FROM runs WHERE {where} ORDER BY start"  # ours
+            found = list(db.execute(query, (value,)))
+        return [Entry(self.lab.spool / one[:2] / one, at, size) for one, at, size in found]
 
     def events(self, name: str) -> int:
         """How often the audit trail has it."""
@@ -85,13 +106,13 @@ def cut(length: int) -> Callable[[bytes], bytes]:
 
 
 CHANGES = [
-    *(flipped(position, bit) for position in range(SEGMENT) for bit in range(8)),
-    *(cut(length) for length in range(SEGMENT)),
+    *(flipped(position, bit) for position in range(ENTRY) for bit in range(8)),
+    *(cut(length) for length in range(ENTRY)),
 ]
 
 
-def test_any_bit_flipped_and_any_end_cut_off_makes_a_file_lost(keeper: Keeper) -> None:
-    """Every one in the soak; of every day a sample, in which each part of a segment is."""
+def test_any_bit_flipped_and_any_end_that_is_missing_loses_its_file_and_no_other(keeper: Keeper) -> None:
+    """Every one in the soak; of every day a sample, in which each part of an entry is. All lie in one segment."""
     always = [*range(0, HEADER * 8, 64), *range(HEADER * 8, (HEADER + FRAME_HEADER) * 8, 16), *range(-8, 0)]
     numbers = range(len(CHANGES)) if SOAK else sorted({*always, *random.Random(0).sample(range(len(CHANGES)), SAMPLE)})
     changes = [CHANGES[number] for number in numbers]
@@ -102,10 +123,10 @@ def test_any_bit_flipped_and_any_end_cut_off_makes_a_file_lost(keeper: Keeper) -
     urls = [one.expect(201).headers["Location"] for one in made]
     lab.stop()
     for url, change in zip(urls[1:], changes, strict=True):
-        segment = keeper.segment_of(url)
-        content = segment.read_bytes()
-        assert len(content) == SEGMENT
-        segment.write_bytes(change(content))
+        entry = keeper.entry_of(url)
+        content = entry.read()
+        assert len(content) == ENTRY
+        entry.write(change(content))
     lab.start()
 
     for number, url in zip(numbers, urls[1:], strict=True):
@@ -127,43 +148,43 @@ def test_the_refusal_says_what_happened(keeper: Keeper) -> None:
     _, client = keeper.lab.open_upload(keeper.who, [2 * PART])
     url = client.create(2 * PART, {"file_id": "f0"}, bytes(PART)).expect(201).headers["Location"]
     keeper.lab.kill()
-    keeper.segment_of(url).unlink()
+    keeper.entry_of(url).path.unlink()
     keeper.lab.start()
     problem = client.patch(url, PART, bytes(PART)).expect(410)
     assert problem.code == "data_lost"
     assert problem.json["state"] == "lost"
 
 
-def swap(one: Path, other: Path) -> None:
-    first, second = one.read_bytes(), other.read_bytes()
-    one.write_bytes(second)
-    other.write_bytes(first)
+def swap(one: Entry, other: Entry) -> None:
+    first, second = one.read(), other.read()
+    one.write(second)
+    other.write(first)
 
 
-def splice(one: Path, other: Path) -> None:
+def splice(one: Entry, other: Entry) -> None:
     """Frames of one under the header of the other."""
-    one.write_bytes(one.read_bytes()[:HEADER] + other.read_bytes()[HEADER:])
+    one.write(one.read()[:HEADER] + other.read()[HEADER:])
 
 
-def swap_frames(one: Path, _: Path) -> None:
-    """Two frames of a segment change places."""
-    content, size = one.read_bytes(), FRAME_HEADER + 65_536 + TAG
+def swap_frames(one: Entry, _: Entry) -> None:
+    """Two frames of an entry change places."""
+    content, size = one.read(), FRAME_HEADER + 65_536 + TAG
     header, first, second = (
         content[:HEADER],
         content[HEADER : HEADER + size],
         content[HEADER + size : HEADER + 2 * size],
     )
-    one.write_bytes(header + second + first + content[HEADER + 2 * size :])
+    one.write(header + second + first + content[HEADER + 2 * size :])
 
 
-def double_frame(one: Path, _: Path) -> None:
-    content, size = one.read_bytes(), FRAME_HEADER + 65_536 + TAG
+def double_frame(one: Entry, _: Entry) -> None:
+    content, size = one.read(), FRAME_HEADER + 65_536 + TAG
     first = content[HEADER : HEADER + size]
-    one.write_bytes(content[:HEADER] + first + first + content[HEADER + 2 * size :])
+    one.write(content[:HEADER] + first + first + content[HEADER + 2 * size :])
 
 
-def flip_in_the_middle(one: Path, _: Path) -> None:
-    one.write_bytes(flipped(HEADER + FRAME_HEADER + 40_000, 3)(one.read_bytes()))
+def flip_in_the_middle(one: Entry, _: Entry) -> None:
+    one.write(flipped(HEADER + FRAME_HEADER + 40_000, 3)(one.read()))
 
 
 DAMAGES = [swap, splice, swap_frames, double_frame, flip_in_the_middle]
@@ -173,7 +194,7 @@ DAMAGES = [swap, splice, swap_frames, double_frame, flip_in_the_middle]
 class Case:
     """A file that will be damaged, one that lends its bytes for it, and one that nobody touches."""
 
-    damage: Callable[[Path, Path], None]
+    damage: Callable[[Entry, Entry], None]
     upload_id: str
     client: Http
     second_id: str
@@ -182,7 +203,7 @@ class Case:
     files: tuple[bytes, bytes, bytes]
 
 
-def undelivered(keeper: Keeper, damage: Callable[[Path, Path], None], *, two_uploads: bool) -> Case:
+def undelivered(keeper: Keeper, damage: Callable[[Entry, Entry], None], *, two_uploads: bool) -> Case:
     """All whole, checked and completed; the PACS doesn't take them now."""
     lab = keeper.lab
     one, other, good = study(3, pixel_bytes=200_000)
@@ -204,7 +225,7 @@ def test_whole_files_that_were_changed_before_their_delivery_are_lost_and_the_ot
     cases = [undelivered(keeper, damage, two_uploads=two) for damage in DAMAGES for two in (False, True)]
     lab.stop()
     for case in cases:
-        case.damage(keeper.segment_of(case.urls[0]), keeper.segment_of(case.urls[1]))
+        case.damage(keeper.entry_of(case.urls[0]), keeper.entry_of(case.urls[1]))
     pacs.acts.clear()
     lab.start()
     expected: list[bytes] = []
@@ -256,12 +277,46 @@ def test_chunks_of_a_file_that_were_damaged_are_not_delivered_either(keeper: Kee
             client.chunk(upload_id, name, index, piece, len(pieces)).expect(200)
     client.complete(upload_id, wait_s=0).expect(202)
     lab.stop()
-    with closing(sqlite3.connect(f"file:{lab.database}?mode=ro", uri=True)) as db:
-        name = db.execute("SELECT segment_id FROM segments WHERE upload_id = ?", (upload_id,)).fetchone()[0]
-    damaged = lab.spool / name[:2] / name
-    damaged.write_bytes(flipped(HEADER + FRAME_HEADER + 100, 0)(damaged.read_bytes()))
+    damaged = keeper.entries("file_id IN (SELECT file_id FROM files WHERE upload_id = ?)", upload_id)[0]
+    damaged.write(flipped(HEADER + FRAME_HEADER + 100, 0)(damaged.read()))
     pacs.acts.clear()
     lab.start()
     assert client.outcome(upload_id)["state"] == "partial"
     assert len(pacs.held) == 1
     assert keeper.digests()[0] in {sha256(bad), sha256(good)}
+
+
+def test_a_shared_segment_that_was_cut_loses_what_lay_behind_the_cut_and_nothing_before_it(keeper: Keeper) -> None:
+    lab = keeper.lab
+    upload_id, client = lab.open_upload(keeper.who, [2 * PART] * 6)
+    urls = [
+        client.create(2 * PART, {"file_id": f"f{number}"}, bytes(PART)).expect(201).headers["Location"]
+        for number in range(6)
+    ]
+    lab.stop()
+    entries = [keeper.entry_of(url) for url in urls]
+    assert len({entry.path for entry in entries}) == 1
+    os.truncate(entries[0].path, entries[3].at + 100)
+    lab.start()
+    assert [client.head(url).status for url in urls] == [200] * 3 + [410] * 3
+    client.call("DELETE", f"/upload/{upload_id}").expect(204)
+
+
+def test_a_spool_that_is_not_the_ledgers_is_an_error_of_the_storage_and_condemns_no_file(keeper: Keeper) -> None:
+    """Its disk isn't mounted: what is there instead is an empty folder."""
+    lab = keeper.lab
+    _, client = lab.open_upload(keeper.who, [2 * PART])
+    url = client.create(2 * PART, {"file_id": "f0"}, bytes(PART)).expect(201).headers["Location"]
+    lab.stop()
+    aside = lab.spool.with_name("unmounted")
+    lab.spool.rename(aside)
+    lab.spool.mkdir()
+    lab.start()
+    assert client.head(url).status == 503
+    assert client.patch(url, PART, bytes(PART)).expect(503).code == "storage_error"
+    assert lab.http.call("GET", "/readyz").status == 503
+    lab.stop()
+    shutil.rmtree(lab.spool)
+    aside.rename(lab.spool)
+    lab.start()
+    assert client.head(url).expect(200).offset == PART

@@ -22,7 +22,7 @@ from tests.scale import count
 pytestmark = pytest.mark.root
 
 DRAIN_S = 8
-HANDLES = 90
+HANDLES = 75
 SIZE = 2_000_000
 
 

@@ -142,12 +142,12 @@ class Crashes(RuleBasedStateMachine):
 
     @staticmethod
     def whole_frames(content: bytes) -> bytes:
-        at = 128
+        at = 96
         while at + 20 <= len(content) and at + (size := 36 + int.from_bytes(content[at : at + 4], "big")) <= len(
             content
         ):
             at += size
-        return content[:at] if len(content) >= 128 else b""
+        return content[:at] if len(content) >= 96 else b""
 
     def teardown(self) -> None:
         self.note_nonces()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from gateway.errors import ConfigError
 from gateway.owners import leave_to_owner, why_not
@@ -20,7 +20,9 @@ LEDGER = "relaypacs.db"
 SPOOL = "spool"
 AUDIT = "audit"
 MANIFEST = "backup.json"
+MARKS = "spool_id"
 _FORMAT = 1
+_PIECE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,17 @@ def copy_blobs(source: Path, target: Path) -> tuple[int, int]:
         count += 1
     for shard in (*shards, target, target.parent):
         sync_folder(shard)
+    _copy_marks(source / MARKS, target / MARKS)
     return count, size_bytes
+
+
+def _copy_marks(source: Path, target: Path) -> None:
+    """Whose spool it is: a folder with a folder for each mark (`gateway/blobs/local.py`)."""
+    for mark in source.iterdir() if source.is_dir() else ():
+        for folder in (target, target / mark.name):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            leave_to_owner(folder)
+            sync_folder(folder.parent)
 
 
 def copy_file(source: Path, target: Path, most_bytes: int | None = None) -> int:
@@ -106,13 +118,25 @@ def copy_file(source: Path, target: Path, most_bytes: int | None = None) -> int:
         os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as copy,
     ):
         if most_bytes is None:
-            shutil.copyfileobj(original, copy, 1 << 20)
+            size = _copy_sparse(original, copy)
         else:
-            copy.write(original.read(most_bytes))
+            size = copy.write(original.read(most_bytes))
         copy.flush()
         os.fsync(copy.fileno())
-        size = copy.tell()
     leave_to_owner(target)
+    return size
+
+
+def _copy_sparse(original: BinaryIO, copy: BinaryIO) -> int:
+    """Holes stay holes: what was erased takes no room in the copy either."""
+    size = 0
+    while piece := original.read(_PIECE_BYTES):
+        if piece.count(0) == len(piece):
+            copy.seek(len(piece), os.SEEK_CUR)
+        else:
+            copy.write(piece)
+        size += len(piece)
+    copy.truncate(size)
     return size
 
 

@@ -21,6 +21,7 @@ from gateway.ledger.rows import (
     RefreshTokenRow,
     RunRow,
     ServiceKeyRow,
+    SharedSegmentRow,
     UploadRow,
 )
 from gateway.states import FileState
@@ -52,6 +53,7 @@ class Store:
     uploads: Table[UploadRow]
     files: Table[FileRow]
     segments: Table[SegmentRow]
+    shared_segments: Table[SharedSegmentRow]
     runs: Table[RunRow]
     jobs: Table[JobRow]
     receipts: Table[ReceiptRow]
@@ -102,6 +104,7 @@ def new_store(undo: Undo) -> Store:
             unique=["client_mac"],
         ),
         segments=Table(undo, attrgetter("segment_id"), {**_OF_UPLOAD, "file": attrgetter("upload_id", "file_id")}),
+        shared_segments=Table(undo, attrgetter("segment_id"), {"state": attrgetter("state")}),
         runs=Table(undo, attrgetter("run_id"), {"file": attrgetter("file_id"), "segment": attrgetter("segment_id")}),
         jobs=Table(undo, attrgetter("job_id"), {**_OF_UPLOAD, "kind": attrgetter("kind")}),
         receipts=Table(undo, attrgetter("receipt_id"), _OF_UPLOAD),

@@ -10,7 +10,7 @@ from operator import attrgetter
 from gateway.errors import Conflict
 from gateway.ledger.memory.keys import MemoryKeys
 from gateway.ledger.memory.store import Named, SegmentRow, Store
-from gateway.ledger.rows import AccountSums, FileRow, RunRow, Survey, UploadRow
+from gateway.ledger.rows import AccountSums, FileRow, RunRow, SharedSegmentRow, SharedState, Survey, UploadRow
 from gateway.states import RECEIVING_STATES, FileState, UploadState
 
 #: Sums that are kept, and what an upload adds to each.
@@ -247,20 +247,23 @@ class MemoryRuns:
     def insert(self, row: RunRow) -> int:
         """Returns the new run_id.
 
-        :raises Conflict: its segment was never begun, or is forgotten.
+        :raises Conflict: its segment was never begun, is forgotten, or is shared and closed.
         """
         self._store.runs.check_writable()
-        if self._store.segments.get(row.segment_id) is None:
+        shared = self._store.shared_segments.get(row.segment_id)
+        if self._store.segments.get(row.segment_id) is None and (
+            shared is None or shared.state is not SharedState.OPEN
+        ):
             raise Conflict("the record that this one belongs to is gone")
         run_id = self._store.next("run_id")
         self._store.runs.insert(replace(row, run_id=run_id))
         return run_id
 
-    def extend(self, run_id: int, length: int) -> None:
-        """Set the run's length."""
+    def extend(self, run_id: int, length: int, sealed_bytes: int) -> None:
+        """Set the run's length, and its entry's."""
         self._store.runs.check_writable()
         if (row := self._store.runs.get(run_id)) is not None:
-            self._store.runs.save(replace(row, length=length))
+            self._store.runs.save(replace(row, length=length, sealed_bytes=sealed_bytes))
 
     def of_file(self, file_id: str) -> list[RunRow]:
         """By start."""
@@ -272,7 +275,7 @@ class MemoryRuns:
         return max(found, key=attrgetter("run_id"), default=None)
 
     def segment_ids(self, upload_id: str, file_id: str | None = None) -> list[str]:
-        """Every segment ever begun for the upload (or one file), with or without runs."""
+        """Every segment ever begun for the upload (or one file) alone, with or without runs."""
         segments = self._store.segments
         found = segments.by("upload", upload_id) if file_id is None else segments.by("file", (upload_id, file_id))
         return [one.segment_id for one in found]
@@ -286,13 +289,68 @@ class MemoryRuns:
         check_upload(self._store, upload_id)
         self._store.segments.insert(SegmentRow(segment_id, file_id, upload_id))
 
+    def begin_shared(self, segment_id: str, session_id: str) -> None:
+        """The same of one that files share. :raises Conflict: the id is taken."""
+        self._store.shared_segments.insert(SharedSegmentRow(segment_id, session_id, SharedState.OPEN))
+
+    def close_shared(self, segment_ids: Sequence[str]) -> None:
+        """No run is added to these any more."""
+        for segment_id in segment_ids:
+            self._move(segment_id, SharedState.OPEN, SharedState.CLOSED)
+
+    def close_sessions(self, but: str) -> None:
+        """The same of all that other sessions have left open."""
+        self.close_shared([one.segment_id for one in self.shared(SharedState.OPEN) if one.session_id != but])
+
+    def set_tidy(self, segment_ids: Sequence[str], *, tidy: bool) -> None:
+        """Of those that are closed: whether all that no run names was given back."""
+        before, now = (SharedState.CLOSED, SharedState.TIDY) if tidy else (SharedState.TIDY, SharedState.CLOSED)
+        for segment_id in segment_ids:
+            self._move(segment_id, before, now)
+
+    def _move(self, segment_id: str, before: SharedState, now: SharedState) -> None:
+        self._store.shared_segments.check_writable()
+        row = self._store.shared_segments.get(segment_id)
+        if row is not None and row.state is before:
+            self._store.shared_segments.save(replace(row, state=now))
+
+    def shared(self, state: SharedState) -> list[SharedSegmentRow]:
+        """Those that files share, of one state."""
+        return sorted(self._store.shared_segments.by("state", state), key=attrgetter("segment_id"))
+
+    def sharing(self, segment_id: str) -> SharedState | None:
+        """The state of a segment that files share; None: it isn't one."""
+        row = self._store.shared_segments.get(segment_id)
+        return None if row is None else row.state
+
+    def names_any(self, segment_id: str) -> bool:
+        """Whether a run is in the segment."""
+        return self._store.runs.count("segment", segment_id) > 0
+
+    def idle_shared(self, limit: int) -> list[str]:
+        """So many at most of those that are closed and have no run."""
+        closed = [*self.shared(SharedState.CLOSED), *self.shared(SharedState.TIDY)]
+        idle = [one.segment_id for one in closed if not self._store.runs.count("segment", one.segment_id)]
+        return idle[:limit]
+
+    def of_segment(self, segment_id: str) -> list[RunRow]:
+        """By entry, then start."""
+        return sorted(self._store.runs.by("segment", segment_id), key=attrgetter("entry_at", "start"))
+
+    def delete(self, run_ids: Sequence[int]) -> None:
+        """Drop runs whose bytes are gone."""
+        for run_id in run_ids:
+            self._store.runs.delete(run_id)
+
     def knows_segment(self, segment_id: str) -> bool:
         """Whether the segment was begun and isn't forgotten."""
-        return self._store.segments.get(segment_id) is not None
+        store = self._store
+        return store.segments.get(segment_id) is not None or store.shared_segments.get(segment_id) is not None
 
     def forget(self, segment_ids: Sequence[str]) -> None:
         """The blobs are gone: drop the segments and their runs."""
         for segment_id in segment_ids:
             self._store.segments.delete(segment_id)
+            self._store.shared_segments.delete(segment_id)
             for run in self._store.runs.by("segment", segment_id):
                 self._store.runs.delete(run.run_id)

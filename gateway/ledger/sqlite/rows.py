@@ -141,5 +141,5 @@ class as_conflict(AbstractContextManager[None]):  # noqa: N801 # used as a state
             return
         if error.sqlite_errorcode in _TAKEN:
             raise Conflict("such a record is there already") from error
-        if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+        if error.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, sqlite3.SQLITE_CONSTRAINT_TRIGGER):
             raise Conflict("the record that this one belongs to is gone") from error

@@ -19,9 +19,12 @@ from typing import Any
 #: Point -> module, name in it, whether it is passed before or after the call.
 POINTS: dict[str, tuple[str, str, str]] = {
     "segment row, no blob": ("gateway.blobs.local", "LocalBlobs.create", "before"),
-    "mid-body": ("gateway.spool.segments", "SegmentWriter.append", "after"),
-    "written, not synced": ("gateway.spool.segments", "SegmentWriter.sync", "before"),
-    "synced, no row": ("gateway.spool.segments", "SegmentWriter.sync", "after"),
+    "mid-body, alone": ("gateway.spool.segments", "SegmentWriter.append", "after"),
+    "written, not synced, alone": ("gateway.spool.segments", "SegmentWriter.sync", "before"),
+    "synced, no row, alone": ("gateway.spool.segments", "SegmentWriter.sync", "after"),
+    "mid-body": ("gateway.spool.shared", "SharedWriter.append", "after"),
+    "written, not synced": ("gateway.spool.shared", "SharedSegment.sync", "before"),
+    "synced, no row": ("gateway.spool.shared", "SharedSegment.sync", "after"),
     "row, no job": ("gateway.uploads.completion", "new_job", "before"),
     "committed, not told": ("gateway.ledger.sqlite.writer", "Writer._commit", "after"),
     "job, no commit": ("gateway.uploads.completion", "new_job", "after"),
@@ -32,6 +35,8 @@ POINTS: dict[str, tuple[str, str, str]] = {
     "receipt, no purge": ("gateway.purge.erasure", "Erasure.erase_upload", "before"),
     "keys gone, bytes there": ("gateway.spool", "Spool.delete", "before"),
     "bytes gone, rows there": ("gateway.spool", "Spool.delete", "after"),
+    "keys gone, entries there": ("gateway.spool", "Spool.punch", "before"),
+    "entries gone, rows there": ("gateway.spool", "Spool.punch", "after"),
 }
 
 _seen: dict[str, int] = {}

@@ -109,9 +109,7 @@ class Room:
     def _spool(self, key: UploadKey, content: bytes, number: int) -> tuple[FileRow, Any, bytes]:
         file_id, segment_id = new_id(), new_id()
         file_key, wrapped = key.new_file_key(file_id)
-        writer = Spool(self.blobs).writer(
-            segment_id=segment_id, upload_id=key.upload_id, file_id=file_id, key=file_key, base_offset=0, epoch=0
-        )
+        writer = Spool(self.blobs).writer(segment_id=segment_id, file_id=file_id, key=file_key, base_offset=0)
         writer.begin_run(0)
         writer.append([content])
         writer.sync()
@@ -125,7 +123,7 @@ class Room:
         )  # fmt: skip
         return row, run_row(
             file_id, segment_id, start=run.start, length=run.length, position=run.position,
-            first_frame=run.first_frame,
+            first_frame=run.first_frame, entry_at=run.entry_at, entry_id=run.entry_id, sealed_bytes=run.sealed_bytes,
         ), wrapped  # fmt: skip
 
     async def run(self, *, for_s: float = 0.0) -> None:

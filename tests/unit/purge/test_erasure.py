@@ -43,7 +43,7 @@ def leases(clock):
 
 @pytest.fixture
 def erasure(spooled, leases, clock):
-    return Erasure(spooled.opened.ledger, spooled.spool.delete, leases, clock)
+    return Erasure(spooled.opened.ledger, spooled.spool, leases, clock)
 
 
 async def test_after_it_no_key_no_byte_and_nothing_of_the_patient_is_left(spooled, erasure, clock):
@@ -175,7 +175,7 @@ async def test_a_writer_is_cut_and_done_before_anything_is_erased(spooled, erasu
 
 async def test_what_was_kept_open_between_requests_is_closed(spooled, leases, clock):
     closed: list[str] = []
-    erasure = Erasure(spooled.opened.ledger, spooled.spool.delete, leases, clock, close_tail=closed.append)
+    erasure = Erasure(spooled.opened.ledger, spooled.spool, leases, clock, close_tail=closed.append)
     upload = await spooled.upload(S.EXPIRED, {F.RECEIVING: 3})
     await erasure.erase_upload(upload.upload_id, Reason.EXPIRED)
     assert sorted(closed) == [file.file_id for file in await spooled.files(upload)]
@@ -227,9 +227,14 @@ async def test_after_a_crash_at_any_step_another_process_finishes(spooled, lease
             step()
             return await ledger.write(act)
 
-    def delete(names):
-        step()
-        spooled.spool.delete(names)
+    class MortalSpool:
+        def delete(self, names):
+            step()
+            spooled.spool.delete(names)
+
+        def punch(self, segment_id, holes):
+            step()
+            return spooled.spool.punch(segment_id, holes)
 
     async def erase(erasure):
         if what == "upload":
@@ -237,10 +242,10 @@ async def test_after_a_crash_at_any_step_another_process_finishes(spooled, lease
         else:
             await erasure.erase_files(upload.upload_id, file_ids, Reason.DELIVERED)
 
-    mortal = Erasure(Mortal(), delete, leases, clock)
+    mortal = Erasure(Mortal(), MortalSpool(), leases, clock)
     with contextlib.suppress(Crash):
         await erase(mortal)
-    survivor = Erasure(ledger, spooled.spool.delete, leases, clock)
+    survivor = Erasure(ledger, spooled.spool, leases, clock)
     await survivor.resume()
     await erase(survivor)
     assert spooled.blob_count() == 1
@@ -268,7 +273,7 @@ async def test_a_removed_file_is_no_longer_counted(spooled, erasure):
 async def test_a_scrubbed_ledger_has_no_trace_of_a_wrapped_key(leases, clock, tmp_path):
     async with opened_ledger(clock, path=tmp_path / "ledger.db") as opened:
         spooled = Spooled(opened, clock, MemoryBlobs(clock=clock))
-        erasure = Erasure(opened.ledger, spooled.spool.delete, leases, clock)
+        erasure = Erasure(opened.ledger, spooled.spool, leases, clock)
         upload = await spooled.upload(S.SUCCESS, {F.STORED: 5})
         files = await spooled.files(upload)
         ids = [upload.key_id or 0, *(file.key_id or 0 for file in files)]

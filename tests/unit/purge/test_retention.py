@@ -50,7 +50,7 @@ def leases(clock):
 
 def purge_of(spooled, leases, times=TIMES):
     ledger, spool = spooled.opened.ledger, spooled.spool
-    erasure = Erasure(ledger, spool.delete, leases, spooled.clock)
+    erasure = Erasure(ledger, spool, leases, spooled.clock)
     return Retention(ledger, erasure, spooled.clock, times, orphans=spool.sweep_candidates, delete=spool.delete)
 
 
@@ -284,7 +284,7 @@ async def test_the_store_is_not_listed_at_every_run(spooled, leases, clock):
         listed.append(before)
         return iter(())
 
-    erasure = Erasure(spooled.opened.ledger, spooled.spool.delete, leases, clock)
+    erasure = Erasure(spooled.opened.ledger, spooled.spool, leases, clock)
     purge = Retention(
         spooled.opened.ledger,
         erasure,

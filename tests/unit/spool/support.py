@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway.blobs.memory import MemoryBlobs
-from gateway.spool import FileKey, KeyRing, Run, SegmentWriter, SpooledFile, UploadKey
-from gateway.spool.frames import FRAME_OVERHEAD, HEADER_SIZE, NONCE_SIZE, frame_length
+from gateway.spool import FileKey, KeyRing, Run, SegmentWriter, SharedWriter, SpooledFile, UploadKey
+from gateway.spool.frames import FRAME_OVERHEAD, HEADER_SIZE, MAGIC, NONCE_SIZE, frame_length
+from gateway.spool.segments import EntrySealer
 
 
 def new_id() -> str:
@@ -41,16 +42,12 @@ class World:
         other.key = self.upload_key.new_file_key(other.file_id)[0]
         return other
 
-    def writer(self, base_offset: int = 0, *, epoch: int = 1, segment_id: str | None = None) -> SegmentWriter:
-        return SegmentWriter(
-            self.blobs,
-            segment_id=segment_id or new_id(),
-            upload_id=self.upload_id,
-            file_id=self.file_id,
-            key=self.key,
-            base_offset=base_offset,
-            epoch=epoch,
-        )
+    def writer(self, base_offset: int = 0, *, fence: int = 1, segment_id: str | None = None) -> SegmentWriter:
+        sealer = EntrySealer(self.file_id, self.key, fence)
+        return SegmentWriter(self.blobs, sealer, segment_id=segment_id or new_id(), base_offset=base_offset)
+
+    def shared_writer(self, base_offset: int = 0) -> SharedWriter:
+        return SharedWriter(EntrySealer(self.file_id, self.key, 0), base_offset=base_offset)
 
     def reader(self, runs: Sequence[Run], size_bytes: int | None = None) -> SpooledFile:
         return SpooledFile(
@@ -75,8 +72,11 @@ class World:
 
 def frame_places(segment: bytes) -> Iterator[tuple[int, int]]:
     """Where each frame of a segment begins and ends."""
-    at = HEADER_SIZE
+    at = 0
     while at < len(segment):
+        if segment[at : at + 4] == MAGIC:
+            at += HEADER_SIZE
+            continue
         end = at + frame_length(segment, at) + FRAME_OVERHEAD
         yield at, end
         at = end

@@ -12,7 +12,7 @@ from gateway.spool.frames import (
     HEADER_SIZE,
     MAX_FRAMES,
     SEALED_FRAME_SIZE,
-    SegmentHeader,
+    EntryHeader,
     frame_length,
     header_digest,
     open_frame,
@@ -23,7 +23,7 @@ from tests.unit.spool.support import noise
 
 CIPHER = AESGCM(bytes(range(32)))
 DIGEST = header_digest(b"some header")
-HEADER = SegmentHeader("aa" * 16, "bb" * 16, "cc" * 16, base_offset=2**40, epoch=2**63, commitment=bytes(range(32)))
+HEADER = EntryHeader("aa" * 16, "bb" * 16, base_offset=2**40, fence=2**63, commitment=bytes(range(32)))
 
 
 def sealed(plaintext: bytes, *, first_frame: int = 0, offset: int = 0) -> bytearray:
@@ -105,7 +105,7 @@ def test_reserved_bits_are_checked() -> None:
         frame_length(bytes(blob))
 
 
-def test_a_segment_has_no_more_frames_than_random_nonces_allow() -> None:
+def test_an_entry_has_no_more_frames_than_random_nonces_allow() -> None:
     out = bytearray(2 * SEALED_FRAME_SIZE)
     assert seal_frames(CIPHER, DIGEST, MAX_FRAMES - 1, 0, memoryview(b"x"), out) == (1, 37)
     with pytest.raises(ValueError, match="2\\^32"):
@@ -120,28 +120,26 @@ def test_too_little_room_is_the_caller_s_mistake() -> None:
 def test_a_header_comes_back_as_it_was_packed() -> None:
     raw = HEADER.pack()
     assert len(raw) == HEADER_SIZE
-    assert SegmentHeader.parse(raw) == HEADER
+    assert EntryHeader.parse(raw) == HEADER
 
 
 @pytest.mark.parametrize("length", range(HEADER_SIZE))
 def test_a_cut_header_is_refused(length: int) -> None:
     with pytest.raises(Damaged):
-        SegmentHeader.parse(HEADER.pack()[:length])
+        EntryHeader.parse(HEADER.pack()[:length])
 
 
-@pytest.mark.parametrize("place", [*range(8), *range(104, 128)])
+@pytest.mark.parametrize("place", [*range(8), *range(88, 96)])
 def test_fixed_parts_of_a_header_are_checked_to_the_bit(place: int) -> None:
     for bit in range(8):
         raw = bytearray(HEADER.pack())
         raw[place] ^= 1 << bit
         with pytest.raises(Damaged):
-            SegmentHeader.parse(bytes(raw))
+            EntryHeader.parse(bytes(raw))
 
 
-@pytest.mark.parametrize(
-    "damage", [{"upload_id": "aa" * 15}, {"segment_id": "cc" * 17}, {"commitment": os.urandom(31)}]
-)
+@pytest.mark.parametrize("damage", [{"source_id": "aa" * 15}, {"entry_id": "cc" * 17}, {"commitment": os.urandom(31)}])
 def test_a_header_of_wrong_lengths_is_never_packed(damage: dict) -> None:
-    facts = {name: getattr(HEADER, name) for name in SegmentHeader.__slots__}
+    facts = {name: getattr(HEADER, name) for name in EntryHeader.__slots__}
     with pytest.raises(ValueError):
-        SegmentHeader(**{**facts, **damage}).pack()
+        EntryHeader(**{**facts, **damage}).pack()

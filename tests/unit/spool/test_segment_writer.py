@@ -11,7 +11,7 @@ from gateway.blobs.base import Bytes
 from gateway.blobs.memory import MemoryBlobs
 from gateway.errors import GatewayError, SpoolFull, Unavailable
 from gateway.spool import FRAME_SIZE, HEADER_SIZE, Run, sealed_size
-from gateway.spool.frames import SegmentHeader
+from gateway.spool.frames import EntryHeader
 from tests.unit.spool.support import World, frame_places, new_id, noise, nonces
 
 MIB = 1 << 20
@@ -41,13 +41,13 @@ def test_no_blob_is_made_before_the_first_byte() -> None:
     assert writer.run.length == 0
 
 
-def test_a_segment_begins_with_a_header_that_says_whose_it_is() -> None:
+def test_an_entry_begins_with_a_header_that_says_whose_it_is() -> None:
     world = World()
-    writer = world.writer(base_offset=12345, epoch=7)
+    writer = world.writer(base_offset=12345, fence=7)
     writer.append([b"x"])
-    header = SegmentHeader.parse(world.blobs.content(writer.segment_id)[:HEADER_SIZE])
-    assert header == SegmentHeader(
-        world.upload_id, world.file_id, writer.segment_id, base_offset=12345, epoch=7, commitment=world.key.commitment
+    header = EntryHeader.parse(world.blobs.content(writer.segment_id)[:HEADER_SIZE])
+    assert header == EntryHeader(
+        world.file_id, writer.run.entry_id, base_offset=12345, fence=7, commitment=world.key.commitment
     )
 
 
@@ -55,15 +55,19 @@ def test_counters_tell_what_a_row_must_know() -> None:
     world = World()
     writer = world.writer(base_offset=100)
     assert writer.append([b"a" * 10, b"b" * FRAME_SIZE]) == FRAME_SIZE + 10
-    assert writer.frames == 2
     assert writer.offset == 100 + FRAME_SIZE + 10
     assert writer.position == HEADER_SIZE + sealed_size(FRAME_SIZE + 10) == len(world.blobs.content(writer.segment_id))
-    assert writer.run == Run(writer.segment_id, 100, FRAME_SIZE + 10, HEADER_SIZE, 0)
+    entry_id = writer.run.entry_id
+    assert writer.run == Run(
+        writer.segment_id, 100, FRAME_SIZE + 10, HEADER_SIZE, 0, 0, entry_id, sealed_bytes=writer.position
+    )
     writer.append([b"c"])
-    assert writer.run == Run(writer.segment_id, 100, FRAME_SIZE + 11, HEADER_SIZE, 0)
+    assert writer.run == Run(
+        writer.segment_id, 100, FRAME_SIZE + 11, HEADER_SIZE, 0, 0, entry_id, sealed_bytes=writer.position
+    )
 
 
-def test_runs_follow_each_other_in_one_segment() -> None:
+def test_entries_follow_each_other_in_one_segment() -> None:
     world = World()
     writer = world.writer()
     writer.begin_run(500)
@@ -75,10 +79,14 @@ def test_runs_follow_each_other_in_one_segment() -> None:
     writer.begin_run(20)
     writer.append([b"b" * 5])
     writer.append([b"c" * 5])
-    assert first == Run(writer.segment_id, 500, 10, HEADER_SIZE, 0)
-    assert writer.run == Run(writer.segment_id, 20, 10, end, 1)
-    header = SegmentHeader.parse(world.blobs.content(writer.segment_id)[:HEADER_SIZE])
-    assert header.base_offset == 500  # where the first bytes went
+    assert first == Run(writer.segment_id, 500, 10, HEADER_SIZE, 0, 0, first.entry_id, sealed_bytes=end)
+    second = writer.run
+    assert second == Run(
+        writer.segment_id, 20, 10, end + HEADER_SIZE, 0, end, second.entry_id, sealed_bytes=writer.position - end
+    )
+    assert first.entry_id != second.entry_id
+    header = EntryHeader.parse(world.blobs.content(writer.segment_id)[end : end + HEADER_SIZE])
+    assert header.base_offset == 20
 
 
 def test_a_negative_offset_is_a_mistake() -> None:
@@ -149,7 +157,7 @@ def test_nonces_are_unique_and_a_written_prefix_never_changes() -> None:
     world = World()
     seen: list[bytes] = []
     for attempt in range(20):
-        writer = world.writer(epoch=attempt)
+        writer = world.writer(fence=attempt)
         prefix = b""
         for _ in range(10):
             writer.append([b"the same bytes at the same place"])

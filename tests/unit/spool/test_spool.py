@@ -25,11 +25,10 @@ class HandClock:
 def write(spool: Spool, world: World, segment_id: str, content: bytes):
     writer = spool.writer(
         segment_id=segment_id,
-        upload_id=world.upload_id,
         file_id=world.file_id,
         key=world.key,
         base_offset=0,
-        epoch=1,
+        fence=1,
     )
     writer.append([content])
     writer.sync()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from gateway.blobs.memory import MemoryBlobs
 from gateway.clock import SystemClock
 from gateway.errors import Conflict, SpoolFull, TooLarge, Unavailable
-from gateway.spool import SegmentWriter
+from gateway.ledger.memory.ledger import MemoryLedger
+from gateway.spool import SegmentWriter, Spool
 from gateway.uploads.body import BodyBroken, BodyStopped, Buffered
 from gateway.uploads.leases import Lease
 from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Flow, Pipeline, Tail, Tails, Threads, raise_unless_clean
+from gateway.uploads.sharing import Sharing
 from tests.unit.spool.support import World, noise
 
 MIB = 1 << 20
@@ -47,9 +50,18 @@ class ScriptedBody:
 
 
 @pytest.fixture
-def pipeline() -> Iterator[Pipeline]:
+async def sharing() -> AsyncIterator[Sharing]:
+    ledger = MemoryLedger()
+    sharing = Sharing(ledger, Spool(MemoryBlobs()), "session")
+    yield sharing
+    await sharing.close()
+    await ledger.close()
+
+
+@pytest.fixture
+def pipeline(sharing: Sharing) -> Iterator[Pipeline]:
     threads = Threads(2)
-    yield Pipeline(threads, Buffered(64 * MIB), 5.0)
+    yield Pipeline(threads, Buffered(64 * MIB), 5.0, sharing)
     threads.close()
 
 
@@ -202,9 +214,9 @@ def test_the_end_of_a_flow_is_its_error(error):
     raise_unless_clean(Flow(3, None, overrun=False))
 
 
-async def test_whatever_happens_the_memory_is_given_back():
+async def test_whatever_happens_the_memory_is_given_back(sharing: Sharing):
     threads, buffered = Threads(2), Buffered(64 * MIB)
-    pipeline = Pipeline(threads, buffered, 5.0)
+    pipeline = Pipeline(threads, buffered, 5.0, sharing)
     for error in (None, Unavailable("no")):
         body = ScriptedBody(noise(2 * MIB), BodyBroken("cut"), size=3 * MIB)
 
@@ -232,13 +244,24 @@ def test_a_tail_is_taken_once():
 
 
 def test_the_least_recently_used_tail_is_closed_for_good():
-    tails, kept = Tails(limit=2), [Tail(World().writer()) for _ in range(3)]
-    for number, tail in enumerate(kept):
-        tails.put(f"f{number}", tail)
+    tails, writers = Tails(segments=2), [World().writer() for _ in range(3)]
+    tails.put("small", Tail(World().shared_writer()))
+    for number, writer in enumerate(writers):
+        tails.put(f"f{number}", Tail(writer))
     assert tails.take("f0") is None
     with pytest.raises(ValueError, match="closed"):
-        kept[0].writer.append([b"x"])
-    assert tails.take("f2") is kept[2]
+        writers[0].append([b"x"])
+    kept = tails.take("f2")
+    assert kept is not None
+    assert kept.writer is writers[2]
+    assert tails.knows("small")  # it holds no segment open
+
+
+def test_the_oldest_of_too_many_tails_is_given_up():
+    tails = Tails(limit=2)
+    for number in range(3):
+        tails.put(f"f{number}", Tail(World().shared_writer()))
+    assert [tails.knows(f"f{number}") for number in range(3)] == [False, True, True]
 
 
 def test_closing_a_place_that_has_no_tail_is_no_error():

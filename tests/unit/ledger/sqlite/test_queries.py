@@ -13,12 +13,12 @@ import pytest
 
 from gateway.ledger import rows as ledger_rows
 from gateway.ledger.base import Transaction
-from gateway.ledger.rows import DeliveredRow, IdempotencyRow, JobKind, ReceiptRow, ServiceKeyRow
+from gateway.ledger.rows import DeliveredRow, IdempotencyRow, JobKind, ReceiptRow, ServiceKeyRow, SharedState
 from gateway.ledger.sqlite.ledger import SqliteLedger
 from gateway.states import UploadState
 from tests.ledger_rows import account_row, file_row, job_row, qr_row, run_row, token_row, upload_row
 
-U, F, S = "0a" * 16, "1a" * 16, "2a" * 16
+U, F, S, T = "0a" * 16, "1a" * 16, "2a" * 16, "3a" * 16
 
 #: Tables of a handful of rows; the index of the unfinished uploads, all of which get new deadlines; that of the few late.
 MAY_BE_WALKED = {"accounts", "service_keys", "audit_head", "upload_counts", "uploads_unfinished", "uploads_delayed"}
@@ -27,6 +27,7 @@ TABLES = {
     "uploads": ledger_rows.UploadRow,
     "files": ledger_rows.FileRow,
     "runs": ledger_rows.RunRow,
+    "shared_segments": ledger_rows.SharedSegmentRow,
     "jobs": ledger_rows.JobRow,
     "receipts": ledger_rows.ReceiptRow,
     "delivered": ledger_rows.DeliveredRow,
@@ -73,12 +74,23 @@ def everything(tx: Transaction) -> None:
     tx.files.counts(U)
     tx.files.delete([S])
     tx.runs.begin_segment(S, F, U)
-    tx.runs.extend(tx.runs.insert(run_row(F, S)), 5)
+    tx.runs.extend(tx.runs.insert(run_row(F, S)), 5, 50)
     tx.runs.of_file(F)
     tx.runs.at(F, 0)
     tx.runs.segment_ids(U)
     tx.runs.segment_ids(U, F)
     tx.runs.knows_segment(S)
+    tx.runs.begin_shared(T, U)
+    tx.runs.close_sessions(U)
+    tx.runs.close_shared([T])
+    tx.runs.set_tidy([T], tidy=True)
+    tx.runs.set_tidy([T], tidy=False)
+    tx.runs.shared(SharedState.TIDY)
+    tx.runs.sharing(T)
+    tx.runs.idle_shared(5)
+    tx.runs.names_any(T)
+    tx.runs.of_segment(T)
+    tx.runs.delete([99])
     tx.runs.forget([S])
     job_id = tx.jobs.insert(job_row(U, due_at=1.0))
     tx.jobs.insert(job_row(U, due_at=2.0))

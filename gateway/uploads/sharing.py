@@ -1,0 +1,164 @@
+"""The segment that small appends share just now, and the thread that syncs it for all of them.
+
+What is appended while a sync runs shares the next one: groups form by queueing, never by a timer. Who comes alone waits
+for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from gateway.errors import GatewayError
+from gateway.ledger.base import Ledger, Transaction
+from gateway.spool import SharedSegment, Spool
+from gateway.uploads.admission import new_id
+
+#: An append of so many bytes or more has a segment for itself.
+SMALL_BELOW_BYTES = 1 << 20
+
+
+class Sharing:
+    """Hands out the shared segment, and syncs it. Belongs to the event loop that made it.
+
+    :param session_id: of this process: the segments that it leaves open are closed by the next one.
+    """
+
+    def __init__(self, ledger: Ledger, spool: Spool, session_id: str) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._session_id = session_id
+        self._present: SharedSegment | None = None
+        self._retired: list[SharedSegment] = []
+        self._beginning = asyncio.Lock()
+        self._syncs = _Syncs()
+
+    async def segment(self) -> SharedSegment:
+        """One that takes entries; its row is written. :raises Unavailable, SpoolFull: the ledger can't."""
+        present = self._present
+        if present is not None and present.takes_more:
+            return present
+        async with self._beginning:
+            if self._present is None or not self._present.takes_more:
+                await self._begin()
+            assert self._present is not None
+            return self._present
+
+    async def _begin(self) -> None:
+        fresh = self._spool.shared_segment(new_id())
+        await self._retire(lambda tx: tx.runs.begin_shared(fresh.segment_id, self._session_id))
+        self._syncs.start()
+        self._present = fresh
+
+    async def retire_idle(self) -> None:
+        """Give the present segment up if no row names anything in it, so that it can go as a whole."""
+        async with self._beginning:
+            present = self._present
+            if present is None or not present.begun or present.pinned:
+                return
+            named = await self._ledger.read(lambda tx: tx.runs.names_any(present.segment_id))
+            if not named and not present.pinned:
+                await self._retire()
+
+    async def _retire(self, act: Callable[[Transaction], None] | None = None) -> None:
+        """Nothing more comes to the present segment; with `act`, those of which nothing is under way are closed."""
+        if self._present is not None:
+            self._retired.append(self._present)
+            self._present = None
+        done = [one for one in self._retired if not one.pinned]
+
+        def close(tx: Transaction) -> None:
+            tx.runs.close_shared([one.segment_id for one in done])
+            if act is not None:
+                act(tx)
+
+        await self._ledger.write(close)
+        self._retired = [one for one in self._retired if one not in done]
+        for one in done:
+            _let_go(one)
+
+    def sync_soon(self, segment: SharedSegment, done: asyncio.Future[None]) -> None:
+        """From any thread, after an entry was written: `done` is told of the next sync, or its error."""
+        self._syncs.put(segment, done)
+
+    async def close(self) -> None:
+        """At the end of the process, when nothing is under way any more; what can't be written down the next one does."""
+        await asyncio.to_thread(self._syncs.close)
+        left = [one for one in (*self._retired, self._present) if one is not None]
+        if left:
+            with suppress(GatewayError):
+                await self._ledger.write(lambda tx: tx.runs.close_shared([one.segment_id for one in left]))
+        for one in left:
+            _let_go(one)
+
+
+_Waiting = tuple[SharedSegment, asyncio.Future[None]]
+
+
+class _Syncs:
+    """The thread: everything that waits for a segment has one sync of it."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Where it wasn't yet."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="spool-syncs", daemon=True)
+            self._thread.start()
+
+    def put(self, segment: SharedSegment, done: asyncio.Future[None]) -> None:
+        self._queue.put((segment, done))
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            group, last = [first], False
+            with suppress(queue.Empty):
+                while not last:
+                    one = self._queue.get_nowait()
+                    if one is None:
+                        last = True
+                    else:
+                        group.append(one)
+            _settle(group)
+            if last:
+                return
+
+
+def _settle(group: list[_Waiting]) -> None:
+    errors: dict[SharedSegment, BaseException | None] = {}
+    for segment, _ in group:
+        if segment not in errors:
+            try:
+                segment.sync()
+            except Exception as error:  # noqa: BLE001 # the thread's edge: it must live on, and callers must hear of it
+                errors[segment] = error
+            else:
+                errors[segment] = None
+    results = [(done, errors[segment]) for segment, done in group]
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        group[0][1].get_loop().call_soon_threadsafe(_tell, results)
+
+
+def _tell(results: list[tuple[asyncio.Future[None], BaseException | None]]) -> None:
+    for done, error in results:
+        if done.cancelled():
+            continue
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+
+def _let_go(segment: SharedSegment) -> None:
+    with suppress(GatewayError):  # what matters in it was synced
+        segment.close()
