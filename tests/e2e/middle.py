@@ -25,41 +25,58 @@ class Middle:
     port: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: set[socket.socket] = field(default_factory=set)
+    _pairs: list[threading.Thread] = field(default_factory=list)
 
-    def pass_on(self, source: socket.socket, sink: socket.socket, *, counted: bool) -> None:
+    def _pass_on(self, source: socket.socket, sink: socket.socket, *, counted: bool) -> None:
         """Until one side ends."""
         with contextlib.suppress(OSError):
             while data := source.recv(_BLOCK_BYTES):
                 sink.sendall(data)
                 if counted:
                     self._count(len(data))
-        for one in (source, sink):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+        _end(source, sink)
 
     def _count(self, size: int) -> None:
         with self._lock:
             self.passed += size
-            act = self.acts.pop(0)[1] if self.acts and self.passed >= self.acts[0][0] else None
-            if act is None:
-                return
-            act()
-            for one in self._open:
-                with contextlib.suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
-            self._open.clear()
+            if self.acts and self.passed >= self.acts[0][0]:
+                self.acts.pop(0)[1]()
+                _end(*self._open)
 
     def take(self, client: socket.socket) -> None:
         """A new connection."""
-        try:
-            gateway = socket.create_connection(("127.0.0.1", self.behind), timeout=60)
-        except OSError:  # it is down: the client sees a connection that ends at once
-            client.close()
-            return
+        pair = threading.Thread(target=self._serve, args=(client,))
+        self._pairs.append(pair)
+        pair.start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client:
+            try:
+                gateway = socket.create_connection(("127.0.0.1", self.behind), timeout=60)
+            except OSError:  # it is down: the client sees a connection that ends at once
+                return
+            with gateway:
+                with self._lock:
+                    self._open |= {client, gateway}
+                back = threading.Thread(target=self._pass_on, args=(gateway, client), kwargs={"counted": False})
+                back.start()
+                self._pass_on(client, gateway, counted=True)
+                back.join()
+                with self._lock:
+                    self._open -= {client, gateway}
+
+    def end(self) -> None:
+        """Every connection ends."""
         with self._lock:
-            self._open |= {client, gateway}
-        for source, sink, counted in ((client, gateway, True), (gateway, client, False)):
-            threading.Thread(target=self.pass_on, args=(source, sink), kwargs={"counted": counted}, daemon=True).start()
+            _end(*self._open)
+        for pair in self._pairs:
+            pair.join()
+
+
+def _end(*sockets: socket.socket) -> None:
+    for one in sockets:
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
@@ -74,6 +91,11 @@ def middle(behind: int, acts: list[tuple[int, Callable[[], None]]]) -> Iterator[
                 while True:
                     one.take(listening.accept()[0])
 
-        threading.Thread(target=listen, daemon=True).start()
-        yield one
-        listening.shutdown(socket.SHUT_RDWR)
+        listener = threading.Thread(target=listen)
+        listener.start()
+        try:
+            yield one
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            listener.join()
+            one.end()
