@@ -146,6 +146,8 @@ class Gate:
             acts_alone=False,
         )
         self.gateway = await stack.enter_async_context(open_gateway(config, self.clock, parts))
+        for mark in self.blobs.marks():  # a command beside it looks into the folder
+            (self.folder / "spool" / "spool_id" / mark).mkdir(parents=True, exist_ok=True)
         told_at_once = {"pace": RefusalPace(told_per_s=1 << 30)}
         self.services = replace(self.gateway.services, **(told_at_once | self.options.get("services", {})))
         app = create_app(self.services)
