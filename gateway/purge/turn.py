@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.errors import Unavailable
 from gateway.owners import leave_to_owner
 
 
@@ -41,7 +42,11 @@ def copying(lock: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _opened(lock: Path) -> Iterator[int]:
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """:raises Unavailable: no handle is left, or no room: the next turn may come."""
+    try:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable("the lock of the purge can't be opened", code="storage_error") from error
     try:
         leave_to_owner(lock)
         yield handle
