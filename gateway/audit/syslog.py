@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,12 +45,10 @@ class SyslogReceiver:
         :raises Unavailable: they may not have been read: send all of them again.
         """
         try:
-            with (
-                socket.create_connection((self.host, self.port), self.timeout_s) as plain,
-                self._context().wrap_socket(plain, server_hostname=self.host) as line,
-            ):
-                line.sendall(b"".join(messages))
-                return _closes_with_us(line)
+            with socket.create_connection((self.host, self.port), self.timeout_s) as plain:
+                line = _Line(plain, self._context(), self.host)
+                line.send(b"".join(messages))
+                return line.closes_with_us()
         except OSError as error:
             raise Unavailable(f"the audit repository doesn't take messages ({_why(error)})") from None
 
@@ -66,13 +65,64 @@ class SyslogReceiver:
         return context
 
 
-def _closes_with_us(line: ssl.SSLSocket) -> bool:
-    """Close our side, and wait for the other's. False: it hung up. :raises OSError: it did neither."""
-    try:
-        line.unwrap()
-    except ssl.SSLEOFError:
-        return False
-    return True
+class _Line:
+    """TLS over a socket, step by step.
+
+    `SSLSocket.unwrap` takes a fatal alert for the other side's close: who wasn't let in (in TLS 1.3 that is told after
+    the handshake) would think that everything was read.
+    """
+
+    def __init__(self, plain: socket.socket, context: ssl.SSLContext, host: str) -> None:
+        self._plain = plain
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        while not self._done(self._tls.do_handshake):
+            self._receive()
+
+    def send(self, data: bytes) -> None:
+        """:raises OSError: the connection broke."""
+        if data:
+            self._tls.write(data)
+            self._flush()
+
+    def closes_with_us(self) -> bool:
+        """Close our side, and wait for the other's. False: it hung up, or closed before. :raises OSError: it refused."""
+        if self._done(self._read_to_end):  # what has come already: nothing of it is left to be overlooked
+            return False
+        self._done(self._tls.unwrap)
+        try:
+            while not self._done(self._read_to_end):
+                self._receive()
+        except ssl.SSLEOFError:
+            return False
+        return True
+
+    def _read_to_end(self) -> None:
+        """:raises SSLError: there was no end, but an alert."""
+        with suppress(ssl.SSLZeroReturnError):
+            while self._tls.read(4096):
+                pass
+
+    def _done(self, step: Callable[[], object]) -> bool:
+        """Whether it could be done with what has come."""
+        try:
+            step()
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            self._flush()
+        return True
+
+    def _flush(self) -> None:
+        if made := self._outgoing.read():
+            self._plain.sendall(made)
+
+    def _receive(self) -> None:
+        """:raises SSLEOFError: the other side hung up. OpenSSL would take that for its close."""
+        data = self._plain.recv(1 << 16)
+        if not data:
+            raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the other side hung up")
+        self._incoming.write(data)
 
 
 def _why(error: OSError) -> str:
