@@ -33,7 +33,9 @@ def graph(*entries: Path) -> set[Path]:
 def first_load() -> set[Path]:
     """The page, its styles, its scripts, and the words of the language that has more of them."""
     page = BUILT / "index.html"
-    linked = [BUILT / path for path in re.findall(r'(?:src|href)="/(assets/[^"]+)"', page.read_text(encoding="utf-8"))]
+    linked = [
+        BUILT / path for path in re.findall(r'(?:src|href)="\./(assets/[^"]+)"', page.read_text(encoding="utf-8"))
+    ]
     scripts = graph(*(path for path in linked if path.suffix == ".js"))
     words = {ASSETS / name for path in scripts for name in _WORDS.findall(path.read_text(encoding="utf-8"))}
     assert {path.name[:2] for path in words} == {"en", "de"}
