@@ -8,7 +8,7 @@ export class Lacking {
   without = "";
   /** No script of the app comes. */
   scriptless = false;
-  /** Files that are refused, so many times. */
+  /** The first file of this kind that is asked for is refused, so many times. */
   refused = { files: null, times: 0 };
   #pages = 0;
 
@@ -32,9 +32,16 @@ export class Lacking {
     this.server.close();
   }
 
+  #refuses(path) {
+    const { files, times } = this.refused;
+    if (times < 1 || !files?.test(path) || (this.refused.first ??= path) !== path) return false;
+    this.refused.times -= 1;
+    return true;
+  }
+
   #pass(request, response) {
     if (request.url.startsWith("/without-")) return response.writeHead(200, { "content-type": "text/javascript" }).end(this.without);
-    if (this.refused.files?.test(request.url) && (this.refused.times -= 1) >= 0) return response.writeHead(503).end();
+    if (this.#refuses(request.url)) return response.writeHead(503).end();
     const headers = { ...request.headers, "accept-encoding": "identity" };
     delete headers["if-none-match"];
     const onward = ask(this.gateway.url + request.url, { method: request.method, headers });

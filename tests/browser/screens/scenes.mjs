@@ -424,8 +424,11 @@ export const SCENES = [
   } })),
   { name: "obstacle-part", title: "Part of the app didn't come when it started", async show(stage) {
     await stage.device("unlucky");
-    let times = 2; // of the first table of words; those of this screen come
-    await stage.page.context().route(/assets\/en-/, (route) => ((times -= 1) < 0 ? route.fallback() : route.fulfill({ status: 503 })));
+    let first; // the table of words that is asked for first; those of this screen come
+    await stage.page.context().route(/assets\/en-/, (route) => {
+      first ??= route.request().url();
+      return route.request().url() === first ? route.fulfill({ status: 503 }) : route.fallback();
+    });
     await stage.page.reload();
     await stage.heading("obstacle.part");
   } },
