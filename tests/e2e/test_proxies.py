@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -91,6 +92,7 @@ def in_front(lab: Lab, folder: Path, certificate: tuple[Path, Path], example: Ex
     with (folder / "out").open("wb") as out, subprocess.Popen([program, *command[1:]], stdout=out, stderr=out) as proxy:
         try:
             wait_until("the proxy listens", lambda: _listens(port))
+            assert spoken(port, certificate[0]) == "http/1.1"
             yield port
         finally:
             proxy.terminate()
@@ -192,6 +194,17 @@ def test_a_client_of_the_draft_hears_the_interim_answer_where_the_proxy_passes_i
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     assert [line.split()[2] for line in told.stderr.splitlines() if line.startswith("< HTTP/")] == heard
+
+
+def spoken(port: int, authority: Path) -> str | None:
+    """What it speaks to a browser, which offers both (RFC 7301)."""
+    context = ssl.create_default_context(cafile=authority)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection(("127.0.0.1", port)) as line,
+        context.wrap_socket(line, server_hostname="127.0.0.1") as sealed,
+    ):
+        return sealed.selected_alpn_protocol()
 
 
 def _listens(port: int) -> bool:

@@ -7,6 +7,8 @@ export const de: Record<SettingsKey, string> = {
   "settings.out": "Abmelden",
   "settings.out.note": "Begonnene Sendungen werden fortgesetzt.",
   "settings.in": "Anmelden",
+  "settings.h2":
+    "Das Gateway ist über HTTP/2 (h2) erreichbar: Alles teilt sich eine Verbindung, was bei schlechter Leitung langsam ist. Bitte sagen Sie es der IT des Krankenhauses.",
   "settings.wordless":
     "Die Texte dieser Sprache wurden nicht geladen. Wählen Sie sie noch einmal, wenn eine Verbindung besteht.",
   "settings.language": "Sprache",

@@ -6,6 +6,8 @@ export const en = {
   "settings.out": "Sign out",
   "settings.out.note": "Uploads already started continue.",
   "settings.in": "Sign in",
+  "settings.h2":
+    "The gateway is reached by HTTP/2 (h2): everything shares one connection, which is slow on a bad line. Please tell the hospital's IT.",
   "settings.wordless": "The words of this language didn't load. Choose it again when there is a connection.",
   "settings.language": "Language",
   "settings.device": "This device",

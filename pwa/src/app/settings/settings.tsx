@@ -148,6 +148,7 @@ function Device(): JSX.Element {
         {asked && t("settings.ttl", { time: duration(asked.local_ttl_ms / 1000) })}
       </p>
       {stays.value !== null && <p>{t(stays.value ? "settings.kept" : "settings.unkept")}</p>}
+      {isByHttp2() && <p>{t("settings.h2")}</p>}
       <p class="hint">{t("settings.lock")}</p>
       {asked?.privacy_contact && (
         <p class="hint">
@@ -157,6 +158,12 @@ function Device(): JSX.Element {
       <RemoveAll />
     </section>
   );
+}
+
+/** One connection for all that is sent: something stands before the gateway that shouldn't offer it. */
+function isByHttp2(): boolean {
+  const heard = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
+  return heard.some((one) => (one as PerformanceResourceTiming).nextHopProtocol === "h2");
 }
 
 /** Bytes of the files whose copies are here. */
