@@ -33,7 +33,7 @@ check: $(DEV) ## lint, format, types
 
 test: system-tools install $(DEV) $(NODE) check app-check ## every check and every test
 	$(PYTEST) -n 2 --dist loadfile -m "not browser and not heavy and not timing"
-	$(PYTEST) -n 2 --dist load -m browser
+	$(PYTEST) -n 3 --dist load -m browser
 	$(PYTEST) -m "heavy or timing"
 
 soak: export SCALE := soak
