@@ -46,7 +46,7 @@ class SyslogReceiver:
         """
         try:
             with socket.create_connection((self.host, self.port), self.timeout_s) as plain:
-                line = _Line(plain, self._context(), self.host)
+                line = _ClosingTls(plain, self._context(), self.host)
                 line.send(b"".join(messages))
                 return line.closes_with_us()
         except OSError as error:
@@ -65,7 +65,7 @@ class SyslogReceiver:
         return context
 
 
-class _Line:
+class _ClosingTls:
     """TLS over a socket, step by step.
 
     `SSLSocket.unwrap` takes a fatal alert for the other side's close: who wasn't let in (in TLS 1.3 that is told after
