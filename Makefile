@@ -33,8 +33,8 @@ check: $(DEV) ## lint, format, types
 
 test: system-tools install $(DEV) $(NODE) check app-check ## every check and every test
 	$(PYTEST) -n 2 --dist loadfile -m "not browser and not heavy and not timing"
-	$(PYTEST) -n 3 --dist load -m browser
-	$(PYTEST) -m "heavy or timing"
+	$(PYTEST) -n 2 --dist load -m "browser and not soak"
+	$(PYTEST) -m "(heavy or timing) and not soak"
 
 soak: export SCALE := soak
 soak: system-tools install $(DEV) $(NODE) ## the same tests with large counts

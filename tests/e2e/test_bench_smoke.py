@@ -31,6 +31,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.timing
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_every_load_runs_and_the_page_takes_its_tables(tmp_path):
     page = tmp_path / "performance.md"

@@ -18,9 +18,8 @@ from tests.e2e.attacks import ATTACKS
 from tests.e2e.lab import PASSWORD, ROOT, Answer, Lab, Pacs, running_lab
 from tests.e2e.load import rss_bytes
 from tests.e2e.series import NAMES, Series, make
-from tests.scale import SOAK
 
-pytestmark = pytest.mark.timing
+pytestmark = [pytest.mark.timing, pytest.mark.soak]
 
 MALLORY, GREEDY = "mallory", "greedy"
 #: Whoever has done these has used up its own quota.
@@ -29,8 +28,6 @@ TAKE_ALL = {"empty_reservations", "many_logins"}
 #: floor anyway is no burden.
 SLOWER, FLOOR_S = 3.0, 0.05
 RSS_MORE_BYTES = 128 << 20
-#: Of all that is shared what most depends on the code of every day: memory, the ledger, the loop. The soak has them all.
-OFTEN = ("stalled_chunks", "many_rows", "names_of_marks")
 #: What an attack has before the other begins.
 HEAD_START_S = 1.5
 SETTINGS = {"spool": {"max_bytes": "2GiB"}, "uploads": {"max_upload_size": "1GiB"}}
@@ -120,7 +117,7 @@ def attacking(lab: Lab, name: str) -> Iterator[None]:
         process.communicate()
 
 
-@pytest.mark.parametrize("name", ATTACKS if SOAK else OFTEN)
+@pytest.mark.parametrize("name", ATTACKS)
 def test_whatever_one_client_does_the_other_hardly_notices(lab: Lab, series: Series, name: str, other: str) -> None:
     quiet_s, quiet_bytes = percentile(once(lab, series, other)), rss_bytes(lab.pid)
     with attacking(lab, name):

@@ -19,7 +19,7 @@ from tests.scale import count
 
 __all__ = ["archive"]  # a fixture
 
-pytestmark = [pytest.mark.timing, pytest.mark.timeout(count(240, 900))]
+pytestmark = [pytest.mark.timing, pytest.mark.soak, pytest.mark.timeout(count(240, 900))]
 
 CLIENTS, SLOW_S = 500, count(15, 300)
 #: One account has at most 128 requests under way from one address.

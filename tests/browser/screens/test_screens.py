@@ -25,8 +25,11 @@ def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 #: It measures how long the page takes: with nothing beside it.
 ALONE = "lighthouse.spec.mjs"
+#: The walk in longer words takes as long as axe's, and finds what changes with words and layout alone.
+LONGER_WORDS = "pseudo.spec.mjs"
+MARKS = {ALONE: [pytest.mark.heavy], LONGER_WORDS: [pytest.mark.browser, pytest.mark.soak]}
 SPECS = [
-    pytest.param(path.name, marks=pytest.mark.heavy if path.name == ALONE else pytest.mark.browser)
+    pytest.param(path.name, marks=MARKS.get(path.name, [pytest.mark.browser]))
     for path in sorted(HERE.glob("*.spec.mjs"))
 ]
 
