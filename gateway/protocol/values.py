@@ -30,7 +30,7 @@ class FileId(FieldKind):
     def schema(self) -> Schema:
         return {"type": "string", "pattern": f"^{FILE_ID.pattern}$"}
 
-    def missing(self, name: str) -> Unprocessable:  # noqa: ARG002
+    def missing(self, name: str) -> Unprocessable:  # noqa: ARG002 - what every kind of field is asked by
         return _no_file_id()
 
 

@@ -80,18 +80,18 @@ class FolderTarget:
         self._naming = threading.Lock()
         self._swept = False
 
-    def present(self, study_instance_uid: str, series_instance_uids: Iterable[str]) -> dict[str, str]:  # noqa: ARG002
+    def present(self, study_instance_uid: str, series_instance_uids: Iterable[str]) -> dict[str, str]:  # noqa: ARG002 - what every target is asked by
         raise LookupRefused("no_queries")
 
-    def shows(self, sop_instance_uid: str) -> bool:  # noqa: ARG002
+    def shows(self, sop_instance_uid: str) -> bool:  # noqa: ARG002 - what every target is asked by
         raise LookupRefused("no_queries")
 
     def patients(
         self,
         *,
-        patient_id: str = "",  # noqa: ARG002
-        accession_number: str = "",  # noqa: ARG002
-        study_instance_uid: str = "",  # noqa: ARG002
+        patient_id: str = "",  # noqa: ARG002 - what every target is asked by
+        accession_number: str = "",  # noqa: ARG002 - what every target is asked by
+        study_instance_uid: str = "",  # noqa: ARG002 - what every target is asked by
     ) -> list[PatientRecord]:
         raise LookupRefused("no_queries")
 

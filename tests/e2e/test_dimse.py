@@ -462,7 +462,7 @@ def test_killed_again_and_again_each_instance_is_there_once(lab: Lab, archive: O
     upload_id, client = upload(lab, files)
     client.complete(upload_id, wait_s=0).expect(202)
     for life in range(scale.count(1, 3)):
-        wait_until("another instance is there", lambda: len(archive.json("/instances")) > 6 * life)  # noqa: B023
+        wait_until("another instance is there", lambda: len(archive.json("/instances")) > 6 * life)  # noqa: B023 - it is called in this turn of the loop
         lab.kill()
         lab.start()
     assert client.outcome(upload_id)["state"] == "success"

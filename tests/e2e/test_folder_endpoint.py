@@ -108,7 +108,7 @@ def test_killed_again_and_again_each_instance_is_there_once(lab: Lab, inbox: Pat
     upload_id, client = upload(lab, files)
     client.complete(upload_id, wait_s=0).expect(202)
     for life in range(scale.count(1, 3)):
-        wait_until("another file is there", lambda: len(list(inbox.glob("*/*/*.dcm"))) > 10 * life)  # noqa: B023
+        wait_until("another file is there", lambda: len(list(inbox.glob("*/*/*.dcm"))) > 10 * life)  # noqa: B023 - it is called in this turn of the loop
         lab.kill()
         lab.start()
     assert client.outcome(upload_id)["state"] == "success"

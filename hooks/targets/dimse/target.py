@@ -146,7 +146,7 @@ class DimseTarget:
         found.pop("", None)
         return found
 
-    def shows(self, sop_instance_uid: str) -> bool:  # noqa: ARG002
+    def shows(self, sop_instance_uid: str) -> bool:  # noqa: ARG002 - what every target is asked by
         # PS3.4 section C.4.1.2.1: without study and series that is a relational query, which few archives answer.
         raise LookupRefused("no_relational_queries")
 
@@ -206,7 +206,7 @@ class DimseTarget:
                 association.abort()
                 raise LookupRefused("too_many_matches") if len(records) > most else TargetDown("query_never_ends")
 
-    def compare(self, instance: Instance) -> Comparison:  # noqa: ARG002
+    def compare(self, instance: Instance) -> Comparison:  # noqa: ARG002 - what every target is asked by
         return Comparison.UNAVAILABLE  # C-GET and C-MOVE give data sets in the archive's own encoding, if at all
 
     # -- storage commitment
