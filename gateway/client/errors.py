@@ -73,12 +73,14 @@ class TryAgain(Exception):
 
     :param why: a few plain words.
     :param after_s: how long the gateway wants to be left alone; None: it didn't say.
+    :param silent: nobody answers at all: it is the line, and it may be back any moment.
     """
 
-    def __init__(self, why: str, after_s: float | None = None) -> None:
+    def __init__(self, why: str, after_s: float | None = None, *, silent: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.after_s = after_s
+        self.silent = silent
 
 
 class AnotherWay(TryAgain):

@@ -11,7 +11,7 @@ import json
 import os
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,10 +22,11 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from gateway.client.errors import Misused, NotAllowed, NotLetIn, Refused, TryAgain, UploadGone, plain
+from gateway.client.wires import options
 from gateway.clock import Clock
 
-#: For connecting, and for each block of a body to leave.
-CONNECT_TIMEOUT_S = 30.0
+#: For connecting: a SYN that got lost is repeated later and later, so a new one is made; now and then with more patience.
+CONNECT_TIMEOUTS_S = (4.0, 4.0, 4.0, 15.0)
 READ_TIMEOUT_S = 120.0
 _BLOCK_BYTES = 64 * 1024
 _STRANGER = "what answers there is no RelayPACS gateway: check --to"
@@ -73,7 +74,7 @@ class _TokenAuth(AuthBase):
 
 class _GatewayAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs, blocksize=_BLOCK_BYTES)
+        super().init_poolmanager(*args, **kwargs, blocksize=_BLOCK_BYTES, socket_options=options())
 
 
 class GatewayHttp:
@@ -144,7 +145,7 @@ class GatewayHttp:
                 headers=dict(headers or {}),
                 json=payload,
                 data=body,
-                timeout=(CONNECT_TIMEOUT_S, read_timeout_s),
+                timeout=(self._connect_timeout_s(), read_timeout_s),
                 allow_redirects=False,
             )
         except requests.exceptions.SSLError as error:
@@ -155,11 +156,16 @@ class GatewayHttp:
             ) from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
             raise Misused("--to must be the gateway's address, like https://relay.example.org") from None
-        except (requests.exceptions.RequestException, OSError):
-            raise TryAgain("the gateway can't be reached") from None
+        except (requests.exceptions.RequestException, OSError) as error:
+            self._local.failed = getattr(self._local, "failed", 0) + 1
+            raise TryAgain("the gateway can't be reached", silent=not is_refused(error)) from None
+        self._local.failed = 0
         if 200 <= response.status_code < 300:
             return Answer(response.status_code, response.headers, response.content)
         raise self._fault(method, response)
+
+    def _connect_timeout_s(self) -> float:
+        return CONNECT_TIMEOUTS_S[getattr(self._local, "failed", 0) % len(CONNECT_TIMEOUTS_S)]
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -206,16 +212,24 @@ class GatewayHttp:
 
 def is_unverified(error: BaseException) -> bool:
     """Whether a certificate was looked at and isn't believed. Every other fault of TLS is a line that broke."""
+    return any(isinstance(one, ssl.SSLCertVerificationError) for one in _causes(error))
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether the line is there, and nobody listens at its end."""
+    return any(isinstance(one, ConnectionRefusedError) for one in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """It, and what it was made from, however the libraries between have wrapped it."""
     waiting: list[object] = [error]
     seen: set[int] = set()
     while waiting:
         one = waiting.pop()
-        if isinstance(one, ssl.SSLCertVerificationError):
-            return True
         if isinstance(one, BaseException) and id(one) not in seen:
             seen.add(id(one))
+            yield one
             waiting += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
-    return False
 
 
 def _require_bundle() -> None:

@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
+#: While nobody answers: the first byte after an outage is to come soon after it, unless it has lasted for long.
+_SILENT_PAUSE_S, _SILENT_FOR_S = 1.0, 300.0
 _FIRST_WORD_S = 5.0
 _NEXT_WORD_S = 60.0
 
@@ -85,7 +87,9 @@ class RetryPolicy:
         left_s = self._moved_at + self._limit_s - now
         if left_s <= 0:
             raise GaveUp(f"{trouble.why}, and nothing moved for {self._limit_s:.0f} s: run it again later, it goes on")
-        own_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(tries, 10)) * (0.5 + self._chance() / 2)
+        soon = trouble.silent and now < self._moved_at + _SILENT_FOR_S
+        longest_s = _SILENT_PAUSE_S if soon else _LONGEST_PAUSE_S
+        own_s = min(longest_s, _FIRST_PAUSE_S * 2 ** min(tries, 10)) * (0.5 + self._chance() / 2)
         wanted_s = own_s if trouble.after_s is None else max(own_s, trouble.after_s)
         if self.stop.wait(min(wanted_s, left_s)):
             raise UserStopped("stopped")

@@ -30,11 +30,13 @@ _SMALLEST_CHUNK_BYTES = 256 * 1024
 _LEAST_CHUNK_BYTES = 16 * 1024
 _FIRST_CHUNK_BYTES = 8 * 1024 * 1024
 _LARGEST_CHUNK_BYTES = 64 * 1024 * 1024
-_SHORT_S, _LONG_S = 2.0, 8.0
+#: What one connection carries in so long goes into one request: a cut costs little, and so do the requests.
+_REQUEST_S = 10.0
+_MOST_GROWTH = 4
 
 
 class Pace:
-    """How much goes into one request: as much as the line carries in a few seconds. For all threads.
+    """How much goes into one request: as much as one connection carries in about ten seconds. For all threads.
 
     :param fixed_bytes: what the user wants; None: find out.
     """
@@ -49,12 +51,11 @@ class Pace:
     def took(self, sent_bytes: int, seconds: float) -> None:
         """A request with this much took this long."""
         with self._lock:
-            if self._fixed or sent_bytes < self.chunk_bytes:
+            if self._fixed or (sent_bytes < self.chunk_bytes and seconds < _REQUEST_S):
                 return
-            if seconds < _SHORT_S:
-                self.chunk_bytes = min(self._most_bytes, self.chunk_bytes * 2)
-            elif seconds > _LONG_S:
-                self.chunk_bytes = max(min(_SMALLEST_CHUNK_BYTES, self.chunk_bytes), self.chunk_bytes // 2)
+            fitting = int(sent_bytes / max(seconds, 0.001) * _REQUEST_S)
+            most = min(self._most_bytes, self.chunk_bytes * _MOST_GROWTH)
+            self.chunk_bytes = max(min(_SMALLEST_CHUNK_BYTES, self.chunk_bytes), min(most, fitting))
 
     def broke(self) -> None:
         """A request was cut off."""

@@ -100,6 +100,24 @@ def test_the_users_stop_ends_a_pause() -> None:
         waiting.persist(lambda: None)
 
 
+def test_while_nobody_answers_it_is_tried_every_second_and_after_minutes_less_often() -> None:
+    policy, pauses = patience(3600.0)
+    for tries in range(400):
+        policy.pause(TryAgain("no line", silent=True), tries)
+    assert max(pauses.waited[:250]) <= 1.0
+    assert pauses.waited[-1] > 10.0
+
+
+def test_a_request_is_what_one_connection_carries_in_ten_seconds() -> None:
+    pace = Pace()
+    pace.took(8 * MIB, 80.0)
+    assert pace.chunk_bytes == MIB
+    pace.took(MIB, 2.0)
+    assert pace.chunk_bytes == 4 * MIB  # by four at most: one quick answer may be luck
+    pace.took(100 * 1024, 20.0)  # the end of a file, on a line that has become slow
+    assert pace.chunk_bytes == 256 * 1024
+
+
 def test_chunks_grow_on_a_fast_line_and_shrink_on_a_slow_one() -> None:
     pace = Pace()
     assert pace.chunk_bytes == 8 * MIB
