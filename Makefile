@@ -15,7 +15,7 @@ DEV := $(VENV)/.dev
 NODE := tests/node/node_modules/.stamp
 NPM := $(CURDIR)/$(BIN)/npm
 
-.PHONY: help install app run test check app-check soak bench screenshots audit lock docs node clean python-version node-js system-tools
+.PHONY: help install app run test check app-check soak bench screenshots audit lock docs node clean python-version node-js test-tools system-tools
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r target text; do \
@@ -31,18 +31,19 @@ check: $(DEV) ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: system-tools install $(DEV) $(NODE) check app-check ## every check and every test
+test: ## every check and every test
+	@$(MAKE) --no-print-directory --jobs 3 test-tools check app-check
 	$(PYTEST) -n 2 --dist loadfile -m "not browser and not heavy and not timing"
 	$(PYTEST) -n 2 --dist load -m "browser and not soak"
 	$(PYTEST) -m "(heavy or timing) and not soak"
 
 soak: export SCALE := soak
-soak: system-tools install $(DEV) $(NODE) ## the same tests with large counts
+soak: test-tools ## the same tests with large counts
 	$(PYTEST) -n 2 --dist loadfile --timeout 3600 -m "not browser and not heavy and not timing"
 	$(PYTEST) -n 2 --dist load --timeout 3600 -m browser
 	$(PYTEST) --timeout 3600 -m "heavy or timing"
 
-bench: system-tools install $(DEV) $(NODE) ## the comparisons of docs/performance.md
+bench: test-tools ## the comparisons of docs/performance.md
 	$(BIN)/python -m bench
 
 screenshots: install $(DEV) $(NODE) ## every screen, for docs/screenshots.md
@@ -105,6 +106,8 @@ $(NODE): tests/node/package.json tests/node/package-lock.json | node-js
 
 app-check: app ## the app's types and rules
 	cd pwa && $(NPM) run check
+
+test-tools: system-tools install $(DEV) $(NODE)
 
 system-tools: | python-version
 	@$(PYTHON) -m tools.debian_packages
