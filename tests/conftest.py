@@ -9,10 +9,12 @@ import pytest
 
 from tests.compliance import missing, named
 
-# A shell ignores SIGINT for what it starts in the background, and every child inherits that: tests that interrupt a
-# command would interrupt nothing.
+# A shell ignores SIGINT and SIGQUIT for what it starts in the background, and every child inherits that: tests that
+# interrupt or quit a command would do nothing to it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 _ROOT = Path(__file__).parents[1]
 _passed: set[str] = set()
