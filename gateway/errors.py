@@ -70,7 +70,7 @@ class Unauthorized(Refusal):
 class Forbidden(Refusal):
     """A good token of the wrong kind, or for something else."""
 
-    codes = ("forbidden", "wrong_token_kind", "endpoint_not_allowed", "password_change_required")
+    codes = ("forbidden", "wrong_token_kind", "endpoint_not_allowed", "password_change_required", "final_upload")
     title = "This token doesn't open that"
 
 
@@ -164,6 +164,7 @@ class Conflict(Refusal):
         "not_held",
         "too_many_files",
         "taken_over",
+        "not_a_part",
     )
     title = "It doesn't fit the present state"
 

@@ -96,6 +96,7 @@ KINDS: Mapping[str, MessageKind] = {
     "receipt_key.rotated": MessageKind(_ALERT, "U", "110129"),
     "upload.opened": MessageKind(_IMPORT, "C"),
     "upload.completed": MessageKind(_IMPORT, "C"),
+    "upload.joined": MessageKind(_IMPORT, "U"),
     "file.whole": MessageKind(_IMPORT, "C"),
     "file.lost": MessageKind(_ALERT, "D", "", 8),
     "file.removed": MessageKind(_IMPORT, "D"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gateway.errors import Damaged, GatewayError, Unavailable
 from gateway.keys.columns import Column
+from gateway.keys.unwrap import sources_of
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import FileRow, RunRow
 from gateway.spool import RunningDigest, Spool, UploadKey
@@ -22,12 +23,14 @@ class SpooledPlace:
     runs: tuple[RunRow, ...]
     wrapped: bytes | None
     bytes_sealed: bytes | None = None  #: they are here, and not in the spool
+    sources_sealed: bytes | None = None  #: keys of other files whose entries the runs name
 
 
 def place_of(tx: Transaction, row: FileRow) -> SpooledPlace:
     """As the ledger has it now."""
     wrapped = None if row.key_id is None else tx.keys.get(row.key_id)
-    return SpooledPlace(row.file_id, row.length or 0, tuple(tx.runs.of_file(row.file_id)), wrapped, row.bytes_sealed)
+    runs = tuple(tx.runs.of_file(row.file_id))
+    return SpooledPlace(row.file_id, row.length or 0, runs, wrapped, row.bytes_sealed, row.sources_sealed)
 
 
 def opener(spool: Spool, key: UploadKey, place: SpooledPlace) -> Callable[[], Source]:
@@ -40,7 +43,12 @@ def opener(spool: Spool, key: UploadKey, place: SpooledPlace) -> Callable[[], So
         if place.bytes_sealed is not None:
             return WholeSource(file_key.whole().open(place.bytes_sealed, context=Column.FILE_BYTES.of(place.file_id)))
         return spool.reader(
-            place.runs, upload_id=key.upload_id, file_id=place.file_id, key=file_key, size_bytes=place.length
+            place.runs,
+            upload_id=key.upload_id,
+            file_id=place.file_id,
+            key=file_key,
+            size_bytes=place.length,
+            sources=sources_of(file_key, place.file_id, place.sources_sealed),
         )
 
     return open_file

@@ -15,9 +15,11 @@ class Column(Enum):
     ACCOUNT_NAME = "accounts|name"
     FILE_BYTES = "files|bytes"  #: of a file that the gateway made itself
     FILE_CLIENT_ID = "files|client_id"
+    FILE_CONCAT = "files|concat"  #: `Upload-Concat` of a final
     FILE_FACTS = "files|facts"
     FILE_META = "files|meta"  #: `Upload-Metadata`
     FILE_OUTCOME = "files|outcome"
+    FILE_SOURCES = "files|sources"  #: keys of the parts of a final
     JOB_MEMORY = "jobs|memory"
     QR_TERMS = "qr_codes|terms"
     RECEIPT_JWS = "receipts|jws"

@@ -23,13 +23,11 @@ from gateway.ledger.rows import (
     QrRow,
     ReceiptRow,
     RefreshTokenRow,
-    RunRow,
     ServiceKeyRow,
-    SharedSegmentRow,
-    SharedState,
     Survey,
     UploadRow,
 )
+from gateway.ledger.stored import ConcatRows, RunRows
 from gateway.states import FileState, UploadState
 
 T = TypeVar("T")
@@ -92,70 +90,14 @@ class FileRows(Protocol):
     def save(self, row: FileRow) -> None: ...
     def by_client_mac(self, upload_id: str, client_mac: bytes) -> FileRow | None: ...
 
-    def page(self, upload_id: str, *, after: str = "", limit: int = 1_000_000) -> list[FileRow]:
-        """Files of an upload by file_id, removed ones too."""
+    def page(self, upload_id: str, *, after: str = "", limit: int = 1_000_000, parts: bool = False) -> list[FileRow]:
+        """Files of an upload by file_id, removed ones too. :param parts: with parts of concatenations."""
 
     def counts(self, upload_id: str) -> dict[FileState, int]:
-        """How many rows are in each state, without those of files that the gateway made. Kept, not counted."""
+        """How many rows are in each state, without files that the gateway made, and parts. Kept."""
 
     def delete(self, file_ids: Sequence[str]) -> None:
         """Drop the rows; their keys are the caller's business."""
-
-
-class RunRows(Protocol):
-    """Where the bytes are."""
-
-    def insert(self, row: RunRow) -> int:
-        """Returns the new run_id. :raises Conflict: its segment was never begun, is forgotten, or shared and closed."""
-
-    def extend(self, run_id: int, length: int, sealed_bytes: int) -> None:
-        """Set the run's length, and its entry's."""
-
-    def of_file(self, file_id: str) -> list[RunRow]:
-        """By start."""
-
-    def at(self, file_id: str, start: int) -> RunRow | None: ...
-
-    def segment_ids(self, upload_id: str, file_id: str | None = None) -> list[str]:
-        """Every segment ever begun for the upload (or one file) alone, with or without runs."""
-
-    def begin_segment(self, segment_id: str, file_id: str, upload_id: str) -> None:
-        """A segment is written down before its blob is made."""
-
-    def begin_shared(self, segment_id: str, session_id: str) -> None:
-        """The same of one that files share."""
-
-    def close_shared(self, segment_ids: Sequence[str]) -> None:
-        """No run is added to these any more."""
-
-    def close_sessions(self, but: str) -> None:
-        """The same of all that other sessions have left open."""
-
-    def set_tidy(self, segment_ids: Sequence[str], *, tidy: bool) -> None:
-        """Of those that are closed: whether all that no run names was given back."""
-
-    def shared(self, state: SharedState) -> list[SharedSegmentRow]:
-        """Those that files share, of one state: few, for each is large."""
-
-    def sharing(self, segment_id: str) -> SharedState | None:
-        """The state of a segment that files share; None: it isn't one."""
-
-    def names_any(self, segment_id: str) -> bool:
-        """Whether a run is in the segment."""
-
-    def idle_shared(self, limit: int) -> list[str]:
-        """So many at most of those that are closed and have no run."""
-
-    def of_segment(self, segment_id: str) -> list[RunRow]:
-        """By entry, then start: what files have of a segment."""
-
-    def delete(self, run_ids: Sequence[int]) -> None:
-        """Drop runs whose bytes are gone."""
-
-    def knows_segment(self, segment_id: str) -> bool: ...
-
-    def forget(self, segment_ids: Sequence[str]) -> None:
-        """The blobs are gone: drop the segments and their runs."""
 
 
 class JobRows(Protocol):
@@ -315,6 +257,8 @@ class Transaction(Protocol):
     def files(self) -> FileRows: ...
     @property
     def runs(self) -> RunRows: ...
+    @property
+    def concats(self) -> ConcatRows: ...
     @property
     def jobs(self) -> JobRows: ...
     @property

@@ -18,6 +18,8 @@ class Dialect(StrEnum):
 
     TAIL = "tus"  #: at its tail: over tus and the IETF draft, in turns if a client likes
     REST = "rest"
+    PART = "part"  #: at its tail; a part of a tus concatenation: no file of the upload, in none of its lists and counts
+    FINAL = "final"  #: not at all: it is put together from parts
     GATEWAY = "gateway"  #: none: the gateway made it, from notes; no client's list or count has it
 
 
@@ -73,6 +75,8 @@ class UploadRow:
     priority: str = ""  #: `routine`, `urgent` or `stat`, as declared; empty: it wasn't
     delayed_at: float | None = None  #: it was told that it is late
     queued_at: float | None = None  #: since when it is on its way to its PACS: completed, released or retried
+    parts: int = 0  #: of concatenations, that no final has taken
+    part_bytes: int = 0  #: told lengths of those; of the others what came; `received_bytes` has what came of all
 
     @property
     def held_reasons(self) -> list[str]:
@@ -123,6 +127,8 @@ class FileRow:
     created_at: float
     whole_at: float | None
     bytes_sealed: bytes | None  #: all of a file that the gateway made, instead of runs in the spool (file's key)
+    concat_sealed: bytes | None = None  #: `Upload-Concat` of a final as received (upload's key)
+    sources_sealed: bytes | None = None  #: keys of the parts whose entries a final's runs name (file's key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +146,8 @@ class RunRow:
     entry_at: int  #: of the entry's header in the blob
     entry_id: str  #: the segment's own id: all of it is one entry, of format 1
     sealed_bytes: int  #: of the entry up to the run's end; 0: of format 1
+    source_id: str = ""  #: the file that the entry was sealed for; empty: this one
+    source_start: int = 0  #: offset in the source's plaintext, where it is another one's
 
     @property
     def end(self) -> int:

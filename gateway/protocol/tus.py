@@ -21,7 +21,17 @@ from gateway.protocol.headers import (
     single,
 )
 
-EXTENSIONS = ("creation", "creation-with-upload", "creation-defer-length", "expiration", "checksum", "termination")
+EXTENSIONS = (
+    "creation",
+    "creation-with-upload",
+    "creation-defer-length",
+    "expiration",
+    "checksum",
+    "termination",
+    "concatenation",
+    "concatenation-unfinished",
+)
+PARTIAL, FINAL = "partial", "final;"  #: of `Upload-Concat`
 #: Of `Upload-Checksum`, by tus' names, which are hashlib's, and the sizes of their digests in bytes.
 CHECKSUM_ALGORITHMS = {"sha1": 20, "sha256": 32, "sha512": 64, "md5": 16}
 
@@ -35,6 +45,9 @@ class Creation:
     raw_metadata: str | None  #: as received, to be echoed
     with_body: bool
     digests: dict[str, bytes] = field(default_factory=dict)  #: of the body, hashlib name -> raw digest
+    part: bool = False  #: it is to be a part of a concatenation
+    parts: tuple[str, ...] | None = None  #: addresses of the parts that it is put together from, as received
+    raw_concat: str | None = None  #: as received, to be echoed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,7 @@ def check_version(headers: Headers) -> None:
 
 
 def read_creation(headers: Headers, content_type: str | None) -> Creation:
-    """Headers of a creation (Creation; Creation With Upload; Creation With Deferred Length; Checksum).
+    """Headers of a creation (Creation; Creation With Upload; Creation With Deferred Length; Checksum; Concatenation).
 
     :param content_type: the media type, None where the header is absent.
     :raises Malformed: no length, or one that isn't a number; a checksum that can't be checked.
@@ -61,7 +74,11 @@ def read_creation(headers: Headers, content_type: str | None) -> Creation:
     :raises UnsupportedMediaType: a body of another type.
     """
     _refuse_not_built(headers)
-    length = _length(headers)
+    concat = single(headers, "Upload-Concat")
+    parts = _parts(concat)
+    length = _length(headers) if parts is None else None
+    if parts is not None and (_length_fields(headers) != (None, None) or content_type is not None):
+        raise Malformed("a final upload has neither a length nor bytes of its own", code="malformed_header")
     raw = single(headers, "Upload-Metadata")
     return Creation(
         length=length,
@@ -69,11 +86,28 @@ def read_creation(headers: Headers, content_type: str | None) -> Creation:
         raw_metadata=raw,
         with_body=_has_body(content_type),
         digests=_digests(headers),
+        part=concat == PARTIAL,
+        parts=parts,
+        raw_concat=concat,
     )
 
 
+def _parts(concat: str | None) -> tuple[str, ...] | None:
+    """`Upload-Concat: final;address address ...`; None: it isn't final. :raises Malformed: neither that nor `partial`."""
+    if concat is None or concat == PARTIAL:
+        return None
+    parts = tuple(concat.removeprefix(FINAL).split())
+    if not concat.startswith(FINAL) or not concat.isascii() or not parts:
+        raise Malformed("Upload-Concat must be partial, or final; and addresses", code="malformed_header")
+    return parts
+
+
+def _length_fields(headers: Headers) -> tuple[str | None, str | None]:
+    return single(headers, "Upload-Length"), single(headers, "Upload-Defer-Length")
+
+
 def _length(headers: Headers) -> int | None:
-    length, deferred = single(headers, "Upload-Length"), single(headers, "Upload-Defer-Length")
+    length, deferred = _length_fields(headers)
     if (length is None) == (deferred is None):
         raise Malformed("give one of Upload-Length and Upload-Defer-Length", code="malformed_header")
     if deferred not in (None, "1"):
@@ -100,8 +134,9 @@ def _digests(headers: Headers) -> dict[str, bytes]:
 
 
 def _refuse_not_built(headers: Headers) -> None:
-    if single(headers, "Upload-Concat") is not None:
-        raise NotBuilt("Upload-Concat: this tus extension isn't built yet")
+    named = ",".join(headers.getall("Trailer", ())).lower().split(",")
+    if "upload-checksum" in (name.strip() for name in named):
+        raise NotBuilt("Upload-Checksum in a trailer: this tus extension isn't built")
 
 
 def _has_body(content_type: str | None) -> bool:
@@ -146,13 +181,28 @@ def offset_headers(offset: int, expires_at: float | None) -> dict[str, str]:
     return found
 
 
-def head_headers(offset: int, length: int | None, raw_metadata: str | None, expires_at: float | None) -> dict[str, str]:
-    """Answer to HEAD (Core; Creation With Deferred Length; Expiration)."""
+def head_headers(
+    offset: int,
+    length: int | None,
+    raw_metadata: str | None,
+    expires_at: float | None,
+    *,
+    concat: str | None = None,
+    waits: bool = False,
+) -> dict[str, str]:
+    """Answer to HEAD (Core; Creation With Deferred Length; Expiration; Concatenation).
+
+    :param waits: it is a final whose parts aren't all there yet: it has no offset.
+    """
     found = offset_headers(offset, expires_at) | {"Cache-Control": "no-store"}
-    if length is None:
-        found["Upload-Defer-Length"] = "1"
-    else:
+    if waits:
+        del found["Upload-Offset"]
+    if length is not None:
         found["Upload-Length"] = str(length)
+    elif not waits:
+        found["Upload-Defer-Length"] = "1"
+    if concat is not None:
+        found["Upload-Concat"] = concat
     if raw_metadata is not None:
         found["Upload-Metadata"] = raw_metadata
     return found

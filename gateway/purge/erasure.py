@@ -25,11 +25,12 @@ from functools import partial
 from gateway.clock import Clock
 from gateway.errors import Conflict, NotFound
 from gateway.ledger.base import Ledger, Transaction
-from gateway.ledger.rows import FileRow, JobKind, UploadRow
+from gateway.ledger.rows import Dialect, FileRow, JobKind, UploadRow
 from gateway.ledger.settings import Setting
 from gateway.states import IN_PACS_STATES, FileState, UploadState
 from gateway.uploads.holes import SealedBytes, give_back, tidy
 from gateway.uploads.leases import Leases
+from gateway.uploads.membership import cleared, is_taken
 
 ACTOR = "gateway"
 #: Rows that one transaction clears: the ledger's writer is never held for long.
@@ -134,7 +135,7 @@ class Erasure:
         """What there is to erase, and all its files; nothing of it changes once no byte can come any more."""
         files, size_bytes, file_ids = 0, 0, list[str]()
         while page := await self._ledger.read(partial(_page, upload_id=upload_id, after=file_ids[-1:])):
-            kept = [file for file in page if file.state is not FileState.REMOVED]
+            kept = [one for one in page if one.state is not FileState.REMOVED and one.dialect is not Dialect.PART]
             files, size_bytes = files + len(kept), size_bytes + sum(file.sealed_bytes for file in kept)
             file_ids += [file.file_id for file in page]
         return Erased(files, size_bytes), file_ids
@@ -168,7 +169,10 @@ class Erasure:
                 return erased
             _delete_keys(tx, files)
             for file in files:
-                tx.files.save(_cleared(file))
+                tx.files.save(cleared(file, file.state))
+            for part in _parts_left(tx, files):
+                _delete_keys(tx, [part])
+                tx.files.save(cleared(part, part.state))
             tx.uploads.save(replace(upload, reserved_bytes=max(upload.reserved_bytes - erased.size_bytes, 0)))
             _note(tx, "files.purged", upload_id, reason, erased, now)
             _intend(tx, upload_id)
@@ -264,9 +268,12 @@ def _delete_keys(tx: Transaction, files: Iterable[FileRow]) -> None:
     tx.keys.delete([file.key_id for file in files if file.key_id is not None])
 
 
-def _cleared(file: FileRow) -> FileRow:
-    """The row without what was sealed under keys that are gone."""
-    return replace(file, key_id=None, client_mac=None, meta_sealed=None, facts_sealed=None, bytes_sealed=None)
+def _parts_left(tx: Transaction, files: Iterable[FileRow]) -> list[FileRow]:
+    """Parts of the upload that nothing but these, which are erased, was put together from: they hold the same bytes."""
+    ids = dict.fromkeys(part_id for file in files for part_id in tx.concats.parts_of(file.file_id))
+    upload_ids = {file.upload_id for file in files}
+    parts = [part for part in map(tx.files.get, ids) if part is not None and part.upload_id in upload_ids]
+    return [part for part in parts if not is_taken(tx, part)]
 
 
 def _note(tx: Transaction, event: str, upload_id: str, reason: Reason, erased: Erased, now: float) -> None:
@@ -281,11 +288,11 @@ def _clear_page(tx: Transaction, upload_id: str, after: str) -> str | None:
     upload = tx.uploads.get(upload_id)
     if upload is None or upload.erased_at is None:
         return None
-    page = tx.files.page(upload_id, after=after, limit=PAGE)
+    page = tx.files.page(upload_id, after=after, limit=PAGE, parts=True)
     _delete_keys(tx, page)
     for file in page:
-        if (cleared := _cleared(file)) != file:
-            tx.files.save(cleared)
+        if (emptied := cleared(file, file.state)) != file:
+            tx.files.save(emptied)
     return page[-1].file_id if len(page) == PAGE else None
 
 
@@ -321,8 +328,8 @@ def _keyless(tx: Transaction, upload_id: str, after: list[str]) -> tuple[list[st
 
 
 def _page(tx: Transaction, upload_id: str, after: list[str]) -> list[FileRow]:
-    """Files behind the last of `after`."""
-    return tx.files.page(upload_id, after=after[-1] if after else "", limit=READ_PAGE)
+    """Files behind the last of `after`, and parts of concatenations."""
+    return tx.files.page(upload_id, after=after[-1] if after else "", limit=READ_PAGE, parts=True)
 
 
 def _intents(tx: Transaction) -> list[str]:

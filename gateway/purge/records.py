@@ -14,7 +14,7 @@ def record_page_deleted(tx: Transaction, upload_id: str) -> bool:
     """Delete a page of what hangs on a record that may go, so that its own end is a short act. False: nothing is left."""
     if not _may_go(tx, upload_id):
         return False
-    files = tx.files.page(upload_id, limit=PAGE)
+    files = tx.files.page(upload_id, limit=PAGE, parts=True)
     tx.keys.delete([file.key_id for file in files if file.key_id is not None])
     tx.files.delete([file.file_id for file in files])
     return bool(tx.receipts.forget_delivered(upload_id, PAGE) + len(files))

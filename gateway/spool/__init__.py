@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.blobs.base import BlobStore
 from gateway.spool.digests import KnownDigests, RunningDigest
@@ -118,10 +118,22 @@ class Spool:
         return SharedWriter(EntrySealer(file_id, key, fence), base_offset=base_offset)
 
     def reader(
-        self, runs: Sequence[RunPlace], *, upload_id: str, file_id: str, key: FileKey, size_bytes: int
+        self,
+        runs: Sequence[RunPlace],
+        *,
+        upload_id: str,
+        file_id: str,
+        key: FileKey,
+        size_bytes: int,
+        sources: Mapping[str, FileKey] | None = None,
     ) -> SpooledFile:
-        """The plaintext of a file. :raises Damaged: the runs don't cover it."""
-        return SpooledFile(self._blobs, runs, upload_id=upload_id, file_id=file_id, key=key, size_bytes=size_bytes)
+        """The plaintext of a file.
+
+        :param sources: keys of other files whose entries the runs name, by their ids.
+        :raises Damaged: the runs don't cover it.
+        """
+        known = {"upload_id": upload_id, "file_id": file_id}
+        return SpooledFile(self._blobs, runs, **known, key=key, size_bytes=size_bytes, sources=sources)
 
     def delete(self, segment_ids: Sequence[str]) -> None:
         """Remove segments for good; a missing one is no error. :raises Unavailable: the storage failed."""

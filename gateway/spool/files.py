@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.blobs.base import BlobReader, BlobStore
@@ -49,6 +49,7 @@ class SpooledFile:
 
     :param runs: they cover 0 to `size_bytes` without holes.
     :param key: the file's key.
+    :param sources: keys of other files whose entries the runs name, by their ids.
     :raises Damaged: the runs leave a hole or overlap.
     """
 
@@ -61,16 +62,19 @@ class SpooledFile:
         file_id: str,
         key: FileKey,
         size_bytes: int,
+        sources: Mapping[str, FileKey] | None = None,
     ) -> None:
         self._blobs = blobs
         self._runs = sorted((run for run in runs if run.length), key=lambda run: run.start)
         self._starts = [run.start for run in self._runs]
         self._upload_id = upload_id
         self._file_id = file_id
-        self._key = key
+        self._keys = {"": key, **(sources or {})}
         self._size_bytes = size_bytes
         end = 0
         for run in self._runs:
+            if run.source_id not in self._keys:
+                raise Damaged("a run names a source that the file doesn't have")
             if run.start != end or run.length < 0 or run.entry_at < 0 or run.position < run.entry_at + HEADER_SIZE:
                 raise Damaged("the runs of a file don't fit together")
             end = run.end
@@ -160,6 +164,7 @@ class SpooledFile:
     ) -> int:
         """Fill `out` from `offset`; the frame at `place` holds the first byte."""
         run = self._runs[number]
+        cipher, moved = self._keys[run.source_id].frames, _moved(run)
         done, at, block = 0, 0, memoryview(b"")
         while done < len(out):
             left = len(block) - at
@@ -172,10 +177,11 @@ class SpooledFile:
                 raise Damaged("a frame reaches beyond its run")
             skipped = offset + done - place.offset
             if skipped == 0 and length <= len(out) - done:
-                open_frame(self._key.frames, digest, place.frame, place.offset, block[at:], out[done : done + length])
+                sealed_for = place.offset - moved
+                open_frame(cipher, digest, place.frame, sealed_for, block[at:], out[done : done + length])
                 done += length
             else:
-                self._remember(digest, place, block[at:], length)
+                self._remember(run, digest, place, block[at:], length)
                 taken = min(length - skipped, len(out) - done)
                 out[done : done + taken] = self._frame[skipped : skipped + taken]
                 done += taken
@@ -184,11 +190,12 @@ class SpooledFile:
         self._cursor = (number, place)
         return done
 
-    def _remember(self, digest: bytes, place: _FrameMark, sealed: memoryview, length: int) -> None:
+    def _remember(self, run: RunPlace, digest: bytes, place: _FrameMark, sealed: memoryview, length: int) -> None:
         if not self._frame:
             self._frame = memoryview(bytearray(FRAME_SIZE))
         self._cached = (0, 0)
-        open_frame(self._key.frames, digest, place.frame, place.offset, sealed, self._frame)
+        cipher = self._keys[run.source_id].frames
+        open_frame(cipher, digest, place.frame, place.offset - _moved(run), sealed, self._frame)
         self._cached = (place.offset, place.offset + length)
 
     def _find(self, number: int, reader: BlobReader, offset: int) -> _FrameMark:
@@ -240,10 +247,11 @@ class SpooledFile:
     def _check(self, reader: BlobReader, run: RunPlace) -> bytes:
         raw = reader.read_at(run.entry_at, HEADER_SIZE)
         header = EntryHeader.parse(raw)
-        if (header.source_id, header.entry_id) != (self._file_id, run.entry_id):
+        if (header.source_id, header.entry_id) != (run.source_id or self._file_id, run.entry_id):
             raise Damaged("an entry belongs to another file, or is another one of it")
-        self._check_key(header.commitment)
-        if (run.position, run.first_frame, run.start) != (run.entry_at + HEADER_SIZE, 0, header.base_offset):
+        self._check_key(run.source_id, header.commitment)
+        begins = run.start - _moved(run)
+        if (run.position, run.first_frame, begins) != (run.entry_at + HEADER_SIZE, 0, header.base_offset):
             raise Damaged("a run doesn't fit its entry")
         return header_digest(raw)
 
@@ -252,7 +260,7 @@ class SpooledFile:
         header = FormerHeader.parse(raw)
         if (header.upload_id, header.file_id, header.segment_id) != (self._upload_id, self._file_id, run.segment_id):
             raise Damaged("a segment belongs to another file")
-        self._check_key(header.commitment)
+        self._check_key("", header.commitment)
         for one in self._runs:
             if one.segment_id != run.segment_id:
                 continue
@@ -263,9 +271,14 @@ class SpooledFile:
                 raise Damaged("a run doesn't fit its segment")
         return header_digest(raw)
 
-    def _check_key(self, commitment: bytes) -> None:
-        if not hmac.compare_digest(commitment, self._key.commitment):
+    def _check_key(self, source_id: str, commitment: bytes) -> None:
+        if not hmac.compare_digest(commitment, self._keys[source_id].commitment):
             raise Damaged("an entry was sealed under another key")
+
+
+def _moved(run: RunPlace) -> int:
+    """How far a run's bytes lie behind the place that they were sealed for."""
+    return run.start - run.source_start if run.source_id else 0
 
 
 def _claimed_size(block: memoryview, at: int) -> int:

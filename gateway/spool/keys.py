@@ -152,6 +152,16 @@ class FileKey:
         """Seals all bytes of a small file at once, for its row."""
         return Sealer(derive(self._key, "whole"))
 
+    def seal_sources(self, keys: Mapping[str, FileKey], *, context: str) -> bytes:
+        """Keys of other files whose entries this one's runs name, by their ids: who can read this one can read those."""
+        raw = {source_id: source._key.hex() for source_id, source in keys.items()}  # noqa: SLF001 - of its own kind
+        return Sealer(derive(self._key, "sources")).seal_json(raw, context=context)
+
+    def open_sources(self, sealed: bytes, *, context: str) -> dict[str, FileKey]:
+        """What `seal_sources` took. :raises Damaged: it isn't this file's."""
+        raw: dict[str, str] = Sealer(derive(self._key, "sources")).open_json(sealed, context=context)
+        return {source_id: FileKey(bytes.fromhex(key)) for source_id, key in raw.items()}
+
 
 class UploadKey:
     """The data key (DEK) of one upload. Safe in several threads. What is derived from it is made when it is needed."""
@@ -190,6 +200,10 @@ class UploadKey:
     def file_key(self, file_id: str, wrapped: bytes) -> FileKey:
         """:raises Damaged: not the wrapped key of this file of this upload."""
         return FileKey(self._wrapper.open(wrapped, context=self._file_context(file_id)))
+
+    def wrap_file_key(self, file_id: str, key: FileKey) -> bytes:
+        """The key of a file that joins this upload, wrapped under this key."""
+        return self._wrapper.seal(key._key, context=self._file_context(file_id))  # noqa: SLF001 - only here keys are wrapped
 
     def mac(self, purpose: str, data: bytes) -> bytes:
         """HMAC-SHA256 of `data` under a key for this purpose: look-ups within the upload, digests of its chunks."""

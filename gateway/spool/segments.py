@@ -52,6 +52,10 @@ class RunPlace(Protocol):
     def entry_id(self) -> str: ...
     @property
     def end(self) -> int: ...
+    @property
+    def source_id(self) -> str: ...
+    @property
+    def source_start(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class Run:
     entry_at: int  #: position of the entry's header in the blob
     entry_id: str
     sealed_bytes: int  #: of the entry up to the run's end, header included
+    source_id: str = ""  #: the file that the entry was sealed for; empty: the run's own
+    source_start: int = 0  #: offset in the source's plaintext, where it is another one's
 
     @property
     def end(self) -> int:

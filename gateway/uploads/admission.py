@@ -14,10 +14,12 @@ from gateway.ledger.rows import UploadRow
 from gateway.spool import KeyRing, UploadKey
 from gateway.states import UploadState
 from gateway.uploads.completion import Timing
-from gateway.uploads.reservations import needed_bytes, reserved
+from gateway.uploads.reservations import needed_bytes, reserved, room_of
 
 #: Above this share of `spool.max_bytes` no new upload is taken; begun ones go on.
 ADMIT_SHARE = 0.85
+#: Parts of lost answers may take so many times what a QR code's upload declared.
+QR_PARTS_SHARE = 3
 #: Room comes back by deliveries, cancellations and lapses: somewhat later it is worth asking again.
 RETRY_AFTER_S = 60.0
 
@@ -105,14 +107,17 @@ def reserve_again(tx: Transaction, upload_id: str, limits: Limits, room_bytes: i
 
 
 def reserve_more(tx: Transaction, upload: UploadRow, limits: Limits) -> UploadRow:
-    """The upload of a file whose length nobody told, with the room that it takes by now; the row is the caller's to save.
+    """The upload of a part, or of a file whose length nobody told, with the room that it takes by now; the row is the
+    caller's to save.
 
     :raises SpoolFull, TooMany: the spool has no more, or the account has its part.
     :raises TooLarge: it has become larger than an upload may be.
     """
     if upload.total_size_bytes > limits.max_upload_size:
         raise TooLarge("the upload is larger than uploads.max_upload_size", code="upload_too_large")
-    more = needed_bytes(upload.total_size_bytes, upload.total_files) - upload.reserved_bytes
+    if upload.by_qr and upload.planned_bytes + upload.part_bytes > QR_PARTS_SHARE * upload.total_size_bytes:
+        raise _quota("parts take more than a QR code gives", "limits.qr_max_bytes")
+    more = room_of(upload) - upload.reserved_bytes
     if more <= 0:
         return upload
     if tx.uploads.reserved_bytes() + more > limits.spool_max_bytes:

@@ -19,6 +19,7 @@ from typing import Any
 
 from gateway.errors import ChecksumMismatch, Conflict
 from gateway.fair import FairTurns
+from gateway.keys.unwrap import sources_of
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import FileRow, UploadRow
 from gateway.spool import SpooledFile
@@ -87,12 +88,14 @@ def open_source(tx: Transaction, intake: Intake, upload: UploadRow, file: FileRo
     rows = [run for run in tx.runs.of_file(file.file_id) if run.length]
     if rows and rows[-1].start + rows[-1].length != file.offset:
         raise Conflict("a file whose checksum is declared isn't whole", code="incomplete")
+    key = file_key(tx, intake.ring, upload, file)
     return intake.spool.reader(
         rows,
         upload_id=upload.upload_id,
         file_id=file.file_id,
-        key=file_key(tx, intake.ring, upload, file),
+        key=key,
         size_bytes=file.offset,
+        sources=sources_of(key, file.file_id, file.sources_sealed),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gateway.errors import Conflict, Gone, NotFound
+from gateway.errors import Conflict, Forbidden, Gone, NotFound
 from gateway.ledger.base import JOBS, Transaction
 from gateway.ledger.rows import Dialect, FileRow, JobKind, JobRow, UploadRow
 from gateway.protocol import chunks
@@ -56,9 +56,10 @@ def require_receiving(upload: UploadRow, epoch: int | None = None) -> UploadRow:
 
 
 def require_file(tx: Transaction, file_id: str, dialect: Dialect) -> FileRow:
-    """The file, if bytes of this dialect may still come.
+    """The file, if bytes of this dialect may still come; a part grows as other tails do.
 
     :raises NotFound, Gone, Conflict: it isn't there, was removed or damaged, or was made by another protocol.
+    :raises Forbidden: `final_upload`: it is put together from others.
     """
     file = tx.files.get(file_id)
     if file is None:
@@ -67,7 +68,9 @@ def require_file(tx: Transaction, file_id: str, dialect: Dialect) -> FileRow:
         raise Gone("the file was removed", code="file_gone", state=str(file.state))
     if file.state is FileState.LOST:
         raise Gone("stored bytes of this file are damaged", code="data_lost", state=str(file.state))
-    if file.dialect is not dialect:
+    if file.dialect is Dialect.FINAL:
+        raise Forbidden("a final upload takes no bytes: it is put together from its parts", code="final_upload")
+    if file.dialect is not dialect and (dialect, file.dialect) != (Dialect.TAIL, Dialect.PART):
         raise Conflict("this file was made by another protocol", code="other_dialect")
     return file
 

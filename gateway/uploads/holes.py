@@ -35,13 +35,15 @@ class SealedBytes(Protocol):
 
 
 async def give_back(ledger: Ledger, spool: SealedBytes, file_ids: Collection[str]) -> None:
-    """The entries of files whose keys are gone; may be done again at any time.
+    """The entries of files whose keys are gone, unless another file that has its key names them, too; may be done again at
+    any time.
 
     :raises Unavailable: the storage failed; their rows are there still.
     """
     dead = await ledger.read(partial(_dead, file_ids=file_ids))
     for segment_id, runs in dead.items():
-        await asyncio.to_thread(spool.punch, segment_id, _joined(runs))
+        unnamed = await ledger.read(partial(_unnamed, runs=runs))
+        await asyncio.to_thread(spool.punch, segment_id, _joined(unnamed))
         await ledger.write(partial(_drop, segment_id=segment_id, run_ids=[run.run_id for run in runs]))
 
 
@@ -69,10 +71,22 @@ def _dead(tx: Transaction, file_ids: Iterable[str]) -> dict[str, list[RunRow]]:
     return {segment_id: sorted(runs, key=attrgetter("entry_at")) for segment_id, runs in shared.items()}
 
 
+def _unnamed(tx: Transaction, runs: Sequence[RunRow]) -> list[RunRow]:
+    """Those of them whose entries no file that can be read names."""
+
+    def is_named(run: RunRow) -> bool:
+        others = {one.file_id for one in tx.runs.of_entry(run.segment_id, run.entry_at)} - {run.file_id}
+        return any(file is not None and file.key_id is not None for file in map(tx.files.get, others))
+
+    return [run for run in runs if not is_named(run)]
+
+
 def _joined(dead: Iterable[RunRow]) -> list[Hole]:
     """Neighbours as one hole: only whole blocks of it go back."""
     holes = list[Hole]()
     for run in dead:
+        if holes and sum(holes[-1]) > run.entry_at:
+            continue  # a part that is there twice
         if holes and sum(holes[-1]) == run.entry_at:
             holes[-1] = (holes[-1][0], holes[-1][1] + run.sealed_bytes)
         else:

@@ -46,12 +46,18 @@ class NewFile:
     """A file that somebody wants to make. Sizes in bytes.
 
     :param completes: what makes it whole: an empty one is whole at once only over tus.
+    :param part: it is a part of a concatenation, to be.
+    :param parts: ids of the parts that it is put together from, in order; None: it gets bytes of its own.
+    :param concat: `Upload-Concat` of such a one as received.
     """
 
     length: int | None  #: None: told later, or never
     client_file_id: str | None
     raw_metadata: str | None
     completes: Completes = Completes.WHEN_FULL
+    part: bool = False
+    parts: tuple[str, ...] | None = None
+    concat: str | None = None
 
 
 async def ensure_reserved(intake: Intake, upload: UploadRow) -> None:

@@ -25,11 +25,19 @@ def needed_bytes(total_size_bytes: int, total_files: int) -> int:
     return sealed_size(total_size_bytes) + total_files * HEADER_SIZE
 
 
+def room_of(upload: UploadRow) -> int:
+    """Bytes of the spool to set aside for an upload: for what was declared, or for more where parts lie about that no final
+    has taken.
+    """
+    size_bytes = max(upload.total_size_bytes, upload.planned_bytes + upload.part_bytes)
+    return needed_bytes(size_bytes, upload.total_files + upload.parts)
+
+
 def reserved(upload: UploadRow) -> UploadRow:
     """The upload with its room set aside again, if that has lapsed."""
     if upload.reserved_bytes:
         return upload
-    return replace(upload, reserved_bytes=needed_bytes(upload.total_size_bytes, upload.total_files))
+    return replace(upload, reserved_bytes=room_of(upload))
 
 
 class Lapsing:

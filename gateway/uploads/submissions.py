@@ -252,7 +252,7 @@ class Submissions:
             page = skipped[len(found) : len(found) + PAGE]
             macs = (None if one.file_id is None else key.mac("file_id", one.file_id.encode()) for one in page)
             files = (None if mac is None else tx.files.by_client_mac(upload.upload_id, mac) for mac in macs)
-            return [None if file is None else file.file_id for file in files]
+            return [None if file is None or file.dialect is Dialect.PART else file.file_id for file in files]
 
         if len(skipped) > upload.total_files:
             raise Unprocessable("more files are skipped than were declared", code="invalid_field", field="skipped")
@@ -385,7 +385,7 @@ class Submissions:
             return None if found is None else file_as_told(tx.uploads.get(upload.upload_id) or upload, found)
 
         file = await self._intake.ledger.read(act)
-        if file is None or file.state is FileState.REMOVED:
+        if file is None or file.state is FileState.REMOVED or file.dialect is Dialect.PART:
             raise NotFound("there is no such file")
         return file
 

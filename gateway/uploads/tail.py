@@ -11,20 +11,18 @@ Knows no protocol's headers, no HTTP library and no PACS.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from gateway.errors import Conflict, NotFound, SpoolFull, TooLarge, Unauthorized
+from gateway.errors import Conflict, NotFound, SpoolFull, Unauthorized
 from gateway.identity.principal import Principal, visible
-from gateway.keys.columns import Column
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import Dialect, FileRow, UploadRow
-from gateway.protocol.engine import Append, Completes, FileView, plan, settle, told
-from gateway.spool import SegmentWriter, SharedWriter, UploadKey, sealed_size
+from gateway.protocol.engine import Append, FileView, plan, settle, told
+from gateway.spool import SegmentWriter, SharedWriter, sealed_size
 from gateway.states import FileState, UploadState
 from gateway.uploads.admission import Wish, check_size, create_upload, reserve_more
 from gateway.uploads.body import Body
 from gateway.uploads.completion import (
-    mark_whole,
     note_bytes,
     require_file,
     require_open,
@@ -33,41 +31,31 @@ from gateway.uploads.completion import (
     touched,
 )
 from gateway.uploads.digests import BodyDigests
+from gateway.uploads.finals import create_final
 from gateway.uploads.holes import give_back
 from gateway.uploads.intake import (
     Intake,
     NewFile,
     ensure_reserved,
-    first_tail,
     is_small,
-    new_file,
     tail_at,
     upload_key,
     write_runs,
 )
 from gateway.uploads.leases import Claim
-from gateway.uploads.membership import with_changed, with_file, without_file
+from gateway.uploads.looking import looked_at
+from gateway.uploads.making import insert, twin_of
+from gateway.uploads.membership import needs_more_room, with_changed, without_file
+from gateway.uploads.parts import made_whole
 from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Tail, raise_unless_clean
 from gateway.uploads.probe import ensure_sound
+from gateway.uploads.seen import Seen
 
 #: Hears the offset at every commit of an append.
 Heard = Callable[[int], None]
 
 #: A question of a client moves `expires_at` only if that moved it by more than this share of its life.
 TOUCH_SHARE = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A file and its upload as the ledger has them.
-
-    :param fresh: made just now, by the one who sees it.
-    """
-
-    upload: UploadRow
-    file: FileRow
-    raw_metadata: str | None = None
-    fresh: bool = False
 
 
 class Files:
@@ -77,20 +65,24 @@ class Files:
         self._intake = intake
 
     async def create(self, who: Principal, upload_id: str, wish: NewFile) -> Seen:
-        """A file of one of the caller's uploads; the same client file id and length give the same file.
+        """A file, or a part, of one of the caller's uploads; the same client file id and length give the same one.
 
         :raises NotFound, Gone, Conflict, TooLarge: see the codes.
+        :raises SpoolFull, TooMany: there is no room for a part, or for one of unknown length.
         """
         intake = self._intake
+        if wish.parts is not None:
+            return await create_final(intake, who, wish, upload_id)
+        room_bytes = await intake.pipeline.threads.run(intake.spool.room_bytes) if wish.part else 0
 
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
             found = tx.uploads.get(upload_id)
             upload = require_receiving(visible(found, found is not None and who.may_write(found)))
             key = upload_key(tx, intake.ring, upload)
-            twin = self._twin(tx, key, wish)
+            twin = twin_of(tx, key, wish, Dialect.PART if wish.part else Dialect.TAIL)
             if twin is not None:
                 return Seen(upload, twin), None
-            return self._insert(tx, upload, key, wish)
+            return insert(tx, intake, upload, key, wish, room_bytes)
 
         seen, tail = await intake.ledger.write(act)
         if not seen.fresh:
@@ -98,18 +90,22 @@ class Files:
             seen, tail = await intake.ledger.write(act)  # where those have left it who wrote meanwhile
         return self._created(seen, tail)
 
-    async def create_single(self, wish: Wish, file: NewFile) -> Seen:
-        """A file in an upload of its own, which is completed when the file is whole.
+    async def create_single(self, who: Principal, wish: Wish, file: NewFile) -> Seen:
+        """A file in an upload of its own, which is completed when the file is whole; or a part, which waits there until a
+        final comes for it.
 
         :raises TooLarge, SpoolFull: it is over a limit, or there is no room.
+        :raises NotFound, Gone, Conflict: one of the parts that it is put together from can't be had.
         """
         intake = self._intake
         check_size(wish, intake.limits)
+        if file.parts is not None:
+            return await create_final(intake, who, file, wish)
         room_bytes = await intake.pipeline.threads.run(intake.spool.room_bytes)
 
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
             upload = create_upload(tx, intake.ring, wish, intake.limits, intake.timing, intake.clock.now(), room_bytes)
-            return self._insert(tx, upload, upload_key(tx, intake.ring, upload), file)
+            return insert(tx, intake, upload, upload_key(tx, intake.ring, upload), file, room_bytes)
 
         return self._created(*await intake.ledger.write(act))
 
@@ -127,7 +123,8 @@ class Files:
         return await self._intake.ledger.read(act)
 
     async def look(self, who: Principal, file_id: str) -> Seen:
-        """Where to go on: cuts whoever writes, then tells what is durable.
+        """Where to go on: cuts whoever writes, then tells what is durable; of a final how long it will be, as far as its
+        parts say.
 
         :raises NotFound, Gone: see there.
         """
@@ -141,15 +138,12 @@ class Files:
             upload = tx.uploads.get(file.upload_id)
             if upload is None:
                 raise NotFound("there is no such file")
-            raw: str | None = None
-            if file.meta_sealed is not None and upload.key_id is not None:
-                key = upload_key(tx, self._intake.ring, upload)
-                raw = key.meta.open(file.meta_sealed, context=Column.FILE_META.of(file_id)).decode()
-            return Seen(upload, file, raw)
+            return looked_at(tx, self._intake, upload, file)
 
         seen = await self._intake.ledger.read(act)
         await ensure_sound(self._intake, seen.upload, seen.file)
-        await self.touch(seen.upload)
+        if seen.file.key_id is not None:
+            await self.touch(seen.upload)
         return seen
 
     async def append(self, seen: Seen, wish: Append, body: Body, heard: Heard | None = None) -> Seen:
@@ -158,12 +152,13 @@ class Files:
         :param seen: the caller's own file, from `find`.
         :param heard: hears every offset that has become true.
         :raises Conflict: wrong offset; nobody is disturbed.
+        :raises Forbidden: it is a final.
         :raises Locked: a live request is writing.
         :raises ChecksumMismatch: the body has another digest than was declared; nothing of it is kept.
         :raises Unauthorized: the file is whole, and its account may not complete it.
         :raises BodyBroken, BodyStopped: after everything that came is stored.
         """
-        if wish.at != seen.file.offset:
+        if seen.file.dialect is not Dialect.FINAL and wish.at != seen.file.offset:
             raise Conflict("Upload-Offset is not the end of the file", code="offset_mismatch", offset=seen.file.offset)
         return await self._append(seen.file.file_id, wish, body, Claim.POLITE, heard=heard)
 
@@ -223,31 +218,6 @@ class Files:
 
         await intake.ledger.write(act)
 
-    def _twin(self, tx: Transaction, key: UploadKey, wish: NewFile) -> FileRow | None:
-        if wish.client_file_id is None:
-            return None
-        twin = tx.files.by_client_mac(key.upload_id, key.mac("file_id", wish.client_file_id.encode()))
-        if twin is None or twin.state is FileState.REMOVED:
-            return None
-        if twin.dialect is not Dialect.TAIL:
-            raise Conflict("this file was made by another protocol", code="other_dialect")
-        if wish.length is not None and twin.length != wish.length:
-            raise Conflict("this file_id was created with another length", code="length_mismatch")
-        return twin
-
-    def _insert(self, tx: Transaction, upload: UploadRow, key: UploadKey, wish: NewFile) -> tuple[Seen, Tail | None]:
-        intake = self._intake
-        if (wish.length or 0) > intake.limits.max_file_size:
-            raise TooLarge("the file is larger than uploads.max_file_size", code="file_too_large")
-        upload = with_file(upload, wish.length or 0)
-        row, file_key = new_file(tx, intake, key, Dialect.TAIL, wish, length=wish.length)
-        if wish.length != 0 or wish.completes is not Completes.WHEN_FULL:
-            tx.uploads.save(upload)
-            return Seen(upload, row, fresh=True), first_tail(tx, intake, upload, row, file_key)
-        now = intake.clock.now()
-        upload, row = mark_whole(tx, note_bytes(upload, 0, now, intake.timing), row, now, intake.timing)
-        return Seen(upload, row, fresh=True), None
-
     def _created(self, seen: Seen, tail: Tail | None) -> Seen:
         if tail is not None:
             self._intake.tails.put(seen.file.file_id, tail)
@@ -292,7 +262,8 @@ class Files:
             else:
                 tail.writer.close()
         done = appender.seen
-        if done.upload.single and done.file.whole_at is not None and takes_bytes(done.upload.state):
+        ends = done.upload.single and done.file.dialect is not Dialect.PART
+        if ends and done.file.whole_at is not None and takes_bytes(done.upload.state):
             raise Unauthorized("the account is not active; what came is kept")
         raise_unless_clean(flow)
         return done
@@ -303,7 +274,7 @@ class Files:
         view = told(view_of(seen.file), wish, intake.limits.max_file_size)
         least = view.offset + (wish.size or 0) if view.length is None else view.length
         grown = with_changed(seen.upload, seen.file, replace(seen.file, length=least))
-        if seen.file.length is not None or not grown.single:
+        if not needs_more_room(seen.upload, seen.file):
             return
         room_bytes = await intake.pipeline.threads.run(intake.spool.room_bytes)
 
@@ -354,13 +325,13 @@ class _Appender:
             delta, sealed_delta = done.offset - file.offset, sealed_bytes - kept_bytes
             grown = replace(file, length=view.length, offset=done.offset, sealed_bytes=file.sealed_bytes + sealed_delta)
             upload = with_changed(upload, file, grown)
-            if upload.single and file.length is None:
+            if needs_more_room(upload, file):
                 upload = reserve_more(tx, upload, self._intake.limits)
             file = grown
             now = self._intake.clock.now()
             upload = note_bytes(upload, delta, now, self._intake.timing)
             if done.whole and file.whole_at is None:
-                upload, file = mark_whole(tx, upload, file, now, self._intake.timing)
+                upload, file = made_whole(tx, self._intake, upload, file, now)
             else:
                 tx.uploads.save(upload)
                 tx.files.save(file)

@@ -87,7 +87,8 @@ class Views:
     def status(self, upload: UploadRow, counts: Mapping[FileState, int], *, named: bool) -> dict[str, Any]:
         """The answer of `GET status`. :param named: with what the client calls its files."""
         total = upload.total_size_bytes
-        percent = round(100 * upload.received_bytes / total, 1) if total else 100.0
+        # Of parts that were sent twice, or for nothing, more bytes may have come than were declared.
+        percent = min(round(100 * upload.received_bytes / total, 1), 100.0) if total else 100.0
         if upload.single and upload.state in RECEIVING_STATES:
             percent = min(percent, 99.9)  # it grows with the bytes of a file whose length isn't told
         held = {"held_reasons": upload.held_reasons} if upload.held_reasons else {}

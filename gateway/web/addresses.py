@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from aiohttp import hdrs, web
 
-from gateway.errors import Malformed
+from gateway.errors import Malformed, NotFound
 from gateway.identity.throttle import network_of
 from gateway.web.services import PRINCIPAL, Services, services
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 
 
+#: Of a file, behind whatever path a proxy has in front of ours.
+_FILE_PATH = re.compile(r"(?:/[^/]+)*/files/([0-9a-f]{32})")
 _SIGNS_OF_A_PROXY = (hdrs.VIA, hdrs.FORWARDED, hdrs.X_FORWARDED_FOR)
 
 
@@ -34,14 +36,43 @@ def base_url(request: web.Request) -> str:
     everything = services(request)
     if everything.hosts is None or not everything.public_url:
         return f"{scheme}://{host}"
-    if _is_loopback(host) or host.lower() in everything.hosts or _name(host).lower() in everything.hosts:
+    if _is_known(host, everything.hosts):
         return f"{scheme}://{host}{urlsplit(everything.public_url).path}"
     return everything.public_url
+
+
+def file_at(request: web.Request, address: str) -> str:
+    """The id of the file that an address is of, absolute or relative to `/files/`.
+
+    :raises NotFound: it isn't one of ours: none that we gave, at whatever name the client asks for us.
+    """
+    base = base_url(request)
+    try:
+        parts = urlsplit(urljoin(f"{base}/files/", address))
+    except ValueError:
+        parts = urlsplit("")
+    known = services(request)
+    ours = known.hosts is None or parts.netloc in (
+        request.host,
+        urlsplit(base).netloc,
+        urlsplit(known.public_url).netloc,
+    )
+    found = _FILE_PATH.fullmatch(parts.path)
+    if found is None or parts.query or parts.fragment or parts.scheme not in ("http", "https"):
+        raise NotFound("one of the parts isn't there")
+    if not ours and not _is_known(parts.netloc, known.hosts or ()):
+        raise NotFound("one of the parts isn't there")
+    return found[1]
 
 
 def public_path(everything: Services) -> str:
     """The path in front of ours where clients ask; a proxy strips it, or leaves it."""
     return "" if everything.hosts is None else urlsplit(everything.public_url).path
+
+
+def _is_known(host: str, hosts: tuple[str, ...]) -> bool:
+    """Clients may ask for us by that Host, beside `server.public_url`'s."""
+    return _is_loopback(host) or host.lower() in hosts or _name(host).lower() in hosts
 
 
 def _name(host: str) -> str:

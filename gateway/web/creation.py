@@ -6,9 +6,11 @@ from aiohttp import web
 
 from gateway.errors import Forbidden, Gone
 from gateway.identity.principal import Principal
+from gateway.ledger.rows import Dialect
 from gateway.uploads.admission import Wish
 from gateway.uploads.intake import NewFile
-from gateway.uploads.tail import Seen
+from gateway.uploads.parts import is_pool
+from gateway.uploads.seen import Seen
 from gateway.web.bearer import principal
 from gateway.web.gone import told_what_became
 from gateway.web.services import ABOUT_UPLOAD, services
@@ -28,6 +30,8 @@ async def create_file(request: web.Request, file: NewFile, *, upload_id: str | N
     await services(request).accounts.active(who.account_id)
     if upload_id is not None:
         return await _create_in(request, who, upload_id, file)
+    if file.part and endpoint_id is None:  # where it goes the final says
+        endpoint_id = next(iter(await services(request).destinations.allowed(who)), None)
     endpoint = await services(request).destinations.choose(who, endpoint_id)
     alone = Wish(
         owner_id=who.account_id,
@@ -35,10 +39,11 @@ async def create_file(request: web.Request, file: NewFile, *, upload_id: str | N
         endpoint_id=endpoint.endpoint_id,
         single=True,
         total_files=1,
-        total_size_bytes=file.length or 0,  # it grows with the bytes of a file whose length isn't told
+        # It grows with the bytes of a file whose length isn't told; parts have a sum of their own.
+        total_size_bytes=0 if file.part else file.length or 0,
         meta={"study_metadata": {}, "clinical_notes": "", "uploader": {}},
     )
-    return _noted(request, await services(request).uploads.create_single(alone, file))
+    return _noted(request, await services(request).uploads.create_single(who, alone, file))
 
 
 def _noted(request: web.Request, seen: Seen) -> Seen:
@@ -65,9 +70,9 @@ async def living(request: web.Request) -> Seen:
 
 
 async def drop(request: web.Request, seen: Seen) -> None:
-    """Take a file out; with it its upload, if that was made for it."""
-    who = principal(request)
-    if seen.upload.single:
+    """Take a file out; with it its upload, if that was made for it, or is where a part waits for its final."""
+    who, is_part = principal(request), seen.file.dialect is Dialect.PART
+    if seen.upload.single and (not is_part or is_pool(seen.upload, seen.file)):
         await services(request).submissions.cancel(who, seen.upload.upload_id, "")
     else:
         await services(request).uploads.drop(who, seen.file.file_id)

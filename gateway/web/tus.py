@@ -5,14 +5,15 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.errors import ChecksumMismatch, TooLarge
+from gateway.ledger.rows import Dialect
 from gateway.protocol import tus
 from gateway.protocol.engine import Append, Completes
 from gateway.protocol.headers import text_of
 from gateway.protocol.values import check_file_id
 from gateway.uploads.completion import takes_bytes
 from gateway.uploads.intake import NewFile
-from gateway.uploads.tail import Seen
-from gateway.web.addresses import base_url
+from gateway.uploads.seen import Seen
+from gateway.web.addresses import base_url, file_at
 from gateway.web.bearer import principal
 from gateway.web.body import HeldBody, StreamBody, media_type
 from gateway.web.creation import create_file, drop, living
@@ -47,7 +48,9 @@ async def _created(request: web.Request, wish: tus.Creation) -> Seen:
     client_file_id = text_of(wish.metadata, "file_id")
     if client_file_id is not None:
         check_file_id(client_file_id)
-    file = NewFile(wish.length, client_file_id, wish.raw_metadata)
+    parts = None if wish.parts is None else tuple(file_at(request, address) for address in wish.parts)
+    concat = None if parts is None else wish.raw_concat
+    file = NewFile(wish.length, client_file_id, wish.raw_metadata, part=wish.part, parts=parts, concat=concat)
     upload_id, endpoint_id = text_of(wish.metadata, "upload_id"), text_of(wish.metadata, "endpoint_id")
     return await create_file(request, file, upload_id=upload_id, endpoint_id=endpoint_id)
 
@@ -72,13 +75,15 @@ async def head(request: web.Request) -> web.StreamResponse:
     request[ABOUT_UPLOAD] = seen.upload.upload_id
     services(request).records.raise_if_file_dead(seen.upload, seen.file)
     named = seen.raw_metadata if who.may_read_names(seen.upload) else None
-    if seen.file.length == seen.file.offset and seen.file.whole_at is None and takes_bytes(seen.upload.state):
+    at_its_end = seen.file.length == seen.file.offset and not _waits(seen)
+    if at_its_end and seen.file.whole_at is None and takes_bytes(seen.upload.state):
         # Over the IETF draft it came to its end without being called complete; here the last byte means that, and
         # nobody hears of it before it is true.
         end = Append(seen.file.offset, 0, Completes.WHEN_FULL)
         seen = await services(request).uploads.append(seen, end, HeldBody(b""))
-    headers = tus.head_headers(seen.file.offset, seen.file.length, named, _expires_at(seen))
-    return web.Response(headers=headers)
+    concat = tus.PARTIAL if seen.file.dialect is Dialect.PART else seen.concat
+    told = (seen.file.offset, seen.file.length, named, _expires_at(seen))
+    return web.Response(headers=tus.head_headers(*told, concat=concat, waits=_waits(seen)))
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
@@ -89,8 +94,17 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 
 def _expires_at(seen: Seen) -> float | None:
-    return None if seen.file.whole_at is not None else seen.upload.expires_at
+    ends = seen.file.whole_at is None or seen.file.dialect is Dialect.PART
+    return seen.upload.expires_at if ends and takes_bytes(seen.upload.state) else None
+
+
+def _waits(seen: Seen) -> bool:
+    """It is a final, and not all of its parts are there."""
+    return seen.file.dialect is Dialect.FINAL and seen.file.whole_at is None
 
 
 def _offset_headers(seen: Seen) -> dict[str, str]:
-    return tus.offset_headers(seen.file.offset, _expires_at(seen))
+    headers = tus.offset_headers(seen.file.offset, _expires_at(seen))
+    if _waits(seen):
+        del headers["Upload-Offset"]
+    return headers

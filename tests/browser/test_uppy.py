@@ -1,5 +1,5 @@
-"""Uppy in Chromium, several files at once, from a page of another origin: left alone, cut off, past a killed gateway, and
-through nginx.
+"""Uppy in Chromium, several files at once, each in one piece or in parts, from a page of another origin: left alone, cut off,
+past a killed gateway, and through nginx.
 """
 
 from __future__ import annotations
@@ -58,19 +58,21 @@ FAULTS = (BEHIND, *(("alone", "cut off", "gateway killed") if SOAK else ()))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("parts", [1, 2])
 def test_uppy_brings_several_files_at_once(
-    lab: Lab, files: list[Path], page_port: int, tmp_path: Path, fault: str
+    lab: Lab, files: list[Path], page_port: int, tmp_path: Path, parts: int, fault: str
 ) -> None:
     cut, kill = (COUNT * SIZE_BYTES // 3, lambda: None), (COUNT * SIZE_BYTES // 2, lambda: restart(lab))
     acts = {BEHIND: [cut, kill], "alone": [], "cut off": [cut], "gateway killed": [kill]}
     upload_id, holder = lab.open_upload(lab.login(), [path.stat().st_size for path in files])
+    wish = [str(page_port), str(parts), *map(str, files)]
     with middle(port_of(lab), acts[fault]) as between:
         address = f"http://127.0.0.1:{between.port}"
         if fault == BEHIND:
             with narrow(tmp_path / "nginx", behind=between.port, port=free_port(), path="", limit="0") as address:
-                run([node(), str(SEND), f"{address}/files/", str(page_port), *map(str, files)], holder)
+                run([node(), str(SEND), f"{address}/files/", *wish], holder)
         else:
-            run([node(), str(SEND), f"{address}/files/", str(page_port), *map(str, files)], holder)
+            run([node(), str(SEND), f"{address}/files/", *wish], holder)
         assert not between.acts, "what was to happen in the middle has happened"
     digests = {
         path.stem: f"sha-256=:{base64.b64encode(hashlib.sha256(path.read_bytes()).digest()).decode()}:"

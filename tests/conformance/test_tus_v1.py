@@ -9,10 +9,10 @@ import pytest
 from tests.conformance.tus_site import CASES, MAX_FILE_SIZE, NOWHERE, ORIGIN, Site, clauses_of_page
 from tests.e2e.lab import Lab, running_lab
 
-PARTS = ("tus_core_cases", "tus_extension_cases", "tus_line_cases")
+PARTS = ("tus_core_cases", "tus_extension_cases", "tus_line_cases", "tus_concat_cases")
 pytest.register_assert_rewrite(*(f"tests.conformance.{part}" for part in PARTS))
 
-from tests.conformance import tus_core_cases, tus_extension_cases, tus_line_cases  # noqa: E402, F401 - they register
+from tests.conformance import tus_concat_cases, tus_core_cases, tus_extension_cases, tus_line_cases  # noqa: E402, F401 - they register
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,8 @@ EXTENSIONS = {
     "expiration",
     "checksum",
     "termination",
+    "concatenation",
+    "concatenation-unfinished",
 }
 GONE = (404, 410)
 

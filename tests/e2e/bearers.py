@@ -21,6 +21,10 @@ _good: dict[str, str] = {}
 _uploads: dict[str, tuple[str, str]] = {}
 #: Ids of files that were made by tus and the draft -> a token that was good for it.
 _files: dict[str, str] = {}
+#: Those of them that are parts of a concatenation.
+_parts: list[str] = []
+#: How far they are known to be there.
+_offsets: dict[str, str] = {}
 _dice = random.Random(int(os.environ.get("BEARERS_SEED", "1")))
 _URL, _NAME, _PASSWORD = (os.environ.get(name, "") for name in ("BEARERS_URL", "BEARERS_NAME", "BEARERS_PASSWORD"))
 _FURNISHED = 5
@@ -63,6 +67,21 @@ def _point(named: MutableMapping[str, Any], path: str) -> None:
         named["file_id"] = _dice.choice([*_files])
 
 
+def _go_on(case: Any, headers: MutableMapping[str, str]) -> None:
+    """Where the file ends; parts are made, and put together with others of the same upload."""
+    name = case.operation.definition.raw["operationId"]
+    if name == "append":
+        headers["Upload-Offset"] = _offsets.get(case.path_parameters["file_id"], "0")
+    elif name in ("create_file", "create_file_bare") and "Tus-Resumable" in headers and not _dice.randrange(3):
+        token = headers.get("Authorization", "").removeprefix("Bearer ")
+        mine = [part for part in _parts if _files.get(part) == token]
+        headers["Upload-Concat"] = "partial"
+        if mine and _dice.randrange(2):
+            headers["Upload-Concat"] = "final;" + " ".join(_dice.choices(mine, k=_dice.randint(1, 3)))
+            for absent in ("Upload-Length", "Upload-Defer-Length", "Content-Type"):
+                headers.pop(absent, None)
+
+
 def _security(case: Any) -> list[str]:
     return [name for one in case.operation.definition.raw.get("security", []) for name in one]
 
@@ -93,6 +112,8 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         headers.pop("Authorization", None)
     else:
         headers["Authorization"] = f"Bearer {token}"
+    if _dice.randrange(_ODD_ONE_OF):
+        _go_on(case, headers)
 
 
 @schemathesis.hook
@@ -109,7 +130,12 @@ def after_call(context: Any, case: Any, response: Any) -> None:
             _good["refresh"] = told["refresh_token"]
     if name in ("create_file", "create_file_bare") and response.status_code == 201:
         place = str(response.headers["location"][0])
-        _files[place.rpartition("/")[2]] = str(case.headers["Authorization"]).removeprefix("Bearer ")
+        made = place.rpartition("/")[2]
+        _files[made] = str(case.headers["Authorization"]).removeprefix("Bearer ")
+        if case.headers.get("Upload-Concat") == "partial":
+            _parts.append(made)
+    if "upload-offset" in response.headers and (case.path_parameters or {}).get("file_id"):
+        _offsets[case.path_parameters["file_id"]] = str(response.headers["upload-offset"][0])
     bearer = str(case.headers.get("Authorization", "")).removeprefix("Bearer ")
     if response.status_code == 401 and bearer == _good.get(
         "access"

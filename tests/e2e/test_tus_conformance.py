@@ -24,6 +24,8 @@ ANNOUNCED = {
     "expiration",
     "checksum",
     "termination",
+    "concatenation",
+    "concatenation-unfinished",
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from operator import attrgetter
 
 from gateway.ledger.memory.store import Store
-from gateway.ledger.memory.uploads import check_upload
+from gateway.ledger.memory.stored import check_upload
 from gateway.ledger.rows import JobKind, JobRow
 
 

@@ -22,9 +22,10 @@ from gateway.ledger.memory.jobs import MemoryJobs
 from gateway.ledger.memory.keys import MemoryKeys
 from gateway.ledger.memory.receipts import MemoryReceipts
 from gateway.ledger.memory.store import Store, new_store
+from gateway.ledger.memory.stored import MemoryConcats, MemoryRuns
 from gateway.ledger.memory.tables import Undo
 from gateway.ledger.memory.tokens import MemoryTokens
-from gateway.ledger.memory.uploads import MemoryFiles, MemoryRuns, MemoryUploads
+from gateway.ledger.memory.uploads import MemoryFiles, MemoryUploads
 from gateway.ledger.watch import TopicWatch, Watches
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class MemoryTransaction:
         self.uploads = MemoryUploads(store, self.keys)
         self.files = MemoryFiles(store)
         self.runs = MemoryRuns(store)
+        self.concats = MemoryConcats(store)
         self.jobs = MemoryJobs(store)
         self.receipts = MemoryReceipts(store)
         self.tokens = MemoryTokens(store)

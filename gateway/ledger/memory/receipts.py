@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.ledger.memory.store import Store
-from gateway.ledger.memory.uploads import check_upload
+from gateway.ledger.memory.stored import check_upload
 from gateway.ledger.rows import DeliveredRow, ReceiptRow
 
 

@@ -39,6 +39,15 @@ class SegmentRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ConcatRow:
+    """A part's place in a final."""
+
+    final_id: str
+    number: int
+    part_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
     """A value under a name, or under a number."""
 
@@ -55,6 +64,7 @@ class Store:
     segments: Table[SegmentRow]
     shared_segments: Table[SharedSegmentRow]
     runs: Table[RunRow]
+    concats: Table[ConcatRow]
     jobs: Table[JobRow]
     receipts: Table[ReceiptRow]
     delivered: Table[DeliveredRow]
@@ -106,6 +116,11 @@ def new_store(undo: Undo) -> Store:
         segments=Table(undo, attrgetter("segment_id"), {**_OF_UPLOAD, "file": attrgetter("upload_id", "file_id")}),
         shared_segments=Table(undo, attrgetter("segment_id"), {"state": attrgetter("state")}),
         runs=Table(undo, attrgetter("run_id"), {"file": attrgetter("file_id"), "segment": attrgetter("segment_id")}),
+        concats=Table(
+            undo,
+            attrgetter("final_id", "number"),
+            {"final": attrgetter("final_id"), "part": attrgetter("part_id")},
+        ),
         jobs=Table(undo, attrgetter("job_id"), {**_OF_UPLOAD, "kind": attrgetter("kind")}),
         receipts=Table(undo, attrgetter("receipt_id"), _OF_UPLOAD),
         delivered=Table(undo, attrgetter("instance_mac"), {"receipt": attrgetter("receipt_id")}),
@@ -144,4 +159,4 @@ def _client_mac_of(row: FileRow) -> tuple[str, bytes] | None:
 
 
 def _counted_state_of(row: FileRow) -> tuple[str, FileState] | None:
-    return None if row.dialect is Dialect.GATEWAY else (row.upload_id, row.state)
+    return None if row.dialect in (Dialect.GATEWAY, Dialect.PART) else (row.upload_id, row.state)

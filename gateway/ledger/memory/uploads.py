@@ -1,4 +1,4 @@
-"""Uploads, files and runs in memory."""
+"""Uploads and files in memory."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
-from gateway.errors import Conflict
 from gateway.ledger.memory.keys import MemoryKeys
-from gateway.ledger.memory.store import Named, SegmentRow, Store
-from gateway.ledger.rows import AccountSums, FileRow, RunRow, SharedSegmentRow, SharedState, Survey, UploadRow
+from gateway.ledger.memory.store import Named, Store
+from gateway.ledger.memory.stored import MemoryRuns, check_upload, drop_concatenation
+from gateway.ledger.rows import AccountSums, Dialect, FileRow, Survey, UploadRow
 from gateway.states import RECEIVING_STATES, FileState, UploadState
 
 #: Sums that are kept, and what an upload adds to each.
 RESERVED, AWAITED = "reserved_bytes", "awaited_bytes"
-
-
-def check_upload(store: Store, upload_id: str | None) -> None:
-    """:raises Conflict: a row that is to hang on an upload which isn't there."""
-    if upload_id is not None and store.uploads.get(upload_id) is None:
-        raise Conflict("the record that this one belongs to is gone")
 
 
 class MemoryUploads:
@@ -158,8 +152,7 @@ class MemoryUploads:
                 store.delivered.delete(delivered.instance_mac)
             store.receipts.delete(receipt_id)
         MemoryRuns(store).forget([one.segment_id for one in store.segments.by("upload", upload_id)])
-        for file in files:
-            store.files.delete(file.file_id)
+        MemoryFiles(store).delete([file.file_id for file in files])
         for job in store.jobs.by("upload", upload_id):
             store.jobs.delete(job.job_id)
         for token in store.refresh_tokens.by("upload", upload_id):
@@ -223,9 +216,12 @@ class MemoryFiles:
         """The file that the client calls so; a removed one too, unless its `client_mac` was taken from it."""
         return self._store.files.one("client_mac", (upload_id, client_mac))
 
-    def page(self, upload_id: str, *, after: str = "", limit: int = 1_000_000) -> list[FileRow]:
-        """Files of an upload by file_id, removed ones too."""
-        return self._store.files.page(after, limit, of=("upload", upload_id))
+    def page(self, upload_id: str, *, after: str = "", limit: int = 1_000_000, parts: bool = False) -> list[FileRow]:
+        """Files of an upload by file_id, removed ones too. :param parts: with parts of concatenations."""
+        if parts:
+            return self._store.files.page(after, limit, of=("upload", upload_id))
+        rows = self._store.files.page(after, len(self._store.files), of=("upload", upload_id))
+        return [row for row in rows if row.dialect is not Dialect.PART][:limit]
 
     def counts(self, upload_id: str) -> dict[FileState, int]:
         """How many files are in each state; states that none is in are left out."""
@@ -236,121 +232,4 @@ class MemoryFiles:
         """Drop the rows; their keys are the caller's business."""
         for file_id in file_ids:
             self._store.files.delete(file_id)
-
-
-class MemoryRuns:
-    """Where the bytes are."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def insert(self, row: RunRow) -> int:
-        """Returns the new run_id.
-
-        :raises Conflict: its segment was never begun, is forgotten, or is shared and closed.
-        """
-        self._store.runs.check_writable()
-        shared = self._store.shared_segments.get(row.segment_id)
-        if self._store.segments.get(row.segment_id) is None and (
-            shared is None or shared.state is not SharedState.OPEN
-        ):
-            raise Conflict("the record that this one belongs to is gone")
-        run_id = self._store.next("run_id")
-        self._store.runs.insert(replace(row, run_id=run_id))
-        return run_id
-
-    def extend(self, run_id: int, length: int, sealed_bytes: int) -> None:
-        """Set the run's length, and its entry's."""
-        self._store.runs.check_writable()
-        if (row := self._store.runs.get(run_id)) is not None:
-            self._store.runs.save(replace(row, length=length, sealed_bytes=sealed_bytes))
-
-    def of_file(self, file_id: str) -> list[RunRow]:
-        """By start."""
-        return sorted(self._store.runs.by("file", file_id), key=attrgetter("start", "run_id"))
-
-    def at(self, file_id: str, start: int) -> RunRow | None:
-        """The run that begins at `start`; the last written, should there be several."""
-        found = [run for run in self._store.runs.by("file", file_id) if run.start == start]
-        return max(found, key=attrgetter("run_id"), default=None)
-
-    def segment_ids(self, upload_id: str, file_id: str | None = None) -> list[str]:
-        """Every segment ever begun for the upload (or one file) alone, with or without runs."""
-        segments = self._store.segments
-        found = segments.by("upload", upload_id) if file_id is None else segments.by("file", (upload_id, file_id))
-        return [one.segment_id for one in found]
-
-    def begin_segment(self, segment_id: str, file_id: str, upload_id: str) -> None:
-        """A segment is written down before its blob is made.
-
-        :raises Conflict: the id is taken, or the upload is gone.
-        """
-        self._store.segments.check_writable()
-        check_upload(self._store, upload_id)
-        self._store.segments.insert(SegmentRow(segment_id, file_id, upload_id))
-
-    def begin_shared(self, segment_id: str, session_id: str) -> None:
-        """The same of one that files share. :raises Conflict: the id is taken."""
-        self._store.shared_segments.insert(SharedSegmentRow(segment_id, session_id, SharedState.OPEN))
-
-    def close_shared(self, segment_ids: Sequence[str]) -> None:
-        """No run is added to these any more."""
-        for segment_id in segment_ids:
-            self._move(segment_id, SharedState.OPEN, SharedState.CLOSED)
-
-    def close_sessions(self, but: str) -> None:
-        """The same of all that other sessions have left open."""
-        self.close_shared([one.segment_id for one in self.shared(SharedState.OPEN) if one.session_id != but])
-
-    def set_tidy(self, segment_ids: Sequence[str], *, tidy: bool) -> None:
-        """Of those that are closed: whether all that no run names was given back."""
-        before, now = (SharedState.CLOSED, SharedState.TIDY) if tidy else (SharedState.TIDY, SharedState.CLOSED)
-        for segment_id in segment_ids:
-            self._move(segment_id, before, now)
-
-    def _move(self, segment_id: str, before: SharedState, now: SharedState) -> None:
-        self._store.shared_segments.check_writable()
-        row = self._store.shared_segments.get(segment_id)
-        if row is not None and row.state is before:
-            self._store.shared_segments.save(replace(row, state=now))
-
-    def shared(self, state: SharedState) -> list[SharedSegmentRow]:
-        """Those that files share, of one state."""
-        return sorted(self._store.shared_segments.by("state", state), key=attrgetter("segment_id"))
-
-    def sharing(self, segment_id: str) -> SharedState | None:
-        """The state of a segment that files share; None: it isn't one."""
-        row = self._store.shared_segments.get(segment_id)
-        return None if row is None else row.state
-
-    def names_any(self, segment_id: str) -> bool:
-        """Whether a run is in the segment."""
-        return self._store.runs.count("segment", segment_id) > 0
-
-    def idle_shared(self, limit: int) -> list[str]:
-        """So many at most of those that are closed and have no run."""
-        closed = [*self.shared(SharedState.CLOSED), *self.shared(SharedState.TIDY)]
-        idle = [one.segment_id for one in closed if not self._store.runs.count("segment", one.segment_id)]
-        return idle[:limit]
-
-    def of_segment(self, segment_id: str) -> list[RunRow]:
-        """By entry, then start."""
-        return sorted(self._store.runs.by("segment", segment_id), key=attrgetter("entry_at", "start"))
-
-    def delete(self, run_ids: Sequence[int]) -> None:
-        """Drop runs whose bytes are gone."""
-        for run_id in run_ids:
-            self._store.runs.delete(run_id)
-
-    def knows_segment(self, segment_id: str) -> bool:
-        """Whether the segment was begun and isn't forgotten."""
-        store = self._store
-        return store.segments.get(segment_id) is not None or store.shared_segments.get(segment_id) is not None
-
-    def forget(self, segment_ids: Sequence[str]) -> None:
-        """The blobs are gone: drop the segments and their runs."""
-        for segment_id in segment_ids:
-            self._store.segments.delete(segment_id)
-            self._store.shared_segments.delete(segment_id)
-            for run in self._store.runs.by("segment", segment_id):
-                self._store.runs.delete(run.run_id)
+            drop_concatenation(self._store, file_id)

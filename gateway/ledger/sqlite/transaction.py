@@ -11,8 +11,9 @@ from gateway.ledger.sqlite.keys import SqliteKeys
 from gateway.ledger.sqlite.qr import SqliteQrCodes
 from gateway.ledger.sqlite.receipts import SqliteReceipts
 from gateway.ledger.sqlite.settings import SqliteSettings
+from gateway.ledger.sqlite.stored import SqliteConcats, SqliteRuns
 from gateway.ledger.sqlite.tokens import SqliteTokens
-from gateway.ledger.sqlite.uploads import SqliteFiles, SqliteRuns, SqliteUploads
+from gateway.ledger.sqlite.uploads import SqliteFiles, SqliteUploads
 
 
 class SqliteTransaction:
@@ -24,6 +25,7 @@ class SqliteTransaction:
         self.uploads = SqliteUploads(db, keys)
         self.files = SqliteFiles(db)
         self.runs = SqliteRuns(db)
+        self.concats = SqliteConcats(db)
         self.jobs = SqliteJobs(db)
         self.receipts = SqliteReceipts(db)
         self.tokens = SqliteTokens(db)

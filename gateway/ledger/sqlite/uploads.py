@@ -1,14 +1,14 @@
-"""Uploads, files and runs in SQLite. Every query is a look-up in an index made for it (schema/*.sql)."""
+"""Uploads and files in SQLite. Every query is a look-up in an index made for it (schema/*.sql)."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
-from gateway.ledger.rows import AccountSums, FileRow, RunRow, SharedSegmentRow, SharedState, Survey, UploadRow
+from gateway.ledger.rows import AccountSums, FileRow, Survey, UploadRow
 from gateway.ledger.sqlite.keys import SqliteKeys
-from gateway.ledger.sqlite.rows import Rows, as_conflict
+from gateway.ledger.sqlite.rows import Rows
 from gateway.states import RECEIVING_STATES, FileState, UploadState
 
 
@@ -185,9 +185,11 @@ class SqliteFiles:
         """The file that the client calls so; a removed one too, unless its `client_mac` was taken from it."""
         return self._rows.one("upload_id = ? AND client_mac = ?", (upload_id, client_mac))
 
-    def page(self, upload_id: str, *, after: str = "", limit: int = 1_000_000) -> list[FileRow]:
-        """Files of an upload by file_id, removed ones too."""
-        return self._rows.where("upload_id = ? AND file_id > ? ORDER BY file_id LIMIT ?", (upload_id, after, limit))
+    def page(self, upload_id: str, *, after: str = "", limit: int = 1_000_000, parts: bool = False) -> list[FileRow]:
+        """Files of an upload by file_id, removed ones too. :param parts: with parts of concatenations."""
+        kinds = "" if parts else " AND dialect <> 'part'"
+        where = f"upload_id = ? AND file_id > ?{kinds} ORDER BY file_id LIMIT ?"
+        return self._rows.where(where, (upload_id, after, limit))
 
     def counts(self, upload_id: str) -> dict[FileState, int]:
         """How many files are in each state; states that none is in are left out. Kept, not counted."""
@@ -197,123 +199,3 @@ class SqliteFiles:
     def delete(self, file_ids: Sequence[str]) -> None:
         """Drop the rows; their keys are the caller's business."""
         self._db.executemany("DELETE FROM files WHERE file_id = ?", ((one,) for one in file_ids))
-
-
-class SqliteRuns:
-    """Where the bytes are."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self._rows = Rows(db, "runs", RunRow, ("run_id",), serial=True)
-        self._shared = Rows(db, "shared_segments", SharedSegmentRow, ("segment_id",))
-
-    def insert(self, row: RunRow) -> int:
-        """Returns the new run_id.
-
-        :raises Conflict: its segment was never begun, is forgotten, or is shared and closed.
-        """
-        return self._rows.insert(row)
-
-    def extend(self, run_id: int, length: int, sealed_bytes: int) -> None:
-        """Set the run's length, and its entry's."""
-        self._db.execute(
-            "UPDATE runs SET length = ?, sealed_bytes = ? WHERE run_id = ?", (length, sealed_bytes, run_id)
-        )
-
-    def of_file(self, file_id: str) -> list[RunRow]:
-        """By start."""
-        return self._rows.where("file_id = ? ORDER BY start", (file_id,))
-
-    def at(self, file_id: str, start: int) -> RunRow | None:
-        """The run that begins at `start`; the last written, should there be several."""
-        return self._rows.one("file_id = ? AND start = ? ORDER BY run_id DESC LIMIT 1", (file_id, start))
-
-    def segment_ids(self, upload_id: str, file_id: str | None = None) -> list[str]:
-        """Every segment ever begun for the upload (or one file) alone, with or without runs."""
-        if file_id is None:
-            found: Iterable[tuple[str]] = self._db.execute(
-                "SELECT segment_id FROM segments WHERE upload_id = ?", (upload_id,)
-            )
-        else:
-            found = self._db.execute(
-                "SELECT segment_id FROM segments WHERE upload_id = ? AND file_id = ?", (upload_id, file_id)
-            )
-        return [segment_id for (segment_id,) in found]
-
-    def begin_segment(self, segment_id: str, file_id: str, upload_id: str) -> None:
-        """A segment is written down before its blob is made.
-
-        :raises Conflict: the id is taken, or the upload is gone.
-        """
-        with as_conflict():
-            self._db.execute("INSERT INTO segments VALUES (?, ?, ?)", (segment_id, file_id, upload_id))
-
-    def begin_shared(self, segment_id: str, session_id: str) -> None:
-        """The same of one that files share. :raises Conflict: the id is taken."""
-        self._shared.insert(SharedSegmentRow(segment_id, session_id, SharedState.OPEN))
-
-    def close_shared(self, segment_ids: Sequence[str]) -> None:
-        """No run is added to these any more."""
-        self._db.executemany(
-            "UPDATE shared_segments SET state = 'closed' WHERE segment_id = ? AND state = 'open'",
-            ((one,) for one in segment_ids),
-        )
-
-    def close_sessions(self, but: str) -> None:
-        """The same of all that other sessions have left open."""
-        self._db.execute("UPDATE shared_segments SET state = 'closed' WHERE state = 'open' AND session_id <> ?", (but,))
-
-    def set_tidy(self, segment_ids: Sequence[str], *, tidy: bool) -> None:
-        """Of those that are closed: whether all that no run names was given back."""
-        before, now = (SharedState.CLOSED, SharedState.TIDY) if tidy else (SharedState.TIDY, SharedState.CLOSED)
-        self._db.executemany(
-            "UPDATE shared_segments SET state = ? WHERE segment_id = ? AND state = ?",
-            ((now, one, before) for one in segment_ids),
-        )
-
-    def shared(self, state: SharedState) -> list[SharedSegmentRow]:
-        """Those that files share, of one state."""
-        return self._shared.where("state = ? ORDER BY segment_id", (state,))
-
-    def sharing(self, segment_id: str) -> SharedState | None:
-        """The state of a segment that files share; None: it isn't one."""
-        row = self._shared.get(segment_id)
-        return None if row is None else row.state
-
-    def names_any(self, segment_id: str) -> bool:
-        """Whether a run is in the segment."""
-        return self._db.execute("SELECT 1 FROM runs WHERE segment_id = ? LIMIT 1", (segment_id,)).fetchone() is not None
-
-    def idle_shared(self, limit: int) -> list[str]:
-        """So many at most of those that are closed and have no run."""
-        found = self._db.execute(
-            "SELECT segment_id FROM shared_segments AS shared WHERE state IN ('closed', 'tidy')"
-            " AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.segment_id = shared.segment_id) LIMIT ?",
-            (limit,),
-        )
-        return [segment_id for (segment_id,) in found]
-
-    def of_segment(self, segment_id: str) -> list[RunRow]:
-        """By entry, then start."""
-        return self._rows.where("segment_id = ? ORDER BY entry_at, start", (segment_id,))
-
-    def delete(self, run_ids: Sequence[int]) -> None:
-        """Drop runs whose bytes are gone."""
-        self._db.executemany("DELETE FROM runs WHERE run_id = ?", ((one,) for one in run_ids))
-
-    def knows_segment(self, segment_id: str) -> bool:
-        """Whether the segment was begun and isn't forgotten."""
-        found = self._db.execute(
-            "SELECT 1 FROM segments WHERE segment_id = ?1 UNION ALL"
-            " SELECT 1 FROM shared_segments WHERE segment_id = ?1",
-            (segment_id,),
-        )
-        return found.fetchone() is not None
-
-    def forget(self, segment_ids: Sequence[str]) -> None:
-        """The blobs are gone: drop the segments and their runs."""
-        for table in ("segments", "shared_segments"):
-            self._db.executemany(
-                f"DELETE FROM {table} WHERE segment_id = ?",  # noqa: S608 # names of our own
-                ((one,) for one in segment_ids),
-            )

@@ -25,6 +25,7 @@ LEADS: Sequence[tuple[str, str, Sequence[str]]] = (
         ("upload_status", "list_files", "put_chunk", "complete_upload", "renew_tokens", "receipt", "cancel_upload"),
     ),
     ("QrMade", "qr_id", ("revoke_qr",)),
+    ("WholeFile", "file_id", ("file_offset", "append", "terminate")),
 )
 PROBLEM = "application/problem+json"
 #: Whatever is asked for.

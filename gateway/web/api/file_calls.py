@@ -16,7 +16,7 @@ _STATE_HEADERS = (
     "Upload-Limit",
     "Tus-Resumable",
 )
-_LOOKED_HEADERS = (*_STATE_HEADERS, "Upload-Defer-Length", "Upload-Metadata", "Cache-Control")
+_LOOKED_HEADERS = (*_STATE_HEADERS, "Upload-Concat", "Upload-Defer-Length", "Upload-Metadata", "Cache-Control")
 _VERSIONS = ("Tus-Resumable", "Upload-Draft-Interop-Version")
 _BODY_HEADERS = ("Upload-Complete", "Upload-Incomplete", "Upload-Length", "Upload-Checksum", "Content-Digest")
 _THERE = frozenset({"not_found", "file_gone", "upload_gone", "data_lost", "unsupported_tus_version", "mixed_protocols"})
@@ -40,6 +40,7 @@ _BYTES = frozenset(
         "locked",
         "quota_exceeded",
         "not_built",
+        "final_upload",
     }
 )
 _WHOLE = json_answer(
@@ -69,7 +70,7 @@ def create(name: str) -> Operation:
     )
     return Operation(
         name,
-        "Make a file, with all of its bytes, some or none, over tus 1.0.0 or the IETF draft.",
+        "Make a file, with all of its bytes, some or none, over tus 1.0.0 or the IETF draft; or of parts, over tus.",
         [made, _WHOLE, OPTIONS_ANSWER],
         _THERE
         | _BYTES
@@ -77,6 +78,7 @@ def create(name: str) -> Operation:
         | {
             "metadata_too_large",
             "too_many_files",
+            "not_a_part",
             "unknown_endpoint",
             "endpoint_not_allowed",
             "invalid_field",

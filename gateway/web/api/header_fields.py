@@ -47,7 +47,7 @@ FIELDS: Mapping[str, HeaderField] = {
         f"tus: algorithm ({', '.join(CHECKSUM_ALGORITHMS)}), space, digest of the body in base64.", _TEXT
     ),
     "Upload-Complete": HeaderField("Draft: whether the file is complete with this body.", _BOOLEAN),
-    "Upload-Concat": HeaderField("tus concatenation.", _TEXT),
+    "Upload-Concat": HeaderField("tus: `partial`, or `final;` and addresses of parts, spaces between them.", _TEXT),
     "Upload-Defer-Length": HeaderField("tus: the length comes later.", {"type": "string", "enum": ["1"]}),
     "Upload-Draft-Interop-Version": HeaderField("Version of the draft.", _TEXT),
     "Upload-Expires": HeaderField("tus: until when an unfinished file is kept.", _TEXT),

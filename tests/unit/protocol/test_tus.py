@@ -59,8 +59,39 @@ def test_a_length_and_its_deferral_exclude_each_other():
 
 def test_an_extension_that_isnt_announced_is_refused_by_name():
     with pytest.raises(NotBuilt) as caught:
-        tus.read_creation(headers(Upload_Length="5", Upload_Concat="partial"), None)
-    assert "Upload-Concat" in caught.value.detail
+        tus.read_patch(headers(Upload_Offset="0", Trailer="X, Upload-Checksum"), OCT)
+    assert "Upload-Checksum" in caught.value.detail
+
+
+def test_a_part_says_so_and_has_a_length_as_files_have():
+    wish = tus.read_creation(headers(Upload_Length="5", Upload_Concat="partial"), OCT)
+    assert (wish.part, wish.parts, wish.length, wish.with_body) == (True, None, 5, True)
+
+
+def test_a_final_names_its_parts_in_order_and_is_echoed_as_it_came():
+    wish = tus.read_creation(headers(Upload_Concat="final;/files/b  a /files/b", Upload_Metadata="name YQ=="), None)
+    assert wish.parts == ("/files/b", "a", "/files/b")
+    assert (wish.part, wish.length, wish.raw_concat) == (False, None, "final;/files/b  a /files/b")
+    assert wish.metadata == {"name": b"a"}
+
+
+@pytest.mark.parametrize(
+    "value", ["", "final", "final;", "final; ", "Partial", "partial;/files/a", "final /files/a", "final;\xe9"]
+)
+def test_upload_concat_has_two_forms(value):
+    with pytest.raises(Malformed):
+        tus.read_creation(headers(Upload_Length="5", Upload_Concat=value), None)
+
+
+@pytest.mark.parametrize("more", [{"Upload_Length": "5"}, {"Upload_Defer_Length": "1"}])
+def test_a_final_tells_no_length(more):
+    with pytest.raises(Malformed):
+        tus.read_creation(headers(Upload_Concat="final;/files/a", **more), None)
+
+
+def test_a_final_brings_no_bytes():
+    with pytest.raises(Malformed):
+        tus.read_creation(headers(Upload_Concat="final;/files/a"), OCT)
 
 
 def test_a_length_may_be_told_later():
@@ -112,9 +143,8 @@ def test_two_offsets_are_refused():
         tus.read_patch(CIMultiDict([("Upload-Offset", "0"), ("Upload-Offset", "1")]), OCT)
 
 
-def test_a_patch_that_needs_an_extension_that_isnt_announced_is_refused_by_name():
-    with pytest.raises(NotBuilt):
-        tus.read_patch(headers(Upload_Offset="0", Upload_Concat="partial"), OCT)
+def test_a_patch_of_a_part_may_say_so_again():
+    assert tus.read_patch(headers(Upload_Offset="7", Upload_Concat="partial"), OCT).at == 7
 
 
 def test_options_announce_what_there_is_and_no_more():
@@ -128,6 +158,8 @@ def test_options_announce_what_there_is_and_no_more():
         "expiration",
         "checksum",
         "termination",
+        "concatenation",
+        "concatenation-unfinished",
     }
 
 

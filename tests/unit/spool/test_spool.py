@@ -40,8 +40,8 @@ def test_what_is_written_is_read_until_it_is_deleted() -> None:
     world = World()
     spool = Spool(world.blobs)
     run = write(spool, world, new_id(), noise(1000))
-    with_ids = {"upload_id": world.upload_id, "file_id": world.file_id}
-    assert spool.reader([run], **with_ids, key=world.key, size_bytes=1000).read_at(0, 1000) == noise(1000)
+    reader = spool.reader([run], upload_id=world.upload_id, file_id=world.file_id, key=world.key, size_bytes=1000)
+    assert reader.read_at(0, 1000) == noise(1000)
     assert spool.size_bytes() == HEADER_SIZE + sealed_size(1000)
     spool.delete([run.segment_id, new_id()])
     assert spool.size_bytes() == 0

@@ -71,6 +71,7 @@ def everything(tx: Transaction) -> None:
     tx.files.get(F)
     tx.files.by_client_mac(U, b"m")
     tx.files.page(U)
+    tx.files.page(U, parts=True)
     tx.files.counts(U)
     tx.files.delete([S])
     tx.runs.begin_segment(S, F, U)
@@ -90,6 +91,12 @@ def everything(tx: Transaction) -> None:
     tx.runs.idle_shared(5)
     tx.runs.names_any(T)
     tx.runs.of_segment(T)
+    tx.runs.of_entry(T, 0)
+    tx.runs.share(U, F)
+    tx.runs.move(U, F, U)
+    tx.concats.insert(F, [S, T, S])
+    tx.concats.parts_of(F)
+    tx.concats.finals_of(S)
     tx.runs.delete([99])
     tx.runs.forget([S])
     job_id = tx.jobs.insert(job_row(U, due_at=1.0))
@@ -167,7 +174,7 @@ def test_every_query_of_the_protocols_is_looked_at() -> None:
         for name, member in vars(Transaction).items()
         if isinstance(member, property)
     }
-    assert len(aggregates) == 11
+    assert len(aggregates) == 12
     queries = [
         f"{aggregate}.{query}("
         for aggregate, protocol in aggregates.items()
