@@ -1,4 +1,4 @@
-"""`python -m bench`: the gateway beside @tus/server, and beside STOW-RS straight into the archive.
+"""`python -m bench`: the gateway beside other tus servers, and beside STOW-RS straight into the archive.
 
 Runs are interleaved (A B A B ..) on one disk with one client; tables show medians. A server that syncs nothing is
 shown again with the time that writing its bytes to the disk takes (syncfs after the run) added.
@@ -11,47 +11,20 @@ import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from bench import app, client, delivery, loads, logins, machine, report, starts
-from bench.loads import Figures
+from bench import app, client, delivery, logins, machine, report, rounds, starts
 from bench.measure import sync_file_system
 from bench.payload import Payload
-from bench.report import Column, Comparison
-from bench.servers import Gateway, Missing, Node, Orthanc
+from bench.report import Column, Comparison, brief
+from bench.rounds import MIB, Sizes
+from bench.servers import Gateway, Missing, Orthanc
 
 LOADS = ("stream", "pieces", "study", "cwu", "cwu-dicom", "slow", "delivery", "login", "start", *app.LOADS)
-MIB = 1 << 20
 
-_COSTS = (
-    Column("user_s", "user s", 2),
-    Column("system_s", "system s", 2),
-    Column("cpu_during_s", "of both until the last answer s", 2),
-    Column("rss_peak_mib", "RSS peak MiB"),
-    Column("client_cpu_s", "client CPU s", 2),
-)
-_STREAM = (Column("mb_s", "MB/s"), Column("cpu_s_per_gib", "CPU-s per GiB", 2), *_COSTS)
-_STUDY = (
-    Column("files_s", "files/s"),
-    Column("mb_s", "MB/s"),
-    Column("cpu_s_per_1000_files", "CPU-s per 1000", 2),
-    Column("cpu_s_per_gib", "CPU-s per GiB", 2),
-    Column("file_p50_ms", "p50 ms"),
-    Column("file_p99_ms", "p99 ms"),
-    *_COSTS,
-)
-_SLOW = (
-    Column("rss_held_mib", "RSS held MiB"),
-    Column("rss_before_mib", "RSS before MiB"),
-    Column("kib_per_upload", "KiB per upload"),
-    Column("cpu_s", "CPU s", 2),
-    Column("probe_p50_ms", "other request p50 ms", 1),
-    Column("probe_p99_ms", "p99 ms", 1),
-)
 _DELIVERY = (
     Column("instances_s", "instances/s"),
     Column("wall_s", "first byte to verified s", 2),
@@ -87,28 +60,6 @@ _LOGIN = (Column("refused_ms", "until it is refused ms", 1),)
 _START = (Column("start_ms", "ms", 1),)
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How much."""
-
-    rounds: int
-    stream: int
-    files: int
-    slow: int
-    slow_pieces: int
-    instances: int
-    file_size: int = 512 << 10
-    piece: int = 8 * MIB
-    connections: int = 16
-
-    def __str__(self) -> str:
-        return (
-            f"Medians of {self.rounds} interleaved runs; stream {self.stream // MIB} MiB, "
-            f"{self.files} files of {self.file_size >> 10} KiB over {self.connections} connections, "
-            f"{self.slow} slow bodies, {self.instances} instances delivered."
-        )
-
-
 FULL = Sizes(rounds=5, stream=1024 * MIB, files=500, slow=1000, slow_pieces=15, instances=500)
 QUICK = Sizes(rounds=3, stream=256 * MIB, files=200, slow=200, slow_pieces=6, instances=100)
 
@@ -127,10 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     load = machine.load_average()
     _say(f"{about}; load average {load:.2f}")
     try:
-        machine.warm_page_cache(folder, 2 * sizes.stream)
-        done.extend(_tus_loads(folder, payload, sizes, args.loads))
+        done.extend(rounds.tus_loads(folder, payload, sizes, args.loads, _say))
         if "slow" in args.loads:
-            done.append(_slow(folder, payload, sizes))
+            done.append(rounds.slow(folder, payload, sizes, _say))
         if "delivery" in args.loads:
             done.append(_deliveries(folder, payload, sizes))
         if "login" in args.loads:
@@ -190,102 +140,6 @@ def _sizes(args: argparse.Namespace) -> Sizes:
     )
 
 
-def _tus_loads(folder: Path, payload: Payload, sizes: Sizes, names: Sequence[str]) -> Iterator[Comparison]:
-    """Each load that was asked for, gateway and peer in turn."""
-    plan = _plan(payload, sizes)
-    if not any(name in plan for name in names):
-        return
-    with ExitStack() as stack:
-        servers = _servers(folder, payload, stack)
-        for name in names:
-            if name in plan:
-                comparison, run = plan[name]
-                _rounds(comparison, servers, run, sizes.rounds, folder)
-                yield comparison
-
-
-def _servers(folder: Path, payload: Payload, stack: ExitStack) -> list[Gateway | Node]:
-    """Gateway and peer, running until the stack ends."""
-    gateway = Gateway(folder / "gateway", payload)
-    stack.callback(gateway.stop)
-    node = Node(folder / "node")
-    stack.callback(node.stop)
-    return [gateway, node]
-
-
-def _slow(folder: Path, payload: Payload, sizes: Sizes) -> Comparison:
-    """Fresh servers for each round: memory that an earlier load has left would hide what a body takes."""
-    title = f"{sizes.slow} open bodies, 4 KiB a second each"
-    comparison = Comparison("slow", title, _SLOW, "rss_held_mib", "node")
-    for number in range(sizes.rounds):
-        with ExitStack() as stack:
-            for server in _servers(folder / f"slow{number}", payload, stack):
-                figures = loads.slow(server, payload, loads.Slow(sizes.slow, sizes.slow_pieces))
-                comparison.add(server.name, figures)
-                _say(f"slow {server.name} " + _brief(figures))
-    return comparison
-
-
-def _plan(payload: Payload, sizes: Sizes) -> dict[str, tuple[Comparison, Callable[[loads.TusServer], Figures]]]:
-    count, size, connections = sizes.files, sizes.file_size, sizes.connections
-
-    def small(whole: bool, dicom: bool) -> Callable[[loads.TusServer], Figures]:
-        wish = loads.Study(count, size, connections, whole=whole, dicom=dicom)
-        return lambda server: loads.study(server, payload, wish)
-
-    def one(name: str, title: str, columns: Sequence[Column]) -> Comparison:
-        return Comparison(name, title, columns, columns[0].figure, "node")
-
-    per = f"{count} files of {size >> 10} KiB over {connections} connections"
-    return {
-        "stream": (
-            one("stream", f"One stream of {sizes.stream // MIB} MiB, one PATCH", _STREAM),
-            lambda server: loads.stream(server, payload, sizes.stream, sizes.stream),
-        ),
-        "pieces": (
-            one("pieces", f"The same in PATCHes of {sizes.piece // MIB} MiB", _STREAM),
-            lambda server: loads.stream(server, payload, sizes.stream, sizes.piece),
-        ),
-        "study": (one("study", f"{per}, POST and PATCH", _STUDY), small(whole=False, dicom=False)),
-        "cwu": (one("cwu", f"{per}, creation-with-upload", _STUDY), small(whole=True, dicom=False)),
-        "cwu-dicom": (
-            one("cwu-dicom", f"{per}, creation-with-upload, valid DICOM (the gateway validates it)", _STUDY),
-            small(whole=True, dicom=True),
-        ),
-    }
-
-
-def _rounds(
-    comparison: Comparison,
-    servers: Sequence[Gateway | Node],
-    run: Callable[[loads.TusServer], Figures],
-    rounds: int,
-    folder: Path,
-) -> None:
-    """One round that isn't counted, then the rounds."""
-    for number in range(-1, rounds):
-        for server in servers:
-            sync_file_system(folder)  # nobody pays for what another left
-            figures = run(server)
-            synced_s = sync_file_system(folder)
-            server.clear()
-            if number < 0:
-                continue
-            comparison.add(server.name, figures)
-            _say(f"{comparison.name} {server.name} " + _brief(figures))
-            if not server.durable and "mb_s" in figures:
-                comparison.add(f"{server.name} + sync", _slower(figures, synced_s))
-
-
-def _slower(figures: Figures, more_s: float) -> Figures:
-    """The rates of a run that took longer; the cost of syncing is the kernel's and counted to nobody."""
-    wall_s = figures["wall_s"] + more_s
-    share = figures["wall_s"] / wall_s
-    return {"wall_s": wall_s, "sync_s": more_s} | {
-        name: figures[name] * share for name in ("files_s", "mb_s") if name in figures
-    }
-
-
 def _logins(folder: Path, payload: Payload) -> Comparison:
     """Whether the time of a refusal tells that a name exists."""
     comparison = Comparison("login", "A login with a wrong password", _LOGIN, "refused_ms", "known name")
@@ -335,7 +189,7 @@ def _app(folder: Path, payload: Payload, sizes: Sizes, names: Sequence[str]) -> 
             app.runs(gateway, payload, folder / "many", many, [name for name in names if name == "app-many"]),
         ):
             tables[load].add(name, figures)
-            _say(f"{load} {name} " + _brief(figures))
+            _say(f"{load} {name} " + brief(figures))
     finally:
         gateway.stop()
     return [tables[name] for name in names]
@@ -364,17 +218,13 @@ def _deliveries(folder: Path, payload: Payload, sizes: Sizes) -> Comparison:
                 gateway.clear()
                 if number >= 0:
                     comparison.add(way.name, figures)
-                    _say(f"delivery {way.name} " + _brief(figures))
+                    _say(f"delivery {way.name} " + brief(figures))
     return comparison
 
 
 def _allow_many_files() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _brief(figures: Figures) -> str:
-    return " ".join(f"{name}={value:.4g}" for name, value in figures.items())
 
 
 def _say(text: str) -> None:

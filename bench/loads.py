@@ -19,7 +19,8 @@ Figures = dict[str, float]
 class TusServer(Protocol):
     """What a load needs of a server."""
 
-    tree: Tree
+    @property
+    def tree(self) -> Tree: ...
 
     def open(self, files: int, size_bytes: int, /) -> tuple[str, str | None]:
         """Creation URL and bearer token for so many files of so many bytes in all."""
@@ -35,7 +36,7 @@ class Meter:
     def __enter__(self) -> Self:
         self.tree.reset_peak()
         self.figures["rss_before_mib"] = self.tree.rss_mib()
-        self._own, self._cpu = own_cpu(), self.tree.cpu()
+        self._own, self._cpu, self._waits = own_cpu(), self.tree.cpu(), self.tree.waits()
         self._began = time.perf_counter()
         return self
 
@@ -46,6 +47,7 @@ class Meter:
             "wall_s": wall_s,
             "client_cpu_s": (own_cpu() - self._own).total_s,
             "cpu_during_s": at_end.total_s,
+            "waits": self.tree.waits() - self._waits,
         }
         if error[0] is not None:
             return
@@ -115,6 +117,7 @@ def study(server: TusServer, payload: Payload, wish: Study) -> Figures:
     meter.figures["files_s"] = wish.files / meter.figures["wall_s"]
     meter.figures["mb_s"] = sum(part.size for part in parts) / 1e6 / meter.figures["wall_s"]
     meter.figures |= _percentiles("file", waits)
+    meter.figures["waits_per_file"] = meter.figures["waits"] / wish.files
     meter.per("1000_files", wish.files / 1000)
     meter.per("gib", sum(part.size for part in parts) / GIB)
     return meter.figures

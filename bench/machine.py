@@ -25,14 +25,19 @@ def load_average() -> float:
     return os.getloadavg()[0]
 
 
-def warm_page_cache(folder: Path, size: int) -> None:
-    """Touch as many pages as the runs will: in a virtual machine the first touch of a page costs far more."""
-    block = os.urandom(1 << 20)
-    path = folder / "warm"
-    with path.open("wb") as file:
-        for _ in range(size >> 20):
-            file.write(block)
-    path.unlink()
+def fill_page_cache(folder: Path) -> None:
+    """Give every free page of the machine to the page cache, by reading a file of its memory's size that takes no room and
+    stays until the folder goes.
+
+    A virtual machine gives pages that are free back to its host, and pays for them again at random.
+    """
+    path, room = folder / "fill", bytearray(8 << 20)
+    if not path.exists():
+        with path.open("wb") as made:
+            made.truncate(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    with path.open("rb", buffering=0) as file:
+        while file.readinto(room):
+            pass
 
 
 def _disk(folder: Path) -> str:

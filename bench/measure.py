@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,27 @@ class Tree:
                 system += int(fields[12]) + int(fields[14])
         return Cpu(user / _TICKS_PER_S, system / _TICKS_PER_S)
 
+    def waits(self) -> int:
+        """How often a thread of any has waited: for Python's lock, another thread, the disk or the network. Of threads
+        that have ended nobody knows any more.
+        """
+        count = 0
+        for pid in self.pids():
+            for task in Path(f"/proc/{pid}/task").glob("*"):
+                with contextlib.suppress(OSError):
+                    _, _, rest = (task / "status").read_text().partition("\nvoluntary_ctxt_switches:")
+                    count += int(rest.split()[0])
+        return count
+
+    def pss_mib(self) -> float:
+        """Resident now, pages that several share counted once in all."""
+        kib = 0
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                _, _, rest = Path(f"/proc/{pid}/smaps_rollup").read_text().partition("\nPss:")
+                kib += int(rest.split()[0])
+        return kib / 1024
+
     def rss_mib(self) -> float:
         """Resident now."""
         return self._sum_mib("VmRSS")
@@ -84,6 +106,29 @@ class Tree:
                     if line.startswith(f"{field}:"):
                         kib += int(line.split()[1])
         return kib / 1024
+
+
+#: Calls that wait for the disk.
+SYNCS = ("fsync", "fdatasync", "sync_file_range", "syncfs", "sync", "msync")
+
+
+def counting_syncs(log: Path) -> list[str]:
+    """A command that runs another one and, at its end, has counted into `log` how often it and its children synced.
+
+    Only those calls are stopped at, so that all others take their usual time. Empty: strace isn't here.
+    """
+    strace = shutil.which("strace")
+    return (
+        []
+        if strace is None
+        else [strace, "-f", "-c", "--seccomp-bpf", "-e", f"trace={','.join(SYNCS)}", "-o", str(log)]
+    )
+
+
+def counted_syncs(log: Path) -> int:
+    """What `counting_syncs` has counted."""
+    rows = [line.split() for line in log.read_text().splitlines()]
+    return sum(int(row[3]) for row in rows if len(row) > 4 and row[-1] in SYNCS)
 
 
 def own_cpu() -> Cpu:

@@ -32,29 +32,39 @@ class Comparison:
     columns: Sequence[Column]
     ratio_of: str  #: the figure whose ratio to `baseline` is shown
     baseline: str
+    besides: Sequence[str] = ()  #: whose ratio is shown too, if they ran
     runs: dict[str, list[Figures]] = field(default_factory=dict)
+    counted: dict[str, Figures] = field(default_factory=dict)  #: in a run that wasn't timed
 
     def add(self, server: str, figures: Figures) -> None:
         self.runs.setdefault(server, []).append(figures)
 
     def medians(self, server: str) -> Figures:
         runs = self.runs[server]
-        return {name: statistics.median(run[name] for run in runs) for name in runs[-1]}
+        return {name: statistics.median(run[name] for run in runs) for name in runs[-1]} | self.counted.get(server, {})
 
     def table(self) -> str:
-        """Markdown. A cell is the median; behind the first figure its lowest and highest run, and its ratio."""
+        """Markdown. A cell is the median; behind the first figure its lowest and highest run, and its ratios."""
         rate = self.columns[0]
-        rows = [["", *(column.heading for column in self.columns), f"{rate.heading}: times {self.baseline}"]]
+        bases = [name for name in (self.baseline, *self.besides) if name in self.runs]
+        ratios = (f"{rate.heading}: times {name}" for name in bases)
+        rows = [["", *(column.heading for column in self.columns), *ratios]]
         rows.append(["---", *("---:" for _ in rows[0][1:])])
-        base = self.medians(self.baseline).get(self.ratio_of)
         for server in self.runs:
             medians = self.medians(server)
             cells = [_cell(medians.get(column.figure), column.digits) for column in self.columns]
             values = [run[rate.figure] for run in self.runs[server]]
             cells[0] += f" ({min(values):.{rate.digits}f} to {max(values):.{rate.digits}f})"
-            ratio = f"{medians[self.ratio_of] / base:.2f}" if base else ""
-            rows.append([server, *cells, ratio])
+            rows.append([server, *cells, *(_cell(self._ratio(server, base), 2) for base in bases)])
         return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+    def _ratio(self, server: str, base: str) -> float | None:
+        """Median of the rounds' ratios; of the medians, where there aren't as many rounds."""
+        ours, theirs = ([run[self.ratio_of] for run in self.runs[name]] for name in (server, base))
+        if len(ours) == len(theirs):
+            return statistics.median(a / b for a, b in zip(ours, theirs, strict=True)) if all(theirs) else None
+        below = statistics.median(theirs)
+        return statistics.median(ours) / below if below else None
 
     def json_lines(self) -> Iterable[str]:
         """Medians and every run, one line per server."""
@@ -77,6 +87,11 @@ def write_into(page: Path, text: str) -> None:
     if not begin or not end:
         raise ValueError(f"{page} has no place for the tables")
     page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def brief(figures: Figures) -> str:
+    """One line."""
+    return " ".join(f"{name}={value:.4g}" for name, value in figures.items())
 
 
 def _cell(value: float | None, digits: int) -> str:

@@ -38,22 +38,33 @@ class Missing(Exception):
 class Process:
     """A server's process; its output goes to a file beside its data."""
 
-    def __init__(self, folder: Path, command: Sequence[str], *, told: str = "") -> None:
-        """:param told: the word in a line of its output that its address follows; empty: nothing to wait for."""
+    def __init__(self, folder: Path, command: Sequence[str], *, told: str = "", under: Sequence[str] = ()) -> None:
+        """:param told: the word in a line of its output that its address follows; empty: nothing to wait for.
+        :param under: a command that runs it, as strace does.
+        """
         self.folder = folder
+        self._under = bool(under)
         self._log = folder / "log"
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=REPOSITORY)
+            self._process = subprocess.Popen(
+                [*under, *command], stdout=log, stderr=log, start_new_session=True, cwd=REPOSITORY
+            )
         self.tree = Tree(self._process.pid)
         self.url = self._told(told) if told else ""
 
     def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
+        for pid in self._first_children() if self._under else [self._process.pid]:
+            os.kill(pid, signal.SIGTERM)
         try:
             self._process.wait(30)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _first_children(self) -> list[int]:
+        """What strace is told to end it passes on to nobody."""
+        pid = self._process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def ended(self) -> bool:
         return self._process.poll() is not None
@@ -78,14 +89,16 @@ class Node:
     name = "node"
     durable = False
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, under: Sequence[str] = ()) -> None:
         if not (NODE_MODULES / "node_modules" / "@tus" / "server").is_dir():
             raise Missing("the peer is Node.js with @tus/server: `make node` installs it")
         self.folder = folder
         self._store = folder / "store"
         self._store.mkdir(parents=True)
         peer = str(Path(__file__).with_name("peer.mjs"))
-        self._process = Process(folder, [node(), peer, str(NODE_MODULES), str(self._store)], told="listening on")
+        self._process = Process(
+            folder, [node(), peer, str(NODE_MODULES), str(self._store)], told="listening on", under=under
+        )
         self.tree = self._process.tree
 
     def open(self, _files: int, _size_bytes: int) -> tuple[str, str | None]:
@@ -110,7 +123,14 @@ class Gateway:
     name = "gateway"
     durable = True
 
-    def __init__(self, folder: Path, payload: Payload, pacs_url: str | None = None, auth: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        payload: Payload,
+        pacs_url: str | None = None,
+        auth: str = "",
+        under: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True)
         config = folder / "relaypacs.toml"
@@ -121,7 +141,7 @@ class Gateway:
         added = subprocess.run(user, input=password + "\n", capture_output=True, text=True, check=False, cwd=REPOSITORY)
         if added.returncode:
             raise Missing(f"the account could not be made:\n{added.stderr[-2000:]}")
-        self._process = Process(folder, [*command, "serve", "-c", str(config)], told="listening on")
+        self._process = Process(folder, [*command, "serve", "-c", str(config)], told="listening on", under=under)
         self.tree = self._process.tree
         self._connection = Connection(self._process.url, payload)
         login = self.call("POST", "/auth/login", None, {"username": ACCOUNT, "password": password})
@@ -156,7 +176,7 @@ class Gateway:
         self._uploads.clear()
         end = time.monotonic() + 60
         while time.monotonic() < end and any(
-            True for shard in os.scandir(self.folder / "spool") if shard.is_dir() for _ in os.scandir(shard.path)
+            True for shard in os.scandir(self.folder / "spool") if len(shard.name) == 2 for _ in os.scandir(shard.path)
         ):
             time.sleep(0.1)
 
