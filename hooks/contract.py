@@ -53,6 +53,7 @@ class Facts:
     # What is judged of the patient besides:
     other_patient_ids: str = ""  #: (0010,1000) and the PatientIDs of (0010,1002), by backslash
     issuer_of_accession_number: str = ""  #: local or universal entity ID of (0008,0051)
+    station_name: str = ""  #: (0008,1010): uploads are routed by it
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from gateway.ledger.rows import AccountRow, Dialect, FileRow, JobKind, JobRow, QrRow, RefreshTokenRow, RunRow, UploadRow
+from gateway.ledger.rows import (
+    AccountRow,
+    DeliveryRow,
+    Dialect,
+    FileRow,
+    JobKind,
+    JobRow,
+    QrRow,
+    RefreshTokenRow,
+    RunRow,
+    UploadRow,
+)
 from gateway.states import FileState, UploadState
 
 
@@ -124,6 +135,27 @@ def job_row(upload_id: str, *, due_at: float, **known: Any) -> JobRow:
         ),
         **known,
     )
+
+
+def delivery_row(upload_id: str, endpoint_id: str, *, place: int, **known: Any) -> DeliveryRow:
+    row = DeliveryRow(
+        upload_id,
+        endpoint_id,
+        place,
+        True,
+        UploadState.DELIVERING,
+        "",
+        "",
+        "",
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+    )
+    return replace(row, **known)
 
 
 def token_row(token_hash: bytes, **known: Any) -> RefreshTokenRow:

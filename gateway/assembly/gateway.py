@@ -18,6 +18,7 @@ from gateway.assembly import limits
 from gateway.assembly.base import Base, make_folder, open_base
 from gateway.assembly.parts import PARTS, Parts
 from gateway.assembly.probes import probes
+from gateway.assembly.routes import routes_of
 from gateway.assembly.targets import committing, listen
 from gateway.assembly.telling import Telling, open_scrape, open_telling
 from gateway.assembly.upkeep import (
@@ -234,6 +235,7 @@ def _delivery(base: Base, parts: Parts, stack: AsyncExitStack, telling: Telling)
         ),
         asked=telling.metrics.asked,
         announce=telling.announcer,
+        routes=routes_of(config),
     )
 
 
@@ -261,7 +263,8 @@ async def _ended(task: asyncio.Task[None]) -> None:
 def _destinations(base: Base) -> Destinations:
     endpoints = {name: Destination(name, _takes_notes(one)) for name, one in base.config.endpoints.items()}
     default = base.config.default_endpoint
-    return Destinations(base.ledger, endpoints, default.endpoint_id if default is not None else None)
+    routed = frozenset[str]().union(*(route.reach for route in routes_of(base.config)))
+    return Destinations(base.ledger, endpoints, default.endpoint_id if default is not None else None, routed)
 
 
 def _submissions(base: Base, intake: Intake, settle_cancelled: Settle) -> Submissions:

@@ -22,6 +22,7 @@ from cryptography import x509
 
 from gateway.config import Config
 from gateway.config.kinds import is_loopback
+from gateway.config.routes import RouteTerms
 from gateway.errors import ConfigError, GatewayError
 from gateway.ledger.sqlite.connection import is_present, open_unchanged
 from gateway.ledger.sqlite.transaction import SqliteTransaction
@@ -55,6 +56,7 @@ def findings(config: Config, file: Path | None) -> Iterator[Finding]:
     yield Finding("config", Severity.OK, "read and consistent")
     yield from _readable_by_others(config, file)
     yield from _lines(config)
+    yield from _routes(config)
     yield from _tls(config)
     yield from _client_certificates(config)
     yield from _database(config)
@@ -126,6 +128,14 @@ def _lines(config: Config) -> Iterator[Finding]:
         if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
             words = "plain HTTP, as plain_http allows: whoever is on the way reads what is told"
             yield Finding(f"webhook {number}", Severity.WARNING, words)
+
+
+def _routes(config: Config) -> Iterator[Finding]:
+    """Those that nothing can come to."""
+    takes_all = next((number for number, one in enumerate(config.routes, 1) if one.when == RouteTerms()), None)
+    if takes_all is not None and takes_all < len(config.routes):
+        words = f"route {takes_all} fits every upload: those behind it are never asked: put it last"
+        yield Finding("routes", Severity.WARNING, words)
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

@@ -100,6 +100,7 @@ KINDS: Mapping[str, MessageKind] = {
     "file.whole": MessageKind(_IMPORT, "C"),
     "file.lost": MessageKind(_ALERT, "D", "", 8),
     "file.removed": MessageKind(_IMPORT, "D"),
+    "upload.routed": MessageKind(_IMPORT, "U"),
     "upload.held": MessageKind(_IMPORT, "U", "", 4),
     "upload.delayed": MessageKind(_IMPORT, "U", "", 4),
     "upload.released": MessageKind(_IMPORT, "U"),

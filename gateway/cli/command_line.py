@@ -20,6 +20,7 @@ COMMANDS = {
     "keys": "make a key for the spool, or bring everything under another one",
     "qr": "make a QR code that opens one upload",
     "uploads": "list and find uploads, and what became of them",
+    "route": "say where files would go, and by which route; nothing is sent",
     "jobs": "list deliveries, send one again, or end one",
     "receipt": "check a receipt's signature",
     "audit": "check the audit trail, or export it",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.cli.opening import ACTOR, configured, printable
 from gateway.errors import ConfigError, Conflict, Gone, NotFound
@@ -12,7 +13,7 @@ from gateway.errors import ConfigError, Conflict, Gone, NotFound
 if TYPE_CHECKING:
     from gateway.assembly.base import Base
     from gateway.ledger.base import Transaction
-    from gateway.ledger.rows import JobRow, UploadRow
+    from gateway.ledger.rows import DeliveryRow, JobRow, UploadRow
     from gateway.states import UploadState
 
 PAGE = 500
@@ -66,8 +67,9 @@ async def _list(base: Base, args: argparse.Namespace) -> None:
     found: list[dict[str, Any]] = []
     after = ""
     while page := await _page(base, states, after):
-        found += [_told(base, upload, jobs) for upload, jobs in page]
-        after = page[-1][0].upload_id
+        found += [one for row in page for one in _told(base, *row)]
+        after = page[-1].upload.upload_id
+    found += await _left_over(base)
     if args.json:
         print(json.dumps(found, indent=2))
         return
@@ -78,23 +80,66 @@ async def _list(base: Base, args: argparse.Namespace) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-async def _page(base: Base, states: list[UploadState], after: str) -> list[tuple[UploadRow, list[JobRow]]]:
+class _Row(NamedTuple):
+    """An upload, its jobs, and its deliveries if it has several."""
+
+    upload: UploadRow
+    jobs: list[JobRow]
+    deliveries: list[DeliveryRow]
+
+
+def _row(tx: Transaction, upload: UploadRow) -> _Row:
     from gateway.ledger.rows import JobKind
 
-    def act(tx: Transaction) -> list[tuple[UploadRow, list[JobRow]]]:
-        rows = tx.uploads.page(states=states, after=after, limit=PAGE)
-        return [(row, tx.jobs.of_upload(row.upload_id, JobKind.DELIVER)) for row in rows]
+    jobs = tx.jobs.of_upload(upload.upload_id, JobKind.DELIVER)
+    return _Row(upload, jobs, tx.deliveries.of_upload(upload.upload_id))
+
+
+async def _page(base: Base, states: list[UploadState], after: str) -> list[_Row]:
+    def act(tx: Transaction) -> list[_Row]:
+        return [_row(tx, row) for row in tx.uploads.page(states=states, after=after, limit=PAGE)]
 
     return await base.ledger.read(act)
 
 
-def _told(base: Base, upload: UploadRow, jobs: list[JobRow]) -> dict[str, Any]:
-    """Why it isn't in its PACS, since when, and when it is tried next."""
+async def _left_over(base: Base) -> list[dict[str, Any]]:
+    """Deliveries under way of uploads that are a success without them."""
+    from gateway.ledger.rows import JobKind
+    from gateway.states import UploadState
+
+    found: list[dict[str, Any]] = []
+
+    def act(tx: Transaction, after: int) -> tuple[int | None, list[_Row]]:
+        page = tx.jobs.page(after=after, limit=PAGE)
+        ids = dict.fromkeys(job.upload_id for job in page if job.kind is JobKind.DELIVER and job.endpoint_id)
+        rows = [row for row in map(tx.uploads.get, ids) if row is not None and row.state is UploadState.SUCCESS]
+        return (page[-1].job_id if page else None), [_row(tx, row) for row in rows]
+
+    after: int | None = 0
+    while after is not None:
+        after, rows = await base.ledger.read(partial(act, after=after))
+        found += [one for row in rows for one in _told(base, *row)]
+    return list({(one["upload_id"], one["endpoint_id"]): one for one in found}.values())
+
+
+def _told(base: Base, upload: UploadRow, jobs: list[JobRow], deliveries: list[DeliveryRow]) -> Iterator[dict[str, Any]]:
+    """Why it isn't in its PACS, since when, and when it is tried next; of several deliveries those of which that is so."""
+    from gateway.delivery.way import seen
+    from gateway.states import UploadState
+
+    if not deliveries:
+        yield _why(base, upload, jobs[0] if jobs else None)
+    for delivery in deliveries:
+        if delivery.state is not UploadState.SUCCESS:
+            job = next((one for one in jobs if one.endpoint_id == delivery.endpoint_id), None)
+            yield _why(base, seen(upload, delivery), job)
+
+
+def _why(base: Base, upload: UploadRow, job: JobRow | None) -> dict[str, Any]:
     from gateway.clock import rfc3339
     from gateway.states import UploadState
     from gateway.uploads.views import Views
 
-    job = jobs[0] if jobs else None
     if upload.state is UploadState.HELD:
         since, why = upload.held_at, upload.held_reasons
     elif job is None:
@@ -141,7 +186,8 @@ async def _retry(base: Base, args: argparse.Namespace) -> None:
         waiting = tx.jobs.of_upload(upload.upload_id, JobKind.DELIVER)
         if upload.state is not UploadState.DELIVERING or not waiting:
             return False
-        tx.jobs.save(replace(waiting[0], due_at=min(now, waiting[0].due_at)))
+        for job in waiting:
+            tx.jobs.save(replace(job, due_at=min(now, job.due_at)))
         detail = {"reason": args.reason, "files": 0}
         tx.audit.append("upload.retried", at=now, actor=ACTOR, upload_id=upload.upload_id, detail=detail)
         tx.wake(JOBS)

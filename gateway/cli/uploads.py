@@ -110,8 +110,13 @@ def _line(one: dict[str, Any]) -> tuple[str, ...]:
     delivery = one["delivery"] or {}
     why = ",".join(one["held_reasons"] or one["warnings"]) or delivery.get("last_code") or ""
     files = f"{one['files']['whole']}/{one['files']['expected']}"
+    endpoints = ",".join(delivery["endpoint_id"] for delivery in one.get("deliveries", ())) or one["endpoint_id"]
     return (
-        *(one[name] for name in ("upload_id", "state", "endpoint_id", "owner_id", "created_at")),
+        one["upload_id"],
+        one["state"],
+        endpoints,
+        one["owner_id"],
+        one["created_at"],
         files,
         one["pacs_receipt_id"] or "",
         printable(why),

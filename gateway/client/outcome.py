@@ -81,6 +81,7 @@ class Reporter:
         if standing.final:
             receipt = f", receipt {standing.receipt_id}" if standing.receipt_id else ""
             self._out(f"{name}: {standing.state}{receipt}, {what}")
+            self._say_several(standing)
             if sending.receipt_fault:
                 self._err(f"relaypacs send: {name}: {sending.receipt_fault}")
         elif standing.held:
@@ -88,7 +89,13 @@ class Reporter:
             self._say_held(sending, standing)
         else:
             self._out(f"{name}: {standing.state}, {what} at the gateway; run it again to learn the outcome")
+            self._say_several(standing)
         self._say_warnings(sending, standing)
+
+    def _say_several(self, standing: UploadStatus) -> None:
+        for one in standing.several:
+            receipt = f", receipt {one.receipt_id}" if one.receipt_id else ""
+            self._out(f"  {one.endpoint_id}: {one.state}{receipt}")
 
     def _say_held(self, sending: PlanInProgress, standing: UploadStatus) -> None:
         upload_id = sending.access.upload_id if sending.access is not None else ""

@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -341,13 +342,17 @@ class SendRun:
     def _keep_receipt(self, sending: PlanInProgress, retry: RetryPolicy) -> None:
         """Into the user's folder, before the upload is forgotten here."""
         access, standing, folder = sending.access, sending.standing, self._options.receipts
-        if folder is None or access is None or standing is None or not _RECEIPT_ID.fullmatch(standing.receipt_id):
+        if folder is None or access is None or standing is None:
             return
+        wanted = {one.receipt_id: one.endpoint_id for one in standing.several} or {standing.receipt_id: ""}
         try:
-            receipt = retry.persist(lambda: uploads.receipt(self._http, access))
-            path = folder / f"{standing.receipt_id}.jws"
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(receipt + b"\n")
+            for receipt_id, endpoint_id in wanted.items():
+                if not _RECEIPT_ID.fullmatch(receipt_id):
+                    continue
+                receipt = retry.persist(partial(uploads.receipt, self._http, access, endpoint_id))
+                path, flags = folder / f"{receipt_id}.jws", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+                with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+                    file.write(receipt + b"\n")
         except (OSError, SendFault) as fault:
             why = fault.strerror if isinstance(fault, OSError) else str(fault)
             sending.receipt_fault = f"its receipt can't be kept ({why}): get it from the gateway"

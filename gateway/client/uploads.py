@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from gateway.client.access import Sender, UploadAccess
 from gateway.client.errors import NotLetIn, TryAgain, plain
@@ -36,14 +37,26 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """How far an upload is at one of several endpoints."""
+
+    endpoint_id: str
+    state: str
+    receipt_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class UploadStatus:
-    """Where an upload is. `retry_after_s`: when to ask again, if it isn't over. `held_for`: codes, why it is held."""
+    """Where an upload is. `retry_after_s`: when to ask again, if it isn't over. `held_for`: codes, why it is held.
+    `several`: where a route has sent it to more than one endpoint.
+    """
 
     state: str
     receipt_id: str = ""
     warnings: tuple[Warned, ...] = ()
     retry_after_s: float = 0.0
     held_for: tuple[str, ...] = ()
+    several: tuple[Reached, ...] = ()
 
     @property
     def final(self) -> bool:
@@ -111,9 +124,10 @@ def complete(
     return _standing(with_renewal(access, once))
 
 
-def receipt(http: GatewayHttp, access: UploadAccess) -> bytes:
-    """The signed receipt, a compact JWS."""
-    url = f"{http.base_url}/upload/{access.upload_id}/receipt"
+def receipt(http: GatewayHttp, access: UploadAccess, endpoint_id: str = "") -> bytes:
+    """The signed receipt, a compact JWS. :param endpoint_id: of one of several; empty: the upload's."""
+    query = f"?endpoint_id={quote(endpoint_id, safe='')}" if endpoint_id else ""
+    url = f"{http.base_url}/upload/{access.upload_id}/receipt{query}"
     return with_renewal(access, lambda bearer: http.request("GET", url, bearer=bearer)).content
 
 
@@ -145,7 +159,14 @@ def _standing(answer: Answer) -> UploadStatus:
     warnings = tuple(_warned(one) for one in body.get("warnings") or ())
     receipt_id = plain(body.get("pacs_receipt_id") or "")
     held_for = tuple(plain(one) for one in body.get("held_reasons") or ())
-    return UploadStatus(plain(state), receipt_id, warnings, min(max(pause_s, 0.1), 60.0), held_for)
+    several = tuple(_reached(one) for one in body.get("deliveries") or () if isinstance(one, dict))
+    return UploadStatus(plain(state), receipt_id, warnings, min(max(pause_s, 0.1), 60.0), held_for, several)
+
+
+def _reached(delivery: dict[str, Any]) -> Reached:
+    """`{endpoint_id, required, state, pacs_receipt_id}`."""
+    endpoint_id, state = plain(delivery.get("endpoint_id") or ""), plain(delivery.get("state") or "")
+    return Reached(endpoint_id, state, plain(delivery.get("pacs_receipt_id") or ""))
 
 
 def _warned(warning: Any) -> Warned:
@@ -157,4 +178,6 @@ def _warned(warning: Any) -> Warned:
         message = ""
     about = plain(warning.get("sop_instance_uid") or "")
     words = f"{message} ({code})" if message and code else message or code
+    if endpoint_id := plain(warning.get("endpoint_id") or ""):
+        words = f"{endpoint_id}: {words}"
     return Warned(f"{words}: {about}" if about else words, str(warning.get("file_id") or ""))

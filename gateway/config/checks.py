@@ -10,6 +10,7 @@ from gateway.config.endpoint_checks import check_endpoint
 from gateway.config.endpoints import EndpointSection
 from gateway.config.kinds import KIB, MIB, is_loopback
 from gateway.config.model import Config, OidcSection, ServerSection
+from gateway.config.routes import RouteSection
 from gateway.config.telling_checks import check_audit, check_metrics, check_receivers
 from gateway.errors import ConfigError
 
@@ -44,7 +45,10 @@ def settle(config: Config, *, given: frozenset[str]) -> Config:
     for endpoint in endpoints.values():
         check_endpoint(endpoint, config)
     check_receivers(config)
-    return replace(config, server=server, uploads=uploads, tokens=tokens, endpoints=MappingProxyType(endpoints))
+    routes = tuple(_checked_route(config, number, route) for number, route in enumerate(config.routes, 1))
+    return replace(
+        config, server=server, uploads=uploads, tokens=tokens, endpoints=MappingProxyType(endpoints), routes=routes
+    )
 
 
 def _check_server(server: ServerSection) -> None:
@@ -101,6 +105,24 @@ def _check_oidc(oidc: OidcSection) -> None:
         raise ConfigError("auth.oidc.audience: is missing: a token for somebody else would be taken without it")
     if not oidc.roles or not set(oidc.roles.values()) <= _ROLES:
         raise ConfigError('auth.oidc.roles: takes { "theirs" = "uploader" }, with uploader, issuer or admin as ours')
+
+
+def _checked_route(config: Config, number: int, route: RouteSection) -> RouteSection:
+    """The route, with those that are required. :raises ConfigError: it names what isn't there, or says two things."""
+    where = f"routes.{number}"
+    if not route.to:
+        raise ConfigError(f"{where}.to: names no endpoint: name one")
+    for name, endpoints in (("to", route.to), ("required", route.required), ("fallback", route.fallback)):
+        if unknown := [one for one in endpoints if one not in config.endpoints]:
+            raise ConfigError(f"{where}.{name}: there is no endpoint {unknown[0]}: use {', '.join(config.endpoints)}")
+    if not set(route.required) <= set(route.to):
+        raise ConfigError(f"{where}.required: names an endpoint that isn't in `to`: put it there too")
+    if set(route.fallback) & set(route.to):
+        raise ConfigError(f"{where}.fallback: names an endpoint that gets it anyway: take it out of `to` or of here")
+    terms = route.when
+    if terms.max_size_bytes and terms.max_size_bytes < terms.min_size_bytes:
+        raise ConfigError(f"{where}.when.max_size: is less than min_size: no upload can fit")
+    return replace(route, required=route.required or route.to)
 
 
 def _with_default(config: Config) -> dict[str, EndpointSection]:

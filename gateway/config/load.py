@@ -17,6 +17,7 @@ from gateway.config.endpoints import AuthSection, EndpointSection, TlsSection
 from gateway.config.keys import REQUIRED, keys_of
 from gateway.config.kinds import Secret, Surroundings
 from gateway.config.model import PLAIN_TABLES, Config, OidcSection, SpoolKeysSection, SpoolSection
+from gateway.config.routes import RouteSection, RouteTerms
 from gateway.config.telling import WebhookSection
 from gateway.errors import ConfigError
 
@@ -26,7 +27,7 @@ DEFAULT_PATH = "config/relaypacs.toml"
 T = TypeVar("T")
 Raw = dict[str, Any]
 
-_TABLES = (*PLAIN_TABLES, "auth", "endpoints", "webhooks")
+_TABLES = (*PLAIN_TABLES, "auth", "endpoints", "routes", "webhooks")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,62}", re.ASCII)
 
 
@@ -144,24 +145,7 @@ def _child(raw: Raw, name: str, where: str) -> Raw:
 # --- parsing -------------------------------------------------------------------------------------------------------
 
 
-#: Tables that the contract names and nothing reads yet, with the values that ask for nothing.
-_AHEAD: Mapping[str, Mapping[str, object]] = {
-    "routes": {},
-}
-
-
-def _refuse_what_is_ahead(raw: Raw) -> None:
-    """Take out what asks for nothing. :raises ConfigError: it asks for something that isn't built."""
-    for name, nothing in _AHEAD.items():
-        asked = raw.pop(name, None)
-        if isinstance(asked, dict):
-            asked = {key: value for key, value in asked.items() if key not in nothing or value != nothing[key]}
-        if asked:
-            raise ConfigError(f"{name}: is not built yet: take it out")
-
-
 def _build(raw: Raw, around: Surroundings) -> Config:
-    _refuse_what_is_ahead(raw)
     for name in raw:
         if name not in _TABLES:
             raise _unknown(name, "", _TABLES)
@@ -179,6 +163,7 @@ def _build(raw: Raw, around: Surroundings) -> Config:
     keys = _spool_keys(_child(spool, "keys", "spool.keys"), around)
     tables["spool"] = _table(SpoolSection, spool, "spool", around, keys=keys)
     tables["webhooks"] = _webhooks(raw.get("webhooks", []), around)
+    tables["routes"] = _routes(raw.get("routes", []), around)
     tables["endpoints"] = _endpoints(_child(raw, "endpoints", "endpoints"), around)
     return checks.settle(Config(**tables), given=frozenset(_leaves(raw)))
 
@@ -254,10 +239,25 @@ def _endpoints(raw: Raw, around: Surroundings) -> Mapping[str, EndpointSection]:
     return MappingProxyType(endpoints)
 
 
-def _webhooks(raw: object, around: Surroundings) -> tuple[WebhookSection, ...]:
+def _listed(name: str, raw: object) -> list[Raw]:
+    """:raises ConfigError: it is no array of tables."""
     if not isinstance(raw, list) or not all(isinstance(one, dict) for one in raw):
-        raise ConfigError("webhooks: must be tables, each written [[webhooks]]")
-    return tuple(_table(WebhookSection, one, f"webhooks.{number}", around) for number, one in enumerate(raw, 1))
+        raise ConfigError(f"{name}: must be tables, each written [[{name}]]")
+    return raw
+
+
+def _webhooks(raw: object, around: Surroundings) -> tuple[WebhookSection, ...]:
+    tables = enumerate(_listed("webhooks", raw), 1)
+    return tuple(_table(WebhookSection, one, f"webhooks.{number}", around) for number, one in tables)
+
+
+def _routes(raw: object, around: Surroundings) -> tuple[RouteSection, ...]:
+    found = []
+    for number, one in enumerate(_listed("routes", raw), 1):
+        where = f"routes.{number}"
+        when = _table(RouteTerms, _child(dict(one), "when", f"{where}.when"), f"{where}.when", around)
+        found.append(_table(RouteSection, one, where, around, when=when))
+    return tuple(found)
 
 
 def _check_name(name: str, where: str) -> None:

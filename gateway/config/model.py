@@ -16,6 +16,7 @@ from gateway.config import kinds, receivers
 from gateway.config.endpoints import EndpointSection
 from gateway.config.keys import REQUIRED, key
 from gateway.config.kinds import IpNetwork, Secret
+from gateway.config.routes import RouteSection
 from gateway.config.telling import AlertsSection, MailSection, MetricsSection, WebhookSection
 
 
@@ -361,6 +362,7 @@ class Config:
     mail: MailSection = MailSection()
     alerts: AlertsSection = AlertsSection()
     webhooks: tuple[WebhookSection, ...] = ()
+    routes: tuple[RouteSection, ...] = ()
     audit: AuditSection = AuditSection()
     app: AppSection = AppSection()
     log: LogSection = LogSection()

@@ -9,6 +9,7 @@ from gateway.config import kinds
 from gateway.config.endpoints import AuthSection, EndpointSection, TlsSection
 from gateway.config.keys import REQUIRED, Key, keys_of
 from gateway.config.model import PLAIN_TABLES, Config, OidcSection, SpoolKeysSection
+from gateway.config.routes import RouteSection, RouteTerms
 from gateway.config.telling import WebhookSection
 
 _REFERENCE: tuple[tuple[str, type], ...] = (
@@ -16,6 +17,8 @@ _REFERENCE: tuple[tuple[str, type], ...] = (
     ("spool.keys", SpoolKeysSection),
     ("auth.oidc", OidcSection),
     ("[webhooks]", WebhookSection),
+    ("[routes]", RouteSection),
+    ("routes.when", RouteTerms),
     ("endpoints.ID", EndpointSection),
     ("endpoints.ID.auth", AuthSection),
     ("endpoints.ID.tls", TlsSection),
@@ -32,6 +35,9 @@ def effective(config: Config) -> str:
     lines += _table("auth.oidc", config.oidc)
     for webhook in config.webhooks:
         lines += _table("[webhooks]", webhook)
+    for route in config.routes:
+        lines += _table("[routes]", route)
+        lines += _table("routes.when", route.when)
     for name, endpoint in config.endpoints.items():
         lines += _table(f"endpoints.{name}", endpoint)
         lines += _table(f"endpoints.{name}.auth", endpoint.auth)

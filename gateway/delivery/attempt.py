@@ -19,6 +19,7 @@ from gateway.delivery.cancelled import Settling
 from gateway.delivery.endpoint import WorkingEndpoint
 from gateway.delivery.items import STATES, FileOutcome, Item, Memory, seal_outcome
 from gateway.delivery.receipt import IN_PACS, delivered, is_proof
+from gateway.delivery.way import Way
 from gateway.errors import GatewayError
 from gateway.jobs.backoff import Backoff
 from gateway.keys.columns import Column
@@ -77,8 +78,9 @@ class Tools:
 class Stop:
     """Says, from any thread, that an upload isn't to be delivered any further."""
 
-    def __init__(self, ledger: Ledger, upload: UploadRow) -> None:
+    def __init__(self, ledger: Ledger, way: Way, upload: UploadRow) -> None:
         self._ledger = ledger
+        self._way = way
         self._upload = upload
         self._flag = threading.Event()
         self._task: asyncio.Task[None] | None = None
@@ -109,7 +111,7 @@ class Stop:
         with self._ledger.watch(upload_id) as watch:
             while not self._flag.is_set():
                 with contextlib.suppress(GatewayError):  # looked at again in a second
-                    row = await self._ledger.read(lambda tx: tx.uploads.get(upload_id))
+                    row = await self._ledger.read(self._way.upload)
                     if row is None or not same(row, self._upload):
                         self._flag.set()
                         return
@@ -135,6 +137,11 @@ class Attempt:
     stop: Stop
     began: float  #: monotonic seconds
 
+    @property
+    def way(self) -> Way:
+        """Which of the upload's deliveries this is."""
+        return Way(self.job.upload_id, self.job.endpoint_id)
+
     def declared(self) -> dict[str, Any]:
         """What the client said of the upload: `study_metadata`, `clinical_notes`, `uploader`; what was `expected`."""
         upload = self.upload
@@ -150,7 +157,7 @@ class Attempt:
         job = tx.jobs.get(self.job.job_id)
         if job is None or job.lease_by != self.job.lease_by:
             return None
-        row = tx.uploads.get(self.upload.upload_id)
+        row = self.way.upload(tx)
         return row if row is not None and same(row, self.upload) else None
 
     def sealed_memory(self) -> bytes:
@@ -194,7 +201,7 @@ class Attempt:
 
         if not await self.tools.ledger.write(act):
             if any(one.outcome.outcome in (FileResult.ACKNOWLEDGED, *IN_PACS) for one in sealed):
-                await self.tools.settling.settle(self.upload.upload_id, self.memory.receipt_id)
+                await self.tools.settling.settle(self.way, self.memory.receipt_id)
             raise Superseded
         for item, outcome in news:
             item.outcome = item.saved = outcome
@@ -213,15 +220,14 @@ class Attempt:
             for item, outcome in news
         ]
 
-    @staticmethod
-    def save_outcomes(tx: Transaction, sealed: Sequence[SealedOutcome]) -> None:
+    def save_outcomes(self, tx: Transaction, sealed: Sequence[SealedOutcome]) -> None:
         """Files and the index of what was delivered."""
         for one in sealed:
-            file = tx.files.get(one.file_id)
+            file = self.way.file(tx, one.file_id)
             if file is None or file.state is FileState.REMOVED:
                 continue
             state = FileState.LOST if file.state is FileState.LOST else STATES[one.outcome.outcome]
-            tx.files.save(replace(file, state=state, outcome_sealed=one.sealed))
+            self.way.save_file(tx, replace(file, state=state, outcome_sealed=one.sealed))
             if one.delivered is not None:
                 tx.receipts.note_delivered(one.delivered)
 

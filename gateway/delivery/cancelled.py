@@ -23,6 +23,7 @@ from gateway.delivery.items import (
 )
 from gateway.delivery.receipt import IN_PACS, delivered, end_of, is_proof, receipt_of, stored, warning
 from gateway.delivery.threads import in_thread
+from gateway.delivery.way import Way, ways_of
 from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import DeliveredRow, FileRow, JobKind, ReceiptRow, UploadRow
@@ -66,44 +67,46 @@ class Settling:
     signer: Signer
     clock: Clock
 
-    async def settle(self, upload_id: str, receipt_id: str | None = None) -> None:
+    async def settle(self, way: Way, receipt_id: str | None = None) -> None:
         """Write the receipt for what the PACS took of a cancelled upload, and the warning `partial_left_in_pacs`; any
         other upload is left as it is.
 
         :param receipt_id: that the attempt, whose answer came late, has noted what was delivered under.
         """
         while True:
-            upload, known_id = await self.ledger.read(partial(self._look, upload_id, receipt_id))
+            upload, known_id = await self.ledger.read(partial(self._look, way, receipt_id))
             if upload is None:
                 return
-            taken, maybe = await self._taken(upload_id)
+            taken, maybe = await self._taken(way)
             if taken or maybe:
                 made = await in_thread(partial(self._made, upload, taken, known_id))
-                if not await self.ledger.write(partial(_apply, before=upload, wanted=made)):
+                if not await self.ledger.write(partial(self._apply, way, before=upload, wanted=made)):
                     continue  # another answer came in between
-                await self._write_down(taken, made.unnoted)
+                await self._write_down(way, taken, made.unnoted)
             return
 
     async def end(self, upload_id: str) -> None:
         """`settle`, and the delivery has nothing left to do."""
-        await self.settle(upload_id)
+        for way in await self.ledger.read(lambda tx: ways_of(tx, upload_id)):
+            await self.settle(way)
         await self.ledger.write(partial(_drop_delivery, upload_id=upload_id))
 
-    def _look(self, upload_id: str, receipt_id: str | None, tx: Transaction) -> tuple[UploadRow | None, str | None]:
+    def _look(self, way: Way, receipt_id: str | None, tx: Transaction) -> tuple[UploadRow | None, str | None]:
         """The upload if it was cancelled, and the id for a receipt of it, if that isn't used yet."""
-        upload = tx.uploads.get(upload_id)
+        upload = way.upload(tx)
         if upload is None or upload.state is not UploadState.CANCELLED:
             return None, None
-        for job in tx.jobs.of_upload(upload_id, JobKind.DELIVER):
-            receipt_id = receipt_id or Memory.of(self.keys, job).receipt_id
+        for job in tx.jobs.of_upload(way.upload_id, JobKind.DELIVER):
+            if job.endpoint_id == way.endpoint_id:
+                receipt_id = receipt_id or Memory.of(self.keys, job).receipt_id
         used = receipt_id and tx.receipts.get(receipt_id) is not None
         return upload, None if used else receipt_id or None
 
-    async def _taken(self, upload_id: str) -> tuple[list[_Taken], bool]:
+    async def _taken(self, way: Way) -> tuple[list[_Taken], bool]:
         """What the PACS has, and whether it may have more."""
         taken: list[_Taken] = []
         maybe, last = False, ""
-        while page := await self.ledger.read(partial(_page, upload_id, last)):
+        while page := await self.ledger.read(partial(_page, way, last)):
             last = page[-1].file_id
             taken += await in_thread(partial(self._of_page, page))
             maybe = maybe or any(row.state is FileState.SENDING and row.outcome_sealed is None for row in page)
@@ -157,47 +160,46 @@ class Settling:
         )
         return _ToWrite(row, receipt, unnoted)
 
-    async def _write_down(self, taken: Sequence[_Taken], unnoted: Sequence[DeliveredRow]) -> None:
+    def _apply(self, way: Way, tx: Transaction, before: UploadRow, wanted: _ToWrite) -> bool:
+        """False: the upload's row isn't what it was."""
+        upload, made = way.upload(tx), wanted.upload
+        if upload is None:
+            return True
+        if (upload.receipt_id, upload.warnings_sealed) != (before.receipt_id, before.warnings_sealed):
+            return False
+        if wanted.receipt is not None:
+            tx.receipts.insert(wanted.receipt)
+        row = replace(
+            upload,
+            receipt_id=made.receipt_id,
+            warnings_sealed=made.warnings_sealed,
+            studies_sealed=made.studies_sealed,
+        )
+        way.save(tx, row, self.keys.records, self.clock.now())
+        tx.wake(upload.upload_id)
+        return True
+
+    async def _write_down(self, way: Way, taken: Sequence[_Taken], unnoted: Sequence[DeliveredRow]) -> None:
         """What was acknowledged is stored: that is known now, and nobody will look any more."""
         news = [one for one in taken if one.acknowledged is not None]
         for start in range(0, len(news), WRITE_PAGE):
             page = news[start : start + WRITE_PAGE]
             sealed = [(one, seal_outcome(self.keys, one.file_id, one.outcome)) for one in page]
-            await self.ledger.write(partial(_store, news=sealed))
+            await self.ledger.write(partial(_store, way=way, news=sealed))
         for start in range(0, len(unnoted), WRITE_PAGE):
             await self.ledger.write(partial(_note, rows=unnoted[start : start + WRITE_PAGE]))
 
 
-def _page(upload_id: str, last: str, tx: Transaction) -> list[FileRow]:
-    return tx.files.page(upload_id, after=last, limit=READ_PAGE)
+def _page(way: Way, last: str, tx: Transaction) -> list[FileRow]:
+    return way.page(tx, last, READ_PAGE)
 
 
-def _apply(tx: Transaction, before: UploadRow, wanted: _ToWrite) -> bool:
-    """False: the upload's row isn't what it was."""
-    upload, made = tx.uploads.get(before.upload_id), wanted.upload
-    if upload is None:
-        return True
-    if (upload.receipt_id, upload.warnings_sealed) != (before.receipt_id, before.warnings_sealed):
-        return False
-    if wanted.receipt is not None:
-        tx.receipts.insert(wanted.receipt)
-    row = replace(
-        upload,
-        receipt_id=made.receipt_id,
-        warnings_sealed=made.warnings_sealed,
-        studies_sealed=made.studies_sealed,
-    )
-    tx.uploads.save(row)
-    tx.wake(upload.upload_id)
-    return True
-
-
-def _store(tx: Transaction, news: Sequence[tuple[_Taken, bytes]]) -> None:
+def _store(tx: Transaction, way: Way, news: Sequence[tuple[_Taken, bytes]]) -> None:
     for one, sealed in news:
-        row = tx.files.get(one.file_id)
+        row = way.file(tx, one.file_id)
         if row is not None and row.outcome_sealed == one.acknowledged:
             state = FileState.STORED if row.state is FileState.SENDING else row.state
-            tx.files.save(replace(row, state=state, outcome_sealed=sealed))
+            way.save_file(tx, replace(row, state=state, outcome_sealed=sealed))
 
 
 def _note(tx: Transaction, rows: Sequence[DeliveredRow]) -> None:

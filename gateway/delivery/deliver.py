@@ -21,9 +21,12 @@ from gateway.delivery.finish import fail_pending, finish
 from gateway.delivery.hold import Mismatch, MustBeHeld, identify
 from gateway.delivery.items import Item, Memory, item_of
 from gateway.delivery.notes import add_notes, withdraw_notes
+from gateway.delivery.routes import DeliveryRoute
+from gateway.delivery.routing import Routing
 from gateway.delivery.send import send
 from gateway.delivery.threads import in_thread
 from gateway.delivery.verify import give_up, verify
+from gateway.delivery.way import Way
 from gateway.jobs.workers import Again, Done
 from gateway.keys.unwrap import unwrapped
 from gateway.ledger.base import Transaction
@@ -55,8 +58,15 @@ MOST_UNREAD = 5
 class Deliver:
     """The handler of `JobKind.DELIVER`."""
 
-    def __init__(self, tools: Tools, checks: Checks, endpoints: Mapping[str, WorkingEndpoint]) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        checks: Checks,
+        endpoints: Mapping[str, WorkingEndpoint],
+        routes: Sequence[DeliveryRoute] = (),
+    ) -> None:
         self._tools = tools
+        self._routing = Routing(tools, routes)
         self._checks = checks
         self._endpoints = endpoints
         self._stops: set[Stop] = set()
@@ -72,15 +82,18 @@ class Deliver:
         """One attempt."""
         outcome = await self._one(job)
         if isinstance(outcome, Done) or outcome.code == SUPERSEDED:
-            for endpoint in self._endpoints.values():
-                endpoint.under_way.leave(job.upload_id)
+            for name, endpoint in self._endpoints.items():
+                if job.endpoint_id in {"", name}:
+                    endpoint.under_way.leave(job.upload_id)
         return outcome
 
     async def _one(self, job: JobRow) -> Done | Again:
         upload, key = await self._open(job)
         if upload is None or key is None:
-            await self._tools.settling.settle(job.upload_id)
+            await self._tools.settling.settle(Way(job.upload_id, job.endpoint_id))
             return Done()
+        if self._routing.is_due(job, upload):
+            return await self._routed(job, upload, key)
         endpoint = self._endpoints.get(upload.endpoint_id)
         if endpoint is None:
             log.error("endpoint_unknown upload=%s endpoint=%s", upload.upload_id, upload.endpoint_id)
@@ -101,7 +114,7 @@ class Deliver:
             endpoint,
             Memory.of(self._tools.keys, job),
             [],
-            Stop(self._tools.ledger, upload),
+            Stop(self._tools.ledger, Way(job.upload_id, job.endpoint_id), upload),
             began,
         )
         try:
@@ -112,9 +125,19 @@ class Deliver:
             return Again(self._tools.clock.now() + SETTLE_AFTER_S, SUPERSEDED, counts=False)
         return Done(deleted=True) if again is None else again
 
+    async def _routed(self, job: JobRow, upload: UploadRow, key: UploadKey) -> Done | Again:
+        """Its endpoints are chosen; if it is one, the attempt goes on."""
+        if not await self._checked(upload):
+            return Again(self._tools.clock.now() + CHECKING_PAUSE_S, "checking", counts=False)
+        try:
+            gave_way = await self._routing(job, upload, key)
+        except Superseded:
+            return Again(self._tools.clock.now() + SETTLE_AFTER_S, SUPERSEDED, counts=False)
+        return Done(deleted=True) if gave_way else await self._one(job)
+
     async def _open(self, job: JobRow) -> tuple[UploadRow | None, UploadKey | None]:
         def act(tx: Transaction) -> tuple[UploadRow, bytes | None] | None:
-            upload = tx.uploads.get(job.upload_id)
+            upload = Way(job.upload_id, job.endpoint_id).upload(tx)
             if upload is None or not same(upload, upload) or upload.key_id is None:
                 return None
             return upload, tx.keys.get(upload.key_id)
@@ -139,8 +162,8 @@ class Deliver:
         return True
 
     async def _load(self, attempt: Attempt) -> None:
-        last, upload_id = "", attempt.upload.upload_id
-        while rows := await self._tools.ledger.read(partial(_page, upload_id, last)):
+        last, way = "", attempt.way
+        while rows := await self._tools.ledger.read(partial(way.page, after=last, limit=PAGE)):
             attempt.items += await in_thread(partial(_items, rows, attempt.key, self._tools.keys))
             last = rows[-1].file_id
         attempt.items.sort(key=lambda item: (item.whole_at, item.file_id))

@@ -176,7 +176,7 @@ def _hasten_page(tx: Transaction, after: int, now: float, endpoint_id: str | Non
     page = tx.jobs.page(after=after, limit=_HASTENED_AT_ONCE)
     for job in filter(partial(_waits, now=now), page):
         upload = tx.uploads.get(job.upload_id)
-        if upload is not None and endpoint_id in {None, upload.endpoint_id}:
+        if upload is not None and endpoint_id in {None, job.endpoint_id or upload.endpoint_id}:
             tx.jobs.save(replace(job, due_at=now))
             tx.wake(JOBS)
     return page[-1].job_id if page else None

@@ -19,12 +19,13 @@ from gateway.delivery.items import FileOutcome, Item, Memory, client_id, open_li
 from gateway.delivery.notes import undelivered
 from gateway.delivery.receipt import IN_PACS, End, end_of, receipt_of, warning
 from gateway.delivery.threads import in_thread
+from gateway.delivery.way import Way, standing, ways_of
 from gateway.errors import Conflict, NotFound
 from gateway.keys.columns import Column
 from gateway.ledger.base import JOBS, PURGE, Ledger, Transaction
 from gateway.ledger.rows import JobKind, JobRow, ReceiptRow, UploadRow
 from gateway.spool import ServiceKeys
-from gateway.states import FileResult, FileState, UploadEvent, UploadState, after
+from gateway.states import FINISHED_STATES, FileResult, FileState, UploadEvent, UploadState, after
 
 log = logging.getLogger("relaypacs.delivery")
 
@@ -101,16 +102,20 @@ async def finish(attempt: Attempt) -> None:
     studies = _study_digests(attempt, end)
     last = attempt.sealed_outcomes([(item, item.outcome) for item in unsaved if item.outcome is not None])
 
+    keys = attempt.tools.keys
+
     def act(tx: Transaction) -> bool:
         upload = attempt.mine(tx)
         if upload is None:
             return False
-        state = after(upload.state, end.event)
+        state, before = after(upload.state, end.event), tx.uploads.get(upload.upload_id)
         attempt.save_outcomes(tx, last)
         tx.receipts.insert(receipt)
         row = replace(upload, state=state, **columns)
-        tx.uploads.save(row)
-        attempt.tools.announce(tx, row, f"upload.{state}", receipt.created_at)
+        falls_back = state is UploadState.FAILED and bool(end.counts.get(FileResult.FAILED))
+        told = attempt.way.save(tx, row, keys.records, receipt.created_at, falls_back=falls_back)
+        if told.state in FINISHED_STATES and before is not None and before.state is not told.state:
+            attempt.tools.announce(tx, told, f"upload.{told.state}", receipt.created_at)
         detail = {"endpoint": upload.endpoint_id, "state": str(state), "studies": studies, **end.counts}
         tx.audit.append(
             "upload.delivered", at=receipt.created_at, actor=ACTOR, upload_id=upload.upload_id, detail=detail
@@ -199,12 +204,15 @@ def _of_upload(memory: Memory) -> list[dict[str, str]]:
     return warnings + [warning(code) for code in doubts]
 
 
-def hold(tx: Transaction, upload: UploadRow, job: JobRow, codes: tuple[str, ...], now: float) -> UploadRow:
+def hold(
+    tx: Transaction, upload: UploadRow, job: JobRow, codes: tuple[str, ...], now: float, keys: ServiceKeys
+) -> UploadRow:
     """A person has to look at it before anything is sent; the job is done. Returns the upload as it was saved."""
-    state = after(upload.state, UploadEvent.HOLD)
-    held = replace(upload, state=state, held_codes=",".join(codes), held_at=now)
-    tx.uploads.save(held)
-    tx.audit.append("upload.held", at=now, actor=ACTOR, upload_id=upload.upload_id, detail={"codes": list(codes)})
+    state, way = after(upload.state, UploadEvent.HOLD), Way(job.upload_id, job.endpoint_id)
+    row = replace(upload, state=state, held_codes=",".join(codes), held_at=now)
+    held = way.save(tx, row, keys.records, now)
+    detail = {"codes": list(codes)} | ({"endpoint": way.endpoint_id} if way.endpoint_id else {})
+    tx.audit.append("upload.held", at=now, actor=ACTOR, upload_id=upload.upload_id, detail=detail)
     tx.jobs.delete(job.job_id)
     tx.wake(upload.upload_id)
     return held
@@ -217,10 +225,15 @@ def release(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, cloc
     :raises Conflict, Gone: it isn't held.
     """
     now = clock.now()
-    row = replace(upload, state=after(upload.state, UploadEvent.RELEASE), released_at=now, queued_at=now)
-    tx.uploads.save(row)
-    _new_job(tx, row, now, keys, Memory(released=True))
-    _note(tx, "upload.released", row, now, actor, {"reason": reason})
+    after(upload.state, UploadEvent.RELEASE)
+    for way in ways_of(tx, upload.upload_id):
+        held = way.upload(tx)
+        if held is None or held.state is not UploadState.HELD:
+            continue
+        row = replace(held, state=after(held.state, UploadEvent.RELEASE), released_at=now, queued_at=now)
+        way.save(tx, row, keys.records, now)
+        _new_job(tx, way, now, keys, Memory(released=True))
+    _note(tx, "upload.released", upload, now, actor, {"reason": reason})
 
 
 async def retry(ledger: Ledger, upload_id: str, *, actor: str, reason: str, clock: Clock, keys: ServiceKeys) -> int:
@@ -232,51 +245,80 @@ async def retry(ledger: Ledger, upload_id: str, *, actor: str, reason: str, cloc
     :raises NotFound: there is no such upload.
     :raises Conflict, Gone: nothing failed, or the upload isn't partial or failed, or its bytes are erased.
     """
-    files, last = 0, ""
-    while page := await ledger.write(partial(_queue_again, upload_id=upload_id, after_id=last)):
-        last, files = page[0], files + page[1]
+    await ledger.read(lambda tx: _retriable(tx, upload_id))
+    files: dict[Way, int] = {}
+    for way in await ledger.read(lambda tx: _failed_ways(tx, upload_id)):
+        files[way], last = 0, ""
+        while page := await ledger.write(partial(_queue_again, way=way, after_id=last)):
+            last, files[way] = page[0], files[way] + page[1]
 
     def act(tx: Transaction) -> None:
-        upload, state = _retriable(tx, upload_id)
-        if not files:
+        upload = _retriable(tx, upload_id)
+        if not any(files.values()):
             raise Conflict("no file of this upload can be sent again", state=str(upload.state))
         now = clock.now()
-        row = replace(upload, state=state, finished_at=None, queued_at=now, warnings_sealed=None)
-        tx.uploads.save(row)
-        _new_job(tx, row, now, keys, Memory(released=True))
-        _note(tx, "upload.retried", row, now, actor, {"reason": reason, "files": files})
+        for way in (one for one, count in files.items() if count):
+            row = way.upload(tx)
+            if row is None:
+                continue
+            row = replace(
+                row,
+                state=after(row.state, UploadEvent.RETRY),
+                finished_at=None,
+                queued_at=now,
+                warnings_sealed=None,
+            )
+            way.save(tx, row, keys.records, now)
+            _new_job(tx, way, now, keys, Memory(released=True))
+        detail = {"reason": reason, "files": sum(files.values())}
+        _note(tx, "upload.retried", upload, now, actor, detail)
 
     await ledger.write(act)
-    return files
+    return sum(files.values())
 
 
-def _retriable(tx: Transaction, upload_id: str) -> tuple[UploadRow, UploadState]:
-    """The upload, and its state after a retry. :raises NotFound, Conflict, Gone: it can't be retried."""
+def _retriable(tx: Transaction, upload_id: str) -> UploadRow:
+    """The upload. :raises NotFound, Conflict, Gone: it can't be retried."""
     upload = tx.uploads.get(upload_id)
     if upload is None:
         raise NotFound("there is no such upload")
-    state = after(upload.state, UploadEvent.RETRY)
+    after(upload.state, UploadEvent.RETRY)
     if upload.key_id is None:
         raise Conflict("the bytes of this upload are erased", state=str(upload.state))
-    return upload, state
+    return upload
 
 
-def _queue_again(tx: Transaction, upload_id: str, after_id: str) -> tuple[str, int] | None:
+def _failed_ways(tx: Transaction, upload_id: str) -> list[Way]:
+    """Those that didn't bring everything, unless another endpoint has stood in."""
+    deliveries = tx.deliveries.of_upload(upload_id)
+    among = {one.endpoint_id: one for one in deliveries}
+    made_good = {one.endpoint_id for one in deliveries if standing(one, among).state is UploadState.SUCCESS}
+    failed = (UploadState.PARTIAL, UploadState.FAILED)
+    return [
+        way
+        for way in ways_of(tx, upload_id)
+        if way.endpoint_id not in made_good and (row := way.upload(tx)) is not None and row.state in failed
+    ]
+
+
+def _queue_again(tx: Transaction, way: Way, after_id: str) -> tuple[str, int] | None:
     """Of a page of files: the last one, and how many will be sent again. None: there are no more."""
-    _retriable(tx, upload_id)
-    page = tx.files.page(upload_id, after=after_id, limit=PAGE)
+    _retriable(tx, way.upload_id)
+    page = way.page(tx, after_id, PAGE)
     if not page:
         return None
     again = [file for file in page if file.state in RETRIED_STATES and file.facts_sealed and file.key_id is not None]
     for file in again:
-        tx.files.save(replace(file, state=FileState.QUEUED, outcome_sealed=None))
+        way.save_file(tx, replace(file, state=FileState.QUEUED, outcome_sealed=None))
     return page[-1].file_id, len(again)
 
 
-def _new_job(tx: Transaction, upload: UploadRow, now: float, keys: ServiceKeys, memory: Memory) -> None:
-    blank = JobRow(0, JobKind.DELIVER, upload.upload_id, None, now, 0, 0.0, None, None, None, "")
-    job_id = tx.jobs.insert(blank)
-    tx.jobs.save(replace(blank, job_id=job_id, memory_sealed=memory.sealed(keys, job_id), owner_id=upload.owner_id))
+def _new_job(tx: Transaction, way: Way, now: float, keys: ServiceKeys, memory: Memory) -> None:
+    blank = JobRow(0, JobKind.DELIVER, way.upload_id, None, now, 0, 0.0, None, None, None, "")
+    job_id = tx.jobs.insert(replace(blank, endpoint_id=way.endpoint_id))
+    job = tx.jobs.get(job_id)
+    assert job is not None
+    tx.jobs.save(replace(job, memory_sealed=memory.sealed(keys, job_id)))
 
 
 def _note(tx: Transaction, event: str, upload: UploadRow, now: float, actor: str, detail: dict[str, Any]) -> None:

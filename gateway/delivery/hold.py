@@ -12,7 +12,9 @@ from gateway.delivery.identity import Known, compare_with, declared_mismatches, 
 from gateway.delivery.items import Item, without_instance
 from gateway.delivery.receipt import IN_PACS
 from gateway.delivery.underway import Before
+from gateway.delivery.way import Way
 from gateway.ledger.base import Transaction
+from gateway.ledger.rows import UploadRow
 from gateway.states import UploadState
 from hooks.contract import Facts, LookupRefused, PatientRecord
 
@@ -54,7 +56,8 @@ async def identify(attempt: Attempt) -> None:
             raise Mismatch
         held_to = declared if rule == "hold" else {}
         expected = _texts(attempt, "expected")
-        codes = reasons_within(instances=instances, declared=held_to, expected=expected) or await _by_pacs(
+        within = reasons_within(instances=instances, declared=held_to, expected=expected)
+        codes = (() if within and await _let_go_before(attempt) else within) or await _by_pacs(
             attempt, instances, before
         )
         if codes:
@@ -137,7 +140,7 @@ async def _still_going(attempt: Attempt, before: Sequence[Before]) -> list[Befor
     """Not those that were cancelled, of which nobody told: they are under way no more."""
 
     def act(tx: Transaction) -> list[Before]:
-        rows = ((one, tx.uploads.get(one.upload_id)) for one in before)
+        rows = ((one, _under_way(tx, one.upload_id, attempt.upload.endpoint_id)) for one in before)
         return [one for one, row in rows if row is not None and row.state in GOING]
 
     going = await attempt.tools.ledger.read(act) if before else []
@@ -147,6 +150,19 @@ async def _still_going(attempt: Attempt, before: Sequence[Before]) -> list[Befor
     return going
 
 
+def _under_way(tx: Transaction, upload_id: str, endpoint_id: str) -> UploadRow | None:
+    """Another upload, as far as it goes to this endpoint."""
+    return Way(upload_id, endpoint_id).upload(tx) or Way(upload_id).upload(tx)
+
+
+async def _let_go_before(attempt: Attempt) -> bool:
+    """A person has released another delivery of the upload: what it says of itself was looked at."""
+    if not attempt.way.endpoint_id:
+        return False
+    rows = await attempt.tools.ledger.read(lambda tx: tx.deliveries.of_upload(attempt.upload.upload_id))
+    return any(one.released_at is not None for one in rows)
+
+
 async def _hold(attempt: Attempt, codes: tuple[str, ...]) -> None:
     now = attempt.tools.clock.now()
 
@@ -154,7 +170,10 @@ async def _hold(attempt: Attempt, codes: tuple[str, ...]) -> None:
         upload = attempt.mine(tx)
         if upload is None:
             return False
-        attempt.tools.announce(tx, hold(tx, upload, attempt.job, codes, now), "upload.held", now)
+        before = tx.uploads.get(upload.upload_id)
+        held = hold(tx, upload, attempt.job, codes, now, attempt.tools.keys)
+        if before is None or (before.state, before.held_codes) != (held.state, held.held_codes):
+            attempt.tools.announce(tx, held, "upload.held", now)
         return True
 
     if not await attempt.tools.ledger.write(act):

@@ -150,7 +150,9 @@ class Item:
 
 def without_instance(facts: Facts) -> Facts:
     """What a file says of its patient and study, without what is its own: the same for most files of a study."""
-    return replace(facts, sop_class_uid="", sop_instance_uid="", series_instance_uid="", transfer_syntax_uid="")
+    return replace(
+        facts, sop_class_uid="", sop_instance_uid="", series_instance_uid="", transfer_syntax_uid="", station_name=""
+    )
 
 
 #: State of a file by its final outcome.

@@ -54,7 +54,7 @@ async def add_notes(attempt: Attempt) -> bool:
     def act(tx: Transaction) -> list[FileRow] | None:
         if attempt.mine(tx) is None:
             return None
-        return [_insert(tx, one) for one in made]
+        return [_insert(tx, attempt, one) for one in made]
 
     rows = await attempt.tools.ledger.write(act)
     if rows is None:
@@ -162,7 +162,8 @@ def _made(attempt: Attempt, study: Facts, received: Received) -> _Made:
     )
     content = note_sr(note)
     judgement = Judgement(hashlib.sha256(content).hexdigest(), Ruling.ACCEPT, facts=note.facts())
-    file_id = key.mac("note", study.study_instance_uid.encode())[:16].hex()
+    about = "|".join(filter(None, (study.study_instance_uid, attempt.way.endpoint_id)))
+    file_id = key.mac("note", about.encode())[:16].hex()
     file_key, wrapped = key.new_file_key(file_id)
     row = FileRow(
         file_id=file_id,
@@ -188,7 +189,8 @@ def _made(attempt: Attempt, study: Facts, received: Received) -> _Made:
     return _Made(row, wrapped)
 
 
-def _insert(tx: Transaction, made: _Made) -> FileRow:
+def _insert(tx: Transaction, attempt: Attempt, made: _Made) -> FileRow:
     row = replace(made.row, key_id=tx.keys.insert(made.wrapped))
     tx.files.insert(row)
+    attempt.way.save_file(tx, row)
     return row

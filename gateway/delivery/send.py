@@ -274,11 +274,11 @@ class Sending:
                 return None
             places = {}
             for item in batch:
-                file = tx.files.get(item.file_id)
+                file = attempt.way.file(tx, item.file_id)
                 if file is None or file.state not in WHOLE_STATES:
                     continue
                 if file.state is not FileState.SENDING:
-                    tx.files.save(replace(file, state=FileState.SENDING))
+                    attempt.way.save_file(tx, replace(file, state=FileState.SENDING))
                 places[item.file_id] = place_of(tx, file)
             return places
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.delivery.attempt import Announce, DeliveryRules, Tools
@@ -11,6 +11,7 @@ from gateway.delivery.check import MOST_AT_ONCE, Checks
 from gateway.delivery.deliver import Deliver
 from gateway.delivery.endpoint import Asked, EndpointTarget, WorkingEndpoint, hasten
 from gateway.delivery.finish import release, retry
+from gateway.delivery.routes import DeliveryRoute
 from gateway.jobs.workers import Handler
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import JobKind, UploadRow
@@ -29,6 +30,7 @@ class Delivery:
     :param check: judges instances; called from several threads at once.
     :param announce: writes messages on what becomes of an upload.
     :param asked: hears of each request to a PACS.
+    :param routes: rules that lead uploads elsewhere, in their order.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Delivery:
         settings: DeliveryRules | None = None,
         asked: Asked = lambda _endpoint_id, _result, _seconds: None,
         announce: Announce = lambda _tx, _upload, _event, _now: None,
+        routes: Sequence[DeliveryRoute] = (),
     ) -> None:
         settings = settings or DeliveryRules()
         self._tools = Tools(ledger, spool, ring, keys, signer, clock, settings, announce)
@@ -53,7 +56,7 @@ class Delivery:
             endpoint_id: WorkingEndpoint(endpoint_id, config, ledger, clock, settings.backoff, settings.probe_s, asked)
             for endpoint_id, config in targets.items()
         }
-        self._deliver = Deliver(self._tools, self._checks, self._endpoints)
+        self._deliver = Deliver(self._tools, self._checks, self._endpoints, routes)
 
     def handlers(self) -> Mapping[JobKind, Handler]:
         """For `Workers`; jobs of kind COMPLETE are somebody else's."""

@@ -1,7 +1,7 @@
 """Workers: they claim due jobs, keep the leases while a handler runs, and write down how it ended.
 
 Accounts take turns: a free place goes to whoever has the fewest jobs of that kind under way, and of those who have as
-many to whoever was served longest ago. Within an account what is due longest comes first.
+many to whoever was served longest ago. Within an account the most urgent goes first, then what is due longest.
 
 They know neither what a job does nor why it failed. A handler may delete its own job in its last transaction; the
 lease is what gives it the right to.

@@ -11,18 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
+from gateway.ledger.base_more import DeliveryRows, QrRows, TokenRows
 from gateway.ledger.rows import (
     AccountRow,
     AccountSums,
     AuditRow,
     DeliveredRow,
     FileRow,
-    IdempotencyRow,
     JobKind,
     JobRow,
-    QrRow,
     ReceiptRow,
-    RefreshTokenRow,
     ServiceKeyRow,
     Survey,
     UploadRow,
@@ -46,7 +44,7 @@ class UploadRows(Protocol):
     def finished_unerased(
         self, states: Sequence[UploadState], before: float, limit: int, *, since: float = 0.0
     ) -> list[UploadRow]:
-        """In one of `states`, since <= `finished_at` <= before, `erased_at` empty; oldest first."""
+        """In one of `states`, since <= `finished_at` <= before, `erased_at` empty, no delivery open; oldest first."""
 
     def records_older(self, before: float, limit: int) -> list[UploadRow]:
         """Erased, and finished before: their records may go."""
@@ -104,7 +102,7 @@ class JobRows(Protocol):
     """Work to do."""
 
     def insert(self, row: JobRow) -> int:
-        """`owner_id` is filled in: the upload's."""
+        """`owner_id` and `urgency` are filled in: the upload's."""
 
     def get(self, job_id: int) -> JobRow | None: ...
     def save(self, row: JobRow) -> None: ...
@@ -113,7 +111,9 @@ class JobRows(Protocol):
     def claim(
         self, now: float, *, by: str, until: float, kinds: Sequence[JobKind], limit: int, owner_id: str | None = None
     ) -> list[JobRow]:
-        """Take due jobs whose lease is free or over, of one account or all; oldest due first."""
+        """Take due jobs whose lease is free or over: of one account the most urgent first, then oldest due; of all by
+        `due_at` alone.
+        """
 
     def owners_due(self, now: float, kind: JobKind) -> list[str]:
         """Accounts of which `claim` finds something; whose job is due longest comes first."""
@@ -145,52 +145,6 @@ class ReceiptRows(Protocol):
 
     def forget_delivered(self, upload_id: str, limit: int) -> int:
         """Drop so many of the notes that hang on the upload's receipts at most. Returns how many."""
-
-
-class TokenRows(Protocol):
-    """Refresh tokens and idempotency keys."""
-
-    def insert(self, row: RefreshTokenRow) -> None: ...
-    def get(self, token_hash: bytes) -> RefreshTokenRow | None: ...
-
-    def spend_kin(self, row: RefreshTokenRow) -> None:
-        """`row` is being used: its parent and its siblings are spent from now on."""
-
-    def family_lives(self, family_id: str) -> bool:
-        """Whether it has a token still."""
-
-    def revoke_family(self, family_id: str) -> None: ...
-    def revoke_account(self, account_id: str) -> None: ...
-
-    def revoke_sessions(self, account_id: str, but: str) -> None:
-        """End the logins of the account, save the family `but`; its uploads' tokens stay."""
-
-    def revoke_upload(self, upload_id: str) -> None:
-        """No refresh token of this upload renews anything any more."""
-
-    def delete_expired(self, now: float, limit: int) -> int:
-        """Refresh tokens and idempotency keys past their time."""
-
-    def idempotency(self, principal: str, key_mac: bytes) -> IdempotencyRow | None: ...
-    def remember(self, row: IdempotencyRow) -> None: ...
-
-
-class QrRows(Protocol):
-    """QR codes."""
-
-    def insert(self, row: QrRow) -> None: ...
-    def get(self, qr_id: str) -> QrRow | None: ...
-    def by_token(self, token_hash: bytes) -> QrRow | None: ...
-    def save(self, row: QrRow) -> None: ...
-
-    def page(self, *, issuer_id: str | None, after: str, limit: int) -> list[QrRow]:
-        """By qr_id, those behind `after`. No issuer: everybody's."""
-
-    def counted_of(self, issuer_id: str, now: float) -> tuple[int, float]:
-        """How many codes of an account count (`QrRow.counts_until`), and when the first ceases to; (0, `now`): none."""
-
-    def delete_expired(self, before: float, limit: int) -> int:
-        """Drop those whose `expires_at` <= before."""
 
 
 class AccountRows(Protocol):
@@ -261,6 +215,8 @@ class Transaction(Protocol):
     def concats(self) -> ConcatRows: ...
     @property
     def jobs(self) -> JobRows: ...
+    @property
+    def deliveries(self) -> DeliveryRows: ...
     @property
     def receipts(self) -> ReceiptRows: ...
     @property

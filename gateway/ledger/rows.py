@@ -77,6 +77,8 @@ class UploadRow:
     queued_at: float | None = None  #: since when it is on its way to its PACS: completed, released or retried
     parts: int = 0  #: of concatenations, that no final has taken
     part_bytes: int = 0  #: told lengths of those; of the others what came; `received_bytes` has what came of all
+    route: int | None = None  #: the rule that chose its endpoints, from 1; 0: none fitted; None: nobody asked yet
+    open_deliveries: int = 0  #: of several: those that are under way or held
 
     @property
     def held_reasons(self) -> list[str]:
@@ -172,6 +174,10 @@ class SharedSegmentRow:
     state: SharedState
 
 
+#: Of a job, by the priority of its upload: the least goes first. Others are the last one's.
+URGENCY: Mapping[str, int] = {"stat": 0, "urgent": 1, "routine": 2}
+
+
 @dataclass(frozen=True, slots=True)
 class JobRow:
     """Work that survives a crash."""
@@ -188,6 +194,44 @@ class JobRow:
     memory_sealed: bytes | None  #: what an attempt must know of the former ones (records key)
     last_code: str  #: why the last attempt ended
     owner_id: str = ""  #: account that opened the upload; `insert` fills it in
+    endpoint_id: str = ""  #: DELIVER: which of several deliveries; empty: the upload has one
+    urgency: int = 2  #: 0: its upload is `stat`, 1: `urgent`, 2: neither; `insert` fills it in
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """One of several ways of an upload, to one endpoint. An upload with one endpoint has none: its own row says it all."""
+
+    upload_id: str
+    endpoint_id: str
+    place: int  #: in the order of the rule; fallbacks behind
+    required: bool  #: the upload is no success without it
+    state: UploadState  #: delivering, held, success, partial or failed
+    fallback: str  #: endpoint ids that may stand in for it still, with a space between them
+    replaced_by: str  #: endpoint that stands in for it, for it has failed; empty: none does
+    held_codes: str
+    receipt_id: str | None
+    warnings_sealed: bytes | None  #: as the upload's
+    studies_sealed: bytes | None  #: as the upload's
+    queued_at: float | None
+    held_at: float | None
+    released_at: float | None
+    finished_at: float | None
+
+    @property
+    def is_open(self) -> bool:
+        """It is under way, or a person has to look at it."""
+        return self.state in {UploadState.DELIVERING, UploadState.HELD}
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRow:
+    """What became of a file at one of several endpoints. As long as nothing was done there is none."""
+
+    file_id: str
+    endpoint_id: str
+    state: FileState
+    outcome_sealed: bytes | None  #: as the file's
 
 
 @dataclass(frozen=True, slots=True)

@@ -306,6 +306,11 @@ DESTINATION = Record(
     ),
 )
 REVEAL = Record(lambda *, reveal: str(reveal), (Field("reveal", Text(), "POST to `reveal` instead.", default="0"),))
+RECEIPT = Record(
+    lambda *, endpoint_id: str(endpoint_id),
+    (Field("endpoint_id", Text(), "Which of several; without it that of the upload.", default=""),),
+    closed=False,
+)
 REVOKE = Record(
     lambda *, uploads: uploads == "cancel",
     (Field("uploads", Choice(("", "cancel")), "`cancel` ends what it opened, too.", default=""),),

@@ -253,6 +253,8 @@ def _upload(tx: Transaction, upload_id: str) -> UploadRow:
 def _check_upload(tx: Transaction, upload: UploadRow, reason: Reason) -> None:
     if upload.state not in STATES[reason]:
         raise Conflict(f"an upload that is {upload.state} can't be erased as {reason}", state=str(upload.state))
+    if upload.open_deliveries:
+        raise Conflict("an endpoint doesn't have it yet", state=str(upload.state))
     if reason is Reason.DELIVERED:
         _check_receipt(tx, upload, reason)
 
@@ -260,6 +262,8 @@ def _check_upload(tx: Transaction, upload: UploadRow, reason: Reason) -> None:
 def _check_receipt(tx: Transaction, upload: UploadRow, reason: Reason) -> None:
     if reason is not Reason.DELIVERED or upload.completed_at is None or upload.finished_at is None:
         raise Conflict("only a finished upload's files can be erased apart", state=str(upload.state))
+    if upload.open_deliveries:
+        raise Conflict("an endpoint doesn't have it yet", state=str(upload.state))
     if upload.receipt_id is None or tx.receipts.get(upload.receipt_id) is None:
         raise Conflict("nothing is erased as delivered without a receipt", state=str(upload.state))
 

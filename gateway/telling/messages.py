@@ -23,7 +23,7 @@ from gateway.jobs.workers import Again, Done
 from gateway.keys.columns import Column
 from gateway.keys.unwrap import upload_key
 from gateway.ledger.base import JOBS, Ledger, Transaction
-from gateway.ledger.rows import JobKind, JobRow, UploadRow
+from gateway.ledger.rows import DeliveryRow, JobKind, JobRow, UploadRow
 from gateway.spool import KeyRing, ServiceKeys
 
 log = logging.getLogger("relaypacs.telling")
@@ -100,23 +100,26 @@ class Announcer:
         self._ring = ring
         self._keys = keys
         self._channels = channels
-        self._tell_notes = tell_notes
+        self._tell_notes = frozenset(tell_notes)
 
     def __call__(self, tx: Transaction, upload: UploadRow, event: str, now: float) -> None:
         """Write what there is to tell of `upload`, whose row has been saved, in this transaction."""
         if not self._channels:
             return
-        declared = self._declared(tx, upload)
+        declared, deliveries = self._declared(tx, upload), tx.deliveries.of_upload(upload.upload_id)
+        endpoints = [one.endpoint_id for one in deliveries] or [upload.endpoint_id]
         for channel in self._channels:
-            notes = (
-                channel.with_patient_data and upload.endpoint_id in self._tell_notes and "clinical_notes" in declared
-            )
-            data = _data(upload) | (declared if channel.with_patient_data else {})
+            tells = not self._tell_notes.isdisjoint(endpoints) and "clinical_notes" in declared
+            notes = channel.with_patient_data and tells
+            data = _data(upload, deliveries) | (declared if channel.with_patient_data else {})
             body = {"type": event, "timestamp": rfc3339(now), "data": data}
-            for address in channel.addresses(event, upload, declared):
+            rows = (replace(upload, endpoint_id=one) for one in endpoints)
+            addresses = (address for row in rows for address in channel.addresses(event, row, declared))
+            for address in dict.fromkeys(addresses):
                 message = OutgoingMessage(f"msg_{secrets.token_hex(16)}", channel.name, address, body, notes)
                 blank = JobRow(0, JobKind.TELL, upload.upload_id, None, now, 0, 0.0, None, None, None, "")
-                job = replace(blank, job_id=tx.jobs.insert(blank), owner_id=upload.owner_id)
+                job = tx.jobs.get(tx.jobs.insert(blank))
+                assert job is not None
                 tx.jobs.save(replace(job, memory_sealed=self._sealed(message, job.job_id)))
                 tx.wake(JOBS)
 
@@ -131,9 +134,18 @@ class Announcer:
         return {name: said[name] for name in ("study_metadata", "clinical_notes", "uploader") if said.get(name)}
 
 
-def _data(upload: UploadRow) -> dict[str, Any]:
+def _data(upload: UploadRow, deliveries: Sequence[DeliveryRow]) -> dict[str, Any]:
     """What names nobody."""
-    return {
+    several = [
+        {
+            "endpoint_id": one.endpoint_id,
+            "required": one.required,
+            "state": str(one.state),
+            "pacs_receipt_id": one.receipt_id,
+        }
+        for one in deliveries
+    ]
+    return ({"deliveries": several} if several else {}) | {
         "upload_id": upload.upload_id,
         "endpoint_id": upload.endpoint_id,
         "state": str(upload.state),

@@ -90,5 +90,10 @@ def _page(tx: Transaction, after: int) -> list[tuple[AuditRow, float | None]]:
 
 
 def _queued_at(tx: Transaction, row: AuditRow) -> float | None:
-    upload = tx.uploads.get(row.upload_id) if row.event == "upload.delivered" and row.upload_id else None
+    if row.event != "upload.delivered" or row.upload_id is None:
+        return None
+    delivery = tx.deliveries.get(row.upload_id, json.loads(row.detail)["endpoint"])
+    if delivery is not None:
+        return delivery.queued_at
+    upload = tx.uploads.get(row.upload_id)
     return None if upload is None else upload.queued_at

@@ -16,7 +16,7 @@ from gateway.errors import Gone, NotFound
 from gateway.keys.columns import Column
 from gateway.keys.unwrap import upload_key
 from gateway.ledger.base import Ledger, Transaction
-from gateway.ledger.rows import AuditRow, JobKind, JobRow, UploadRow
+from gateway.ledger.rows import AuditRow, DeliveryRow, JobKind, JobRow, UploadRow
 from gateway.protocol.rest import DECLARED
 from gateway.spool import KeyRing
 from gateway.uploads.search import ReadFacts, UploadFilter, UploadSearch
@@ -82,26 +82,26 @@ class Administration:
             )
         rows, cursor = await self._search.page(wanted, owner_id, after, limit)
 
-        def act(tx: Transaction) -> list[list[JobRow]]:
-            return [tx.jobs.of_upload(row.upload_id, JobKind.DELIVER) for row in rows]
+        def act(tx: Transaction) -> list[_OnItsWay]:
+            return [_on_its_way(tx, row.upload_id) for row in rows]
 
-        jobs = await self._ledger.read(act)
-        return {"uploads": [self._upload(*one) for one in zip(rows, jobs, strict=True)], "cursor": cursor}
+        found = await self._ledger.read(act)
+        return {"uploads": [self._upload(*one) for one in zip(rows, found, strict=True)], "cursor": cursor}
 
     async def upload(self, upload_id: str) -> dict[str, Any]:
         """One upload, without names. :raises NotFound: there is no such upload."""
 
-        def act(tx: Transaction) -> tuple[UploadRow | None, list[JobRow], dict[str, int]]:
-            row, jobs = tx.uploads.get(upload_id), tx.jobs.of_upload(upload_id, JobKind.DELIVER)
-            return row, jobs, {} if row is None else _counts(tx, row)
+        def act(tx: Transaction) -> tuple[UploadRow | None, _OnItsWay, dict[str, int]]:
+            row = tx.uploads.get(upload_id)
+            return row, _on_its_way(tx, upload_id), {} if row is None else _counts(tx, row)
 
-        row, jobs, counts = await self._ledger.read(act)
+        row, found, counts = await self._ledger.read(act)
         if row is None:
             raise NotFound("there is no such upload")
-        return {**self._upload(row, jobs), "file_states": counts}
+        return {**self._upload(row, found), "file_states": counts}
 
-    def _upload(self, row: UploadRow, jobs: list[JobRow]) -> dict[str, Any]:
-        job = jobs[0] if jobs else None
+    def _upload(self, row: UploadRow, found: _OnItsWay) -> dict[str, Any]:
+        job = found.jobs[0] if found.jobs else None
         return {
             "upload_id": row.upload_id,
             "owner_id": row.owner_id,
@@ -112,14 +112,12 @@ class Administration:
             "bytes": {"expected": row.total_size_bytes, "received": row.received_bytes},
             "warnings": sorted({str(one.get("code")) for one in self._records.warnings(row)}),
             "pacs_receipt_id": row.receipt_id,
-            "delivery": None
-            if job is None
-            else {"attempts": job.attempts, "last_code": job.last_code, "due_at": rfc3339(job.due_at)},
+            "delivery": None if job is None else _waiting(job),
             "created_at": rfc3339(row.created_at),
             "expires_at": rfc3339(row.expires_at),
             "finished_at": _time(row.finished_at),
             "erased_at": _time(row.erased_at),
-        }
+        } | ({"deliveries": [_told(one, found.jobs) for one in found.deliveries]} if found.deliveries else {})
 
     async def reveal(self, upload_id: str, *, actor: str, reason: str) -> dict[str, Any]:
         """Whose upload it is: what was declared, and what the files say. Audited with its reason.
@@ -180,7 +178,8 @@ class Administration:
                 for job in page:
                     upload = tx.uploads.get(job.upload_id) if job.kind is JobKind.DELIVER else None
                     if upload is not None:
-                        queued[upload.endpoint_id] = queued.get(upload.endpoint_id, 0) + 1
+                        name = job.endpoint_id or upload.endpoint_id
+                        queued[name] = queued.get(name, 0) + 1
             return queued
 
         queued = await self._ledger.read(act)
@@ -218,7 +217,7 @@ class Administration:
         """
         now = self._clock.now()
 
-        def act(tx: Transaction) -> tuple[UploadRow, list[JobRow], dict[str, Any], list[str], dict[str, int]]:
+        def act(tx: Transaction) -> tuple[UploadRow, _OnItsWay, int, dict[str, Any], list[str], dict[str, int]]:
             upload = tx.uploads.get(upload_id)
             if upload is None:
                 raise NotFound("there is no such upload: its record may have been deleted at the end of its retention")
@@ -229,11 +228,12 @@ class Administration:
             events = _events_of(tx, upload_id)
             counts = _counts(tx, upload)
             tx.audit.append("privacy.reported", at=now, actor=actor, upload_id=upload_id)
-            return upload, tx.jobs.of_upload(upload_id), patient, events, counts
+            messages = len(tx.jobs.of_upload(upload_id, JobKind.TELL))
+            return upload, _on_its_way(tx, upload_id), messages, patient, events, counts
 
-        upload, jobs, patient, events, counts = await self._ledger.write(act)
+        upload, found, messages, patient, events, counts = await self._ledger.write(act)
         return {
-            **self._upload(upload, [job for job in jobs if job.kind is JobKind.DELIVER]),
+            **self._upload(upload, found),
             "file_states": counts,
             "bytes_readable": upload.key_id is not None,
             "patient_data_held": {
@@ -242,9 +242,40 @@ class Administration:
                 "clinical_notes": bool(patient.get("clinical_notes")),
                 "from_files": sorted({name for whose in patient.get("patients", ()) for name in whose}),
             },
-            "messages_waiting": sum(job.kind is JobKind.TELL for job in jobs),
+            "messages_waiting": messages,
             "events": events,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _OnItsWay:
+    """What there is of an upload's delivery, or of several."""
+
+    jobs: list[JobRow]
+    deliveries: list[DeliveryRow]
+
+
+def _on_its_way(tx: Transaction, upload_id: str) -> _OnItsWay:
+    return _OnItsWay(tx.jobs.of_upload(upload_id, JobKind.DELIVER), tx.deliveries.of_upload(upload_id))
+
+
+def _told(delivery: DeliveryRow, jobs: list[JobRow]) -> dict[str, Any]:
+    """One of several deliveries."""
+    job = next((one for one in jobs if one.endpoint_id == delivery.endpoint_id), None)
+    held = delivery.held_codes.split(",") if delivery.held_codes and delivery.released_at is None else []
+    return {
+        "endpoint_id": delivery.endpoint_id,
+        "required": delivery.required,
+        "state": str(delivery.state),
+        "pacs_receipt_id": delivery.receipt_id,
+        "held_reasons": held,
+        "delivery": None if job is None else _waiting(job),
+        "finished_at": _time(delivery.finished_at),
+    }
+
+
+def _waiting(job: JobRow) -> dict[str, Any]:
+    return {"attempts": job.attempts, "last_code": job.last_code, "due_at": rfc3339(job.due_at)}
 
 
 def _counts(tx: Transaction, upload: UploadRow) -> dict[str, int]:

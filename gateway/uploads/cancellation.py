@@ -38,7 +38,8 @@ async def cancel(
         if row is None or row.state in DEAD_STATES:
             return False
         settles, now = row.state not in RECEIVING_STATES, intake.clock.now()
-        row = replace(row, state=after(row.state, UploadEvent.CANCEL), epoch=row.epoch + 1, finished_at=now)
+        state = after(row.state, UploadEvent.CANCEL)
+        row = replace(row, state=state, epoch=row.epoch + 1, finished_at=now, open_deliveries=0)
         if by_other:
             told = {"code": "cancelled_by_admin", "message": reason}
             row = views.with_warnings(row, [*views.warnings(row), told])

@@ -6,7 +6,7 @@ lifted by an endpoint's end. Uploads that are open already go on. Knows no HTTP 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from gateway.errors import Forbidden, Unprocessable
@@ -27,12 +27,30 @@ class Destinations:
     """All endpoints, and who may send to which.
 
     :param default: the one that is meant where none is named; None: one must be named.
+    :param routed: where routes may lead instead.
     """
 
-    def __init__(self, ledger: Ledger, endpoints: Mapping[str, Destination], default: str | None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        endpoints: Mapping[str, Destination],
+        default: str | None,
+        routed: Collection[str] = (),
+    ) -> None:
         self._ledger = ledger
         self._endpoints = endpoints
         self._default = default
+        self._routed = routed
+
+    async def take_notes(self, who: Principal, endpoint: Destination, *, by_qr: bool) -> bool:
+        """Whether there is an endpoint that takes clinical notes among those that an upload to this one may reach.
+
+        :param by_qr: by a QR code, which leads to its endpoint alone.
+        """
+        if endpoint.takes_notes or by_qr or not self._routed:
+            return endpoint.takes_notes
+        allowed = await self.allowed(who)
+        return any(self._endpoints[name].takes_notes for name in allowed if name in self._routed)
 
     async def allowed(self, who: Principal) -> list[str]:
         """Ids of the endpoints that `who` may send to, in the configuration's order."""

@@ -105,7 +105,7 @@ class UploadSearch:
     ) -> tuple[list[UploadRow], list[UploadRow]]:
         """The next candidates, and which of them fit."""
         rows = _candidates(tx, wanted, after)
-        plain = [row for row in rows if _fits(row, wanted, owner_id)]
+        plain = [row for row in rows if _fits(row, wanted, owner_id) and _goes_to(tx, row, wanted.endpoint_id)]
         asked = wanted.identifiers
         return rows, [row for row in plain if all(self._says(tx, row, name, asked[name]) for name in asked)]
 
@@ -147,11 +147,17 @@ def _candidates(tx: Transaction, wanted: UploadFilter, after: str) -> list[Uploa
 def _fits(row: UploadRow, wanted: UploadFilter, owner_id: str) -> bool:
     return (
         (not wanted.states or row.state in wanted.states)
-        and wanted.endpoint_id in ("", row.endpoint_id)
         and owner_id in ("", row.owner_id)
         and (wanted.since is None or row.created_at >= wanted.since)
         and (wanted.until is None or row.created_at < wanted.until)
     )
+
+
+def _goes_to(tx: Transaction, row: UploadRow, endpoint_id: str) -> bool:
+    """:param endpoint_id: empty: anywhere."""
+    if endpoint_id in ("", row.endpoint_id):
+        return True
+    return tx.deliveries.get(row.upload_id, endpoint_id) is not None
 
 
 def _state(name: str) -> UploadState:

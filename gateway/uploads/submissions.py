@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from gateway.errors import NotFound, Unauthorized, Unprocessable
 from gateway.identity import refresh_tokens
 from gateway.identity.principal import Principal, visible
 from gateway.keys.columns import Column
 from gateway.ledger.base import Transaction
-from gateway.ledger.rows import Dialect, FileRow, IdempotencyRow, JobRow, UploadRow
+from gateway.ledger.rows import DeliveryRow, Dialect, FileRow, IdempotencyRow, JobRow, ReceiptRow, UploadRow
 from gateway.protocol.chunks import ranges
 from gateway.protocol.rest import Complete, Init, SkippedFile
 from gateway.states import DEAD_STATES, RECEIVING_STATES, FileState, UploadState
@@ -40,6 +40,7 @@ from gateway.uploads.completion import (
 )
 from gateway.uploads.destinations import Destinations
 from gateway.uploads.intake import Intake, upload_key
+from gateway.uploads.ticket import Ticket
 from gateway.uploads.told import counts_as_told, file_as_told
 from gateway.uploads.views import Views
 
@@ -56,27 +57,6 @@ class Opened:
 
     upload: UploadRow
     refresh_token: str
-
-
-class Ticket(Protocol):
-    """A right to open one upload, used up in the transaction that opens it."""
-
-    @property
-    def principal(self) -> str:
-        """Whose Idempotency-Keys they are."""
-
-    @property
-    def expected(self) -> Mapping[str, str]:
-        """What the files must say, checked before anything is sent."""
-
-    def check(self, tx: Transaction) -> None:
-        """It may still ask, were it only for what it has opened. :raises Unauthorized: it was revoked."""
-
-    def admit(self, tx: Transaction) -> UploadRow | None:
-        """The upload to open again, or None: a new one. :raises Unauthorized: it is used up."""
-
-    def redeemed(self, tx: Transaction, upload: UploadRow, now: float) -> None:
-        """It has opened this upload."""
 
 
 class Submissions:
@@ -105,7 +85,8 @@ class Submissions:
         """
         intake = self._intake
         endpoint = await self._destinations.choose(who, wish.endpoint_id)
-        if wish.clinical_notes.strip() and not endpoint.takes_notes:
+        noted = wish.clinical_notes.strip()
+        if noted and not await self._destinations.take_notes(who, endpoint, by_qr=ticket is not None):
             raise Unprocessable("this endpoint takes no clinical notes", code="notes_not_delivered")
         asked = Wish(
             owner_id=who.account_id,
@@ -347,11 +328,19 @@ class Submissions:
     async def status(self, who: Principal, upload: UploadRow) -> dict[str, Any]:
         """The answer of `GET status`, as JSON values."""
 
-        def act(tx: Transaction) -> tuple[UploadRow, dict[FileState, int]]:
-            return tx.uploads.get(upload.upload_id) or upload, tx.files.counts(upload.upload_id)
+        def act(tx: Transaction) -> tuple[UploadRow, dict[FileState, int], list[DeliveryRow]]:
+            upload_id = upload.upload_id
+            now = tx.uploads.get(upload_id) or upload
+            return now, tx.files.counts(upload_id), tx.deliveries.of_upload(upload_id)
 
-        now, counts = await self._intake.ledger.read(act)
-        return self._records.status(upload, counts_as_told(now, counts), named=who.may_read_names(upload))
+        now, counts, deliveries = await self._intake.ledger.read(act)
+        named = who.may_read_names(upload)
+        return self._records.status(upload, counts_as_told(now, counts), deliveries, named=named)
+
+    async def result(self, upload: UploadRow) -> dict[str, Any]:
+        """The answer of `complete` to a finished upload, as JSON values."""
+        deliveries = await self._intake.ledger.read(lambda tx: tx.deliveries.of_upload(upload.upload_id))
+        return self._records.result(upload, deliveries)
 
     async def files(self, who: Principal, upload: UploadRow, after_id: str, limit: int) -> dict[str, Any]:
         """A page of `GET files`, as JSON values; `cursor` leads to the next."""
@@ -389,12 +378,23 @@ class Submissions:
             raise NotFound("there is no such file")
         return file
 
-    async def receipt(self, upload: UploadRow) -> str:
-        """The signed receipt, compact JWS. :raises NotFound: `no_receipt_yet`."""
-        receipt_id = upload.receipt_id
-        row = None
-        if receipt_id is not None:
-            row = await self._intake.ledger.read(lambda tx: tx.receipts.get(receipt_id))
+    async def receipt(self, upload: UploadRow, endpoint_id: str = "") -> str:
+        """The signed receipt, compact JWS.
+
+        :param endpoint_id: which of several; empty: that of the upload.
+        :raises NotFound: `no_receipt_yet`, or the upload doesn't go there.
+        """
+        row = await self._intake.ledger.read(lambda tx: _receipt_of(tx, upload, endpoint_id))
         if row is None:
             raise NotFound("there is no receipt yet", code="no_receipt_yet")
         return self._records.jws(row)
+
+
+def _receipt_of(tx: Transaction, upload: UploadRow, endpoint_id: str) -> ReceiptRow | None:
+    """None: there is none yet. :raises NotFound: the upload doesn't go to this endpoint."""
+    delivery = tx.deliveries.get(upload.upload_id, endpoint_id)
+    several = bool(tx.deliveries.of_upload(upload.upload_id))
+    if endpoint_id and delivery is None and (several or endpoint_id != upload.endpoint_id):
+        raise NotFound("the upload doesn't go to this endpoint")
+    receipt_id = upload.receipt_id if delivery is None else delivery.receipt_id
+    return None if receipt_id is None else tx.receipts.get(receipt_id)

@@ -5,14 +5,14 @@ Sealed under the records key: what outlives the bytes (CONTRACT 2.2 status, file
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from gateway.clock import rfc3339
 from gateway.errors import Gone
 from gateway.keys.columns import Column
-from gateway.ledger.rows import FileRow, ReceiptRow, UploadRow
+from gateway.ledger.rows import DeliveryRow, FileRow, ReceiptRow, UploadRow
 from gateway.receipts.packing import unpacked
 from gateway.spool import Sealer
 from gateway.states import DEAD_STATES, RECEIVING_STATES, FileState
@@ -74,9 +74,9 @@ class Views:
                 warnings=self.warnings(upload),
             )
 
-    def result(self, upload: UploadRow) -> dict[str, Any]:
+    def result(self, upload: UploadRow, deliveries: Sequence[DeliveryRow] = ()) -> dict[str, Any]:
         """The answer of `complete` to a finished upload."""
-        return {
+        return _several(deliveries) | {
             "status": str(upload.state),
             "upload_id": upload.upload_id,
             "pacs_receipt_id": upload.receipt_id,
@@ -84,7 +84,14 @@ class Views:
             "studies": self.studies(upload),
         }
 
-    def status(self, upload: UploadRow, counts: Mapping[FileState, int], *, named: bool) -> dict[str, Any]:
+    def status(
+        self,
+        upload: UploadRow,
+        counts: Mapping[FileState, int],
+        deliveries: Sequence[DeliveryRow] = (),
+        *,
+        named: bool,
+    ) -> dict[str, Any]:
         """The answer of `GET status`. :param named: with what the client calls its files."""
         total = upload.total_size_bytes
         # Of parts that were sent twice, or for nothing, more bytes may have come than were declared.
@@ -92,19 +99,23 @@ class Views:
         if upload.single and upload.state in RECEIVING_STATES:
             percent = min(percent, 99.9)  # it grows with the bytes of a file whose length isn't told
         held = {"held_reasons": upload.held_reasons} if upload.held_reasons else {}
-        return {
-            "upload_id": upload.upload_id,
-            "endpoint_id": upload.endpoint_id,
-            "state": str(upload.state),
-            "progress_percent": percent,
-            "uploaded_bytes": upload.received_bytes,
-            "total_bytes": total,
-            "files": {str(state): count for state, count in counts.items() if state is not FileState.REMOVED},
-            "studies": self.studies(upload),
-            "pacs_receipt_id": upload.receipt_id,
-            "warnings": self.warnings(upload, named=named),
-            "expires_at": rfc3339(upload.expires_at),
-        } | held
+        return (
+            {
+                "upload_id": upload.upload_id,
+                "endpoint_id": upload.endpoint_id,
+                "state": str(upload.state),
+                "progress_percent": percent,
+                "uploaded_bytes": upload.received_bytes,
+                "total_bytes": total,
+                "files": {str(state): count for state, count in counts.items() if state is not FileState.REMOVED},
+                "studies": self.studies(upload),
+                "pacs_receipt_id": upload.receipt_id,
+                "warnings": self.warnings(upload, named=named),
+                "expires_at": rfc3339(upload.expires_at),
+            }
+            | held
+            | _several(deliveries)
+        )
 
     def file(self, row: FileRow, *, named: bool) -> dict[str, Any]:
         """One file of `GET files`. :param named: as its client calls it; else by our own id."""
@@ -125,3 +136,17 @@ class Views:
             return {}  # an acknowledgement that hasn't been verified is nothing to tell
         found: dict[str, Any] = self._open(row.outcome_sealed, Column.FILE_OUTCOME, row.file_id, {})
         return found
+
+
+def _several(deliveries: Sequence[DeliveryRow]) -> dict[str, Any]:
+    """Where an upload goes to several endpoints: how each delivery is (CONTRACT 2.2)."""
+    told = [
+        {
+            "endpoint_id": one.endpoint_id,
+            "required": one.required,
+            "state": str(one.state),
+            "pacs_receipt_id": one.receipt_id,
+        }
+        for one in deliveries
+    ]
+    return {"deliveries": told} if told else {}

@@ -155,14 +155,14 @@ async def _in_time(reading: Awaitable[T]) -> T:
 async def complete(request: web.Request) -> web.StreamResponse:
     """`POST /upload/{upload_id}/complete`; waits as `Prefer: wait=N` says (RFC 7240)."""
     here, wish = base_url(request), await read_body(request, rest.COMPLETE)
-    submissions, records = services(request).submissions, services(request).records
+    submissions = services(request).submissions
     preferred_s = rest.prefer_wait(request.headers.getall("Prefer", []))
     wait_s = rest.DEFAULT_WAIT_S if preferred_s is None else preferred_s
     headers = {} if preferred_s is None else {"Preference-Applied": f"wait={preferred_s}"}
     await submissions.complete(principal(request), _upload_id(request), wish)
     upload = await submissions.wait(_upload_id(request), wait_s, lambda: services(request).draining)
     if upload.state in FINISHED_STATES:
-        return web.json_response(records.result(upload), headers=headers)
+        return web.json_response(await submissions.result(upload), headers=headers)
     headers |= {
         "Location": f"{here}/upload/{upload.upload_id}/status",
         "Retry-After": str(_RETRY_AFTER_S),
@@ -188,10 +188,10 @@ async def files(request: web.Request) -> web.StreamResponse:
 
 
 async def receipt(request: web.Request) -> web.StreamResponse:
-    """`GET /upload/{upload_id}/receipt`: the compact JWS itself."""
-    submissions = services(request).submissions
+    """`GET /upload/{upload_id}/receipt?endpoint_id=`: the compact JWS itself."""
+    submissions, endpoint_id = services(request).submissions, read_query(request, rest.RECEIPT)
     upload = await submissions.see(principal(request), _upload_id(request), dead_too=True)
-    return web.Response(text=await submissions.receipt(upload), content_type="application/jose")
+    return web.Response(text=await submissions.receipt(upload, endpoint_id), content_type="application/jose")
 
 
 async def remove_file(request: web.Request) -> web.StreamResponse:

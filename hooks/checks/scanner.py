@@ -68,6 +68,7 @@ ACCESSION_NUMBER = 0x00080050
 ISSUER_OF_ACCESSION_NUMBER = 0x00080051
 MODALITY = 0x00080060
 REFERRING_PHYSICIAN_NAME = 0x00080090
+STATION_NAME = 0x00081010
 STUDY_DESCRIPTION = 0x00081030
 PATIENT_NAME = 0x00100010
 PATIENT_ID = 0x00100020
@@ -104,9 +105,10 @@ WANTED = frozenset({
     ISSUER_OF_PATIENT_ID, PATIENT_BIRTH_DATE, SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION, NUMBER_OF_FRAMES, ROWS,
     COLUMNS, BITS_ALLOCATED,
 })  # fmt: skip
-#: Told of a study in what the gateway adds to it. Odd ones are left empty: nothing is judged by them.
+#: Told of a study in what the gateway adds to it, or asked by routes. Odd ones are left empty: nothing is judged by them.
 COPIED = frozenset({
     STUDY_TIME, REFERRING_PHYSICIAN_NAME, STUDY_DESCRIPTION, PATIENT_SEX, STUDY_ID, OTHER_PATIENT_IDS,
+    STATION_NAME,
 })  # fmt: skip
 #: In items of these sequences; of several items what each says.
 NESTED = {
@@ -359,6 +361,7 @@ def _facts(data_set: _DataSet, transfer_syntax: bytes) -> Facts:
             if text
         ),
         issuer_of_accession_number=next(iter(data_set.nested_texts(ISSUER_OF_ACCESSION_NUMBER)), ""),
+        station_name=data_set.text(STATION_NAME),
     )
 
 

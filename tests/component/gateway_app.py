@@ -123,6 +123,7 @@ class Gate:
     options: Mapping[str, Any]
     blobs: BlobStore
     check: ToyCheck = field(default_factory=ToyCheck)
+    others: dict[str, LittlePacs] = field(default_factory=dict)  #: by endpoint; option `others` names them
 
     gateway: Gateway = field(init=False)
     services: Services = field(init=False)
@@ -139,7 +140,7 @@ class Gate:
         parts = Parts(
             open_ledger=SqliteLedger.open if self.options.get("sqlite") else _in_memory,
             open_blobs=lambda _path: self.blobs,
-            make_target=lambda _endpoint, _connections: self.pacs,
+            make_target=lambda endpoint, _connections: self.others.get(endpoint.endpoint_id, self.pacs),
             make_check=lambda _validation: self.check,
             hashing=Hashing(time_cost=1, memory_kib=8, parallelism=1),
             login_limits=self.options.get("login_limits", LoginLimits()),
@@ -502,10 +503,11 @@ async def gateway_app(folder: Path, **options: Any) -> AsyncIterator[Gate]:
     """A gateway over `folder`.
 
     :param options: `toml`, `uploads`: more lines of the configuration, of its table [uploads]; `blobs`: a store instead of one in memory; `services`:
-        fields of `Services`; `spool_max_bytes`; `login_limits`; `sqlite`: a ledger on the disk, not in memory; `now`: where the clock starts.
+        fields of `Services`; `spool_max_bytes`; `login_limits`; `others`: endpoints with a PACS of their own; `sqlite`: a ledger on the disk, not in memory; `now`: where the clock starts.
     """
     clock = ManualClock(options["now"]) if "now" in options else ManualClock()
     gate = Gate(folder, clock, LittlePacs(now=clock.now), options, options.get("blobs") or MemoryBlobs())
+    gate.others = {name: LittlePacs(now=clock.now) for name in options.get("others", ())}
     await gate.open()
     try:
         yield gate

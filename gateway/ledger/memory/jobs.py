@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from gateway.ledger.memory.store import Store
 from gateway.ledger.memory.stored import check_upload
-from gateway.ledger.rows import JobKind, JobRow
+from gateway.ledger.rows import URGENCY, JobKind, JobRow
 
 
 class MemoryJobs:
@@ -18,7 +18,7 @@ class MemoryJobs:
         self._store = store
 
     def insert(self, row: JobRow) -> int:
-        """Returns the new job_id; none is ever given twice. `owner_id` is filled in: the upload's.
+        """Returns the new job_id; none is ever given twice. `owner_id` and `urgency` are filled in: the upload's.
 
         :raises Conflict: the upload is gone.
         """
@@ -26,8 +26,9 @@ class MemoryJobs:
         check_upload(self._store, row.upload_id)
         job_id = self._store.next("job_id")
         upload = self._store.uploads.get(row.upload_id)
-        owner_id = row.owner_id if upload is None else upload.owner_id
-        self._store.jobs.insert(replace(row, job_id=job_id, owner_id=owner_id))
+        assert upload is not None, "it was looked at"
+        urgency = URGENCY.get(upload.priority, max(URGENCY.values()))
+        self._store.jobs.insert(replace(row, job_id=job_id, owner_id=upload.owner_id, urgency=urgency))
         return job_id
 
     def get(self, job_id: int) -> JobRow | None:
@@ -45,9 +46,12 @@ class MemoryJobs:
     def claim(
         self, now: float, *, by: str, until: float, kinds: Sequence[JobKind], limit: int, owner_id: str | None = None
     ) -> list[JobRow]:
-        """Take due jobs whose lease is free or over (`lease_until` <= now), of one account or all; oldest due first."""
+        """Take due jobs whose lease is free or over (`lease_until` <= now): of one account the most urgent first, then
+        oldest due; of all by `due_at` alone.
+        """
         due = [row for kind in set(kinds) for row in self._due(now, kind) if owner_id in {None, row.owner_id}]
-        taken = sorted(due, key=attrgetter("due_at", "job_id"))[:limit]
+        order = attrgetter("due_at", "job_id") if owner_id is None else attrgetter("urgency", "due_at", "job_id")
+        taken = sorted(due, key=order)[:limit]
         claimed = [replace(row, lease_by=by, lease_until=until) for row in taken]
         for row in claimed:
             self._store.jobs.save(row)

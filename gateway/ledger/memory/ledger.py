@@ -18,6 +18,7 @@ from gateway.errors import Unavailable
 from gateway.ledger.base import Transaction
 from gateway.ledger.memory.accounts import MemoryAccounts, MemoryQrCodes
 from gateway.ledger.memory.audit import MemoryAudit, MemorySettings
+from gateway.ledger.memory.deliveries import MemoryDeliveries
 from gateway.ledger.memory.jobs import MemoryJobs
 from gateway.ledger.memory.keys import MemoryKeys
 from gateway.ledger.memory.receipts import MemoryReceipts
@@ -46,6 +47,7 @@ class MemoryTransaction:
         self.runs = MemoryRuns(store)
         self.concats = MemoryConcats(store)
         self.jobs = MemoryJobs(store)
+        self.deliveries = MemoryDeliveries(store)
         self.receipts = MemoryReceipts(store)
         self.tokens = MemoryTokens(store)
         self.qr_codes = MemoryQrCodes(store)

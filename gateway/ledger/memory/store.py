@@ -12,10 +12,12 @@ from gateway.ledger.rows import (
     AccountRow,
     AuditRow,
     DeliveredRow,
+    DeliveryRow,
     Dialect,
     FileRow,
     IdempotencyRow,
     JobRow,
+    OutcomeRow,
     QrRow,
     ReceiptRow,
     RefreshTokenRow,
@@ -66,6 +68,8 @@ class Store:
     runs: Table[RunRow]
     concats: Table[ConcatRow]
     jobs: Table[JobRow]
+    deliveries: Table[DeliveryRow]
+    outcomes: Table[OutcomeRow]
     receipts: Table[ReceiptRow]
     delivered: Table[DeliveredRow]
     refresh_tokens: Table[RefreshTokenRow]
@@ -122,6 +126,8 @@ def new_store(undo: Undo) -> Store:
             {"final": attrgetter("final_id"), "part": attrgetter("part_id")},
         ),
         jobs=Table(undo, attrgetter("job_id"), {**_OF_UPLOAD, "kind": attrgetter("kind")}),
+        deliveries=Table(undo, attrgetter("upload_id", "endpoint_id"), _OF_UPLOAD),
+        outcomes=Table(undo, attrgetter("file_id", "endpoint_id"), {"file": attrgetter("file_id")}),
         receipts=Table(undo, attrgetter("receipt_id"), _OF_UPLOAD),
         delivered=Table(undo, attrgetter("instance_mac"), {"receipt": attrgetter("receipt_id")}),
         refresh_tokens=Table(

@@ -10,7 +10,7 @@ from operator import attrgetter
 from gateway.ledger.memory.keys import MemoryKeys
 from gateway.ledger.memory.store import Named, Store
 from gateway.ledger.memory.stored import MemoryRuns, check_upload, drop_concatenation
-from gateway.ledger.rows import AccountSums, Dialect, FileRow, Survey, UploadRow
+from gateway.ledger.rows import AccountSums, DeliveryRow, Dialect, FileRow, Survey, UploadRow
 from gateway.states import RECEIVING_STATES, FileState, UploadState
 
 #: Sums that are kept, and what an upload adds to each.
@@ -47,11 +47,14 @@ class MemoryUploads:
     def finished_unerased(
         self, states: Sequence[UploadState], before: float, limit: int, *, since: float = 0.0
     ) -> list[UploadRow]:
-        """In one of `states`, since <= `finished_at` <= before, `erased_at` empty; oldest first."""
+        """In one of `states`, since <= `finished_at` <= before, `erased_at` empty, no delivery open; oldest first."""
         found = [
             row
             for row in self._in(states)
-            if row.erased_at is None and row.finished_at is not None and since <= row.finished_at <= before
+            if row.erased_at is None
+            and row.finished_at is not None
+            and since <= row.finished_at <= before
+            and not row.open_deliveries
         ]
         return sorted(found, key=attrgetter("finished_at"))[:limit]
 
@@ -111,14 +114,18 @@ class MemoryUploads:
         counts = Counter((row.endpoint_id, row.state) for row in self._store.uploads)
         return Survey(
             counts,
-            _longest((row.endpoint_id, row.queued_at) for row in self._in([UploadState.DELIVERING])),
-            _longest((row.endpoint_id, row.held_at) for row in self._in([UploadState.HELD])),
+            _longest((row.endpoint_id, row.queued_at) for row in self._ways(UploadState.DELIVERING)),
+            _longest((row.endpoint_id, row.held_at) for row in self._ways(UploadState.HELD)),
             Counter(
                 row.endpoint_id for row in self._store.uploads if row.delayed_at is not None and row.finished_at is None
             ),
             self.reserved_bytes(),
             self.awaited_bytes(),
         )
+
+    def _ways(self, state: UploadState) -> Iterable[UploadRow | DeliveryRow]:
+        """Uploads and deliveries in that state."""
+        return (*self._in([state]), *(row for row in self._store.deliveries if row.state is state))
 
     def empty(self, before: float, limit: int) -> list[UploadRow]:
         """Made before, with room set aside, still receiving, and without a byte; oldest first."""
@@ -153,6 +160,8 @@ class MemoryUploads:
             store.receipts.delete(receipt_id)
         MemoryRuns(store).forget([one.segment_id for one in store.segments.by("upload", upload_id)])
         MemoryFiles(store).delete([file.file_id for file in files])
+        for delivery in store.deliveries.by("upload", upload_id):
+            store.deliveries.delete((upload_id, delivery.endpoint_id))
         for job in store.jobs.by("upload", upload_id):
             store.jobs.delete(job.job_id)
         for token in store.refresh_tokens.by("upload", upload_id):
@@ -231,5 +240,7 @@ class MemoryFiles:
     def delete(self, file_ids: Sequence[str]) -> None:
         """Drop the rows; their keys are the caller's business."""
         for file_id in file_ids:
+            for outcome in self._store.outcomes.by("file", file_id):
+                self._store.outcomes.delete((file_id, outcome.endpoint_id))
             self._store.files.delete(file_id)
             drop_concatenation(self._store, file_id)

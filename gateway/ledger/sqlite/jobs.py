@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
-from gateway.ledger.rows import JobKind, JobRow
+from gateway.ledger.rows import URGENCY, JobKind, JobRow
 from gateway.ledger.sqlite.rows import Rows
+
+LEAST = max(URGENCY.values())
 
 
 class SqliteJobs:
@@ -19,12 +21,14 @@ class SqliteJobs:
         self._rows = Rows(db, "jobs", JobRow, ("job_id",), serial=True)
 
     def insert(self, row: JobRow) -> int:
-        """Returns the new job_id; none is ever given twice. `owner_id` is filled in: the upload's.
+        """Returns the new job_id; none is ever given twice. `owner_id` and `urgency` are filled in: the upload's.
 
         :raises Conflict: the upload is gone.
         """
-        found = self._db.execute("SELECT owner_id FROM uploads WHERE upload_id = ?", (row.upload_id,)).fetchone()
-        return self._rows.insert(row if found is None else replace(row, owner_id=found[0]))
+        sql = "SELECT owner_id, priority FROM uploads WHERE upload_id = ?"
+        if (found := self._db.execute(sql, (row.upload_id,)).fetchone()) is not None:
+            row = replace(row, owner_id=found[0], urgency=URGENCY.get(found[1], LEAST))
+        return self._rows.insert(row)
 
     def get(self, job_id: int) -> JobRow | None:
         """The job."""
@@ -41,7 +45,9 @@ class SqliteJobs:
     def claim(
         self, now: float, *, by: str, until: float, kinds: Sequence[JobKind], limit: int, owner_id: str | None = None
     ) -> list[JobRow]:
-        """Take due jobs whose lease is free or over (`lease_until` <= now), of one account or all; oldest due first."""
+        """Take due jobs whose lease is free or over (`lease_until` <= now): of one account the most urgent first, then
+        oldest due; of all by `due_at` alone.
+        """
         due: list[JobRow] = []
         for kind in set(kinds):
             if owner_id is None:
@@ -49,16 +55,23 @@ class SqliteJobs:
                     "kind = ? AND lease_until IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?", (kind, now, limit)
                 )
             else:
-                due += self._rows.where(
-                    "kind = ? AND owner_id = ? AND lease_until IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?",
-                    (kind, owner_id, now, limit),
-                )
+                due += self._due_of(owner_id, kind, now, limit)
             due += [row for row in self._given_up(now, kind) if owner_id in {None, row.owner_id}]
-        taken = sorted(due, key=attrgetter("due_at", "job_id"))[:limit]
+        order = attrgetter("due_at", "job_id") if owner_id is None else attrgetter("urgency", "due_at", "job_id")
+        taken = sorted(due, key=order)[:limit]
         self._db.executemany(
             "UPDATE jobs SET lease_by = ?, lease_until = ? WHERE job_id = ?", ((by, until, row.job_id) for row in taken)
         )
         return [replace(row, lease_by=by, lease_until=until) for row in taken]
+
+    def _due_of(self, owner_id: str, kind: JobKind, now: float, limit: int) -> Iterable[JobRow]:
+        """Of one account; what is urgent has an index of its own, for it is little."""
+        free = "lease_until IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?"
+        found = self._rows.where(f"kind = ? AND owner_id = ? AND {free}", (kind, owner_id, now, limit))
+        for urgency in range(LEAST):
+            where = f"kind = ? AND owner_id = ? AND urgency = ? AND urgency < 2 AND {free}"
+            found += self._rows.where(where, (kind, owner_id, urgency, now, limit))
+        return {row.job_id: row for row in found}.values()
 
     def _given_up(self, now: float, kind: JobKind) -> list[JobRow]:
         """As many as a dead process held: no limit, to have the oldest among them."""

@@ -6,6 +6,7 @@ import sqlite3
 
 from gateway.ledger.sqlite.accounts import SqliteAccounts
 from gateway.ledger.sqlite.audit import SqliteAudit
+from gateway.ledger.sqlite.deliveries import SqliteDeliveries
 from gateway.ledger.sqlite.jobs import SqliteJobs
 from gateway.ledger.sqlite.keys import SqliteKeys
 from gateway.ledger.sqlite.qr import SqliteQrCodes
@@ -27,6 +28,7 @@ class SqliteTransaction:
         self.runs = SqliteRuns(db)
         self.concats = SqliteConcats(db)
         self.jobs = SqliteJobs(db)
+        self.deliveries = SqliteDeliveries(db)
         self.receipts = SqliteReceipts(db)
         self.tokens = SqliteTokens(db)
         self.qr_codes = SqliteQrCodes(db)

@@ -47,13 +47,13 @@ class SqliteUploads:
     def finished_unerased(
         self, states: Sequence[UploadState], before: float, limit: int, *, since: float = 0.0
     ) -> list[UploadRow]:
-        """In one of `states`, since <= `finished_at` <= before, `erased_at` empty; oldest first."""
+        """In one of `states`, since <= `finished_at` <= before, `erased_at` empty, no delivery open; oldest first."""
         found = [
             row
             for state in set(states)
             for row in self._rows.where(
                 "erased_at IS NULL AND finished_at IS NOT NULL AND state = ? AND finished_at BETWEEN ? AND ?"
-                " ORDER BY finished_at LIMIT ?",
+                " AND open_deliveries = 0 ORDER BY finished_at LIMIT ?",
                 (state, since, before, limit),
             )
         ]
@@ -134,11 +134,26 @@ class SqliteUploads:
     def _longest(
         self, column: str, state: UploadState, counts: Mapping[tuple[str, UploadState], int]
     ) -> dict[str, float]:
-        """Endpoint -> the least of that column, of uploads in that state."""
+        """Endpoint -> the least of that column, of uploads and deliveries in that state."""
         # The state stands in the text: only so is it known that the partial index has them all.
-        sql = f"SELECT min({column}) FROM uploads WHERE endpoint_id = ? AND state = '{state}'"  # noqa: S608 # ours
-        found = {name: self._db.execute(sql, (name,)).fetchone()[0] for name, of in counts if of is state}
-        return {name: at for name, at in found.items() if at is not None}
+        found = dict[str, float]()
+        for name in self._in_state(state) | {name for name, of in counts if of is state}:
+            for table in ("uploads", "deliveries"):
+                sql = f"SELECT min({column}) FROM {table} WHERE endpoint_id = ? AND state = '{state}'"  # noqa: S608 # ours
+                (at,) = self._db.execute(sql, (name,)).fetchone()
+                if at is not None:
+                    found[name] = min(at, found.get(name, at))
+        return found
+
+    def _in_state(self, state: UploadState) -> set[str]:
+        """Endpoints with a delivery in that state: a look-up for each."""
+        names = set[str]()
+        sql = f"SELECT endpoint_id FROM deliveries WHERE state = '{state}' AND endpoint_id > ? ORDER BY 1 LIMIT 1"  # noqa: S608 # ours
+        last = ""
+        while row := self._db.execute(sql, (last,)).fetchone():
+            (last,) = row
+            names.add(last)
+        return names
 
     def empty(self, before: float, limit: int) -> list[UploadRow]:
         """Made before, with room set aside, still receiving, and without a byte; oldest first."""

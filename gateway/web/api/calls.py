@@ -159,7 +159,8 @@ RECEIPT = Operation(
     "receipt",
     "The signed receipt, a compact JWS; it stays when the upload is dead.",
     [_text("application/jose", "The JWS; `GET /.well-known/jwks.json` has the keys.")],
-    frozenset({"not_found", "no_receipt_yet"}),
+    frozenset({"not_found", "no_receipt_yet", "invalid_field"}),
+    query=rest.RECEIPT,
 )
 REMOVE_FILE = Operation(
     "remove_file",

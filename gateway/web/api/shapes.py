@@ -66,6 +66,7 @@ _LIMITS = thing(
 )
 _DESTINATION = {"endpoint_id": TEXT, "display_name": TEXT, "contact": TEXT, "takes_notes": FLAG, "notice": TEXT}
 _STUDY_COUNTS = (FileResult.STORED, FileResult.ALREADY_THERE, FileResult.REJECTED, FileResult.FAILED)
+_WAITING: Schema = {"attempts": COUNT, "last_code": TEXT, "due_at": TIME}
 _ADMIN_UPLOAD = {
     "upload_id": TEXT,
     "owner_id": TEXT,
@@ -76,11 +77,26 @@ _ADMIN_UPLOAD = {
     "bytes": thing({"expected": BYTES, "received": BYTES}),
     "warnings": many(TEXT),
     "pacs_receipt_id": maybe(TEXT),
-    "delivery": maybe(thing({"attempts": COUNT, "last_code": TEXT, "due_at": TIME})),
+    "delivery": maybe(thing(_WAITING)),
     "created_at": TIME,
     "expires_at": TIME,
     "finished_at": maybe(TIME),
     "erased_at": maybe(TIME),
+}
+_ADMIN_DELIVERIES = {
+    "deliveries": many(
+        thing(
+            {
+                "endpoint_id": TEXT,
+                "required": FLAG,
+                "state": _STATE,
+                "pacs_receipt_id": maybe(TEXT),
+                "held_reasons": many(TEXT),
+                "delivery": maybe(thing(_WAITING)),
+                "finished_at": maybe(TIME),
+            }
+        )
+    )
 }
 _PATIENT = ("patient_id", "issuer_of_patient_id", "patient_name", "patient_birth_date", "accession_number")
 
@@ -110,7 +126,10 @@ SHAPES: Mapping[str, Schema] = {
         }
     ),
     "ChunkTaken": thing({"received_chunk_index": COUNT, "file_id": TEXT, "received_bytes": BYTES}),
-    "Warning": thing({"code": TEXT, "message": TEXT}, {"file_id": TEXT, "sop_instance_uid": TEXT, "reason": TEXT}),
+    "Warning": thing(
+        {"code": TEXT, "message": TEXT},
+        {"file_id": TEXT, "sop_instance_uid": TEXT, "reason": TEXT, "endpoint_id": TEXT},
+    ),
     "Study": thing({"study_instance_uid": TEXT}, dict.fromkeys(map(str, _STUDY_COUNTS), COUNT) | {"notes": TEXT}),
     "Result": thing(
         {
@@ -119,7 +138,12 @@ SHAPES: Mapping[str, Schema] = {
             "pacs_receipt_id": maybe(TEXT),
             "warnings": many(ref("Warning")),
             "studies": many(ref("Study")),
-        }
+        },
+        {"deliveries": many(ref("Delivery"))},
+    ),
+    "Delivery": thing(
+        {"endpoint_id": TEXT, "required": FLAG, "state": _STATE, "pacs_receipt_id": maybe(TEXT)},
+        about="Of an upload that a route sends to several endpoints.",
     ),
     "Status": thing(
         {
@@ -135,7 +159,7 @@ SHAPES: Mapping[str, Schema] = {
             "warnings": many(ref("Warning")),
             "expires_at": TIME,
         },
-        {"held_reasons": many(TEXT)},
+        {"held_reasons": many(TEXT), "deliveries": many(ref("Delivery"))},
     ),
     "File": thing(
         {
@@ -185,8 +209,8 @@ SHAPES: Mapping[str, Schema] = {
         }
     ),
     "QrInfo": thing(_DESTINATION | {"limits": _LIMITS, "expires_at": TIME}),
-    "AdminUpload": thing(_ADMIN_UPLOAD | {"file_states": counts(FileState)}),
-    "AdminUploads": thing({"uploads": many(thing(_ADMIN_UPLOAD)), "cursor": maybe(TEXT)}),
+    "AdminUpload": thing(_ADMIN_UPLOAD | {"file_states": counts(FileState)}, _ADMIN_DELIVERIES),
+    "AdminUploads": thing({"uploads": many(thing(_ADMIN_UPLOAD, _ADMIN_DELIVERIES)), "cursor": maybe(TEXT)}),
     "Revealed": thing(
         {
             "upload_id": TEXT,

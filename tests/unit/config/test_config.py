@@ -410,15 +410,47 @@ def test_a_refusal_names_the_key_and_what_to_do(read, before, says):
     assert says in refusal(read, f"{before}\n{MINIMAL}")
 
 
+ROUTED = f"{MINIMAL}\n[endpoints.b]\nurl = 'https://x.org'\n"
+
+
+def test_routes_are_read_in_their_order_and_all_they_lead_to_is_required_unless_said(read):
+    config = read(
+        ROUTED
+        + """
+        [[routes]]
+        when = { modality = ["CT", "MR"], account = "ed", declared = { priority = "stat" }, min_size = "1MiB" }
+        to = ["main", "b"]
+        required = ["b"]
+        [[routes]]
+        to = "main"
+        fallback = ["b"]
+        """
+    )
+    one, two = config.routes
+    assert (one.to, one.required, one.fallback) == (("main", "b"), ("b",), ())
+    assert (one.when.modality, one.when.account, one.when.min_size_bytes) == (("CT", "MR"), ("ed",), 1 << 20)
+    assert dict(one.when.declared) == {"priority": "stat"}
+    assert (two.to, two.required, two.fallback) == (("main",), ("main",), ("b",))
+    assert read(ROUTED).routes == ()
+
+
 @pytest.mark.parametrize(
-    ("asked", "table"),
+    ("route", "says"),
     [
-        ('[[routes]]\nto = ["main"]', "routes"),
+        ("to = ['c']", "routes.1.to: there is no endpoint c: use main, b"),
+        ("to = []", "routes.1.to: names no endpoint"),
+        ("when = {}", "routes.1.to: is missing"),
+        ("to = ['b', 'b']", "routes.1.to: names one twice"),
+        ("to = ['b']\nrequired = ['main']", "routes.1.required: names an endpoint that isn't in `to`"),
+        ("to = ['b']\nfallback = ['b']", "routes.1.fallback: names an endpoint that gets it anyway"),
+        ("to = ['b']\nwhen = { modalty = ['CT'] }", "did you mean routes.1.when.modality?"),
+        ("to = ['b']\nwhen = { modality = [1] }", "routes.1.when.modality: takes a text or a list of texts"),
+        ("to = ['b']\nwhen = { min_size = 5, max_size = 4 }", "routes.1.when.max_size: is less than min_size"),
+        ("to = ['b']\nwhen = 'CT'", "routes.1.when: must be a table"),
     ],
 )
-def test_what_the_contract_names_and_is_not_built_is_refused_by_name(read, asked, table):
-    with pytest.raises(ConfigError, match=f"^{table}: is not built yet"):
-        read(f"{MINIMAL}\n{asked}\n")
+def test_a_route_that_leads_nowhere_or_says_two_things_is_refused(read, route, says):
+    assert says in refusal(read, f"{ROUTED}[[routes]]\n{route}\n")
 
 
 def test_what_is_not_built_may_be_switched_off_by_name(read):

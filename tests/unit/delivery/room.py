@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from gateway.blobs.memory import MemoryBlobs
-from gateway.delivery.attempt import DeliveryRules
+from gateway.delivery.attempt import Announce, DeliveryRules
 from gateway.delivery.endpoint import EndpointTarget
 from gateway.delivery.items import open_outcome
+from gateway.delivery.routes import DeliveryRoute
 from gateway.delivery.service import Delivery
 from gateway.jobs.backoff import Backoff
 from gateway.jobs.workers import Workers
 from gateway.ledger.base import Ledger, Transaction
-from gateway.ledger.rows import AuditRow, Dialect, FileRow, JobKind, JobRow, ReceiptRow, UploadRow
+from gateway.ledger.rows import AuditRow, DeliveryRow, Dialect, FileRow, JobKind, JobRow, ReceiptRow, UploadRow
 from gateway.receipts import document
 from gateway.receipts.document import Signer
 from gateway.receipts.packing import unpacked
@@ -44,6 +45,10 @@ class Room:
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
     config: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, LittlePacs] = field(default_factory=dict)  #: endpoints beside `main`
+    routes: Sequence[DeliveryRoute] = ()
+    announce: Announce = lambda _tx, _upload, _event, _now: None
+    told: list[tuple[str, UploadState]] = field(default_factory=list)  #: what a test had announced
 
     def __post_init__(self) -> None:
         self.signer = Signer(self.opened.keys.receipt_seed)
@@ -61,11 +66,16 @@ class Room:
             spool=Spool(self.blobs),
             ring=self.opened.ring,
             keys=self.opened.keys,
-            targets={"main": EndpointTarget(**{"target": self.pacs, **self.config})},
+            targets={
+                "main": EndpointTarget(**{"target": self.pacs, **self.config}),
+                **{name: EndpointTarget(**{"target": pacs, **self.config}) for name, pacs in self.others.items()},
+            },
             check=self.check,
             signer=self.signer,
             clock=self.clock,
             settings=DeliveryRules(**{"backoff": backoff, "retry_for_s": 3600.0, **self.settings}),
+            announce=self.announce,
+            routes=self.routes,
         )
         self.workers = Workers(
             ledger or self.opened.ledger,
@@ -180,11 +190,24 @@ class Room:
         """The upload's receipt, its signature checked."""
         row = await self.upload(upload_id)
         assert row.receipt_id is not None
-        receipt_id = row.receipt_id
+        return await self._opened(row.receipt_id)
+
+    async def _opened(self, receipt_id: str) -> dict[str, Any]:
         receipt: ReceiptRow | None = await self.ledger.read(lambda tx: tx.receipts.get(receipt_id))
         assert receipt is not None
         jws = self.opened.keys.records.open(receipt.jws_sealed, context=f"receipts|jws|{receipt_id}")
         return document.verify(unpacked(jws), self.signer.jwks())
+
+    async def deliveries(self, upload_id: str) -> dict[str, DeliveryRow]:
+        """By endpoint."""
+        rows = await self.ledger.read(lambda tx: tx.deliveries.of_upload(upload_id))
+        return {row.endpoint_id: row for row in rows}
+
+    async def receipt_at(self, upload_id: str, endpoint_id: str) -> dict[str, Any]:
+        """The receipt of one of several deliveries, its signature checked."""
+        receipt_id = (await self.deliveries(upload_id))[endpoint_id].receipt_id
+        assert receipt_id is not None
+        return await self._opened(receipt_id)
 
     async def jobs(self) -> list[JobRow]:
         return await self.ledger.read(lambda tx: tx.jobs.page(after=0, limit=1000))

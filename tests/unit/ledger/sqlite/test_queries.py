@@ -13,10 +13,18 @@ import pytest
 
 from gateway.ledger import rows as ledger_rows
 from gateway.ledger.base import Transaction
-from gateway.ledger.rows import DeliveredRow, IdempotencyRow, JobKind, ReceiptRow, ServiceKeyRow, SharedState
+from gateway.ledger.rows import (
+    DeliveredRow,
+    IdempotencyRow,
+    JobKind,
+    OutcomeRow,
+    ReceiptRow,
+    ServiceKeyRow,
+    SharedState,
+)
 from gateway.ledger.sqlite.ledger import SqliteLedger
-from gateway.states import UploadState
-from tests.ledger_rows import account_row, file_row, job_row, qr_row, run_row, token_row, upload_row
+from gateway.states import FileState, UploadState
+from tests.ledger_rows import account_row, delivery_row, file_row, job_row, qr_row, run_row, token_row, upload_row
 
 U, F, S, T = "0a" * 16, "1a" * 16, "2a" * 16, "3a" * 16
 
@@ -29,6 +37,8 @@ TABLES = {
     "runs": ledger_rows.RunRow,
     "shared_segments": ledger_rows.SharedSegmentRow,
     "jobs": ledger_rows.JobRow,
+    "deliveries": ledger_rows.DeliveryRow,
+    "outcomes": ledger_rows.OutcomeRow,
     "receipts": ledger_rows.ReceiptRow,
     "delivered": ledger_rows.DeliveredRow,
     "refresh_tokens": ledger_rows.RefreshTokenRow,
@@ -114,6 +124,13 @@ def everything(tx: Transaction) -> None:
     tx.jobs.save(job_row(U, due_at=3.0, job_id=job_id))
     tx.jobs.get(job_id)
     tx.jobs.delete(job_id)
+    tx.deliveries.insert(delivery_row(U, "main", place=1))
+    tx.deliveries.save(delivery_row(U, "main", place=1, queued_at=1.0))
+    tx.deliveries.get(U, "main")
+    tx.deliveries.of_upload(U)
+    tx.deliveries.put_outcome(OutcomeRow(F, "main", FileState.STORED, None))
+    tx.deliveries.outcome(F, "main")
+    tx.deliveries.outcomes(F)
     tx.receipts.insert(ReceiptRow("r", U, "kid", b"jws", 1.0))
     tx.receipts.get("r")
     tx.receipts.note_delivered(DeliveredRow(b"i", b"c", "r", 1.0))
@@ -174,7 +191,7 @@ def test_every_query_of_the_protocols_is_looked_at() -> None:
         for name, member in vars(Transaction).items()
         if isinstance(member, property)
     }
-    assert len(aggregates) == 12
+    assert len(aggregates) == 13
     queries = [
         f"{aggregate}.{query}("
         for aggregate, protocol in aggregates.items()
