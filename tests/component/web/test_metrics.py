@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -179,11 +180,10 @@ async def test_a_scrape_reads_no_more_on_a_large_ledger_than_on_a_small_one(tmp_
         row = await gate.upload(
             (await gate.ledger.read(lambda tx: tx.uploads.page(states=[], after="", limit=1)))[0].upload_id
         )
-        from dataclasses import replace
 
         def many(tx) -> None:
             for number in range(300):
                 tx.uploads.insert(replace(row, upload_id=f"{number:032x}", queued_at=float(number)))
 
         await gate.ledger.write(many)
-        assert await steps() == few
+        assert await steps() <= few  # SQLite's newer planners go shorter ways where there is more
