@@ -67,7 +67,7 @@ max_files = 500
 [tokens]
 secret = "{SECRET}"
 [audit]
-file = ""
+file = "{{audit_file}}"
 [endpoints.main]
 url = "http://127.0.0.1:9/dicom-web"
 default = true
@@ -193,8 +193,9 @@ class Gate:
         await self.listener._runner.cleanup()
 
     def _config_file(self) -> Path:
-        options = {"spool_max_bytes": 1 << 40, "uploads": "", **self.options}
-        text = _CONFIG.format(folder=self.folder, **{name: options[name] for name in ("spool_max_bytes", "uploads")})
+        options = {"spool_max_bytes": 1 << 40, "uploads": "", "audit_file": "", **self.options}
+        known = {name: options[name] for name in ("spool_max_bytes", "uploads", "audit_file")}
+        text = _CONFIG.format(folder=self.folder, **known)
         path = self.folder / "relaypacs.toml"
         path.write_text(text + self.options.get("toml", ""), encoding="utf-8")
         return path
@@ -503,7 +504,7 @@ async def gateway_app(folder: Path, **options: Any) -> AsyncIterator[Gate]:
     """A gateway over `folder`.
 
     :param options: `toml`, `uploads`: more lines of the configuration, of its table [uploads]; `blobs`: a store instead of one in memory; `services`:
-        fields of `Services`; `spool_max_bytes`; `login_limits`; `others`: endpoints with a PACS of their own; `sqlite`: a ledger on the disk, not in memory; `now`: where the clock starts.
+        fields of `Services`; `spool_max_bytes`; `audit_file`; `login_limits`; `others`: endpoints with a PACS of their own; `sqlite`: a ledger on the disk, not in memory; `now`: where the clock starts.
     """
     clock = ManualClock(options["now"]) if "now" in options else ManualClock()
     gate = Gate(folder, clock, LittlePacs(now=clock.now), options, options.get("blobs") or MemoryBlobs())
