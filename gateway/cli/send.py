@@ -52,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--password-stdin", action="store_true", help="read the password's line from stdin")
     parser.add_argument("--endpoint", metavar="ID", help="the PACS to send to (default: the gateway's)")
     parser.add_argument(
-        "--at-once", "--jobs", dest="jobs", type=_jobs, default=4, metavar="N", help="files sent at once (default: 4)"
+        "--at-once", "--jobs", dest="jobs", type=_jobs, default=8, metavar="N", help="connections at once (default: 8)"
     )
     parser.add_argument(
         "--chunk", type=_size, metavar="SIZE", help="bytes per request, like 8MiB (default: what the line carries)"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import re
 import threading
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import TextIO
 
 from gateway.client import uploads
 from gateway.client.access import Sender, UploadAccess
+from gateway.client.crew import Crew
 from gateway.client.errors import (
     FileChanged,
     Misused,
@@ -31,19 +31,19 @@ from gateway.client.errors import (
     UploadGone,
     plain,
 )
+from gateway.client.files import FileSender
 from gateway.client.grouping import PlannedUpload
 from gateway.client.http import GatewayHttp
 from gateway.client.meter import Display, Meter
 from gateway.client.outcome import PlanInProgress, Reporter, exit_status
 from gateway.client.retry import RetryPolicy
-from gateway.client.scan import LeftOut, LocalFile
+from gateway.client.scan import LeftOut
 from gateway.client.state import Entry, StateFile
-from gateway.client.tusfile import Pace, TusFile, open_file
+from gateway.client.tusfile import Pace
 from gateway.client.uploads import UploadStatus
 from gateway.clock import Clock
 
 _RECEIVING_STATES = frozenset({"open", "uploading"})
-_PARTING_S = 1.0
 _LONGEST_POLL_S = 15.0
 _RECEIPT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -53,7 +53,7 @@ class Options:
     """What the user may choose about a run. `receipts`: the folder that signed receipts are written into."""
 
     endpoint_id: str | None = None
-    jobs: int = 4
+    jobs: int = 8
     chunk_bytes: int | None = None
     wait_s: float = 3600.0
     wait_for_held: bool = False
@@ -213,12 +213,8 @@ class SendRun:
     def _send_files(self, sending: PlanInProgress, entry: Entry, access: UploadAccess, retry: RetryPolicy) -> None:
         """Several at once; the first fault ends it, but for what is one file's alone: that file is left out.
 
-        Daemon threads: an interrupted user doesn't wait for a gateway that hangs.
-
         :raises Unreadable: none of the files can be read.
         """
-        waiting: queue.SimpleQueue[LocalFile] = queue.SimpleQueue()
-        finished: queue.SimpleQueue[Exception | tuple[LocalFile, LeftOut] | None] = queue.SimpleQueue()
         sending.left_out.clear()
         sending.names = {self._state.file_id(entry, file): file.path for file in sending.plan.files}
         files = sending.plan.files
@@ -226,71 +222,20 @@ class SendRun:
         for file in files:
             if self._state.file_key(file) in entry.done:
                 self._meter.done(self._state.file_key(file), file.size_bytes, before=True)
-        for file in missing:
-            waiting.put(file)
-
-        def work() -> None:
-            while not retry.stop.is_set():
-                try:
-                    file = waiting.get_nowait()
-                except queue.Empty:
-                    return
-                try:
-                    reason = self._send_file(file, entry, access, retry)
-                except Exception as fault:  # noqa: BLE001  a thread's edge: the run's own thread raises it again
-                    finished.put(fault)
-                else:
-                    finished.put(None if reason is None else (file, reason))
-
-        count = min(self._options.jobs, len(missing))
-        threads = [threading.Thread(target=work, name=f"send-{n}", daemon=True) for n in range(count)]
+        sender = FileSender(
+            self._http, self._state, self._meter, self._clock, self._pace, entry=entry, access=access, retry=retry
+        )
+        pieces = sender.pieces(missing, sending.plan.size_bytes, self._options.jobs)
         try:
-            for thread in threads:
-                thread.start()
-            for _ in missing:
-                ended = finished.get()
-                if isinstance(ended, Exception):
-                    raise ended
-                if ended is not None:
-                    sending.left_out.append(ended)
-                    self._display.say(f"not sent: {plain(ended[0].path)}: {ended[1]}")
+            with Crew(pieces, sender.send, self._options.jobs, retry.stop, self._clock) as outcomes:
+                for piece, reason in outcomes:
+                    if reason is not None:
+                        sending.left_out.append((piece.file, reason))
+                        self._display.say(f"not sent: {plain(piece.file.path)}: {reason}")
         finally:
-            retry.stop.set()
-            until = self._clock.monotonic() + _PARTING_S
-            for thread in threads:
-                thread.join(max(0.0, until - self._clock.monotonic()))
-            if not any(thread.is_alive() for thread in threads):
-                retry.stop.clear()
             self._state.save()
         if len(sending.left_out) == len(files):
             raise Unreadable("none of its files can be sent")
-
-    def _send_file(self, file: LocalFile, entry: Entry, access: UploadAccess, retry: RetryPolicy) -> LeftOut | None:
-        """One file; why it is left out, if it has to be."""
-        key = self._state.file_key(file)
-        try:
-            with open_file(file) as stream:
-                TusFile(
-                    file,
-                    stream,
-                    http=self._http,
-                    access=access,
-                    retry=retry,
-                    clock=self._clock,
-                    pace=self._pace,
-                    tus_url=entry.tus_url,
-                    file_id=self._state.file_id(entry, file),
-                    on_offset=lambda offset: self._meter.at(key, offset),
-                ).upload()
-        except Unreadable:
-            return LeftOut.UNREADABLE
-        except Refused as refusal:
-            if refusal.code != "file_too_large":
-                raise
-            return LeftOut.TOO_LARGE
-        self._meter.done(key, file.size_bytes)
-        self._state.mark_done(entry, file)
-        return None
 
     def _complete(
         self, sending: PlanInProgress, entry: Entry, access: UploadAccess, retry: RetryPolicy, wait_s: float

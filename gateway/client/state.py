@@ -102,6 +102,10 @@ class StateFile:
         """The file's name towards the gateway: tells nothing, and is the same whenever this upload goes on."""
         return self._hash("id", entry.idempotency_key.encode(), self.file_key(file).encode())
 
+    def part_id(self, entry: Entry, file: LocalFile, number: int, count: int) -> str:
+        """Likewise of a part of it: the gateway knows again what it has of a file that is parted in the same way."""
+        return self._hash("part", self.file_id(entry, file).encode(), f"{number} of {count}".encode())
+
     def claim(self, set_key: str) -> Entry:
         """The entry of this set, a new one if there is none; no other run may send it meanwhile.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, cast
 
 from tusclient.client import TusClient
@@ -19,6 +19,7 @@ from tusclient.uploader.uploader import Uploader
 from gateway.client.access import UploadAccess
 from gateway.client.errors import AnotherWay, FileChanged, Refused, TryAgain, Unreadable
 from gateway.client.http import NO_PATCH_STATUSES, Answer, GatewayHttp, SizedBody
+from gateway.client.parts import Span
 from gateway.client.retry import RetryPolicy
 from gateway.client.scan import LocalFile
 from gateway.client.uploads import with_renewal
@@ -107,10 +108,11 @@ class Slice:
 
 
 class TusFile(Uploader):
-    """One file on its way.
+    """One file on its way, or a part of one.
 
     :param file_id: its name towards the gateway; creation is idempotent by it.
     :param on_offset: is told how far the file has come, and goes back when bytes were lost.
+    :param span: the part that it is (tus Concatenation); offsets are the part's own then. None: it is the whole file.
     """
 
     def __init__(
@@ -126,10 +128,15 @@ class TusFile(Uploader):
         tus_url: str,
         file_id: str,
         on_offset: Callable[[int], None],
+        span: Span | None = None,
     ) -> None:
         metadata = {"file_id": file_id, "filetype": "application/dicom"}
         super().__init__(file_stream=stream, client=TusClient(tus_url), metadata=metadata)
         self._found = found
+        self._span = span or Span(0, found.size_bytes)
+        self._is_part = span is not None
+        self.stop_at = self._span.size_bytes
+        self.location = ""  #: where the gateway has it, in the gateway's own words
         self._tus_url = tus_url
         self._file_url = ""
         self._http = http
@@ -149,7 +156,7 @@ class TusFile(Uploader):
         del stop_at  # tuspy's parameter: a file is sent whole
         self._require_unchanged()
         tries = 0
-        while not self._file_url or self._unsure or self.offset < self._found.size_bytes:
+        while not self._file_url or self._unsure or self.offset < self._span.size_bytes:
             self._retry.check()
             before, asking = self.offset, self._unsure
             try:
@@ -172,6 +179,16 @@ class TusFile(Uploader):
                 self._on_offset(self.offset)
         self._require_unchanged()
 
+    def join(self, parts: Sequence[str]) -> None:
+        """Make the file of its parts, which are all there. :param parts: where the gateway has them, in order.
+
+        :raises SendFault: the gateway doesn't.
+        """
+        self._require_unchanged()
+        metadata = ",".join(self.encode_metadata())  # type: ignore[no-untyped-call]  # tuspy's
+        told = {"Upload-Metadata": metadata, "Upload-Concat": f"final;{' '.join(parts)}"}
+        self._retry.persist(lambda: self._ask("POST", self._tus_url, self._headers() | told, 0))
+
     def _step(self) -> None:
         if not self._file_url:
             self._create()
@@ -183,15 +200,18 @@ class TusFile(Uploader):
 
     def _create(self) -> None:
         """POST; a file that fits into one request goes with it (creation-with-upload), at the first attempt."""
-        size = self._found.size_bytes
+        size = self._span.size_bytes
         whole = 0 < size <= self._pace.chunk_bytes and not self._created_in_vain
         headers = dict(self.get_url_creation_headers())  # type: ignore[no-untyped-call]  # tuspy's
+        if self._is_part:
+            headers |= {"upload-length": str(size), "Upload-Concat": "partial"}
         if whole:
             headers["Content-Type"] = _OFFSET_TYPE
         answer = self._ask("POST", self._tus_url, headers, size if whole else 0)
         location = answer.headers.get("Location", "")
         if not location:
             raise Refused("what answers there is no tus server: check --to", status=answer.status)
+        self.location = location
         self._file_url = self._http.here(location, "/files/" + location.rstrip("/").rpartition("/")[2])
         if "Upload-Offset" in answer.headers:
             self.offset = self._offset_of(answer)
@@ -232,7 +252,7 @@ class TusFile(Uploader):
         def once(bearer: str) -> Answer:
             body: SizedBody | None = None
             if size:
-                body = Slice(cast("BinaryIO", self.file_stream), self.offset, size, self._leaving)
+                body = Slice(cast("BinaryIO", self.file_stream), self._span.start + self.offset, size, self._leaving)
             return self._http.request(method, url, bearer=bearer, headers=headers, body=body)
 
         try:
@@ -244,11 +264,11 @@ class TusFile(Uploader):
 
     def _leaving(self, position: int) -> None:
         self._retry.check()
-        self._on_offset(position)
+        self._on_offset(position - self._span.start)
 
     def _offset_of(self, answer: Answer) -> int:
         value = answer.headers.get("Upload-Offset", "")
-        if not (value.isascii() and value.isdigit() and len(value) < 19 and int(value) <= self._found.size_bytes):
+        if not (value.isascii() and value.isdigit() and len(value) < 19 and int(value) <= self._span.size_bytes):
             raise Refused("what answers there is no tus server: check --to", status=answer.status)
         return int(value)
 

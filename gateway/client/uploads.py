@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from gateway.client.access import Sender, UploadAccess
-from gateway.client.errors import NotLetIn, TryAgain, plain
+from gateway.client.errors import Misused, NotLetIn, Refused, TryAgain, plain
 from gateway.client.grouping import PlannedUpload
 from gateway.client.http import READ_TIMEOUT_S, Answer, GatewayHttp
 from gateway.client.retry import RetryPolicy
@@ -103,6 +103,15 @@ def status(http: GatewayHttp, access: UploadAccess) -> UploadStatus:
     """
     url = f"{http.base_url}/upload/{access.upload_id}/status"
     return _standing(with_renewal(access, lambda bearer: http.request("GET", url, bearer=bearer)))
+
+
+def joins_parts(http: GatewayHttp, retry: RetryPolicy, tus_url: str) -> bool:
+    """Whether a file may come as several parts (tus Concatenation): older gateways don't have that."""
+    try:
+        answer = retry.persist(lambda: http.request("OPTIONS", tus_url))
+    except (Refused, Misused):
+        return False
+    return "concatenation" in answer.headers.get("Tus-Extension", "").split(",")
 
 
 def complete(

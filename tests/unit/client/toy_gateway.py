@@ -23,6 +23,7 @@ class ToyFile:
     length: int
     data: bytearray = field(default_factory=bytearray)
     metadata: str = ""
+    parts: list[str] | None = None  #: ids of those that it was joined of
 
 
 @dataclass
@@ -35,6 +36,7 @@ class ToyUpload:
     pending_polls: int = 0  #: status calls that say "delivering" after complete
     warnings: list[dict[str, str]] = field(default_factory=list)
     files: dict[str, ToyFile] = field(default_factory=dict)
+    parts: dict[str, ToyFile] = field(default_factory=dict)  #: of concatenations
     skipped: list[dict[str, str]] = field(default_factory=list)
 
     def received(self) -> dict[str, bytes]:
@@ -87,6 +89,7 @@ class ToyGateway:
         self.limits: dict[str, int] = {}
         self.contact = "+00 000 0000"
         self.lose_answers = 0  #: of creations
+        self.joins = False  #: it has tus' concatenation
         self.public_origin = ""
         self.hanging = threading.Event()
         self.meeting = asyncio.Barrier(1)
@@ -107,6 +110,7 @@ class ToyGateway:
             web.get("/upload/{upload_id}/status", self.status),
             web.post("/upload/{upload_id}/complete", self.complete),
             web.delete("/upload/{upload_id}", self.cancel),
+            web.options("/files/", self.options),
             web.post("/files/", self.create),
             web.head("/files/{file}", self.head),
             web.patch("/files/{file}", self.patch),
@@ -284,15 +288,24 @@ class ToyGateway:
 
     # tus
 
+    async def options(self, request: web.Request) -> web.Response:
+        if not self.joins:
+            raise web.HTTPMethodNotAllowed("OPTIONS", ["POST"])
+        return web.Response(status=204, headers={"Tus-Extension": "creation,concatenation"})
+
     async def create(self, request: web.Request) -> web.Response:
         upload = self._of_token(request)
         metadata = request.headers["Upload-Metadata"]
         pairs = dict(pair.split(" ") for pair in metadata.split(","))
         file_id = base64.b64decode(pairs["file_id"]).decode()
+        concat = request.headers.get("Upload-Concat", "")
+        if concat.startswith("final;"):
+            return self._join(upload, file_id, concat.removeprefix("final;").split(" "))
         length = int(request.headers["Upload-Length"])
-        file = upload.files.get(file_id)
+        among = upload.parts if concat == "partial" else upload.files
+        file = among.get(file_id)
         if file is None:
-            file = upload.files[file_id] = ToyFile(file_id, length, metadata=metadata)
+            file = among[file_id] = ToyFile(file_id, length, metadata=metadata)
             request["file"] = file
             await self._take(request, None)
         if self.lose_answers:
@@ -306,8 +319,17 @@ class ToyGateway:
         }
         return web.Response(status=201, headers=headers)
 
+    def _join(self, upload: ToyUpload, file_id: str, addresses: list[str]) -> web.Response:
+        ids = [address.rpartition("/")[2] for address in addresses]
+        if file_id in upload.files and upload.files[file_id].parts is None:
+            return problem(409, "other_dialect")
+        data = b"".join(upload.parts[one].data for one in ids)
+        upload.files[file_id] = ToyFile(file_id, len(data), bytearray(data), parts=ids)
+        return web.Response(status=201, headers={"Location": f"{self.url}/files/{file_id}"})
+
     def _file(self, request: web.Request) -> ToyFile:
-        return self._of_token(request).files[request.match_info["file"]]
+        upload, file_id = self._of_token(request), request.match_info["file"]
+        return upload.parts.get(file_id) or upload.files[file_id]
 
     async def head(self, request: web.Request) -> web.Response:
         file = self._file(request)

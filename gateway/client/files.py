@@ -1,0 +1,140 @@
+"""The files of one upload: as pieces for several connections, and each piece sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO
+
+from gateway.client import uploads
+from gateway.client.access import UploadAccess
+from gateway.client.errors import Refused, Unreadable
+from gateway.client.http import GatewayHttp
+from gateway.client.meter import Meter
+from gateway.client.parts import PartedFile, Piece, Span, spans_of
+from gateway.client.retry import RetryPolicy
+from gateway.client.scan import LeftOut, LocalFile
+from gateway.client.state import Entry, StateFile
+from gateway.client.tusfile import Pace, TusFile, open_file
+from gateway.clock import Clock
+
+
+class FileSender:
+    """Sends pieces of one upload. For all threads."""
+
+    def __init__(
+        self,
+        http: GatewayHttp,
+        state: StateFile,
+        meter: Meter,
+        clock: Clock,
+        pace: Pace,
+        *,
+        entry: Entry,
+        access: UploadAccess,
+        retry: RetryPolicy,
+    ) -> None:
+        self._http = http
+        self._state = state
+        self._meter = meter
+        self._clock = clock
+        self._pace = pace
+        self._entry = entry
+        self._access = access
+        self._retry = retry
+
+    def pieces(self, missing: Sequence[LocalFile], total_bytes: int, at_once: int) -> list[Piece]:
+        """What has to be sent: a file that is most of all as parts, if the gateway joins them.
+
+        :param total_bytes: of all files of the upload, those that are there included.
+        """
+        parted = [(file, spans_of(file.size_bytes, total_bytes, at_once)) for file in missing]
+        large = any(len(spans) > 1 for _, spans in parted)
+        if not (large and uploads.joins_parts(self._http, self._retry, self._entry.tus_url)):
+            return [Piece(file) for file in missing]
+        return [piece for file, spans in parted for piece in self._pieces_of(file, spans)]
+
+    def _pieces_of(self, file: LocalFile, spans: Sequence[Span]) -> Iterator[Piece]:
+        if len(spans) < 2:
+            yield Piece(file)
+            return
+        key = self._state.file_key(file)
+        parted = PartedFile(file, spans, lambda gone: self._meter.at(key, gone))
+        for number in range(len(spans)):
+            yield Piece(file, parted, number)
+
+    def send(self, piece: Piece) -> LeftOut | None:
+        """It, to its end; why its file is left out, if it has to be and nobody has said so yet.
+
+        :raises SendFault: nothing of the upload can be sent.
+        """
+        parted = piece.parted
+        if parted is not None and parted.left_out:
+            return None
+        try:
+            if parted is None:
+                self._send_whole(piece.file)
+            else:
+                self._send_part(parted, piece.number)
+        except Unreadable:
+            reason = LeftOut.UNREADABLE
+        except Refused as refusal:
+            if refusal.code != "file_too_large":
+                raise
+            reason = LeftOut.TOO_LARGE
+        else:
+            return None
+        return reason if parted is None or parted.leave_out() else None
+
+    def _send_whole(self, file: LocalFile) -> None:
+        key = self._state.file_key(file)
+        with open_file(file) as stream:
+            file_id = self._state.file_id(self._entry, file)
+            self._tus(file, stream, file_id, lambda offset: self._meter.at(key, offset)).upload()
+        self._finished(file)
+
+    def _send_part(self, parted: PartedFile, number: int) -> None:
+        """A part; whoever brings the last one has them joined."""
+        file = parted.file
+        with open_file(file) as stream:
+            part_id = self._state.part_id(self._entry, file, number, len(parted.spans))
+            part = self._tus(file, stream, part_id, lambda offset: parted.at(number, offset), parted.spans[number])
+            part.upload()
+            parts = parted.arrived(number, part.location)
+            if parts is not None:
+                self._join(file, stream, parts)
+
+    def _join(self, file: LocalFile, stream: BinaryIO, parts: Sequence[str]) -> None:
+        try:
+            self._tus(file, stream, self._state.file_id(self._entry, file), lambda _: None).join(parts)
+        except Refused as refusal:
+            if refusal.code != "other_dialect":
+                raise
+            self._send_whole(file)  # a former run has begun it as a whole: it goes on like that
+        else:
+            self._finished(file)
+
+    def _tus(
+        self,
+        file: LocalFile,
+        stream: BinaryIO,
+        file_id: str,
+        on_offset: Callable[[int], None],
+        span: Span | None = None,
+    ) -> TusFile:
+        return TusFile(
+            file,
+            stream,
+            http=self._http,
+            access=self._access,
+            retry=self._retry,
+            clock=self._clock,
+            pace=self._pace,
+            tus_url=self._entry.tus_url,
+            file_id=file_id,
+            on_offset=on_offset,
+            span=span,
+        )
+
+    def _finished(self, file: LocalFile) -> None:
+        self._meter.done(self._state.file_key(file), file.size_bytes)
+        self._state.mark_done(self._entry, file)

@@ -1,0 +1,97 @@
+"""A file that is most of what has to be sent goes over several connections, to gateways that join its parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.client.parts import LEAST_PART_BYTES, PartedFile, spans_of
+from gateway.client.scan import LocalFile
+from tests.unit.client.conftest import MakeFile
+from tests.unit.client.test_send_command import Send, on_disk, run, sent, state
+from tests.unit.client.toy_gateway import ToyGateway, once, problem
+
+__all__ = ["run", "state"]  # fixtures
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(("size", "total", "at_once"), [(8 * MIB, 8 * MIB, 16), (3 * MIB + 7, 4 * MIB, 4), (1, 1, 16)])
+def test_spans_are_all_of_a_file_in_order(size: int, total: int, at_once: int) -> None:
+    spans = spans_of(size, total, at_once)
+    assert [one.start for one in spans] == [sum(before.size_bytes for before in spans[:n]) for n in range(len(spans))]
+    assert sum(one.size_bytes for one in spans) == size
+    assert len(spans) == 1 or min(one.size_bytes for one in spans) >= LEAST_PART_BYTES
+
+
+def test_a_file_has_as_many_parts_as_its_bytes_are_worth() -> None:
+    assert len(spans_of(8 * MIB, 8 * MIB, 16)) == 16
+    assert len(spans_of(1024 * MIB, 1040 * MIB, 16)) == 15
+    assert len(spans_of(MIB // 2, 7 * MIB, 16)) == 1  # a slice among others
+    assert len(spans_of(8 * MIB, 8 * MIB, 1)) == 1
+
+
+def test_a_file_that_cannot_be_sent_is_named_once_however_many_of_its_parts_fail() -> None:
+    file = LocalFile(Path("large.dcm"), 8 * MIB, 0, "", {})
+    parted = PartedFile(file, spans_of(8 * MIB, 8 * MIB, 4), lambda _: None)
+    assert [parted.leave_out() for _ in range(4)] == [True, False, False, False]
+
+
+def test_one_large_file_goes_as_parts_that_the_gateway_joins(
+    run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path
+) -> None:
+    make_file("large.dcm", 4 * MIB)
+    gateway.joins = True
+    assert run("--at-once", "4") == 0
+    assert sent(gateway) == on_disk(folder)
+    (file,) = gateway.only_upload().files.values()
+    assert file.parts is not None
+    assert len(file.parts) == 4
+
+
+def test_a_gateway_that_joins_nothing_gets_it_over_one(
+    run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path
+) -> None:
+    make_file("large.dcm", 4 * MIB)
+    assert run() == 0
+    assert sent(gateway) == on_disk(folder)
+    assert gateway.only_upload().parts == {}
+
+
+def test_parts_that_arrived_are_not_sent_again(
+    run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path
+) -> None:
+    size = make_file("large.dcm", 4 * MIB).stat().st_size
+    gateway.joins = True
+    refuse = problem(422, "no")
+    gateway.troubles = [lambda request: refuse if "final" in request.headers.get("Upload-Concat", "") else None]
+    assert run("--at-once", "4") == 4
+    assert sum(len(part.data) for part in gateway.only_upload().parts.values()) == size
+    gateway.troubles = []
+    gateway.bodies_bytes = 0
+    assert run("--at-once", "4") == 0
+    assert gateway.bodies_bytes == 0
+    assert sent(gateway) == on_disk(folder)
+
+
+def test_a_part_that_was_cut_off_goes_on_at_the_byte_that_arrived(
+    run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path
+) -> None:
+    size = make_file("large.dcm", 4 * MIB).stat().st_size
+    gateway.joins = True
+    gateway.troubles = [once("POST", "/files/", "cut:300000")]
+    assert run("--at-once", "4") == 0
+    assert sent(gateway) == on_disk(folder)
+    assert gateway.bodies_bytes <= size + MIB
+
+
+def test_a_file_that_was_begun_as_a_whole_goes_on_as_one(
+    run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path
+) -> None:
+    make_file("large.dcm", 4 * MIB)
+    gateway.troubles = [once("PATCH", "/files/", problem(422, "no"))]
+    assert run("--chunk", "1MiB") == 4
+    gateway.joins = True
+    assert run() == 0
+    assert sent(gateway) == on_disk(folder)
