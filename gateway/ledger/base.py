@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from gateway.ledger.base_more import DeliveryRows, QrRows, TokenRows
+from gateway.ledger.promises import Recorded, Reserve, Watch
 from gateway.ledger.rows import (
     AccountRow,
     AccountSums,
@@ -241,28 +242,6 @@ PURGE = "purge"  #: topic: something may be erased
 AUDIT = "audit"  #: topic: the trail grew
 
 
-class Watch(Protocol):
-    """A place to wait for commits that woke a topic."""
-
-    async def changed(self, timeout_s: float | None = None) -> bool:
-        """True as soon as the topic was woken since the last call (or since the watch began); False: timed out."""
-
-
-class ReadOnly(RuntimeError):
-    """An act of `read` tried to write: a fault of ours, told to nobody but us."""
-
-
-class Reserve(Protocol):
-    """Room that is kept for writing down what is there already, and its end. While it is used up no new bytes are taken."""
-
-    @property
-    def held(self) -> bool:
-        """It is there."""
-
-    def hold(self) -> bool:
-        """Take it, also again, if there is room, and say whether it is there. Blocking; never raises."""
-
-
 class Ledger(Protocol):
     """The ledger itself."""
 
@@ -282,6 +261,9 @@ class Ledger(Protocol):
         :raises GatewayError: whatever `act` raised; nothing was written.
         :raises SpoolFull: the ledger's disk is full.
         """
+
+    def record(self, group: Sequence[Recorded]) -> None:
+        """`write` for many at once, from any thread: their acts share transactions, and the loop hears once of each."""
 
     async def read(self, act: Callable[[Transaction], T]) -> T:
         """Run `act` on a snapshot.

@@ -29,7 +29,8 @@ from typing import Any
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError
-from gateway.ledger.base import JOBS, PURGE, Ledger, Transaction, Watch
+from gateway.ledger.base import JOBS, PURGE, Ledger, Transaction
+from gateway.ledger.promises import Watch
 from gateway.ledger.rows import JobKind, UploadRow
 from gateway.ledger.settings import Setting
 from gateway.purge.erasure import Erasure, Reason

@@ -5,8 +5,8 @@ Transactions only; the way of the bytes is in `pipeline.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from gateway.clock import Clock
 from gateway.errors import Gone
@@ -22,6 +22,9 @@ from gateway.uploads.completion import Timing
 from gateway.uploads.leases import Leases
 from gateway.uploads.pipeline import Pipeline, Tail, Tails
 from gateway.uploads.sharing import SMALL_BELOW_BYTES, Sharing
+
+#: Hears the offset at every commit of an append.
+Heard = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +86,23 @@ def upload_key(tx: Transaction, ring: KeyRing, upload: UploadRow) -> UploadKey:
     return key
 
 
-def new_file(
-    tx: Transaction, intake: Intake, key: UploadKey, dialect: Dialect, wish: NewFile, *, length: int | None
-) -> tuple[FileRow, FileKey]:
-    """Write a new file with its key; the upload's row is the caller's to save.
+@dataclass(frozen=True, slots=True)
+class UnwrittenFile:
+    """A new file that isn't written down yet."""
 
-    :param key: the upload's.
-    """
+    row: FileRow  #: without its `key_id`
+    key: FileKey
+    wrapped: bytes
+
+    def insert(self, tx: Transaction, row: FileRow | None = None) -> FileRow:
+        """Write it down, with its key. :param row: what has become of its row by now."""
+        row = replace(self.row if row is None else row, key_id=tx.keys.insert(self.wrapped))
+        tx.files.insert(row)
+        return row
+
+
+def make_file(intake: Intake, key: UploadKey, dialect: Dialect, wish: NewFile, *, length: int | None) -> UnwrittenFile:
+    """A new file with its key. :param key: the upload's."""
     file_id = new_id()
     file_key, wrapped = key.new_file_key(file_id)
     client_id, raw = wish.client_file_id, wish.raw_metadata
@@ -103,7 +116,7 @@ def new_file(
         if client_id is not None
         else None,
         meta_sealed=key.meta.seal(raw.encode(), context=Column.FILE_META.of(file_id)) if raw is not None else None,
-        key_id=tx.keys.insert(wrapped),
+        key_id=None,
         length=length,
         offset=0,
         total_chunks=None,
@@ -116,8 +129,15 @@ def new_file(
         whole_at=None,
         bytes_sealed=None,
     )
-    tx.files.insert(row)
-    return row, file_key
+    return UnwrittenFile(row, file_key, wrapped)
+
+
+def new_file(
+    tx: Transaction, intake: Intake, key: UploadKey, dialect: Dialect, wish: NewFile, *, length: int | None
+) -> tuple[FileRow, FileKey]:
+    """Write a new file with its key; the upload's row is the caller's to save. See `make_file`."""
+    made = make_file(intake, key, dialect, wish, length=length)
+    return made.insert(tx), made.key
 
 
 def is_small(size: int | None, room: int) -> bool:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from gateway.errors import SpoolFull, TooLarge
-from gateway.ledger.base import Reserve
+from gateway.fair import CLIENT
+from gateway.ledger.base import Transaction
+from gateway.ledger.promises import Recorded, Reserve, tell
 from gateway.spool import SegmentWriter, SharedSegment, SharedWriter
-from gateway.uploads.body import Body, BodyBroken, BodyStopped, Buffered, Gatherer, clip
+from gateway.uploads.body import Body, BodyAccount, BodyBroken, BodyStopped, Buffered, Gatherer, clip
 from gateway.uploads.leases import Lease
 from gateway.uploads.sharing import Sharing
 
@@ -63,6 +65,16 @@ class Flow:
     overrun: bool
 
 
+class Last(Protocol):
+    """How the end of a small body is committed."""
+
+    def act(self, stored: int, ended_cleanly: bool) -> Callable[[Transaction], Any]:
+        """What to do when so many bytes of the body are durable."""
+
+    def told(self, result: Any) -> None:
+        """What that returned, after its commit."""
+
+
 class Pipeline:
     """The way of the bytes.
 
@@ -93,16 +105,17 @@ class Pipeline:
         commit: Callable[[int, bool], Awaitable[None]],
         digests: tuple[Any, ...] = (),
         commit_every: int = COMMIT_EVERY_BYTES,
+        last: Last | None = None,
     ) -> Flow:
         """Store up to `room` bytes of `body` through `writer`.
 
         :param commit: called with (bytes of this body that are on disk, whether the body ended cleanly); the last
             call comes after the end, however that was. It isn't called where nothing came and the line broke.
         :param digests: hash objects that see every byte stored.
+        :param last: commits the end of a small body without coming back here between its sync and its row.
         :raises SpoolFull, Unavailable: the disk refuses; what was committed before stays.
         """
-        if self._reserve is not None and not self._reserve.held and not await self.threads.run(self._reserve.hold):
-            raise SpoolFull("the disk is full")
+        await self.ensure_reserve()
         gatherer = Gatherer(body, self._buffered, self._idle_timeout_s, lease.heard)
         stored, asked, synced, in_flight = 0, 0, 0, 0  # bytes; `asked`: a commit of so many is done or under way
         over, overrun = gatherer.ended, False
@@ -120,6 +133,10 @@ class Pipeline:
                     if not size:
                         continue
                     stored, in_flight = stored + size, size
+                    if over and last is not None and isinstance(writer, SharedWriter):
+                        cleanly = gatherer.error is None and not overrun
+                        last.told(await self.record(writer, pieces, digests, last.act(stored, cleanly)))
+                        return Flow(stored, gatherer.error, overrun)
                     if not over and stored - asked >= commit_every:
                         writing = asyncio.ensure_future(self._commit_midway(writer, pieces, digests, commit, stored))
                         asked = stored
@@ -137,6 +154,42 @@ class Pipeline:
         elif cleanly:
             await commit(stored, True)
         return Flow(stored, gatherer.error, overrun)
+
+    @property
+    def memory_is_scarce(self) -> bool:
+        """Bodies hold much of what they may together."""
+        return self._buffered.is_scarce
+
+    def account(self) -> BodyAccount:
+        """Of a body that is read before it has a place; closed by `with`."""
+        return BodyAccount(self._buffered)
+
+    async def ensure_reserve(self) -> None:
+        """:raises SpoolFull: the room that is kept for the end of what is there is used up."""
+        if self._reserve is not None and not self._reserve.held and not await self.threads.run(self._reserve.hold):
+            raise SpoolFull("the disk is full")
+
+    async def record(
+        self,
+        writer: SharedWriter,
+        pieces: Sequence[bytes | memoryview],
+        digests: tuple[Any, ...],
+        act: Callable[[Transaction], T],
+    ) -> T:
+        """Seal, write, sync, and commit by `act`: from thread to thread, and each hands on what waits together.
+
+        :raises SpoolFull, Unavailable: the disk refuses.
+        :raises GatewayError: what `act` raised.
+        """
+        segment = await self._sharing.segment()
+        writer.take(segment)
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.threads.begin(self._append_to, writer, segment, pieces, digests, Recorded(act, done, CLIENT.get()))
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await asyncio.wait([done])  # the act looks at the writer: nobody closes that before
+            raise
 
     async def is_empty(self, body: Body) -> bool:
         """Whether no byte comes, where none is wanted; what came is lost.
@@ -197,17 +250,17 @@ class Pipeline:
         self,
         writer: SharedWriter,
         segment: SharedSegment,
-        pieces: list[bytes | memoryview],
+        pieces: Sequence[bytes | memoryview],
         digests: tuple[Any, ...],
-        done: asyncio.Future[Any],
+        one: Recorded | asyncio.Future[None],
     ) -> None:
         try:
             writer.sync(but=segment)
             writer.append(pieces, digests)
         except BaseException as error:  # noqa: BLE001 # whatever it is, whoever waits must hear of it
-            done.get_loop().call_soon_threadsafe(_fail, done, error)
+            tell(one.done if isinstance(one, Recorded) else one, None, error)
         else:
-            self._sharing.sync_soon(segment, done)
+            self._sharing.sync_soon(segment, one)
 
     async def digest(self, body: Body, room: int, lease: Lease, digest: Any) -> Flow:
         """Read a body only to know its digest."""
@@ -227,11 +280,6 @@ def _append(writer: SegmentWriter, pieces: list[bytes | memoryview], digests: tu
     writer.append(pieces, digests)
     if sync:
         writer.sync()
-
-
-def _fail(done: asyncio.Future[Any], error: BaseException) -> None:
-    if not done.cancelled():
-        done.set_exception(error)
 
 
 def _update(digest: Any, pieces: list[bytes | memoryview]) -> None:

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from gateway.errors import GatewayError
 from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.promises import Recorded, tell
 from gateway.spool import SharedSegment, Spool
 from gateway.uploads.admission import new_id
 
@@ -34,7 +35,7 @@ class Sharing:
         self._present: SharedSegment | None = None
         self._retired: list[SharedSegment] = []
         self._beginning = asyncio.Lock()
-        self._syncs = _Syncs()
+        self._syncs = _Syncs(ledger)
 
     async def segment(self) -> SharedSegment:
         """One that takes entries; its row is written. :raises Unavailable, SpoolFull: the ledger can't."""
@@ -80,9 +81,11 @@ class Sharing:
         for one in done:
             _let_go(one)
 
-    def sync_soon(self, segment: SharedSegment, done: asyncio.Future[None]) -> None:
-        """From any thread, after an entry was written: `done` is told of the next sync, or its error."""
-        self._syncs.put(segment, done)
+    def sync_soon(self, segment: SharedSegment, one: Recorded | asyncio.Future[None]) -> None:
+        """From any thread, after an entry was written: after the next sync the ledger is given the act, or who waits for the
+        sync alone is told; or they hear of its error.
+        """
+        self._syncs.put(segment, one)
 
     async def close(self) -> None:
         """At the end of the process, when nothing is under way any more; what can't be written down the next one does."""
@@ -95,13 +98,14 @@ class Sharing:
             _let_go(one)
 
 
-_Waiting = tuple[SharedSegment, asyncio.Future[None]]
+_Waiting = tuple[SharedSegment, "Recorded | asyncio.Future[None]"]
 
 
 class _Syncs:
-    """The thread: everything that waits for a segment has one sync of it."""
+    """The thread: everything that waits for a segment has one sync of it, and what follows goes to the ledger together."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -111,8 +115,8 @@ class _Syncs:
             self._thread = threading.Thread(target=self._run, name="spool-syncs", daemon=True)
             self._thread.start()
 
-    def put(self, segment: SharedSegment, done: asyncio.Future[None]) -> None:
-        self._queue.put((segment, done))
+    def put(self, segment: SharedSegment, one: Recorded | asyncio.Future[None]) -> None:
+        self._queue.put((segment, one))
 
     def close(self) -> None:
         if self._thread is not None:
@@ -129,34 +133,32 @@ class _Syncs:
                         last = True
                     else:
                         group.append(one)
-            _settle(group)
+            self._settle(group)
             if last:
                 return
 
+    def _settle(self, group: list[_Waiting]) -> None:
+        errors: dict[SharedSegment, BaseException | None] = {}
+        for segment, _ in group:
+            if segment not in errors:
+                errors[segment] = _synced(segment)
+        good = [one for segment, one in group if isinstance(one, Recorded) and errors[segment] is None]
+        if good:
+            self._ledger.record(good)
+        for segment, one in group:
+            error = errors[segment]
+            if not isinstance(one, Recorded):
+                tell(one, None, error)
+            elif error is not None:
+                one.tell(None, error)
 
-def _settle(group: list[_Waiting]) -> None:
-    errors: dict[SharedSegment, BaseException | None] = {}
-    for segment, _ in group:
-        if segment not in errors:
-            try:
-                segment.sync()
-            except Exception as error:  # noqa: BLE001 # the thread's edge: it must live on, and callers must hear of it
-                errors[segment] = error
-            else:
-                errors[segment] = None
-    results = [(done, errors[segment]) for segment, done in group]
-    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        group[0][1].get_loop().call_soon_threadsafe(_tell, results)
 
-
-def _tell(results: list[tuple[asyncio.Future[None], BaseException | None]]) -> None:
-    for done, error in results:
-        if done.cancelled():
-            continue
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(None)
+def _synced(segment: SharedSegment) -> BaseException | None:
+    try:
+        segment.sync()
+    except Exception as error:  # noqa: BLE001 # the thread's edge: it must live on, and callers must hear of it
+        return error
+    return None
 
 
 def _let_go(segment: SharedSegment) -> None:

@@ -10,49 +10,46 @@ Knows no protocol's headers, no HTTP library and no PACS.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.errors import Conflict, NotFound, SpoolFull, Unauthorized
-from gateway.identity.principal import Principal, visible
+from gateway.identity.principal import Principal
 from gateway.ledger.base import Transaction
-from gateway.ledger.rows import Dialect, FileRow, UploadRow
-from gateway.protocol.engine import Append, FileView, plan, settle, told
-from gateway.spool import SegmentWriter, SharedWriter, sealed_size
+from gateway.ledger.rows import Dialect, UploadRow
+from gateway.protocol.engine import Append, plan, told
+from gateway.spool import sealed_size
 from gateway.states import FileState, UploadState
 from gateway.uploads.admission import Wish, check_size, create_upload, reserve_more
+from gateway.uploads.appending import Appender, view_of
+from gateway.uploads.at_once import AtOnce, First
 from gateway.uploads.body import Body
 from gateway.uploads.completion import (
-    note_bytes,
     require_file,
     require_open,
     require_receiving,
     takes_bytes,
     touched,
 )
-from gateway.uploads.digests import BodyDigests
 from gateway.uploads.finals import create_final
 from gateway.uploads.holes import give_back
 from gateway.uploads.intake import (
+    Heard,
     Intake,
     NewFile,
     ensure_reserved,
     is_small,
     tail_at,
     upload_key,
-    write_runs,
 )
 from gateway.uploads.leases import Claim
 from gateway.uploads.looking import looked_at
 from gateway.uploads.making import insert, twin_of
 from gateway.uploads.membership import needs_more_room, with_changed, without_file
-from gateway.uploads.parts import made_whole
+from gateway.uploads.open_uploads import OpenUploads
 from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Tail, raise_unless_clean
 from gateway.uploads.probe import ensure_sound
+from gateway.uploads.recent import Recent
 from gateway.uploads.seen import Seen
-
-#: Hears the offset at every commit of an append.
-Heard = Callable[[int], None]
 
 #: A question of a client moves `expires_at` only if that moved it by more than this share of its life.
 TOUCH_SHARE = 0.05
@@ -63,26 +60,33 @@ class Files:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
+        self._open = OpenUploads(intake)
+        self._at_once = AtOnce(intake)
+        self._recent = Recent(intake.clock)
 
-    async def create(self, who: Principal, upload_id: str, wish: NewFile) -> Seen:
+    async def create(self, who: Principal, upload_id: str, wish: NewFile, first: First | None = None) -> Seen:
         """A file, or a part, of one of the caller's uploads; the same client file id and length give the same one.
 
+        :param first: its first bytes, which may be stored together with it; the offset tells whether they were.
         :raises NotFound, Gone, Conflict, TooLarge: see the codes.
         :raises SpoolFull, TooMany: there is no room for a part, or for one of unknown length.
         """
         intake = self._intake
         if wish.parts is not None:
             return await create_final(intake, who, wish, upload_id)
+        opened = await self._open.find(who, upload_id)
+        if first is not None and self._at_once.takes(wish, first):
+            made = await self._at_once.create(opened, wish, first)
+            if made is not None:
+                return self._recent.note(made)
         room_bytes = await intake.pipeline.threads.run(intake.spool.room_bytes) if wish.part else 0
 
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
-            found = tx.uploads.get(upload_id)
-            upload = require_receiving(visible(found, found is not None and who.may_write(found)))
-            key = upload_key(tx, intake.ring, upload)
-            twin = twin_of(tx, key, wish, Dialect.PART if wish.part else Dialect.TAIL)
+            upload = require_open(tx, upload_id)
+            twin = twin_of(tx, opened.key, wish, Dialect.PART if wish.part else Dialect.TAIL)
             if twin is not None:
                 return Seen(upload, twin), None
-            return insert(tx, intake, upload, key, wish, room_bytes)
+            return insert(tx, intake, upload, opened.key, wish, room_bytes)
 
         seen, tail = await intake.ledger.write(act)
         if not seen.fresh:
@@ -109,8 +113,15 @@ class Files:
 
         return self._created(*await intake.ledger.write(act))
 
-    async def find(self, who: Principal, file_id: str, *, to_write: bool = True) -> Seen:
-        """The file, if it is the caller's. :raises NotFound: it isn't there, or is another's."""
+    async def find(self, who: Principal, file_id: str, *, to_write: bool = True, recently: bool = False) -> Seen:
+        """The file, if it is the caller's.
+
+        :param recently: as it was a moment ago is enough: whoever writes asks again with its commit.
+        :raises NotFound: it isn't there, or is another's.
+        """
+        known = self._recent.get(file_id) if recently and to_write else None
+        if known is not None and who.may_write(known.upload):
+            return known
 
         def act(tx: Transaction) -> Seen:
             file = tx.files.get(file_id)
@@ -181,6 +192,7 @@ class Files:
         intake = self._intake
         await intake.leases.cut([file_id])
         intake.tails.close(file_id)
+        self._recent.forget(file_id)
 
         def act(tx: Transaction) -> tuple[UploadRow, list[str]]:
             file = tx.files.get(file_id)
@@ -221,7 +233,7 @@ class Files:
     def _created(self, seen: Seen, tail: Tail | None) -> Seen:
         if tail is not None:
             self._intake.tails.put(seen.file.file_id, tail)
-        return seen
+        return self._recent.note(seen)
 
     async def _append(
         self,
@@ -234,7 +246,9 @@ class Files:
     ) -> Seen:
         intake = self._intake
         async with intake.leases.hold(file_id, claim, body.stop) as lease:
-            if fresh is not None and intake.tails.unused(file_id):
+            if (known := self._recent.get(file_id)) is not None and known.file.offset == wish.at:
+                seen = known
+            elif fresh is not None and intake.tails.unused(file_id):
                 seen = fresh  # nobody wrote since; what else may have happened the commit looks for
             else:
                 seen = await intake.ledger.read(lambda tx: _there(tx, file_id))
@@ -248,19 +262,22 @@ class Files:
             await ensure_sound(intake, seen.upload, seen.file)
             await ensure_reserved(intake, seen.upload)
             tail = await tail_at(intake, seen.upload, seen.file, leave.at, small=is_small(body.size, leave.room))
-            appender = _Appender(intake, seen, wish, tail, leave.at, heard)
+            appender = Appender(intake, seen, wish, tail, leave.at, heard)
             every = leave.room + 1 if wish.digests else COMMIT_EVERY_BYTES
+            last = None if wish.digests else appender
             try:
                 flow = await intake.pipeline.pour(
-                    body, tail.writer, leave.room, lease, appender.commit, appender.hashes, commit_every=every
+                    body, tail.writer, leave.room, lease, appender.commit, appender.hashes, every, last
                 )
             except BaseException:
+                self._recent.forget(file_id)
                 tail.writer.close()
                 raise
             if appender.seen.file.whole_at is None and tail.writer.offset == appender.seen.file.offset:
                 intake.tails.put(file_id, tail)
             else:
                 tail.writer.close()
+            self._recent.note(appender.seen)
         done = appender.seen
         ends = done.upload.single and done.file.dialect is not Dialect.PART
         if ends and done.file.whole_at is not None and takes_bytes(done.upload.state):
@@ -286,75 +303,9 @@ class Files:
         await intake.ledger.read(act)
 
 
-class _Appender:
-    """Commits what one append stored."""
-
-    def __init__(self, intake: Intake, seen: Seen, wish: Append, tail: Tail, at: int, heard: Heard | None) -> None:
-        self._intake = intake
-        self._wish = wish
-        self._tail = tail
-        self._heard = heard
-        self._declared = BodyDigests(wish.digests)
-        self._whole = intake.spool.digests.resume(seen.file.file_id, at)
-        self.hashes = tuple(one for one in (wish.digests and self._declared, self._whole) if one)
-        self.seen = seen
-
-    async def commit(self, stored: int, ended_cleanly: bool) -> None:
-        """Write down that `stored` bytes of this append are durable.
-
-        :raises Gone, Conflict: the upload was cancelled or completed in between; the bytes count for nothing.
-        :raises ChecksumMismatch: they don't have the declared digest; they count for nothing.
-        """
-        if self._wish.digests:
-            if not ended_cleanly:
-                return
-            self._declared.check()
-        tail, before = self._tail, self.seen
-        runs = list(tail.writer.runs)
-        sealed_bytes = sum(run.sealed_bytes for run in runs)
-        kept_bytes = tail.sealed_bytes if isinstance(tail.writer, SegmentWriter) else 0
-
-        def act(tx: Transaction) -> tuple[Seen, int]:
-            upload = require_open(tx, before.upload.upload_id, before.upload.epoch)
-            file = require_file(tx, before.file.file_id, Dialect.TAIL)
-            if file.offset != before.file.offset:
-                raise Conflict("another process wrote to this file", code="conflict")
-            view = told(view_of(file), self._wish, self._intake.limits.max_file_size)
-            done = settle(view, self._wish, stored, ended_cleanly=ended_cleanly)
-            run_id = write_runs(tx, file.file_id, tail, runs)
-            delta, sealed_delta = done.offset - file.offset, sealed_bytes - kept_bytes
-            grown = replace(file, length=view.length, offset=done.offset, sealed_bytes=file.sealed_bytes + sealed_delta)
-            upload = with_changed(upload, file, grown)
-            if needs_more_room(upload, file):
-                upload = reserve_more(tx, upload, self._intake.limits)
-            file = grown
-            now = self._intake.clock.now()
-            upload = note_bytes(upload, delta, now, self._intake.timing)
-            if done.whole and file.whole_at is None:
-                upload, file = made_whole(tx, self._intake, upload, file, now)
-            else:
-                tx.uploads.save(upload)
-                tx.files.save(file)
-                tx.wake(upload.upload_id)
-            return Seen(upload, file), run_id
-
-        self.seen, tail.run_id = await self._intake.ledger.write(act)
-        tail.sealed_bytes = sealed_bytes
-        if isinstance(tail.writer, SharedWriter):
-            tail.writer.settled()
-        self._intake.spool.digests.commit(before.file.file_id, self.seen.file.offset, self._whole)
-        if self._heard is not None:
-            self._heard(self.seen.file.offset)
-
-
 def _there(tx: Transaction, file_id: str) -> Seen:
     file = require_file(tx, file_id, Dialect.TAIL)
     upload = tx.uploads.get(file.upload_id)
     if upload is None:
         raise NotFound("there is no such file")
     return Seen(upload, file)
-
-
-def view_of(file: FileRow) -> FileView:
-    """A file as the engine sees it."""
-    return FileView(file.offset, file.length, file.whole_at is not None)

@@ -8,6 +8,7 @@ from gateway.errors import Forbidden, Gone
 from gateway.identity.principal import Principal
 from gateway.ledger.rows import Dialect
 from gateway.uploads.admission import Wish
+from gateway.uploads.at_once import First
 from gateway.uploads.intake import NewFile
 from gateway.uploads.parts import is_pool
 from gateway.uploads.seen import Seen
@@ -16,20 +17,23 @@ from gateway.web.gone import told_what_became
 from gateway.web.services import ABOUT_UPLOAD, services
 
 
-async def create_file(request: web.Request, file: NewFile, *, upload_id: str | None, endpoint_id: str | None) -> Seen:
+async def create_file(
+    request: web.Request, file: NewFile, *, upload_id: str | None, endpoint_id: str | None, first: First | None = None
+) -> Seen:
     """Make a file for the bearer.
 
     :param upload_id, endpoint_id: as the request names them.
+    :param first: see `Files.create`.
     :raises Forbidden: the token is another upload's.
     """
     who = principal(request)
     if who.upload_id is not None:
         if upload_id not in (None, who.upload_id):
             raise Forbidden("this upload token belongs to another upload")
-        return await _create_in(request, who, who.upload_id, file)
+        return await _create_in(request, who, who.upload_id, file, first)
     await services(request).accounts.active(who.account_id)
     if upload_id is not None:
-        return await _create_in(request, who, upload_id, file)
+        return await _create_in(request, who, upload_id, file, first)
     if file.part and endpoint_id is None:  # where it goes the final says
         endpoint_id = next(iter(await services(request).destinations.allowed(who)), None)
     endpoint = await services(request).destinations.choose(who, endpoint_id)
@@ -52,18 +56,23 @@ def _noted(request: web.Request, seen: Seen) -> Seen:
     return seen
 
 
-async def _create_in(request: web.Request, who: Principal, upload_id: str, file: NewFile) -> Seen:
+async def _create_in(request: web.Request, who: Principal, upload_id: str, file: NewFile, first: First | None) -> Seen:
     async with told_what_became(request, upload_id):
         try:
-            return _noted(request, await services(request).uploads.create(who, upload_id, file))
+            return _noted(request, await services(request).uploads.create(who, upload_id, file, first))
         except Gone:
             await services(request).submissions.see(who, upload_id)  # says more of what became of it
             raise
 
 
-async def living(request: web.Request) -> Seen:
-    """The bearer's file that the path names. :raises NotFound, Gone: there is none, or it is dead."""
-    seen = await services(request).uploads.find(principal(request), request.match_info["file_id"])
+async def living(request: web.Request, *, recently: bool = False) -> Seen:
+    """The bearer's file that the path names.
+
+    :param recently: see `Files.find`.
+    :raises NotFound, Gone: there is none, or it is dead.
+    """
+    file_id = request.match_info["file_id"]
+    seen = await services(request).uploads.find(principal(request), file_id, recently=recently)
     _noted(request, seen)
     services(request).records.raise_if_file_dead(seen.upload, seen.file)
     return seen

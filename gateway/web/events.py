@@ -13,7 +13,7 @@ import json
 from aiohttp import hdrs, web
 
 from gateway.errors import Gone, NotFound, Unauthorized
-from gateway.ledger.base import Watch
+from gateway.ledger.promises import Watch
 from gateway.states import FINISHED_STATES
 from gateway.web.bearer import principal
 from gateway.web.services import EXPIRES_AT, SESSION_ID, services

@@ -14,9 +14,8 @@ from gateway.protocol.engine import Append, Completes
 from gateway.protocol.headers import single
 from gateway.protocol.ietf import Version
 from gateway.protocol.values import read_digest
-from gateway.uploads.intake import NewFile
+from gateway.uploads.intake import Heard, NewFile
 from gateway.uploads.seen import Seen
-from gateway.uploads.tail import Heard
 from gateway.web.addresses import base_url, hears_interim
 from gateway.web.bearer import principal
 from gateway.web.body import StreamBody, media_type

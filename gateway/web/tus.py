@@ -10,6 +10,7 @@ from gateway.protocol import tus
 from gateway.protocol.engine import Append, Completes
 from gateway.protocol.headers import text_of
 from gateway.protocol.values import check_file_id
+from gateway.uploads.at_once import First
 from gateway.uploads.completion import takes_bytes
 from gateway.uploads.intake import NewFile
 from gateway.uploads.seen import Seen
@@ -29,13 +30,14 @@ async def create(request: web.Request) -> web.StreamResponse:
     wish = tus.read_creation(request.headers, media_type(request) if body.size != 0 else None)
     if wish.with_body and wish.length is not None and (body.size or 0) > wish.length:
         raise TooLarge("the body is longer than Upload-Length", code="file_too_large")
-    created = await _created(request, wish)
+    append = Append(0, body.size, Completes.WHEN_FULL, digests=wish.digests)
+    first = First(append, body) if wish.with_body else None
+    created = await _created(request, wish, first)
     seen = created
-    if wish.with_body and created.file.offset == 0 and created.file.whole_at is None:
-        append = Append(created.file.offset, body.size, Completes.WHEN_FULL, digests=wish.digests)
+    if first is not None and created.file.offset == 0 and created.file.whole_at is None:
         async with told_what_became(request, created.upload.upload_id):
             try:
-                seen = await services(request).uploads.append_first(created, append, body)
+                seen = await services(request).uploads.append_first(created, append, first.body)
             except ChecksumMismatch:
                 if created.fresh:
                     await drop(request, created)  # its client never hears where it is
@@ -44,7 +46,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     return web.Response(status=201, headers={"Location": location} | _offset_headers(seen))
 
 
-async def _created(request: web.Request, wish: tus.Creation) -> Seen:
+async def _created(request: web.Request, wish: tus.Creation, first: First | None) -> Seen:
     client_file_id = text_of(wish.metadata, "file_id")
     if client_file_id is not None:
         check_file_id(client_file_id)
@@ -52,13 +54,13 @@ async def _created(request: web.Request, wish: tus.Creation) -> Seen:
     concat = None if parts is None else wish.raw_concat
     file = NewFile(wish.length, client_file_id, wish.raw_metadata, part=wish.part, parts=parts, concat=concat)
     upload_id, endpoint_id = text_of(wish.metadata, "upload_id"), text_of(wish.metadata, "endpoint_id")
-    return await create_file(request, file, upload_id=upload_id, endpoint_id=endpoint_id)
+    return await create_file(request, file, upload_id=upload_id, endpoint_id=endpoint_id, first=first)
 
 
 async def patch(request: web.Request) -> web.StreamResponse:
     """PATCH: bytes at the tail."""
     tus.check_version(request.headers)
-    there = await living(request)
+    there = await living(request, recently=True)
     wish = tus.read_patch(request.headers, media_type(request))
     body = StreamBody(request)
     append = Append(wish.at, body.size, Completes.WHEN_FULL, wish.length, wish.digests)

@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 
 from gateway.errors import Conflict, Gone, NotFound, Unavailable
-from gateway.ledger.base import AUDIT, JOBS, Ledger, ReadOnly, Transaction
+from gateway.ledger.base import AUDIT, JOBS, Ledger, Transaction
+from gateway.ledger.promises import ReadOnly
 from gateway.ledger.rows import DeliveredRow, Dialect, IdempotencyRow, ReceiptRow, SharedState
 from gateway.states import DEAD_STATES, FileState, UploadState
 from tests.ledger_rows import account_row, file_row, job_row, run_row, token_row, upload_row

@@ -26,11 +26,13 @@ NO_SYNC_OF_SEGMENTS = "import os\nos.fdatasync = lambda handle: None\n"
 NO_SYNC_OF_FOLDERS = "import os\nos.fsync = lambda handle: None\n"
 NO_SYNC_OF_LEDGER = """
 import sqlite3
-class Loose(sqlite3.Connection):
-    def execute(self, sql, *values):
-        return super().execute(sql.replace("synchronous = FULL", "synchronous = OFF"), *values)
 connect = sqlite3.connect
-sqlite3.connect = lambda *args, **more: connect(*args, **{**more, "factory": Loose})
+def loosely(*args, factory=sqlite3.Connection, **more):
+    class Loose(factory):
+        def execute(self, sql, *values):
+            return super().execute(sql.replace("synchronous = FULL", "synchronous = OFF"), *values)
+    return connect(*args, factory=Loose, **more)
+sqlite3.connect = loosely
 """
 
 

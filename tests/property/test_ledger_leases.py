@@ -12,6 +12,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from gateway.ledger.rows import JobKind, JobRow
 from gateway.ledger.sqlite.connection import _migrations
 from gateway.ledger.sqlite.jobs import SqliteJobs
+from gateway.ledger.sqlite.keys import SqliteKeys
+from gateway.ledger.sqlite.uploads import SqliteUploads
 from tests.ledger_rows import job_row
 
 LEASE_S = 10.0
@@ -29,7 +31,7 @@ class Leases(RuleBasedStateMachine):
         self.db = sqlite3.connect(":memory:")
         for migration in _migrations():
             self.db.executescript(migration)
-        self.jobs = SqliteJobs(self.db)
+        self.jobs = SqliteJobs(self.db, SqliteUploads(self.db, SqliteKeys(self.db)).get)
         self.now = 100.0
         self.due: dict[int, tuple[JobKind, float]] = {}
         self.held: dict[int, tuple[str, float]] = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ from gateway.ledger.memory.stored import MemoryConcats, MemoryRuns
 from gateway.ledger.memory.tables import Undo
 from gateway.ledger.memory.tokens import MemoryTokens
 from gateway.ledger.memory.uploads import MemoryFiles, MemoryUploads
+from gateway.ledger.promises import Recorded
 from gateway.ledger.watch import TopicWatch, Watches
 
 T = TypeVar("T")
@@ -116,6 +117,14 @@ class MemoryLedger:
         self._check_open()
         return await self._loop.run_in_executor(self._writer, self._write, act)
 
+    def record(self, group: Sequence[Recorded]) -> None:
+        """`write` for many at once, from any thread."""
+        if self._closing is not None:
+            for one in group:
+                one.tell(None, Unavailable("the ledger is closed"))
+            return
+        self._writer.submit(self._record, group)
+
     async def read(self, act: Callable[[Transaction], T]) -> T:
         """Run `act` on a snapshot; it must not write.
 
@@ -147,6 +156,15 @@ class MemoryLedger:
     def _check_open(self) -> None:
         if self._closing is not None:
             raise Unavailable("the ledger is closed")
+
+    def _record(self, group: Sequence[Recorded]) -> None:
+        for one in group:
+            try:
+                result = self._write(one.act)
+            except BaseException as error:  # noqa: BLE001 # it is its caller's
+                one.tell(None, error)
+            else:
+                one.tell(result)
 
     def _write(self, act: Callable[[Transaction], T]) -> T:
         began = time.perf_counter()

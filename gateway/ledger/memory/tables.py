@@ -11,7 +11,7 @@ from heapq import nsmallest
 from typing import Any, Generic, TypeVar
 
 from gateway.errors import Conflict, NotFound
-from gateway.ledger.base import ReadOnly
+from gateway.ledger.promises import ReadOnly
 
 R = TypeVar("R")
 

@@ -11,6 +11,7 @@ from gateway.ledger import chain
 from gateway.ledger.base import AUDIT
 from gateway.ledger.rows import AuditRow
 from gateway.ledger.settings import Setting
+from gateway.ledger.sqlite.group import Part, in_shapes, joined, quick_of, several
 from gateway.ledger.sqlite.rows import Rows
 from gateway.ledger.sqlite.settings import SqliteSettings
 
@@ -18,7 +19,7 @@ from gateway.ledger.sqlite.settings import SqliteSettings
 _NOTHING: Mapping[str, object] = {}
 
 
-class SqliteAudit:
+class SqliteAudit(Part):
     """The chained trail.
 
     The head is read in the transaction that appends: another process may have appended since the last one.
@@ -29,6 +30,10 @@ class SqliteAudit:
         self._wake = wake
         self._rows = Rows(db, "audit", AuditRow, ("number",))
         self._settings = SqliteSettings(db)
+        self._quick = quick_of(db)
+        self._group = joined(db, self)
+        self._waiting: dict[int, AuditRow] = {}
+        self._head: dict[str, tuple[int, bytes]] = {}  #: under "head", once it is known
         self.key: bytes | None = None
 
     def append(
@@ -48,8 +53,11 @@ class SqliteAudit:
             raise Unavailable("the audit trail's key isn't there yet")
         number, mac = self.head()
         row = chain.link(self.key, number, mac, event=event, at=at, actor=actor, upload_id=upload_id, detail=detail)
-        self._rows.insert(row)
-        self._db.execute("UPDATE audit_head SET number = ?, mac = ?", (row.number, row.mac))
+        if self._group is None:
+            self._rows.insert(row)
+        else:
+            self._group.put(self._waiting, row.number, row)
+            self._group.put(self._head, "head", (row.number, row.mac))
         self._wake(AUDIT)
         return row
 
@@ -59,8 +67,31 @@ class SqliteAudit:
 
     def head(self) -> tuple[int, bytes]:
         """Number and MAC of the last event; (0, b"") before the first."""
-        number, mac = self._db.execute("SELECT number, mac FROM audit_head").fetchone()
-        return number, mac
+        head = self._head.get("head")
+        if head is None:
+            number, mac = self._quick("SELECT number, mac FROM audit_head").fetchone()
+            head = number, mac
+            if self._group is not None:
+                self._head["head"] = head
+        return head
+
+    @property
+    def used(self) -> bool:
+        """Something waits or is known."""
+        return bool(self._head)
+
+    def write(self) -> None:
+        """Write what waits."""
+        if not self._waiting:
+            return
+        for some in in_shapes([self._rows.values_of(row) for row in self._waiting.values()]):
+            self._quick(several(self._rows.insert_sql, len(some)), [value for row in some for value in row])
+        self._quick("UPDATE audit_head SET number = ?, mac = ?", self._head["head"])
+
+    def forget(self) -> None:
+        """Nothing waits, nothing is known."""
+        self._waiting.clear()
+        self._head.clear()
 
     def prune(self, up_to: int) -> int:
         """Delete events up to that number, but never the last one, and note the head that the rest follows.

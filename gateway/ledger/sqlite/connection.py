@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.errors import ConfigError, SpoolFull, Unavailable
+from gateway.ledger.sqlite.group import WritingConnection
 from gateway.owners import leave_to_owner, why_not
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ def patiently(act: Callable[[], T]) -> T:
         time.sleep(random.uniform(0.0005, 0.003))  # noqa: S311 # jitter, no secret
 
 
-def open_writer(path: Path, *, migrate: bool = False) -> sqlite3.Connection:
+def open_writer(path: Path, *, migrate: bool = False) -> WritingConnection:
     """The connection that writes; makes the file if need be.
 
     The file is readable to its owner only (SQLite gives -wal and -shm the same mode), a directory made for it too. A
@@ -89,11 +90,12 @@ def open_writer(path: Path, *, migrate: bool = False) -> sqlite3.Connection:
         raise ConfigError("the SQLite library is older than 3.37: use a newer Python or system")
     try:
         _make(path)
-        db = _connect(path, "rw", busy_timeout_s=0)
+        db = _connect(path, "rw", busy_timeout_s=0, factory=WritingConnection)
     except OSError as error:
         raise Unavailable(f"{path} can't be opened ({why_not(path, error)})", code="storage_error") from error
     except sqlite3.Error as error:
         raise Unavailable(f"{path} can't be opened: look whose it is", code="storage_error") from error
+    assert isinstance(db, WritingConnection)
     try:
         patiently(lambda: _check(db, migrate=migrate))
         patiently(lambda: db.execute("PRAGMA journal_mode = WAL").fetchone())
@@ -149,7 +151,13 @@ def open_unchanged(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _connect(path: Path, mode: str, *, busy_timeout_s: float) -> sqlite3.Connection:
+def _connect(
+    path: Path,
+    mode: str,
+    *,
+    busy_timeout_s: float,
+    factory: type[sqlite3.Connection] = sqlite3.Connection,
+) -> sqlite3.Connection:
     db = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
@@ -157,6 +165,7 @@ def _connect(path: Path, mode: str, *, busy_timeout_s: float) -> sqlite3.Connect
         isolation_level=None,  # BEGIN and COMMIT are ours
         check_same_thread=False,  # opened in one thread, used in another; never in two at once
         cached_statements=256,
+        factory=factory,
     )
     try:
         db.execute("PRAGMA temp_store = MEMORY")

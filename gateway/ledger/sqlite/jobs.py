@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
-from gateway.ledger.rows import URGENCY, JobKind, JobRow
-from gateway.ledger.sqlite.rows import Rows
+from gateway.ledger.rows import URGENCY, JobKind, JobRow, UploadRow
+from gateway.ledger.sqlite.group import GroupRows
 
 LEAST = max(URGENCY.values())
 
@@ -16,18 +16,18 @@ LEAST = max(URGENCY.values())
 class SqliteJobs:
     """Work to do. A leased job and a free one stand in different indexes: each has its own look-up."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, upload_of: Callable[[str], UploadRow | None]) -> None:
         self._db = db
-        self._rows = Rows(db, "jobs", JobRow, ("job_id",), serial=True)
+        self._upload_of = upload_of
+        self._rows = GroupRows(db, "jobs", JobRow, "job_id", last="SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")
 
     def insert(self, row: JobRow) -> int:
         """Returns the new job_id; none is ever given twice. `owner_id` and `urgency` are filled in: the upload's.
 
         :raises Conflict: the upload is gone.
         """
-        sql = "SELECT owner_id, priority FROM uploads WHERE upload_id = ?"
-        if (found := self._db.execute(sql, (row.upload_id,)).fetchone()) is not None:
-            row = replace(row, owner_id=found[0], urgency=URGENCY.get(found[1], LEAST))
+        if (upload := self._upload_of(row.upload_id)) is not None:
+            row = replace(row, owner_id=upload.owner_id, urgency=URGENCY.get(upload.priority, LEAST))
         return self._rows.insert(row)
 
     def get(self, job_id: int) -> JobRow | None:
@@ -40,7 +40,7 @@ class SqliteJobs:
 
     def delete(self, job_id: int) -> None:
         """The work is done, or nobody wants it any more."""
-        self._db.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+        self._rows.drop(job_id)
 
     def claim(
         self, now: float, *, by: str, until: float, kinds: Sequence[JobKind], limit: int, owner_id: str | None = None
@@ -105,7 +105,7 @@ class SqliteJobs:
         """The upload's jobs, of one kind or all; by job_id."""
         if kind is None:
             return self._rows.where("upload_id = ? ORDER BY job_id", (upload_id,))
-        return self._rows.where("upload_id = ? AND kind = ? ORDER BY job_id", (upload_id, kind))
+        return self._rows.alike("upload_id = ? AND kind = ? ORDER BY job_id", ("upload_id", "kind"), (upload_id, kind))
 
     def drop(self, upload_id: str, kind: JobKind, limit: int) -> int:
         """Delete so many jobs of that kind at most. Returns how many."""

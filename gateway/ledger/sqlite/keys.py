@@ -12,38 +12,56 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from gateway.errors import NotFound
 from gateway.ledger.rows import ServiceKeyRow
+from gateway.ledger.sqlite.group import Part, in_shapes, joined, quick_of, several
 from gateway.ledger.sqlite.rows import Rows
 
 #: Bytes of a slot: turn (4), length of the key (1; 0: free), the key, zeros. The schema holds it to that.
 SLOT_BYTES = 128
 #: Bytes of the longest wrapped key.
 LONGEST = SLOT_BYTES - 5
+_HIGHEST = (1 << 32) - 1
+#: Free slots that are looked for together.
+_FREE_AT_ONCE = 64
 
 
-class SqliteKeys:
+class SqliteKeys(Part):
     """Wrapped keys, and the gateway's own among them."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._service = Rows(db, "service_keys", ServiceKeyRow, ("key_id",))
+        self._quick = quick_of(db)
+        self._group = joined(db, self)
+        self._known: dict[int, bytes] = {}  #: contents of slots
+        self._added: dict[int, bytes] = {}
+        self._reused: dict[int, bytes] = {}
+        self._slots: dict[str, Any] = {}  #: `last`: the highest one; `free`: the highest of the free ones
 
     def insert(self, wrapped: bytes) -> int:
         """Returns the new key_id; none is ever given twice.
 
         :raises ValueError: empty, or longer than a slot takes.
         """
-        slot: int | None = self._db.execute("SELECT max(slot) FROM free_key_slots").fetchone()[0]
-        if slot is None:
-            return (
-                self._db.execute("INSERT INTO key_slots (content) VALUES (?)", (_content(0, wrapped),)).lastrowid or 0
-            )
-        turn = self._slot(slot)[0] + 1
-        self._write(slot, _content(turn, wrapped))
-        self._db.execute("DELETE FROM free_key_slots WHERE slot = ?", (slot,))
-        return turn << 32 | slot
+        if self._group is None:
+            raise NotFound("this connection only reads")
+        _content(0, wrapped)  # refused before a slot is taken
+        if (slot := self._take_free()) is not None:
+            turn = self._slot(slot)[0] + 1
+            self._group.put(self._reused, slot, _content(turn, wrapped))
+            self._group.put(self._known, slot, _content(turn, wrapped))
+            return turn << 32 | slot
+        last = self._slots.get("last")
+        if last is None:
+            last = self._quick("SELECT max(slot) FROM key_slots").fetchone()[0] or 0
+        slot = last + 1
+        self._group.put(self._slots, "last", slot)
+        self._group.put(self._added, slot, _content(0, wrapped))
+        self._group.put(self._known, slot, _content(0, wrapped))
+        return slot
 
     def get(self, key_id: int) -> bytes | None:
         """The wrapped key."""
@@ -91,11 +109,53 @@ class SqliteKeys:
 
     def _slot(self, slot: int) -> tuple[int, bytes]:
         """Turn and key of a slot; no key: free, or never made."""
-        found = self._db.execute("SELECT content FROM key_slots WHERE slot = ?", (slot,)).fetchone()
-        if found is None:
-            return 0, b""
-        content: bytes = found[0]
+        content = self._known.get(slot)
+        if content is None:
+            found = self._quick("SELECT content FROM key_slots WHERE slot = ?", (slot,)).fetchone()
+            if found is None:
+                return 0, b""
+            content = found[0]
+            if self._group is not None:
+                self._known[slot] = content
         return int.from_bytes(content[:4], "big"), content[5 : 5 + content[4]]
+
+    @property
+    def used(self) -> bool:
+        """Something waits or is known."""
+        return bool(self._known or self._slots)
+
+    def write(self) -> None:
+        """Write what waits."""
+        for some in in_shapes(list(self._added.items())):
+            sql = several("INSERT INTO key_slots (slot, content) VALUES (?, ?)", len(some))
+            self._quick(sql, [value for row in some for value in row])
+        for slot, content in self._reused.items():
+            self._quick("UPDATE key_slots SET content = ? WHERE slot = ?", (content, slot))
+            self._quick("DELETE FROM free_key_slots WHERE slot = ?", (slot,))
+
+    def forget(self) -> None:
+        """Nothing waits, nothing is known."""
+        for kept in (self._known, self._added, self._reused, self._slots):
+            kept.clear()
+
+    def _take_free(self) -> int | None:
+        """The highest slot that is free; None: there is none."""
+        assert self._group is not None
+        free = self._slots.get("free")
+        if free is None:
+            free = tuple(
+                slot
+                for (slot,) in self._quick(
+                    "SELECT slot FROM free_key_slots WHERE slot <= ? ORDER BY slot DESC LIMIT ?",
+                    (_HIGHEST, _FREE_AT_ONCE),
+                )
+            )
+        elif not free and self._slots.get("more"):
+            self._group.settle()
+            return self._take_free()
+        self._group.put(self._slots, "more", len(free) == _FREE_AT_ONCE or self._slots.get("more", False))
+        self._group.put(self._slots, "free", free[1:])
+        return free[0] if free else None
 
     def _write(self, slot: int, content: bytes) -> None:
         self._db.execute("UPDATE key_slots SET content = ? WHERE slot = ?", (content, slot))

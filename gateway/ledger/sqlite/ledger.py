@@ -20,8 +20,10 @@ from typing import TypeVar
 
 from gateway.errors import Unavailable
 from gateway.fair import CLIENT
-from gateway.ledger.base import ReadOnly, Transaction
+from gateway.ledger.base import Transaction
+from gateway.ledger.promises import ReadOnly, Recorded
 from gateway.ledger.sqlite.connection import LedgerFull, meaning, open_reader, open_writer, primary_code
+from gateway.ledger.sqlite.group import WritingConnection
 from gateway.ledger.sqlite.reserve import LedgerReserve
 from gateway.ledger.sqlite.transaction import SqliteTransaction
 from gateway.ledger.sqlite.writer import Act, Chore, Writer, checkpoint
@@ -38,7 +40,7 @@ class SqliteLedger:
 
     def __init__(
         self,
-        writer: sqlite3.Connection,
+        writer: WritingConnection,
         readers: Sequence[sqlite3.Connection],
         loop: asyncio.AbstractEventLoop,
         reserve: LedgerReserve,
@@ -87,6 +89,14 @@ class SqliteLedger:
         done: asyncio.Future[T] = self._loop.create_future()
         self._writer.put(Act(act, done, CLIENT.get()))
         return await done
+
+    def record(self, group: Sequence[Recorded]) -> None:
+        """`write` for many at once, from any thread."""
+        if self._closing is not None:
+            for one in group:
+                one.tell(None, Unavailable("the ledger is closed"))
+            return
+        self._writer.put_all([Act(one.act, one.done, one.client) for one in group])
 
     async def read(self, act: Callable[[Transaction], T]) -> T:
         """Run `act` on a snapshot; it must not write.
@@ -144,7 +154,7 @@ class SqliteLedger:
             self._readers.put(reader)
 
 
-def _connections(path: Path, reserve: LedgerReserve) -> tuple[sqlite3.Connection, list[sqlite3.Connection]]:
+def _connections(path: Path, reserve: LedgerReserve) -> tuple[WritingConnection, list[sqlite3.Connection]]:
     """The one that writes and those that read."""
     with ExitStack() as opened:
         try:

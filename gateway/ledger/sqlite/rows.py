@@ -46,12 +46,12 @@ class Rows(Generic[R]):
         # Names in this SQL are those of our own tables and dataclasses; values are always bound.
         self._select = f"SELECT {_quoted(names)} FROM {table}"  # noqa: S608 # see above
         self._get = f"{self._select} WHERE {where}"
-        self._insert = f"INSERT INTO {table} ({_quoted(given)}) VALUES ({marks(len(given))})"  # noqa: S608 # see above
+        self.insert_sql = f"INSERT INTO {table} ({_quoted(given)}) VALUES ({marks(len(given))})"  # noqa: S608 # see above
         excluded = ", ".join(f'"{name}" = excluded."{name}"' for name in rest)
-        self._upsert = f"{self._insert} ON CONFLICT ({_quoted(key)}) DO UPDATE SET {excluded}"
+        self.upsert_sql = f"{self.insert_sql} ON CONFLICT ({_quoted(key)}) DO UPDATE SET {excluded}"
         assigned = ", ".join(f'"{name}" = ?' for name in rest)
         self._update = f"UPDATE {table} SET {assigned} WHERE {where}"  # noqa: S608 # see above
-        self._inserted: Callable[[R], tuple[Any, ...]] = attrgetter(*given)
+        self.values_of: Callable[[R], tuple[Any, ...]] = attrgetter(*given)
         self._updated: Callable[[R], tuple[Any, ...]] = attrgetter(*rest, *key)
         self._special = [(i, hints[n]) for i, n in enumerate(names) if _is_special(hints[n])]
         self._full: dict[str, str] = {}
@@ -62,7 +62,7 @@ class Rows(Generic[R]):
         :raises Conflict: a row with that key (or another unique value) is there, or one that it hangs on isn't.
         """
         with as_conflict():
-            return self._db.execute(self._insert, self._inserted(row)).lastrowid or 0
+            return self._db.execute(self.insert_sql, self.values_of(row)).lastrowid or 0
 
     def put(self, row: R) -> None:
         """Insert, or replace the row with that key.
@@ -70,7 +70,7 @@ class Rows(Generic[R]):
         :raises Conflict: a row that it hangs on isn't there.
         """
         with as_conflict():
-            self._db.execute(self._upsert, self._inserted(row))
+            self._db.execute(self.upsert_sql, self.values_of(row))
 
     def get(self, *key: object) -> R | None:
         """The row with that key."""

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from gateway.ledger.rows import RunRow, SharedSegmentRow, SharedState
+from gateway.ledger.sqlite.group import GroupRows
 from gateway.ledger.sqlite.rows import Rows, as_conflict
 
 
@@ -14,7 +15,7 @@ class SqliteRuns:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._rows = Rows(db, "runs", RunRow, ("run_id",), serial=True)
+        self._rows = GroupRows(db, "runs", RunRow, "run_id", last="SELECT max(run_id) FROM runs")
         self._shared = Rows(db, "shared_segments", SharedSegmentRow, ("segment_id",))
 
     def insert(self, row: RunRow) -> int:

@@ -27,7 +27,7 @@ class SqliteTransaction:
         self.files = SqliteFiles(db)
         self.runs = SqliteRuns(db)
         self.concats = SqliteConcats(db)
-        self.jobs = SqliteJobs(db)
+        self.jobs = SqliteJobs(db, self.uploads.get)
         self.deliveries = SqliteDeliveries(db)
         self.receipts = SqliteReceipts(db)
         self.tokens = SqliteTokens(db)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from gateway.ledger.rows import AccountSums, FileRow, Survey, UploadRow
+from gateway.ledger.sqlite.group import GroupRows
 from gateway.ledger.sqlite.keys import SqliteKeys
-from gateway.ledger.sqlite.rows import Rows
 from gateway.states import RECEIVING_STATES, FileState, UploadState
 
 
@@ -18,7 +18,7 @@ class SqliteUploads:
     def __init__(self, db: sqlite3.Connection, keys: SqliteKeys) -> None:
         self._db = db
         self._keys = keys
-        self._rows = Rows(db, "uploads", UploadRow, ("upload_id",))
+        self._rows = GroupRows(db, "uploads", UploadRow, "upload_id")
 
     def insert(self, row: UploadRow) -> None:
         """:raises Conflict: the id is taken."""
@@ -182,7 +182,7 @@ class SqliteFiles:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._rows = Rows(db, "files", FileRow, ("file_id",))
+        self._rows = GroupRows(db, "files", FileRow, "file_id")
 
     def insert(self, row: FileRow) -> None:
         """:raises Conflict: the id is taken, the `client_mac` is taken in this upload, or the upload is gone."""
@@ -198,7 +198,10 @@ class SqliteFiles:
 
     def by_client_mac(self, upload_id: str, client_mac: bytes) -> FileRow | None:
         """The file that the client calls so; a removed one too, unless its `client_mac` was taken from it."""
-        return self._rows.one("upload_id = ? AND client_mac = ?", (upload_id, client_mac))
+        found = self._rows.alike(
+            "upload_id = ? AND client_mac = ?", ("upload_id", "client_mac"), (upload_id, client_mac)
+        )
+        return found[0] if found else None
 
     def page(self, upload_id: str, *, after: str = "", limit: int = 1_000_000, parts: bool = False) -> list[FileRow]:
         """Files of an upload by file_id, removed ones too. :param parts: with parts of concatenations."""

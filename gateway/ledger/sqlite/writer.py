@@ -18,7 +18,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.errors import Conflict
+from gateway.ledger.promises import resolve
 from gateway.ledger.sqlite.connection import LedgerFull, meaning, patiently, primary_code
+from gateway.ledger.sqlite.group import WritingConnection
 from gateway.ledger.sqlite.reserve import LedgerReserve
 from gateway.ledger.sqlite.transaction import SqliteTransaction
 
@@ -69,7 +72,7 @@ class Writer:
 
     def __init__(
         self,
-        db: sqlite3.Connection,
+        db: WritingConnection,
         loop: asyncio.AbstractEventLoop,
         wake: Callable[[set[str]], None],
         reserve: LedgerReserve,
@@ -79,7 +82,7 @@ class Writer:
         self._loop = loop
         self._wake = wake
         self._reserve = reserve
-        self._queue: queue.SimpleQueue[Act | Chore] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Act | Chore | list[Act]] = queue.SimpleQueue()
         self._waiting: OrderedDict[Hashable, deque[Act]] = OrderedDict()  # taken from the queue, by client
         self._chore: Chore | None = None  # comes after all of them
         self._checkpointed_at = 0
@@ -93,6 +96,10 @@ class Writer:
     def put(self, task: Act | Chore) -> None:
         """Queue; `task.done` is resolved in the loop."""
         self._queue.put(task)
+
+    def put_all(self, acts: list[Act]) -> None:
+        """Queue what may share a transaction, with one hand-over."""
+        self._queue.put(acts)
 
     def _run(self) -> None:
         while True:
@@ -122,9 +129,12 @@ class Writer:
         chore, self._chore = self._chore, None
         return acts, chore
 
-    def _sort(self, task: Act | Chore) -> None:
+    def _sort(self, task: Act | Chore | list[Act]) -> None:
         if isinstance(task, Chore):
             self._chore = task
+        elif isinstance(task, list):
+            for act in task:
+                self._sort(act)
         else:
             self._waiting.setdefault(task.client, deque()).append(task)
 
@@ -160,8 +170,10 @@ class Writer:
             for act in acts:
                 act.result, act.error, act.woken = None, None, set()
                 self._perform(act, alone=alone)
+            self._write_all()
             db.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 # the thread's edge: it must live on, and callers must hear of it
+            db.group.forget()
             if db.in_transaction:
                 with suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
@@ -172,20 +184,35 @@ class Writer:
                 act.error = _told(error.__cause__ if isinstance(error, _Undone) and error.__cause__ else error)
         return True
 
+    def _write_all(self) -> None:
+        """What the acts have written. :raises _Undone: SQLite refused some of it, nobody knows whose."""
+        try:
+            self._db.group.settle()
+        except Exception as error:
+            raise _Undone from error
+
     def _perform(self, act: Act, *, alone: bool) -> None:
         """:raises _Undone: the act raised and can't be undone alone, or SQLite undid the whole transaction."""
-        db = self._db
+        db, group = self._db, self._db.group
         if alone:
             db.execute("SAVEPOINT act")
         changes = db.total_changes
+        group.begin_act()
         try:
             act.result = act.call(self.transaction)
+            if alone:
+                group.settle()
+            if group.failed:
+                raise Conflict("a row was refused, and its act went on")  # nothing that raises so may be caught
         except BaseException as error:  # the thread's edge: whatever it is, it is the caller's
             self.transaction.take_woken()
-            refused = db.in_transaction and db.total_changes == changes
-            if not refused:  # else whoever shares the transaction isn't disturbed
+            refused = db.in_transaction and not group.failed and db.total_changes == changes + group.of_others
+            if refused:  # whoever shares the transaction isn't disturbed
+                group.undo_act()
+            else:
                 if not alone or not db.in_transaction:
                     raise _Undone from error
+                group.forget()
                 db.execute("ROLLBACK TO act")
             act.error = _told(error)
         else:
@@ -210,12 +237,12 @@ class Writer:
             result = chore.call(self._db)
         except sqlite3.Error as error:
             failed = meaning(error)
-        self._tell(_resolve, chore.done, result, failed)
+        self._tell(resolve, chore.done, result, failed)
 
     def _settle(self, acts: list[Act]) -> None:
         woken: set[str] = set()
         for act in acts:
-            _resolve(act.done, act.result, act.error)
+            resolve(act.done, act.result, act.error)
             woken |= act.woken
         self._wake(woken)
 
@@ -252,12 +279,3 @@ def checkpoint(db: sqlite3.Connection, mode: str) -> bool:
 def _told(error: BaseException) -> BaseException:
     """An act's error as its caller gets it. (A future takes no StopIteration.)"""
     return RuntimeError("an act ended in StopIteration") if isinstance(error, StopIteration) else meaning(error)
-
-
-def _resolve(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if done.cancelled():
-        return
-    if error is not None:
-        done.set_exception(error)
-    else:
-        done.set_result(result)

@@ -26,6 +26,7 @@ POINTS: dict[str, tuple[str, str, str]] = {
     "written, not synced": ("gateway.spool.shared", "SharedSegment.sync", "before"),
     "synced, no row": ("gateway.spool.shared", "SharedSegment.sync", "after"),
     "row, no job": ("gateway.uploads.completion", "new_job", "before"),
+    "rows of a group written, no commit": ("gateway.ledger.sqlite.writer", "Writer._write_all", "after"),
     "committed, not told": ("gateway.ledger.sqlite.writer", "Writer._commit", "after"),
     "job, no commit": ("gateway.uploads.completion", "new_job", "after"),
     "mid-STOW": ("hooks.targets.stow_body", "StowBody.read", "after"),

@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from gateway.ledger.base import Ledger, Reserve, Transaction, Watch
+from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.promises import Recorded, Reserve, Watch
 from gateway.states import FileState, UploadState
 from tests.unit.delivery.little_pacs import LittlePacs, Toy, toys
 from tests.unit.delivery.room import Room, room
@@ -55,6 +56,9 @@ class DyingLedger:
                 await self._ledger.write(act)
             raise Killed
         return await self._ledger.write(act)
+
+    def record(self, group: Sequence[Recorded]) -> None:
+        raise AssertionError("no bytes come here")
 
     async def read(self, act: Callable[[Transaction], T]) -> T:
         if self.dead:

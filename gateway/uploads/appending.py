@@ -1,0 +1,99 @@
+"""What an append at a file's tail writes down, at each of its commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from gateway.errors import Conflict
+from gateway.ledger.base import Transaction
+from gateway.ledger.rows import Dialect, FileRow
+from gateway.protocol.engine import Append, FileView, settle, told
+from gateway.spool import Run, SegmentWriter, SharedWriter
+from gateway.uploads.admission import reserve_more
+from gateway.uploads.completion import note_bytes, require_file, require_open
+from gateway.uploads.digests import BodyDigests
+from gateway.uploads.intake import Heard, Intake, write_runs
+from gateway.uploads.membership import needs_more_room, with_changed
+from gateway.uploads.parts import made_whole
+from gateway.uploads.pipeline import Tail
+from gateway.uploads.seen import Seen
+
+
+class Appender:
+    """Commits what one append stored."""
+
+    def __init__(self, intake: Intake, seen: Seen, wish: Append, tail: Tail, at: int, heard: Heard | None) -> None:
+        self._intake = intake
+        self._wish = wish
+        self._tail = tail
+        self._heard = heard
+        self._declared = BodyDigests(wish.digests)
+        self._whole = intake.spool.digests.resume(seen.file.file_id, at)
+        self.hashes = tuple(one for one in (wish.digests and self._declared, self._whole) if one)
+        self.seen = seen
+
+    async def commit(self, stored: int, ended_cleanly: bool) -> None:
+        """Write down that `stored` bytes of this append are durable.
+
+        :raises Gone, Conflict: the upload was cancelled or completed in between; the bytes count for nothing.
+        :raises ChecksumMismatch: they don't have the declared digest; they count for nothing.
+        """
+        if self._wish.digests:
+            if not ended_cleanly:
+                return
+            self._declared.check()
+        self.told(await self._intake.ledger.write(self.act(stored, ended_cleanly)))
+
+    def act(self, stored: int, ended_cleanly: bool) -> Callable[[Transaction], tuple[Seen, int]]:
+        """Writes down that `stored` bytes are durable, when they are. :raises Gone, Conflict: see `commit`."""
+        tail, before = self._tail, self.seen
+
+        def act(tx: Transaction) -> tuple[Seen, int]:
+            upload = require_open(tx, before.upload.upload_id, before.upload.epoch)
+            file = require_file(tx, before.file.file_id, Dialect.TAIL)
+            if file.offset != before.file.offset:
+                raise Conflict("another process wrote to this file", code="conflict")
+            view = told(view_of(file), self._wish, self._intake.limits.max_file_size)
+            done = settle(view, self._wish, stored, ended_cleanly=ended_cleanly)
+            runs = tail.writer.runs
+            run_id = write_runs(tx, file.file_id, tail, runs)
+            delta, sealed_delta = done.offset - file.offset, _sealed_bytes(runs) - self._kept_bytes()
+            grown = replace(file, length=view.length, offset=done.offset, sealed_bytes=file.sealed_bytes + sealed_delta)
+            upload = with_changed(upload, file, grown)
+            if needs_more_room(upload, file):
+                upload = reserve_more(tx, upload, self._intake.limits)
+            now = self._intake.clock.now()
+            upload = note_bytes(upload, delta, now, self._intake.timing)
+            if done.whole and file.whole_at is None:
+                return Seen(*made_whole(tx, self._intake, upload, grown, now)), run_id
+            tx.uploads.save(upload)
+            tx.files.save(grown)
+            tx.wake(upload.upload_id)
+            return Seen(upload, grown), run_id
+
+        return act
+
+    def told(self, result: tuple[Seen, int]) -> None:
+        """What `act` returned is committed."""
+        tail = self._tail
+        self.seen, tail.run_id = result
+        tail.sealed_bytes = _sealed_bytes(tail.writer.runs)
+        if isinstance(tail.writer, SharedWriter):
+            tail.writer.settled()
+        self._intake.spool.digests.commit(self.seen.file.file_id, self.seen.file.offset, self._whole)
+        if self._heard is not None:
+            self._heard(self.seen.file.offset)
+
+    def _kept_bytes(self) -> int:
+        """Sealed bytes of the present runs that the file's row has already."""
+        return self._tail.sealed_bytes if isinstance(self._tail.writer, SegmentWriter) else 0
+
+
+def _sealed_bytes(runs: Sequence[Run]) -> int:
+    return sum(run.sealed_bytes for run in runs)
+
+
+def view_of(file: FileRow) -> FileView:
+    """A file as the engine sees it."""
+    return FileView(file.offset, file.length, file.whole_at is not None)

@@ -1,0 +1,169 @@
+"""A small file that comes whole with its creation: one entry, one sync, one commit.
+
+It is made when its bytes are there: sealed under a key that nobody has yet, synced, and then written down with all that
+follows from it. What comes slowly, or breaks off, is made first and stored then, like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from gateway.ledger.base import Transaction
+from gateway.ledger.rows import Dialect
+from gateway.protocol.engine import Append, Completes
+from gateway.uploads.body import Body, BodyAccount, BodyBroken, BodyStopped
+from gateway.uploads.completion import mark_whole, note_bytes, require_open
+from gateway.uploads.intake import Intake, NewFile, UnwrittenFile, is_small, make_file, write_runs
+from gateway.uploads.making import twin_of
+from gateway.uploads.membership import with_file
+from gateway.uploads.open_uploads import OpenUpload
+from gateway.uploads.pipeline import Tail
+from gateway.uploads.seen import Seen
+
+#: A body that takes longer isn't waited for.
+AT_ONCE_S = 1.0
+
+
+@dataclass(slots=True)
+class First:
+    """The bytes that come with a creation.
+
+    :ivar body: what is left of them.
+    """
+
+    append: Append
+    body: Body
+
+
+class AtOnce:
+    """Makes such files."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    def takes(self, wish: NewFile, first: First) -> bool:
+        """Whether it may be one."""
+        size, length = first.body.size, wish.length
+        return (
+            size is not None
+            and length is not None
+            and 0 < size <= length <= self._intake.limits.max_file_size
+            and is_small(size, length)
+            and is_small(length, length)
+            and wish.completes is Completes.WHEN_FULL
+            and not (first.append.digests or wish.part or wish.parts)
+            and not self._intake.pipeline.memory_is_scarce
+        )
+
+    async def create(self, opened: OpenUpload, wish: NewFile, first: First) -> Seen | None:
+        """The file with its bytes; None: it wasn't made, and what came of the body is in `first` again.
+
+        :raises NotFound, Gone, Conflict, TooLarge: the upload doesn't take it; nothing is left of it.
+        """
+        if not opened.row.reserved_bytes:
+            return None
+        await self._intake.pipeline.ensure_reserve()
+        with self._intake.pipeline.account() as held:
+            pieces = await self._gathered(first, held)
+            if pieces is None:
+                return None
+            seen = await self._store(opened, wish, pieces)
+            if seen is None:
+                first.body = BegunBody(pieces, first.body)
+            return seen
+
+    async def _gathered(self, first: First, held: BodyAccount) -> list[bytes] | None:
+        """The whole body; None: not so soon."""
+        clock = asyncio.get_running_loop().time
+        body, pieces, ends_at = first.body, list[bytes](), clock() + AT_ONCE_S
+        left = body.size or 0
+        error: BodyBroken | BodyStopped | None = None
+        while left > 0:
+            try:
+                piece = await body.read(max(0.0, ends_at - clock()))
+            except (BodyBroken, BodyStopped) as broken:
+                error = broken
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            held.take(len(piece))
+            left -= len(piece)
+        if left == 0:
+            return pieces
+        first.body = BegunBody(pieces, body, error)
+        return None
+
+    async def _store(self, opened: OpenUpload, wish: NewFile, pieces: list[bytes]) -> Seen | None:
+        intake = self._intake
+        made = make_file(intake, opened.key, Dialect.TAIL, wish, length=wish.length)
+        file_id = made.row.file_id
+        writer = intake.spool.shared_writer(file_id=file_id, key=made.key, base_offset=0, fence=opened.row.epoch)
+        tail, digest = Tail(writer), intake.spool.digests.resume(file_id, 0)
+        try:
+            seen = await intake.pipeline.record(
+                writer, pieces, (digest,) if digest else (), self._act(opened, wish, made, tail, sum(map(len, pieces)))
+            )
+        except BaseException:
+            writer.close()
+            raise
+        if seen is None or seen.file.whole_at is not None:
+            writer.close()
+        else:
+            writer.settled()
+            intake.tails.put(file_id, tail)
+        if seen is not None:
+            intake.spool.digests.commit(file_id, seen.file.offset, digest)
+        return seen
+
+    def _act(
+        self, opened: OpenUpload, wish: NewFile, made: UnwrittenFile, tail: Tail, size: int
+    ) -> Callable[[Transaction], Seen | None]:
+        intake = self._intake
+
+        def act(tx: Transaction) -> Seen | None:
+            upload = require_open(tx, opened.row.upload_id, opened.row.epoch)
+            if twin_of(tx, opened.key, wish, Dialect.TAIL) is not None:
+                return None
+            upload = with_file(upload, wish.length or 0)
+            now, runs = intake.clock.now(), tail.writer.runs
+            row = replace(made.row, offset=size, sealed_bytes=sum(run.sealed_bytes for run in runs))
+            row = made.insert(tx, row)
+            tail.run_id = write_runs(tx, row.file_id, Tail(tail.writer), runs)
+            tail.sealed_bytes = row.sealed_bytes
+            upload = note_bytes(upload, size, now, intake.timing)
+            if row.offset == row.length:
+                return Seen(*mark_whole(tx, upload, row, now, intake.timing), fresh=True)
+            tx.uploads.save(upload)
+            tx.wake(upload.upload_id)
+            return Seen(upload, row, fresh=True)
+
+        return act
+
+
+class BegunBody:
+    """A body of which something was read already."""
+
+    def __init__(self, pieces: list[bytes], rest: Body, error: BodyBroken | BodyStopped | None = None) -> None:
+        self._pieces = pieces
+        self._rest = rest
+        self._error = error
+        self.size = rest.size
+
+    async def read(self, wait_s: float) -> bytes | None:
+        """See `Body`."""
+        if self._pieces:
+            return self._pieces.pop(0)
+        if self._error is not None:
+            raise self._error
+        return await self._rest.read(wait_s)
+
+    def went_fast(self) -> None:
+        """See `Body`."""
+        self._rest.went_fast()
+
+    def stop(self) -> None:
+        """See `Body`."""
+        self._rest.stop()
