@@ -97,7 +97,7 @@ class Rustus(Peer):
 
     def _command(self, port: int) -> Sequence[str]:
         return [
-            rustus(), "--host", "127.0.0.1", "--port", str(port), "--url", "/files/", "--force-fsync",
+            rustus(), "--host", "127.0.0.1", "--port", str(port), "--url", "/files/", "--force-fsync", "true",
             "--data-dir", str(self._store), "--info-dir", str(self._store), "--max-body-size", str(4 << 30),
         ]  # fmt: skip
 
