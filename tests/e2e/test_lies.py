@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 from collections.abc import AsyncIterator
@@ -170,4 +171,6 @@ async def test_a_pacs_that_hangs_up_again_and_again_gets_every_instance_in_the_e
 async def test_no_thread_is_left_waiting_when_a_pacs_never_answers(scene: Scene):
     upload_id = await scene.deliver(study(2), parrot.hang(60.0), for_s=0.0)
     assert (await scene.it.upload(upload_id)).state is UploadState.DELIVERING
-    assert [one for one in threading.enumerate() if one.name == "delivery"] == []
+    for one in [one for one in threading.enumerate() if one.name == "delivery"]:
+        await asyncio.to_thread(one.join, 10.0)  # it may be on its last lines
+        assert not one.is_alive()
