@@ -24,6 +24,15 @@ SETTINGS = {"retention": {"interval": "1h"}, "uploads": {"chunk_size": "64KiB"}}
 
 NO_SYNC_OF_SEGMENTS = "import os\nos.fdatasync = lambda handle: None\n"
 NO_SYNC_OF_FOLDERS = "import os\nos.fsync = lambda handle: None\n"
+#: So slow that whoever writes at once meets the others there, on any machine.
+SLOW_SYNC_OF_SEGMENTS = """
+import os, time
+sync = os.fdatasync
+def slowly(handle):
+    time.sleep(0.2)
+    sync(handle)
+os.fdatasync = slowly
+"""
 NO_SYNC_OF_LEDGER = """
 import sqlite3
 connect = sqlite3.connect
@@ -51,11 +60,11 @@ def trace_of(lab: Lab) -> Trace:
     return Trace.read(lab.folder / "strace.log", lab.spool, lab.database)
 
 
-def start_watched(lab: Lab, without: str = "") -> None:
-    """Serve under strace; `without` runs in the gateway before anything else."""
+def start_watched(lab: Lab, first: str = "") -> None:
+    """Serve under strace; `first` runs in the gateway before anything else."""
     patch = lab.folder / "patch"
     patch.mkdir()
-    (patch / "sitecustomize.py").write_text(without)
+    (patch / "sitecustomize.py").write_text(first)
     path = f"{patch}:{lab.environ()['PYTHONPATH']}"
     lab.start(under=[*STRACE, str(lab.folder / "strace.log")], env={"PYTHONPATH": path})
 
@@ -94,7 +103,7 @@ def test_each_offset_is_told_after_its_bytes_and_its_row_are_synced(watched: Lab
 
 
 def test_clients_that_write_at_once_are_told_only_what_is_theirs_and_synced(watched: Lab) -> None:
-    start_watched(watched)
+    start_watched(watched, SLOW_SYNC_OF_SEGMENTS)
     sizes = [100_000 + 13_000 * number for number in range(scale.count(16, 64))]
     _, client = watched.open_upload(watched.login(), [*sizes, 1])
 
