@@ -52,6 +52,7 @@ def test_send_halves_its_pieces_and_posts_what_is_no_patch(
     with narrow(tmp_path / "nginx", behind=behind(lab), port=outside(lab), refuses=refuses) as address:
         sent = lab.command(
             *("send", str(images), "--to", address, "--user", UPLOADER, "-q", "--state", str(state_of(lab))),
+            *("--at-once", str(len(contents))),
             env={"RELAYPACS_PASSWORD": PASSWORD},
         )
     assert sent.returncode == 0, sent.stderr + sent.stdout
@@ -60,7 +61,7 @@ def test_send_halves_its_pieces_and_posts_what_is_no_patch(
     assert ("POST", 413) in asked
     assert ("PATCH", refuses) in asked
     assert ("POST", 204) in asked
-    # What was found out holds for every file: three may find it out at one time, and nobody does again.
+    # What was found out holds for every file: those at once may find it out at one time, and nobody does again.
     assert asked.count(("PATCH", refuses)) <= len(contents)
     assert sum(status == 413 for _, status in asked) <= 4 * len(contents)
 
