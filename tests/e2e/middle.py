@@ -17,10 +17,13 @@ class Middle:
 
     :param behind: the gateway's port.
     :param acts: count of bytes from clients -> what happens then, once; connections are cut afterwards.
+    :param stands_after: count of bytes from clients after which nothing more passes until `goes_on` is set.
     """
 
     behind: int
     acts: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
+    stands_after: int | None = None
+    goes_on: threading.Event = field(default_factory=threading.Event)
     passed: int = 0
     port: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -31,6 +34,8 @@ class Middle:
         """Until one side ends."""
         with contextlib.suppress(OSError):
             while data := source.recv(_BLOCK_BYTES):
+                if counted and self.stands_after is not None and self.passed >= self.stands_after:
+                    self.goes_on.wait()
                 sink.sendall(data)
                 if counted:
                     self._count(len(data))
@@ -67,6 +72,7 @@ class Middle:
 
     def end(self) -> None:
         """Every connection ends."""
+        self.goes_on.set()
         with self._lock:
             _end(*self._open)
         for pair in self._pairs:
@@ -80,9 +86,11 @@ def _end(*sockets: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def middle(behind: int, acts: list[tuple[int, Callable[[], None]]]) -> Iterator[Middle]:
+def middle(
+    behind: int, acts: list[tuple[int, Callable[[], None]]], *, stands_after: int | None = None
+) -> Iterator[Middle]:
     """It listens at `port`."""
-    one = Middle(behind, acts)
+    one = Middle(behind, acts, stands_after)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         one.port = int(listening.getsockname()[1])
 

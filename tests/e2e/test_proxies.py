@@ -18,6 +18,7 @@ import pytest
 from tests.commands.test_transport import certificate
 from tests.dicom_samples import instance
 from tests.e2e.lab import PASSWORD, UPLOADER, Lab, Pacs, running_lab, wait_until
+from tests.e2e.middle import middle
 from tests.e2e.orthanc import fill_disk, tiny_disk
 from tests.e2e.test_send import archive, held, state_of, upload_under_way
 from tests.e2e.throttle import ThrottlingRelay
@@ -82,11 +83,11 @@ EXAMPLES = pytest.mark.parametrize("example", [nginx, haproxy])
 
 
 @contextlib.contextmanager
-def in_front(lab: Lab, folder: Path, certificate: tuple[Path, Path], example: Example) -> Iterator[int]:
-    """The proxy runs: its port."""
+def in_front(lab: Lab, folder: Path, certificate: tuple[Path, Path], example: Example, line: int = 0) -> Iterator[int]:
+    """The proxy runs: its port. `line`: the port that the gateway is reached by, if not its own."""
     port = free_port()
     folder.mkdir()
-    command = example(folder, urlsplit(lab.url).port or 0, port, certificate)
+    command = example(folder, line or urlsplit(lab.url).port or 0, port, certificate)
     program = shutil.which(command[0], path="/usr/sbin:/usr/bin:/sbin:/bin")
     assert program, f"{command[0]} is missing: apt-get install nginx-light haproxy"
     with (folder / "out").open("wb") as out, subprocess.Popen([program, *command[1:]], stdout=out, stderr=out) as proxy:
@@ -130,11 +131,13 @@ def test_a_big_upload_goes_on_through_a_restart_in_mid_body(
 ) -> None:
     content = image(tmp_path / "images", 40_000_000)
     with (
-        in_front(lab, tmp_path / "proxy", certificate, example) as port,
+        middle(urlsplit(lab.url).port or 0, [], stands_after=13_000_000) as line,
+        in_front(lab, tmp_path / "proxy", certificate, example, line.port) as port,
         sending(lab, tmp_path / "images", port, certificate),
     ):
         upload_under_way(lab, lab.login())
         lab.kill()
+        line.goes_on.set()
         lab.start()
     assert held(archive) == [content]
 
@@ -149,11 +152,13 @@ def test_an_upload_waits_while_the_spool_is_full_and_goes_on_when_there_is_room(
     with (
         tiny_disk(disk, "96m"),
         running_lab(tmp_path / "gateway", Pacs(archive), settings=PROXIED) as lab,
-        in_front(lab, tmp_path / "proxy", certificate, example) as port,
+        middle(urlsplit(lab.url).port or 0, [], stands_after=13_000_000) as line,
+        in_front(lab, tmp_path / "proxy", certificate, example, line.port) as port,
         sending(lab, tmp_path / "images", port, certificate),
     ):
         upload_under_way(lab, lab.login())
         foreign = fill_disk(disk)
+        line.goes_on.set()
         wait_until("the client was told", lambda: "code=spool_full" in lab.log_text())
         assert lab.http.call("GET", "/readyz").expect(503).json["parts"]["spool"] == "spool_full"
         foreign.unlink()
