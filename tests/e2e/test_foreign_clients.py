@@ -147,8 +147,28 @@ def test_a_foreign_client_brings_its_file_through_nginx_past_a_killed_gateway(
     is_there(holder, upload_id, file)
 
 
-def run(command: Sequence[str], holder: Http) -> None:
-    """The client, to its end."""
+@pytest.mark.parametrize("killed", [True, False] if SOAK else [True])
+@pytest.mark.parametrize("version", ["6", "8"])
+def test_who_hears_no_104_behind_nginx_begins_anew_and_its_file_is_there(
+    lab: Lab, file: Path, tmp_path: Path, version: str, killed: bool
+) -> None:
+    account = lab.login()
+    acts: list[tuple[int, Callable[[], None]]] = [(SIZE_BYTES // 2, lambda: restart(lab))] if killed else []
+    with (
+        middle(port_of(lab), acts) as between,
+        narrow(tmp_path / "nginx", behind=between.port, port=free_port(), path="", limit="0") as address,
+    ):
+        url = f"{address}/files/?endpoint_id=main"
+        told = run(python("with_urlsession", version, "unheard")(url, file), account)
+        assert not between.acts
+    upload_id = json.loads(told)["upload_id"]
+    assert account.outcome(upload_id)["state"] == "success"
+    (one,) = account.call("GET", f"/upload/{upload_id}/files").expect(200).json["files"]
+    assert (one["outcome"], one["sha256"]) == ("stored", hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+def run(command: Sequence[str], holder: Http) -> str:
+    """The client, to its end; what it says."""
     done = subprocess.run(
         command,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TOKEN": holder.token},
@@ -159,6 +179,7 @@ def run(command: Sequence[str], holder: Http) -> None:
         check=False,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return done.stdout
 
 
 def is_there(holder: Http, upload_id: str, file: Path) -> None:

@@ -1,8 +1,9 @@
-"""`python -m tests.e2e.clients.with_urlsession FILES_URL FILE VERSION`: what URLSession's resumable uploads do.
+"""`python -m tests.e2e.clients.with_urlsession FILES_URL FILE VERSION [unheard]`: what URLSession's resumable uploads do.
 
 It sends the whole file with `Upload-Complete: ?1`; a 104 tells where the upload is. If the line breaks afterwards, it
 asks there with HEAD and sends the rest with PATCH, `?1` again. Without a 104 nothing can be resumed: it begins anew.
-(WWDC23 session 10006; draft-ietf-httpbis-resumable-upload.)
+(WWDC23 session 10006; draft-ietf-httpbis-resumable-upload.) `unheard`: something on the way keeps the 104 to itself, so
+it isn't waited for. The final answer's body goes to the standard output.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Line:
         """Send the request's head."""
         parts = urlsplit(self.url)
         told = {"Host": parts.netloc, "Authorization": f"Bearer {os.environ['TOKEN']}", **headers}
-        lines = [f"{method} {parts.path} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items())]
+        target = parts._replace(scheme="", netloc="").geturl()
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items())]
         self.send(("\r\n".join(lines) + "\r\n\r\n").encode())
 
     def send(self, data: bytes) -> None:
@@ -78,6 +80,18 @@ class Line:
             if status == 104 and "location" in headers:
                 seen["location"] = headers["location"]
 
+    def body(self, size_bytes: int) -> bytes:
+        """The final answer's. :raises Broken: there is less."""
+        while len(self._held) < size_bytes:
+            try:
+                came = self._socket.recv(1 << 16)
+            except OSError as error:
+                raise Broken from error
+            if not came:
+                raise Broken
+            self._held += came
+        return self._held[:size_bytes]
+
     def close(self) -> None:
         """It is of no use any more."""
         self._socket.close()
@@ -86,11 +100,12 @@ class Line:
 class Upload:
     """One file on its way."""
 
-    def __init__(self, url: str, path: Path, version: str) -> None:
+    def __init__(self, url: str, path: Path, version: str, *, heard: bool) -> None:
         self._url = url
         self._content = path.read_bytes()
         self._name = path.name
         self._version = version
+        self._heard = heard
         self._seen: dict[str, str] = {}
 
     def run(self) -> None:
@@ -139,22 +154,24 @@ class Upload:
         }
         try:
             line.head(method, told | headers)
-            if method == "POST":  # it hears where the upload is before it sends any of it
+            if method == "POST" and self._heard:  # it hears where the upload is before it sends any of it
                 status, interim = line.answer()
                 if status != 104:
                     raise SystemExit(f"{method}: {status} before the body")
                 self._seen["location"] = interim["location"]
             for begin in range(0, len(rest), _BLOCK_BYTES):
                 line.send(rest[begin : begin + _BLOCK_BYTES])
-            status, _ = line.final(self._seen)
+            status, answer = line.final(self._seen)
+            body = line.body(int(answer.get("content-length", "0")))
         finally:
             line.close()
         if status in (409, 423) or status >= 500:
             raise Broken
         if not 200 <= status < 300:
             raise SystemExit(f"{method}: {status}")
+        sys.stdout.buffer.write(body)
         return True
 
 
 if __name__ == "__main__":
-    Upload(sys.argv[1], Path(sys.argv[2]), sys.argv[3]).run()
+    Upload(sys.argv[1], Path(sys.argv[2]), sys.argv[3], heard="unheard" not in sys.argv[4:]).run()
