@@ -193,6 +193,14 @@ class LookupRefused(TargetError):
     """The PACS answers no queries, not for us (QIDO forbidden), or not this one."""
 
 
+class CommitmentRefused(LookupRefused):
+    """The PACS commits to nothing: it has no storage commitment, not for us, or takes no request as this one."""
+
+
+class AskAnew(TargetError):
+    """The PACS knows no such request for commitment, or took none when it was asked: a new transaction is needed."""
+
+
 @dataclass(frozen=True, slots=True)
 class PatientRecord:
     """A patient as the PACS has it with a study; empty: it doesn't say."""
@@ -210,7 +218,7 @@ class PatientRecord:
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """What a PACS answered to a request for storage commitment (PS3.4 annex J).
+    """What a PACS answered to a request for storage commitment (PS3.4 annex J, PS3.18 chapter 13).
 
     :param committed: SOPInstanceUIDs that it answers for.
     :param failed: SOPInstanceUID -> its reason (0008,1197), if it told one.
@@ -221,21 +229,33 @@ class Commitment:
 
 
 class Committing(Protocol):
-    """A PACS that can be asked to answer for instances."""
+    """A PACS that can be asked to answer for instances. Its questions may raise `TargetDown`, `TargetMisconfigured`."""
 
-    def ask_commitment(self, transaction_uid: str, instances: Mapping[str, str]) -> None:
+    @property
+    def reports(self) -> bool:
+        """It sends its answer by itself; else it is to be fetched."""
+
+    def ask_commitment(self, transaction_uid: str, instances: Mapping[str, str]) -> float:
         """Ask; the answer may come at once, or later.
 
         :param transaction_uid: of this request alone.
         :param instances: SOPInstanceUID -> SOPClassUID.
-        :raises LookupRefused: it doesn't commit to anything.
+        :returns: after how many seconds it wants to be asked for its answer; 0: it says nothing of that.
+        :raises CommitmentRefused: it doesn't commit to anything.
+        """
+
+    def fetch_commitment(self, transaction_uid: str) -> float:
+        """Ask for the answer to a request; `commitment` has it if it is there. Of one that doesn't report.
+
+        :returns: as `ask_commitment`.
+        :raises AskAnew: there will be none.
         """
 
     def awaits(self, transaction_uid: str) -> bool:
         """It was asked so since the process began: an answer wouldn't be missed."""
 
     def commitment(self, transaction_uid: str) -> Commitment | None:
-        """The answer; None: none yet."""
+        """The answer; None: none yet. Asks nobody."""
 
     def forget(self, transaction_uid: str) -> None:
         """Nobody waits for its answer any more."""

@@ -27,6 +27,7 @@ def _dicomweb(endpoint: endpoints.EndpointSection, connections: int) -> Target:
         answer_timeout_s=endpoint.timeout_s,
         page_size=endpoint.page_size,
         max_connections=connections,
+        commitment=endpoint.commitment,
     )
 
 
@@ -68,13 +69,15 @@ def _dimse(endpoint: endpoints.EndpointSection, _: int) -> Target:
         answer_timeout_s=endpoint.timeout_s,
         tls=None if endpoint.tls is None else _tls(endpoint.tls),
     )
-    return DimseTarget(peer, associations=endpoint.associations)
+    return DimseTarget(peer, associations=endpoint.associations, commitment=endpoint.commitment)
 
 
 def committing(endpoint: endpoints.EndpointSection, target: Target) -> Committing | None:
     """The target, if it shall be asked for storage commitment."""
     if not endpoint.commitment:
         return None
+    if isinstance(target, DicomWebTarget):
+        return target
     from hooks.targets.dimse.target import DimseTarget
 
     assert isinstance(target, DimseTarget), "the configuration refuses commitment of other kinds"
@@ -82,16 +85,16 @@ def committing(endpoint: endpoints.EndpointSection, target: Target) -> Committin
 
 
 def listen(config: Config, targets: Iterable[Target]) -> Callable[[], None]:
-    """Take reports of storage commitment from now on, if any endpoint asks for it; returns what ends that.
+    """Take reports of storage commitment from now on, if any endpoint sends some; returns what ends that.
 
     :raises ConfigError: the address can't be listened on.
     """
     dimse = config.dimse
-    if not dimse.port or not any(endpoint.commitment for endpoint in config.endpoints.values()):
+    if not dimse.port or not any(one.commitment and one.kind == "dimse" for one in config.endpoints.values()):
         return lambda: None
-    from hooks.targets.dimse.commitment import Report
     from hooks.targets.dimse.listener import ReportListener
     from hooks.targets.dimse.target import DimseTarget
+    from hooks.targets.transactions import Report
 
     takers = [target for target in targets if isinstance(target, DimseTarget)]
 

@@ -20,6 +20,11 @@ _TO_CHECK = {
     "dimse": "its host, port, called_aet and tls, and that it knows calling_aet",
     "folder": "its path, that it is there, and who may write there",
 }
+#: What an endpoint is asked for with `commitment = true`, by its kind.
+_COMMITMENT = {
+    "dicomweb": "PS3.18 chapter 13, POST /commitment-requests/{transactionUID}",
+    "dimse": "Push Model, PS3.4 annex J",
+}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -94,12 +99,18 @@ def _receivers(config: Config) -> Iterator[Finding]:
 def _endpoints(config: Config) -> Iterator[Finding]:
     from gateway.assembly.site import Finding, Severity
     from gateway.assembly.targets import make_target
-    from hooks.contract import LookupRefused, TargetError
+    from hooks.contract import CommitmentRefused, LookupRefused, TargetError
 
     for name, endpoint in config.endpoints.items():
         target = make_target(endpoint, 1)
         try:
             yield Finding(f"endpoint {name}", Severity.OK, target.probe())
+        except CommitmentRefused as error:
+            words = (
+                f"{error.code}: it has no storage commitment ({_COMMITMENT[endpoint.kind]}), or not for us: instances "
+                f"get the warning not_committed; set endpoints.{name}.commitment = false"
+            )
+            yield Finding(f"endpoint {name}", Severity.FAULT, words)
         except LookupRefused as error:
             words = f"{error.code}: whose an upload is can't be checked, nor what arrived; check its url and page_size"
             yield Finding(f"endpoint {name}", Severity.FAULT, words)

@@ -34,8 +34,8 @@ def check_endpoint(endpoint: EndpointSection, config: Config) -> None:
     """:raises ConfigError: naming the key and what to do."""
     where = f"endpoints.{endpoint.endpoint_id}"
     _check_foreign_keys(endpoint, where)
-    if endpoint.commitment and endpoint.kind != "dimse":
-        raise ConfigError(f'{where}.commitment: is not built yet for kind "{endpoint.kind}": leave it out')
+    if endpoint.commitment and endpoint.kind == "folder":
+        raise ConfigError(f'{where}.commitment: is not used by kind "folder": take it out, or set the kind')
     if endpoint.kind == "dicomweb":
         if not endpoint.url:
             raise ConfigError(f"{where}.url: is missing and has no default: set it")

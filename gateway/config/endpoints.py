@@ -121,7 +121,7 @@ class EndpointSection:
     commitment: bool = key(
         kinds.flag,
         False,
-        "Of `dimse`: storage commitment as the highest verification; `[dimse]` is where reports are taken. Of `dicomweb`: not built yet.",
+        "Storage commitment as the highest verification ([delivery.md](delivery.md#storage-commitment)); of `dimse` its reports are taken at `[dimse]`. Not of `folder`.",
     )
     notes: str = key(
         kinds.one_of("sr", "webhook", "none"),

@@ -1,4 +1,4 @@
-"""Storage commitment: does the PACS answer for what it took? (PS3.4 annex J; endpoint `commitment = true`.)
+"""Storage commitment: does the PACS answer for what it took? (PS3.4 annex J, PS3.18 chapter 13; `commitment = true`.)
 
 Asked once everything is sent and looked for, about everything that is in the PACS. Waiting is done by the job's due time.
 A process that was restarted can have missed an answer, so it asks again, with new transactions.
@@ -7,6 +7,7 @@ A process that was restarted can have missed an answer, so it asks again, with n
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,12 +18,15 @@ from gateway.delivery.receipt import IN_PACS
 from gateway.delivery.verify import MAX_PAUSE_S
 from gateway.receipts.document import Verification
 from gateway.states import FileResult
-from hooks.contract import Commitment, Committing, LookupRefused, Stopped
+from hooks.contract import AskAnew, Commitment, CommitmentRefused, Committing, Stopped, TargetError
+
+log = logging.getLogger("relaypacs.delivery")
 
 #: Instances of one request.
 PAGE = 1000
-#: Failure Reason (0008,1197): it commits to no instance of this class (PS3.3 section C.14.1.1). It may be there all the same.
-CLASS_NOT_SUPPORTED = 0x0122
+#: Failure Reasons (0008,1197) that say nothing of the instance, which may be there all the same (PS3.3 section C.14.1.1):
+#: it commits to none of this class, the transaction's UID is in use.
+SAYS_NOTHING = frozenset({0x0122, 0x0131})
 NOT_COMMITTED = "not_committed"
 
 
@@ -55,29 +59,80 @@ async def commit(attempt: Attempt) -> float | None:
     if target is None or not waiting:
         return None
     memory, clock = attempt.memory, attempt.tools.clock
-    requests = list(_requests(attempt, waiting))
-    if not memory.commit_round or not all(target.awaits(one.transaction_uid) for one in requests):
-        memory.commit_round += 1
-        requests = list(_requests(attempt, waiting))
-        await attempt.remember()
-        try:
-            for request in requests:
-                if attempt.stop.is_set():
-                    raise Stopped
-                await attempt.endpoint.ask(partial(target.ask_commitment, request.transaction_uid, request.instances))
-        except LookupRefused:
-            _warn(waiting)
-            return None
-        memory.commit_until = clock.now() + attempt.endpoint.config.verify_for_s
+    try:
+        requests, told_s = await _asked(attempt, target, waiting)
+    except CommitmentRefused as error:
+        name = attempt.endpoint.endpoint_id
+        log.warning(
+            "commitment_refused endpoint=%s code=%s: set endpoints.%s.commitment = false", name, error.code, name
+        )
+        _warn(waiting)
+        return None
     unanswered = [one for one in requests if not _apply(target, one)]
     left_s = memory.commit_until - clock.now()
     if unanswered and left_s > 0:
         memory.looks += 1
-        return min(attempt.tools.settings.backoff.base_s * 2.0 ** min(memory.looks - 1, 10), MAX_PAUSE_S, left_s)
+        pause_s = min(attempt.tools.settings.backoff.base_s * 2.0 ** min(memory.looks - 1, 10), MAX_PAUSE_S)
+        return min(max(pause_s, told_s), left_s)
     _warn([item for request in unanswered for item in request.items])
     for request in requests:
         target.forget(request.transaction_uid)
     return None
+
+
+async def _asked(attempt: Attempt, target: Committing, waiting: Sequence[Item]) -> tuple[Sequence[_Request], float]:
+    """What is asked of the PACS now, and after how many seconds it wants to hear of it again.
+
+    :raises CommitmentRefused: it commits to nothing.
+    """
+    memory = attempt.memory
+    requests = list(_requests(attempt, waiting))
+    if not memory.commit_round or not all(target.awaits(one.transaction_uid) for one in requests):
+        asked = await _ask(attempt, target, waiting)
+        memory.commit_until = attempt.tools.clock.now() + attempt.endpoint.config.verify_for_s
+        return asked
+    if target.reports:
+        return requests, 0.0
+    try:
+        return requests, await _fetch(attempt, target, requests)
+    except AskAnew:
+        for request in requests:
+            target.forget(request.transaction_uid)
+        return await _ask(attempt, target, waiting)  # within the same time
+
+
+async def _ask(attempt: Attempt, target: Committing, waiting: Sequence[Item]) -> tuple[Sequence[_Request], float]:
+    """Ask with new transactions. :raises: as `_asked`."""
+    attempt.memory.commit_round += 1
+    requests = list(_requests(attempt, waiting))
+    await attempt.remember()
+    told_s = 0.0
+    try:
+        for request in requests:
+            _go_on(attempt)
+            ask = partial(target.ask_commitment, request.transaction_uid, request.instances)
+            told_s = max(told_s, await attempt.endpoint.ask(ask))
+    except TargetError:
+        for request in requests:
+            target.forget(request.transaction_uid)  # whoever comes next asks again
+        raise
+    return requests, told_s
+
+
+async def _fetch(attempt: Attempt, target: Committing, requests: Sequence[_Request]) -> float:
+    """:raises AskAnew: of one there will be no answer."""
+    told_s = 0.0
+    for request in requests:
+        if target.commitment(request.transaction_uid) is None:
+            _go_on(attempt)
+            fetch = partial(target.fetch_commitment, request.transaction_uid)
+            told_s = max(told_s, await attempt.endpoint.ask(fetch))
+    return told_s
+
+
+def _go_on(attempt: Attempt) -> None:
+    if attempt.stop.is_set():
+        raise Stopped
 
 
 def _can_be_committed(item: Item) -> bool:
@@ -114,7 +169,7 @@ def _answered(item: Item, outcome: FileOutcome, answer: Commitment) -> FileOutco
     if uid in answer.committed:
         return replace(outcome, verification=str(Verification.COMMITTED), at=0.0)
     reason = answer.failed.get(uid)
-    if uid not in answer.failed or reason == CLASS_NOT_SUPPORTED or outcome.outcome is FileResult.ALREADY_THERE:
+    if uid not in answer.failed or reason in SAYS_NOTHING or outcome.outcome is FileResult.ALREADY_THERE:
         return _warned(outcome)
     # It took the instance and doesn't answer for it: the bytes are kept, for a retry.
     return item.became(FileResult.FAILED, code=NOT_COMMITTED, reason=reason)

@@ -1,4 +1,4 @@
-"""A PACS that speaks DICOMweb (PS3.18): STOW-RS to store, QIDO-RS to look, WADO-RS to compare.
+"""A PACS that speaks DICOMweb (PS3.18): STOW-RS to store, QIDO-RS to look, WADO-RS to compare, storage commitment.
 
 Promises: the bytes of an instance pass through untouched and are never held whole; an answer counts only for the
 instances it names; a request is tried once, retries belong to the caller; no text of the PACS, of requests or of
@@ -20,6 +20,7 @@ from dicomweb_client.uri import build_query_string
 from dicomweb_client.web import _Transaction
 
 from hooks.contract import (
+    Commitment,
     Comparison,
     Instance,
     LookupRefused,
@@ -28,6 +29,7 @@ from hooks.contract import (
     TargetDown,
     TargetMisconfigured,
 )
+from hooks.targets.commitment_requests import CommitmentRequests, Reply
 from hooks.targets.comparison import compared
 from hooks.targets.data_set_digest import FileDigests, digests_of
 from hooks.targets.multipart import NotOnePart, only_part
@@ -54,7 +56,7 @@ UNASKABLE_STATUSES = frozenset({403, 405, 406, 501})
 
 
 class DicomWebTarget:
-    """Implements `Target`.
+    """Implements `Target` and `Committing`.
 
     :param url: base of the DICOMweb service, `http(s)://host[:port]/path`, without credentials.
     :param auth: see `hooks.targets.transport.Auth`; None: it is shown nothing.
@@ -62,8 +64,11 @@ class DicomWebTarget:
     :param answer_timeout_s: least time for an answer once a request is sent; grows by a second per MiB sent.
     :param page_size: `limit` of a QIDO-RS request; smaller by itself where the PACS refuses it.
     :param max_connections: clients kept open between calls.
+    :param commitment: it shall commit to what it has: `probe` asks whether it would.
     :raises ValueError: the URL or `auth` can't be used.
     """
+
+    reports = False
 
     def __init__(
         self,
@@ -74,6 +79,7 @@ class DicomWebTarget:
         answer_timeout_s: float = 60.0,
         page_size: int = 200,
         max_connections: int = 4,
+        commitment: bool = False,
     ) -> None:
         if "@" in url or not url.startswith(("http://", "https://")):
             raise ValueError("url must begin with http:// or https:// and hold no credentials")
@@ -83,6 +89,8 @@ class DicomWebTarget:
         self._answer_timeout_s = answer_timeout_s
         self._queries = Queries(page_size)
         self._max_connections = max_connections
+        self._asks_commitment = commitment
+        self._commitments = CommitmentRequests(self._ask_about)
         self._lock = threading.Lock()
         self._idle: list[_Client] = [self._new_client()]
         self._closed = False
@@ -131,6 +139,26 @@ class DicomWebTarget:
         theirs = self._ask(lambda client: client.digests_of(instance))
         return compared(instance, theirs)
 
+    # -- storage commitment
+
+    def ask_commitment(self, transaction_uid: str, instances: Mapping[str, str]) -> float:
+        return self._commitments.ask(transaction_uid, instances)
+
+    def fetch_commitment(self, transaction_uid: str) -> float:
+        return self._commitments.fetch(transaction_uid)
+
+    def awaits(self, transaction_uid: str) -> bool:
+        return self._commitments.transactions.is_awaited(transaction_uid)
+
+    def commitment(self, transaction_uid: str) -> Commitment | None:
+        return self._commitments.transactions.of(transaction_uid)
+
+    def forget(self, transaction_uid: str) -> None:
+        self._commitments.transactions.forget(transaction_uid)
+
+    def _ask_about(self, method: str, transaction_uid: str, body: bytes | None) -> Reply:
+        return self._ask(lambda client: client.ask_about_commitment(method, transaction_uid, body))
+
     # --
 
     def probe(self) -> str:
@@ -151,7 +179,10 @@ class DicomWebTarget:
                 refused.append(f"{name} ({error.code})")
         if refused:
             raise LookupRefused(f"refuses queries: {', '.join(refused)}")
-        return "it answers the queries of a delivery (QIDO-RS)"
+        if not self._asks_commitment:
+            return "it answers the queries of a delivery (QIDO-RS)"
+        self._commitments.probe()
+        return "it answers the queries of a delivery (QIDO-RS), and takes requests for storage commitment"
 
     def close(self) -> None:
         with self._lock:
@@ -267,6 +298,20 @@ class _Client(DICOMwebClient):
                 self.reusable = False
                 return None
             return found
+
+    def ask_about_commitment(self, method: str, transaction_uid: str, body: bytes | None) -> Reply:
+        """A request about a transaction (PS3.18 sections 13.4 and 13.5). :raises TargetMisconfigured: 401, 407."""
+        url = f"{self.base_url}/commitment-requests/{_uid(transaction_uid)}"
+        headers = {"Accept": "application/dicom+json"}
+        if body is not None:
+            headers["Content-Type"] = "application/dicom+json"
+        within_s = self._answer_timeout_s
+        with exchange(self._session, method, url, headers=headers, data=body, answer_within_s=within_s) as response:
+            told = response.headers
+            content = read_capped(response, MAX_BODY_BYTES)
+            if response.status_code in {401, 407}:
+                raise TargetMisconfigured(f"http_{response.status_code}")
+            return Reply(response.status_code, told.get("Content-Type", ""), content, told.get("Retry-After", ""))
 
     def studies(
         self, filters: Mapping[str, str], limit: int | None, offset: int | None, fields: Sequence[str]

@@ -74,7 +74,7 @@ def outcomes(
 def _nameless(dataset: Mapping[str, Any]) -> Outcome | None:
     """What the first failure says that names nobody (PS3.18 section 10.5.3.2)."""
     items = [*values(dataset, FAILED_SOP_SEQUENCE), *values(dataset, OTHER_FAILURES_SEQUENCE)]
-    told = (_number(item, FAILURE_REASON) for item in items if isinstance(item, dict))
+    told = (number(item, FAILURE_REASON) for item in items if isinstance(item, dict))
     reason = next((one for one in told if one is not None), None)
     return None if reason is None else _failure(reason)
 
@@ -125,10 +125,10 @@ def _names_any(dataset: Mapping[str, Any] | None, sent: Sequence[Instance]) -> b
 def _named(dataset: Mapping[str, Any]) -> dict[str, Outcome]:
     """SOPInstanceUID -> what the answer says; one that is called both stored and failed is unknown."""
     stored = {
-        uid: Outcome(OutcomeKind.STORED, warning=_number(item, WARNING_REASON))
+        uid: Outcome(OutcomeKind.STORED, warning=number(item, WARNING_REASON))
         for uid, item in _items(dataset, REFERENCED_SOP_SEQUENCE)
     }
-    failed = {uid: _failure(_number(item, FAILURE_REASON)) for uid, item in _items(dataset, FAILED_SOP_SEQUENCE)}
+    failed = {uid: _failure(number(item, FAILURE_REASON)) for uid, item in _items(dataset, FAILED_SOP_SEQUENCE)}
     contradictory = dict.fromkeys(stored.keys() & failed.keys(), _UNNAMED)
     return stored | failed | contradictory
 
@@ -145,7 +145,8 @@ def _items(dataset: Mapping[str, Any], tag: str) -> Iterator[tuple[str, Mapping[
                 yield uid.strip("\0 "), item
 
 
-def _number(item: Mapping[str, Any], tag: str) -> int | None:
+def number(item: Mapping[str, Any], tag: str) -> int | None:
+    """The US value of an attribute; None if there is none."""
     value = next(iter(values(item, tag)), None)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 5:
         value = int(value)  # some archives write every value as a string

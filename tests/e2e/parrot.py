@@ -32,6 +32,7 @@ import pydicom
 
 ROOT = "/dicom-web"
 DICOM_JSON = "application/dicom+json"
+COMMITMENT = "/commitment-requests/"
 BLOCK = 1 << 16
 
 
@@ -288,7 +289,7 @@ class Parrot:
     @property
     def stows(self) -> int:
         """How many STOW-RS requests came."""
-        return sum(request.startswith("POST") for request in self.requests)
+        return sum(request.startswith("POST") and COMMITMENT not in request for request in self.requests)
 
     def script(self, *acts: Act) -> None:
         """What to do with the next STOW-RS requests."""
@@ -327,6 +328,11 @@ class Parrot:
     def stored(self, exchange: Exchange) -> None:
         """What it does when the script says nothing."""
         store(exchange)
+
+    def commit(self, exchange: Exchange, method: str, transaction_uid: str) -> None:
+        """A request about a transaction of storage commitment: like most archives it knows none."""
+        exchange.read()
+        exchange.answer(404, b"", "text/plain")
 
     def query(self, words: list[str], query: dict[str, str]) -> tuple[int, bytes, str]:
         """A QIDO-RS answer: status, body, media type."""
@@ -383,10 +389,16 @@ def _handler_of(pacs: Parrot) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             pacs.requests.append(f"POST {self.path}")
-            pacs.next_act()(Exchange(pacs, self))
+            if COMMITMENT in self.path:
+                pacs.commit(Exchange(pacs, self), "POST", self.path.rpartition("/")[2])
+            else:
+                pacs.next_act()(Exchange(pacs, self))
 
         def do_GET(self) -> None:
             pacs.requests.append(f"GET {self.path}")
+            if COMMITMENT in self.path:
+                pacs.commit(Exchange(pacs, self), "GET", self.path.rpartition("/")[2])
+                return
             parts = urlsplit(self.path)
             words = parts.path.removeprefix(ROOT).strip("/").split("/")
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}

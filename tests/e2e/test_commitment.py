@@ -13,11 +13,12 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined] # made at run time
 
-from hooks.contract import Commitment, LookupRefused
-from hooks.targets.dimse.commitment import PUSH_MODEL_INSTANCE, Report
+from hooks.contract import Commitment, CommitmentRefused
+from hooks.targets.dimse.commitment import PUSH_MODEL_INSTANCE
 from hooks.targets.dimse.listener import ReportListener
 from hooks.targets.dimse.target import DimseTarget
 from hooks.targets.dimse.wire import Peer
+from hooks.targets.transactions import Report
 from tests.dicom_samples import SECONDARY_CAPTURE, as_instance, new_uid, study
 from tests.e2e.dicom_peers import scp, storescp
 from tests.e2e.lab import Lab, Pacs, running_lab, wait_until
@@ -100,7 +101,7 @@ def test_a_report_on_the_association_that_asked_is_taken() -> None:
 
 
 def test_a_pacs_that_commits_to_nothing_says_so(tmp_path: Path) -> None:
-    with storescp(tmp_path / "in") as peer, pytest.raises(LookupRefused, match="no_commitment"):
+    with storescp(tmp_path / "in") as peer, pytest.raises(CommitmentRefused, match="no_commitment"):
         target(peer.port).ask_commitment(new_uid(), {"1.2.3": SECONDARY_CAPTURE})
 
 

@@ -1,24 +1,18 @@
-"""Storage commitment, Push Model (PS3.4 annex J): what is asked, what is reported, and who waits for which report.
+"""Storage commitment, Push Model (PS3.4 annex J): what is asked, and what is reported.
 
-Reports may come over the association that asked or over one that the PACS makes; both end here. They are kept in memory:
-after a restart the question is asked again.
+Reports may come over the association that asked or over one that the PACS makes; both end here.
 """
 
 from __future__ import annotations
 
 import logging
 import struct
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
-from hooks.contract import Commitment
 from hooks.targets.dimse.association import Message
 from hooks.targets.dimse.command import CommandField, NotDimse, Tag
-from hooks.targets.dimse.identifier import items_of, record_of
-from hooks.targets.qido import text
-from hooks.targets.stow_response import FAILED_SOP_SEQUENCE, FAILURE_REASON, REFERENCED_SOP_SEQUENCE, values
+from hooks.targets.dimse.identifier import record_of
+from hooks.targets.transactions import Report, report_in
 
 log = logging.getLogger("relaypacs.dimse")
 
@@ -28,57 +22,9 @@ PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1.1"
 REQUEST_ACTION = 1
 #: PS3.7 annex C: taken, no such transaction, not a report.
 _OK, _NO_SUCH_INSTANCE, _INVALID = 0x0000, 0x0112, 0x0115
-#: Transactions that are remembered; the oldest gives way, and is asked for again.
-MOST_KEPT = 1000
 
 _TRANSACTION_UID, _REFERENCED_SEQUENCE = 0x00081195, 0x00081199
 _CLASS_UID, _INSTANCE_UID = 0x00081150, 0x00081155
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What an N-EVENT-REPORT says."""
-
-    transaction_uid: str
-    commitment: Commitment
-
-
-class Reports:
-    """Those of one PACS that are waited for. For several threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: OrderedDict[str, Commitment | None] = OrderedDict()
-
-    def expect(self, transaction_uid: str) -> None:
-        """From now on a report of it is kept."""
-        with self._lock:
-            self._known.setdefault(transaction_uid, None)
-            while len(self._known) > MOST_KEPT:
-                self._known.popitem(last=False)
-
-    def is_awaited(self, transaction_uid: str) -> bool:
-        """It was asked for since this process began."""
-        with self._lock:
-            return transaction_uid in self._known
-
-    def arrived(self, report: Report) -> bool:
-        """Keep it. False: nobody waits for it."""
-        with self._lock:
-            if report.transaction_uid not in self._known:
-                return False
-            self._known[report.transaction_uid] = report.commitment
-            return True
-
-    def of(self, transaction_uid: str) -> Commitment | None:
-        """None: not yet."""
-        with self._lock:
-            return self._known.get(transaction_uid)
-
-    def forget(self, transaction_uid: str) -> None:
-        """Nobody waits for it any more."""
-        with self._lock:
-            self._known.pop(transaction_uid, None)
 
 
 def question(transaction_uid: str, instances: Mapping[str, str]) -> bytes:
@@ -105,13 +51,10 @@ def _uid(tag: int, uid: str) -> bytes:
 
 def report_of(data_set: bytes) -> Report:
     """Of an N-EVENT-REPORT (PS3.4 table J.3-2). :raises NotDimse: it isn't one."""
-    record = record_of(data_set)
-    transaction_uid = text(record, f"{_TRANSACTION_UID:08X}")
-    if not transaction_uid:
+    report = report_in(record_of(data_set))
+    if not report.transaction_uid:
         raise NotDimse
-    failed = {_instance(item): _reason(item) for item in items_of(record, FAILED_SOP_SEQUENCE)}
-    committed = {_instance(item) for item in items_of(record, REFERENCED_SOP_SEQUENCE)}
-    return Report(transaction_uid, Commitment(frozenset(committed - failed.keys() - {""}), failed))
+    return report
 
 
 def answer_to_report(message: Message, arrived: Callable[[Report], bool]) -> dict[Tag, int | str]:
@@ -130,12 +73,3 @@ def answer_to_report(message: Message, arrived: Callable[[Report], bool]) -> dic
         Tag.EVENT_TYPE_ID: event,
         Tag.STATUS: status,
     }
-
-
-def _instance(item: Mapping[str, object]) -> str:
-    return text(item, f"{_INSTANCE_UID:08X}")
-
-
-def _reason(item: Mapping[str, object]) -> int | None:
-    found: Iterable[object] = values(item, FAILURE_REASON)
-    return next((one for one in found if isinstance(one, int)), None)

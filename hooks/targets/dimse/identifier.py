@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydicom.charset import decode_bytes, python_encoding
 
 from hooks.targets.dimse.command import NotDimse
 from hooks.targets.qido import PATIENT_NAME
-from hooks.targets.stow_response import values
 
 CHARACTER_SET, LEVEL = 0x00080005, 0x00080052
 UTF8 = "ISO_IR 192"
@@ -105,11 +104,6 @@ def _items(raw: bytes, at: int, length: int, depth: int, encodings: list[str]) -
 def _encodings(value: bytes) -> list[str]:
     terms = [term.strip() for term in value.decode("ascii", "replace").strip("\0 ").split("\\")]
     return [python_encoding.get(term, "iso8859") for term in terms] or ["iso8859"]
-
-
-def items_of(record: Mapping[str, Any], tag: str) -> Iterator[Mapping[str, Any]]:
-    """Of a sequence."""
-    return (item for item in values(record, tag) if isinstance(item, dict))
 
 
 def _values(tag: int, value: bytes, encodings: list[str]) -> list[Any]:

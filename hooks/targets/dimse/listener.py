@@ -20,10 +20,11 @@ from pynetdicom.presentation import build_context, negotiate_as_acceptor
 from hooks.contract import TargetDown
 from hooks.targets.dimse.association import Message, MessageReader, fragments
 from hooks.targets.dimse.command import NO_DATA_SET, CommandField, NotDimse, Tag, encoded
-from hooks.targets.dimse.commitment import PUSH_MODEL, Report, answer_to_report
+from hooks.targets.dimse.commitment import PUSH_MODEL, answer_to_report
 from hooks.targets.dimse.negotiation import UNREADABLE, our_part
 from hooks.targets.dimse.target import IMPLICIT_LE, VERIFICATION
 from hooks.targets.dimse.wire import ABORT, P_DATA, RELEASE_RP, RELEASE_RQ, RQ, Wire
+from hooks.targets.transactions import Report
 
 #: Associations at once; more are closed.
 MOST_AT_ONCE = 16

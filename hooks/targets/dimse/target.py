@@ -15,6 +15,7 @@ from typing import Any
 
 from hooks.contract import (
     Commitment,
+    CommitmentRefused,
     Comparison,
     Instance,
     LookupRefused,
@@ -35,14 +36,13 @@ from hooks.targets.dimse.commitment import (
     PUSH_MODEL,
     PUSH_MODEL_INSTANCE,
     REQUEST_ACTION,
-    Report,
-    Reports,
     answer_to_report,
     question,
 )
 from hooks.targets.dimse.status import BUSY, PENDING, SUCCESS, outcome_of, refused_context
 from hooks.targets.dimse.wire import Peer
 from hooks.targets.qido import SOP_INSTANCE_UID, TAGS, distinct, text
+from hooks.targets.transactions import Report, Transactions
 
 VERIFICATION = "1.2.840.10008.1.1"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
@@ -67,11 +67,15 @@ class DimseTarget:
     """Implements `Target` and `Committing`.
 
     :param associations: at once, at most; fewer where the PACS takes no more.
+    :param commitment: it shall commit to what it has: `probe` asks whether it would.
     """
 
-    def __init__(self, peer: Peer, *, associations: int = 4) -> None:
+    reports = True
+
+    def __init__(self, peer: Peer, *, associations: int = 4, commitment: bool = False) -> None:
         self._peer = peer
-        self._reports = Reports()
+        self._asks_commitment = commitment
+        self._transactions = Transactions()
         self._associations = Associations(peer, associations)
 
     # -- C-STORE
@@ -211,7 +215,7 @@ class DimseTarget:
 
     # -- storage commitment
 
-    def ask_commitment(self, transaction_uid: str, instances: Mapping[str, str]) -> None:
+    def ask_commitment(self, transaction_uid: str, instances: Mapping[str, str]) -> float:
         pair = (PUSH_MODEL, IMPLICIT_LE)
         values: dict[Tag, int | str] = {
             Tag.COMMAND_FIELD: CommandField.N_ACTION_RQ,
@@ -222,11 +226,15 @@ class DimseTarget:
         }
         with self._associations.opened([pair]) as association:
             if pair not in association.accepted:
-                raise LookupRefused("no_commitment")
-            self._reports.expect(transaction_uid)  # before it is asked: the report may be quicker than the answer
+                raise CommitmentRefused("no_commitment")
+            self._transactions.expect(transaction_uid)  # before it is asked: the report may be quicker than the answer
             association.ask(association.accepted[pair], values, question(transaction_uid, instances))
             self._await_answer(association)
             self._await_report(association, transaction_uid)
+        return 0.0
+
+    def fetch_commitment(self, transaction_uid: str) -> float:  # noqa: ARG002 - what every committing target is asked by
+        return 0.0  # it reports
 
     def _await_answer(self, association: Association) -> None:
         while True:
@@ -238,13 +246,13 @@ class DimseTarget:
                 raise TargetDown("not_dimse")
             status = _status(message.command)
             if status != SUCCESS:
-                raise LookupRefused(f"status_{status:04X}")
+                raise CommitmentRefused(f"status_{status:04X}")
             return
 
     def _await_report(self, association: Association, transaction_uid: str) -> None:
         """For a moment: some answer on the association that asked, others on one of their own."""
         ends_at = time.monotonic() + REPORT_AT_ONCE_S
-        while self._reports.of(transaction_uid) is None and time.monotonic() < ends_at:
+        while self._transactions.of(transaction_uid) is None and time.monotonic() < ends_at:
             try:
                 if association.is_silent(0.1):
                     continue
@@ -263,21 +271,23 @@ class DimseTarget:
 
     def arrived(self, report: Report) -> bool:
         """Take a report that came in whatever way. False: it isn't for this PACS."""
-        return self._reports.arrived(report)
+        return self._transactions.arrived(report.transaction_uid, report.commitment)
 
     def awaits(self, transaction_uid: str) -> bool:
-        return self._reports.is_awaited(transaction_uid)
+        return self._transactions.is_awaited(transaction_uid)
 
     def commitment(self, transaction_uid: str) -> Commitment | None:
-        return self._reports.of(transaction_uid)
+        return self._transactions.of(transaction_uid)
 
     def forget(self, transaction_uid: str) -> None:
-        self._reports.forget(transaction_uid)
+        self._transactions.forget(transaction_uid)
 
     # -- C-ECHO
 
     def probe(self) -> str:
         pairs = [(VERIFICATION, IMPLICIT_LE), (STUDY_ROOT_FIND, IMPLICIT_LE)]
+        if self._asks_commitment:
+            pairs.append((PUSH_MODEL, IMPLICIT_LE))
         with self._associations.opened(pairs) as association:
             if pairs[0] in association.accepted:
                 values: dict[Tag, int | str] = {
@@ -289,10 +299,14 @@ class DimseTarget:
                 status = _status(association.answer(CommandField.C_ECHO_RSP, self._peer.answer_timeout_s).command)
                 if status != SUCCESS:
                     raise TargetDown(f"status_{status:04X}")
+        if pairs[-1] not in association.accepted and self._asks_commitment:
+            raise CommitmentRefused("no_commitment")
+        commits = ", and takes requests for storage commitment" if self._asks_commitment else ""
         if pairs[1] not in association.accepted:
-            return "it answers C-ECHO; it can't be asked (no C-FIND): whose a study is isn't checked, nor what arrived"
+            asked = "it can't be asked (no C-FIND): whose a study is isn't checked, nor what arrived"
+            return f"it answers C-ECHO{commits}; {asked}"
         self.patients(study_instance_uid=f"2.25.{uuid.uuid4().int}")
-        return "it answers C-ECHO and the queries of a delivery (C-FIND)"
+        return f"it answers C-ECHO and the queries of a delivery (C-FIND){commits}"
 
     def close(self) -> None:
         """Associations end with the call that opened them."""

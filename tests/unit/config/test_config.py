@@ -453,11 +453,11 @@ def test_a_route_that_leads_nowhere_or_says_two_things_is_refused(read, route, s
     assert says in refusal(read, f"{ROUTED}[[routes]]\n{route}\n")
 
 
-def test_what_is_not_built_may_be_switched_off_by_name(read):
-    off = '[mail]\nsmtp = ""\nfrom = ""\n'
-    assert read(f"{MINIMAL}commitment = false\n{off}").endpoints["main"].commitment is False
-    with pytest.raises(ConfigError, match='commitment: is not built yet for kind "dicomweb"'):
-        read(f"{MINIMAL}commitment = true\n")
+def test_a_pacs_can_be_asked_to_commit_and_a_folder_can_not(read):
+    assert read(f"{MINIMAL}commitment = false\n").endpoints["main"].commitment is False
+    assert read(f"{MINIMAL}commitment = true\n").endpoints["main"].commitment is True
+    with pytest.raises(ConfigError, match='endpoints.inbox.commitment: is not used by kind "folder"'):
+        read(f"{MINIMAL}[endpoints.inbox]\nkind = 'folder'\npath = '/srv'\ncommitment = true\n")
 
 
 @pytest.mark.parametrize(
