@@ -87,7 +87,7 @@ def _readable_by_others(config: Config, file: Path | None) -> Iterator[Finding]:
     inline = any(one is not None and one.source is None for one in secrets)
     paths = [one.source for one in secrets if one is not None and one.source is not None]
     tables = [table for endpoint in config.endpoints.values() for table in (endpoint.auth, endpoint.tls) if table]
-    keys = [server.tls_key, config.audit.repository_key, *(table.key_file for table in tables)]
+    keys = [server.tls_key, config.dimse.tls_key, config.audit.repository_key, *(table.key_file for table in tables)]
     for path in dict.fromkeys([*([file] if file is not None and inline else []), *paths, *keys]):
         if path is None:
             continue
@@ -122,12 +122,22 @@ def _lines(config: Config) -> Iterator[Finding]:
                 "DICOM without TLS: whoever is on the way reads images: set tls, or use a line that nobody else is on"
             )
             yield Finding(f"endpoint {name}", Severity.WARNING, words)
-
+    dimse = config.dimse
+    if listens(config) and dimse.tls_cert is None and not is_loopback(dimse.host):
+        words = (
+            "reports of storage commitment come without TLS: whoever is on the way can change them: set dimse.tls_cert"
+        )
+        yield Finding("dimse", Severity.WARNING, words)
     for number, webhook in enumerate(config.webhooks, 1):
         parts = urlsplit(webhook.url)
         if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
             words = "plain HTTP, as plain_http allows: whoever is on the way reads what is told"
             yield Finding(f"webhook {number}", Severity.WARNING, words)
+
+
+def listens(config: Config) -> bool:
+    """It takes reports of storage commitment on associations that a PACS makes."""
+    return config.dimse.port > 0 and any(one.commitment and one.kind == "dimse" for one in config.endpoints.values())
 
 
 def _routes(config: Config) -> Iterator[Finding]:
@@ -149,6 +159,26 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load_chain(context, cert, key, "server.tls_cert", "server.tls_key")
+    return context
+
+
+def reports_tls_context(config: Config) -> ssl.SSLContext | None:
+    """What reports of storage commitment are taken with; nothing without a certificate.
+
+    :raises ConfigError: a certificate or the key can't be used.
+    """
+    dimse = config.dimse
+    if dimse.tls_cert is None or dimse.tls_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load_chain(context, dimse.tls_cert, dimse.tls_key, "dimse.tls_cert", "dimse.tls_key")
+    if dimse.tls_ca is not None:
+        try:
+            context.load_verify_locations(dimse.tls_ca)
+        except OSError:
+            raise ConfigError(f"dimse.tls_ca: {dimse.tls_ca} can't be used: give certificates in PEM") from None
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
@@ -182,14 +212,17 @@ def _client_certificates(config: Config) -> Iterator[Finding]:
 
 
 def _tls(config: Config) -> Iterator[Finding]:
-    cert = config.server.tls_cert
-    try:
-        if tls_context(config) is None or cert is None:
-            return
-    except ConfigError as error:
-        yield Finding("tls", Severity.FAULT, error.detail)
-        return
-    yield from _end_of_certificate("tls", cert, "server.tls_cert", tell_good=True)
+    for part, cert, name, context in (
+        ("tls", config.server.tls_cert, "server.tls_cert", tls_context),
+        ("dimse", config.dimse.tls_cert, "dimse.tls_cert", reports_tls_context),
+    ):
+        try:
+            if context(config) is None or cert is None:
+                continue
+        except ConfigError as error:
+            yield Finding(part, Severity.FAULT, error.detail)
+            continue
+        yield from _end_of_certificate(part, cert, name, tell_good=True)
 
 
 def _end_of_certificate(part: str, cert: Path, name: str, *, tell_good: bool) -> Iterator[Finding]:

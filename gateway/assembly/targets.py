@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 
+from gateway.assembly.site import listens, reports_tls_context
 from gateway.config import Config, endpoints
 from gateway.errors import ConfigError
 from hooks.contract import Committing, Target
@@ -87,10 +88,9 @@ def committing(endpoint: endpoints.EndpointSection, target: Target) -> Committin
 def listen(config: Config, targets: Iterable[Target]) -> Callable[[], None]:
     """Take reports of storage commitment from now on, if any endpoint sends some; returns what ends that.
 
-    :raises ConfigError: the address can't be listened on.
+    :raises ConfigError: the address can't be listened on, or its certificate can't be used.
     """
-    dimse = config.dimse
-    if not dimse.port or not any(one.commitment and one.kind == "dimse" for one in config.endpoints.values()):
+    if not listens(config):
         return lambda: None
     from hooks.targets.dimse.listener import ReportListener
     from hooks.targets.dimse.target import DimseTarget
@@ -101,8 +101,9 @@ def listen(config: Config, targets: Iterable[Target]) -> Callable[[], None]:
     def arrived(report: Report) -> bool:
         return any(taker.arrived(report) for taker in takers)
 
+    dimse, tls = config.dimse, reports_tls_context(config)
     try:
-        return ReportListener(dimse.host, dimse.port, dimse.aet, arrived).close
+        return ReportListener(dimse.host, dimse.port, dimse.aet, arrived, tls).close
     except OSError as error:
         raise ConfigError(f"dimse.host, dimse.port: can't be listened on: {error.strerror}") from None
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from gateway.config.endpoint_checks import check_endpoint
+from gateway.config.endpoint_checks import check_endpoint, check_reports
 from gateway.config.endpoints import EndpointSection
 from gateway.config.kinds import KIB, MIB, is_loopback
 from gateway.config.model import Config, OidcSection, ServerSection
@@ -29,8 +29,7 @@ def settle(config: Config, *, given: frozenset[str]) -> Config:
     _check_oidc(config.oidc)
     check_metrics(config)
     check_audit(config)
-    if not config.dimse.aet:
-        raise ConfigError("dimse.aet: is empty: give the AE title that the PACS calls")
+    check_reports(config.dimse)
     server = config.server
     if not server.public_url:
         made = server.public_url_for(server.port) if server.port else ""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.config.endpoints import AuthSection, EndpointSection
+from gateway.config.endpoints import AuthSection, DimseSection, EndpointSection
 from gateway.config.keys import keys_of
 from gateway.config.kinds import is_loopback
 from gateway.config.model import Config
@@ -28,6 +28,17 @@ _AUTH: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "oauth2": (frozenset({"token_url", "client_id", "client_secret"}), frozenset({"scope", "ca_bundle"})),
     "mtls": (frozenset({"cert", "key"}), frozenset()),
 }
+
+
+def check_reports(dimse: DimseSection) -> None:
+    """Of `[dimse]`. :raises ConfigError: naming the key and what to do."""
+    if not dimse.aet:
+        raise ConfigError("dimse.aet: is empty: give the AE title that the PACS calls")
+    if bool(dimse.tls_cert) != bool(dimse.tls_key):
+        missing = "tls_key" if dimse.tls_cert else "tls_cert"
+        raise ConfigError(f"dimse.{missing}: is missing: tls_cert and tls_key go together")
+    if dimse.tls_ca and not dimse.tls_cert:
+        raise ConfigError("dimse.tls_cert: is missing: tls_ca is of the PACS's certificate, give tls_cert and tls_key")
 
 
 def check_endpoint(endpoint: EndpointSection, config: Config) -> None:

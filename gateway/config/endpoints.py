@@ -1,4 +1,4 @@
-"""The keys of an endpoint. See `model`."""
+"""The keys of an endpoint, and of where endpoints report to. See `model`."""
 
 from __future__ import annotations
 
@@ -139,3 +139,25 @@ class EndpointSection:
     )
     auth: AuthSection = AuthSection()
     tls: TlsSection | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DimseSection:
+    """Where the gateway takes reports of storage commitment; it listens if a `dimse` endpoint has `commitment = true`."""
+
+    aet: str = key(kinds.aet, "RELAYPACS", "AE title that the PACS calls.")
+    host: str = key(kinds.text, "127.0.0.1", "Address to listen on.")
+    port: int = key(
+        kinds.integer(0, 65535), 11113, "Port to listen on; 0: none, reports come over our own associations."
+    )
+    tls_cert: Path | None = key(
+        kinds.existing_path,
+        "",
+        "Certificate chain (PEM). With `tls_key`: reports are taken over TLS, and not otherwise.",
+    )
+    tls_key: Path | None = key(kinds.existing_path, "", "Private key (PEM) of `tls_cert`, without a password.")
+    tls_ca: Path | None = key(
+        kinds.existing_path,
+        "",
+        "Certificates (PEM) that the PACS's is checked with: it has to show one. Empty: it need not.",
+    )

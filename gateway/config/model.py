@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from gateway.config import kinds, receivers
-from gateway.config.endpoints import EndpointSection
+from gateway.config.endpoints import DimseSection, EndpointSection
 from gateway.config.keys import REQUIRED, key
 from gateway.config.kinds import IpNetwork, Secret
 from gateway.config.routes import RouteSection
@@ -330,17 +330,6 @@ class AppSection:
     privacy_contact: str = key(kinds.text, "", "Whom to ask about data protection.")
     local_ttl_s: float = key(
         kinds.positive_duration, "72h", "How long copies of images may lie on a device.", name="local_ttl"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DimseSection:
-    """Where the gateway takes reports of storage commitment; it listens if an endpoint has `commitment = true`."""
-
-    aet: str = key(kinds.aet, "RELAYPACS", "AE title that the PACS calls.")
-    host: str = key(kinds.text, "127.0.0.1", "Address to listen on.")
-    port: int = key(
-        kinds.integer(0, 65535), 11113, "Port to listen on; 0: none, reports come over our own associations."
     )
 
 

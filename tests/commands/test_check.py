@@ -76,6 +76,18 @@ def test_a_certificate_with_anothers_key_is_a_fault_for_both(tmp_path: Path, fou
     assert (severity, "isn't the key" in words) == ("FAULT", True)
 
 
+def test_what_reports_are_taken_with_is_looked_at_too(tmp_path: Path, found: Found, certificate) -> None:
+    cert, key = certificate
+    archive = '[endpoints.archive]\nkind = "dimse"\nhost = "127.0.0.1"\ncalled_aet = "A"\ncommitment = true\n'
+    reports = f'{archive}[dimse]\nhost = "10.1.2.9"\n'
+    assert "dimse" not in found("", archive)
+    assert "come without TLS" in found("", reports)["dimse"][1]
+    tls = f'{reports}tls_cert = "{cert}"\ntls_key = "{key}"\n'
+    assert found("", tls)["dimse"][0] == "warning", "it ends tomorrow"
+    severity, words = found("", f'{tls}tls_ca = "{key}"\n')["dimse"]
+    assert (severity, "dimse.tls_ca: " in words) == ("FAULT", True)
+
+
 def test_an_audit_file_that_is_a_folder_is_a_fault_and_serve_says_the_same(tmp_path: Path, found: Found) -> None:
     (tmp_path / "audit.jsonl").mkdir()
     severity, words = found()["audit"]

@@ -41,8 +41,10 @@ class Orthanc:
         dicom_server: bool = False,
         storage: Path | None = None,
         modalities: Mapping[str, Mapping[str, Any]] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
+        self.settings = settings or {}  #: of its own configuration
         self.modalities = modalities or {}
         self.storage = storage or folder / "db"  #: where the files are; the index is in `db` in any case
         self.port = free_port()
@@ -154,6 +156,7 @@ class Orthanc:
             "KeepAlive": True,
             "TcpNoDelay": True,
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "StudiesMetadata": "Full", "SeriesMetadata": "Full"},
+            **self.settings,
         }
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +20,13 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # typ
 
 from hooks.contract import Commitment, CommitmentRefused
 from hooks.targets.dimse.commitment import PUSH_MODEL_INSTANCE
-from hooks.targets.dimse.listener import ReportListener
+from hooks.targets.dimse.listener import MOST_AT_ONCE, ReportListener
 from hooks.targets.dimse.target import DimseTarget
 from hooks.targets.dimse.wire import Peer
 from hooks.targets.transactions import Report
 from tests.dicom_samples import SECONDARY_CAPTURE, as_instance, new_uid, study
 from tests.e2e.dicom_peers import scp, storescp
+from tests.e2e.guarded import Authority
 from tests.e2e.lab import Lab, Pacs, running_lab, wait_until
 from tests.e2e.orthanc import running_orthanc
 from tests.e2e.test_dimse import dimse
@@ -53,12 +59,15 @@ def report(asked: Dataset, failed: Mapping[str, int] | None = None) -> tuple[Dat
     return said, 2 if items else 1
 
 
-def call(port: int, said: Dataset, event: int, *, aet: str = "RELAYPACS") -> int | None:
+def call(
+    port: int, said: Dataset, event: int, *, aet: str = "RELAYPACS", tls: ssl.SSLContext | None = None
+) -> int | None:
     """A report on an association of the archive's own; the status that it was answered with, None: rejected."""
     ae = AE(ae_title="PEER")
     ae.add_requested_context(StorageCommitmentPushModel)
     role = build_role(StorageCommitmentPushModel, scp_role=True)
-    association = ae.associate("127.0.0.1", port, ae_title=aet, ext_neg=[role])
+    tls_args = None if tls is None else (tls, "127.0.0.1")
+    association = ae.associate("127.0.0.1", port, ae_title=aet, ext_neg=[role], tls_args=tls_args)
     if not association.is_established:
         return None
     status, _ = association.send_n_event_report(said, event, StorageCommitmentPushModel, PUSH_MODEL_INSTANCE)
@@ -154,6 +163,99 @@ def test_the_listener_answers_an_echo(listener: tuple[ReportListener, list[Repor
     association.release()
 
 
+# -- the listener over TLS
+
+
+@dataclass
+class Hospital:
+    """A listener that wants to see a certificate of the hospital's authority, and what callers may show."""
+
+    port: int
+    ours: Authority
+    nobody: Authority
+    taken: list[Report]
+
+    def shows(self, authority: Authority | None, believes: Authority | None = None) -> ssl.SSLContext:
+        """A caller's side: what it shows, and whom it believes."""
+        context = ssl.create_default_context(cafile=(believes or self.ours).cert)
+        if authority is not None:
+            papers = authority.papers("caller")
+            context.load_cert_chain(papers.cert, papers.key)
+        return context
+
+    def answers(self, tls: ssl.SSLContext | None) -> bool:
+        """Whether it says a word (A-ASSOCIATE-RJ) to who says half of one; None: in the clear."""
+        line = socket.create_connection(("127.0.0.1", self.port), timeout=30.0)
+        with (
+            contextlib.suppress(OSError),
+            line if tls is None else tls.wrap_socket(line, server_hostname="127.0.0.1") as wire,
+        ):
+            wire.sendall(b"\x01\0\0\0\0\0")
+            return wire.recv(1) == b"\x03"
+        return False
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Iterator[Hospital]:
+    ours, nobody = Authority(tmp_path, "hospital"), Authority(tmp_path, "nobody")
+    papers, taken = ours.papers("relay"), list[Report]()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(papers.cert, papers.key)
+    tls.load_verify_locations(ours.cert)
+    tls.verify_mode = ssl.CERT_REQUIRED
+
+    def arrived(one: Report) -> bool:
+        taken.append(one)
+        return True
+
+    listener = ReportListener("127.0.0.1", 0, "RELAYPACS", arrived, tls)
+    try:
+        yield Hospital(listener.port, ours, nobody, taken)
+    finally:
+        listener.close()
+
+
+def test_a_report_comes_over_tls_from_whom_the_hospital_knows_and_from_nobody_else(hospital: Hospital) -> None:
+    said, kind = report(asked_for("1.2.3"))
+    assert hospital.answers(hospital.shows(hospital.ours))
+    for stranger in (hospital.shows(hospital.nobody), hospital.shows(None), None):
+        assert not hospital.answers(stranger)
+    assert call(hospital.port, said, kind, tls=hospital.shows(hospital.ours)) == 0
+    assert hospital.taken == [Report("1.2.9", Commitment(frozenset({"1.2.3"}), {}))]
+
+
+def test_the_listener_shows_the_certificate_that_it_was_given(hospital: Hospital) -> None:
+    def shown(believes: Authority) -> str | None:
+        line = socket.create_connection(("127.0.0.1", hospital.port))
+        with hospital.shows(hospital.ours, believes).wrap_socket(line, server_hostname="127.0.0.1") as encrypted:
+            return encrypted.version()
+
+    assert shown(hospital.ours) in {"TLSv1.2", "TLSv1.3"}
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shown(hospital.nobody)
+
+
+def test_dcmtk_is_answered_over_tls(hospital: Hospital) -> None:
+    def echo(authority: Authority) -> int:
+        papers = authority.papers("dcmtk")
+        program = shutil.which("echoscu")
+        assert program is not None, "DCMTK is needed: apt-get install dcmtk"
+        tls = ["+tls", str(papers.key), str(papers.cert), "+cf", str(hospital.ours.cert)]
+        where = ["-aec", "RELAYPACS", "127.0.0.1", str(hospital.port)]
+        return subprocess.run([program, *tls, *where], capture_output=True, timeout=30, check=False).returncode
+
+    assert echo(hospital.ours) == 0
+    assert echo(hospital.nobody) != 0
+
+
+def test_who_connects_and_says_nothing_keeps_nobody_else_out(hospital: Hospital) -> None:
+    said, kind = report(asked_for("1.2.3"))
+    with contextlib.ExitStack() as silent:
+        for _ in range(MOST_AT_ONCE - 1):
+            silent.enter_context(socket.create_connection(("127.0.0.1", hospital.port)))
+        assert call(hospital.port, said, kind, tls=hospital.shows(hospital.ours)) == 0
+
+
 # -- a gateway
 
 
@@ -183,6 +285,33 @@ def test_orthanc_answers_for_a_study_and_its_receipt_says_committed(tmp_path: Pa
         assert (status["state"], status["warnings"]) == ("success", [])
         assert receipt["verification"] == "committed"
         assert all(one["at"] for one in receipt["instances"])
+
+
+def test_orthanc_takes_a_study_and_answers_for_it_over_tls_both_ways(tmp_path: Path) -> None:
+    authority, listening = Authority(tmp_path, "hospital"), free_port()
+    theirs, ours = authority.papers("orthanc"), authority.papers("relay")
+    relay = {"AET": "RELAYPACS", "Host": "127.0.0.1", "Port": listening, "AllowStorageCommitment": True}
+    tls = {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(theirs.cert),
+        "DicomTlsPrivateKey": str(theirs.key),
+        "DicomTlsTrustedCertificates": str(authority.cert),
+    }
+    mine = {"cert": str(ours.cert), "key": str(ours.key), "ca": str(authority.cert)}
+    reports = {"tls_cert": str(ours.cert), "tls_key": str(ours.key), "tls_ca": str(authority.cert)}
+    modalities = {"relay": relay | {"UseDicomTls": True}}
+    (tmp_path / "orthanc").mkdir()
+    with running_orthanc(tmp_path / "orthanc", dicom_server=True, modalities=modalities, settings=tls) as orthanc:
+        settings = dimse(orthanc.dicom_port, commitment=True, identity="as-is") | {
+            "endpoints.main.tls": mine,
+            "dimse": {"port": listening, **reports},
+        }
+        with running_lab(tmp_path / "gateway", Pacs(""), settings=settings) as lab:
+            assert "and takes requests for storage commitment" in lab.command("check").stdout
+            status, receipt = delivered(lab, study(3))
+            assert (status["state"], status["warnings"]) == ("success", [])
+            assert receipt["verification"] == "committed"
+            assert len(orthanc.instances()) == 3
 
 
 def test_what_the_archive_does_not_answer_for_has_failed_and_an_archive_that_never_reports_is_told(

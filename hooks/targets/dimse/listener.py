@@ -7,7 +7,9 @@ report of a transaction that nobody asked for is refused. A transaction's UID is
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -26,6 +28,8 @@ from hooks.targets.dimse.target import IMPLICIT_LE, VERIFICATION
 from hooks.targets.dimse.wire import ABORT, P_DATA, RELEASE_RP, RELEASE_RQ, RQ, Wire
 from hooks.targets.transactions import Report
 
+log = logging.getLogger("relaypacs.dimse")
+
 #: Associations at once; more are closed.
 MOST_AT_ONCE = 16
 #: How long a peer may take from one message to the next, and how long it may stay.
@@ -40,12 +44,16 @@ class ReportListener:
 
     :param aet: whom a peer has to call.
     :param arrived: takes a report; False: nobody waits for it.
+    :param tls: None: in the clear.
     :raises OSError: the address can't be listened on.
     """
 
-    def __init__(self, host: str, port: int, aet: str, arrived: Callable[[Report], bool]) -> None:
+    def __init__(
+        self, host: str, port: int, aet: str, arrived: Callable[[Report], bool], tls: ssl.SSLContext | None = None
+    ) -> None:
         self._aet = aet
         self._arrived = arrived
+        self._tls = tls
         self._seats = threading.BoundedSemaphore(MOST_AT_ONCE)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family)
@@ -78,14 +86,20 @@ class ReportListener:
             threading.Thread(target=self._serve, args=(sock,), name="dimse-report", daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
-        wire = Wire(sock)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._associated(wire)
+            if self._tls is not None:
+                sock.settimeout(IDLE_S)
+                sock = encrypted = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                encrypted.do_handshake()
+            self._associated(Wire(sock))
+        except ssl.SSLError as error:
+            log.info("report_association_refused code=tls_failed reason=%s", error.reason or "unknown")
         except (TargetDown, OSError):
             pass  # the peer's business: it reports again, or is asked again
         finally:
-            wire.close()
+            with contextlib.suppress(OSError):
+                sock.close()
             self._seats.release()
 
     def _associated(self, wire: Wire) -> None:

@@ -328,6 +328,8 @@ def test_secrets_compare_by_what_they_hide():
         ("[server]\nhost = '192.168.1.5'", "server.host: plain HTTP off loopback is refused"),
         ("[server]\nhost = 'relay.example.org'", "server.host: plain HTTP off loopback is refused"),
         ("[server]\ntls_cert = '/not/there.pem'", "server.tls_cert: names a file that isn't there"),
+        (f"[dimse]\ntls_cert = '{__file__}'", "dimse.tls_key: is missing: tls_cert and tls_key go together"),
+        (f"[dimse]\ntls_ca = '{__file__}'", "dimse.tls_cert: is missing"),
         ("[server]\ntrusted_proxies = ['proxy']", "server.trusted_proxies: takes a list of addresses"),
         ("[server]\ncors_origins = ['example.org/app']", "server.cors_origins: takes a list of origins"),
         ("[server]\nbody_idle_timeout = 0", "server.body_idle_timeout: must be longer than nothing"),
@@ -456,7 +458,7 @@ def test_a_route_that_leads_nowhere_or_says_two_things_is_refused(read, route, s
 def test_a_pacs_can_be_asked_to_commit_and_a_folder_can_not(read):
     assert read(f"{MINIMAL}commitment = false\n").endpoints["main"].commitment is False
     assert read(f"{MINIMAL}commitment = true\n").endpoints["main"].commitment is True
-    with pytest.raises(ConfigError, match='endpoints.inbox.commitment: is not used by kind "folder"'):
+    with pytest.raises(ConfigError, match=r'endpoints\.inbox\.commitment: is not used by kind "folder"'):
         read(f"{MINIMAL}[endpoints.inbox]\nkind = 'folder'\npath = '/srv'\ncommitment = true\n")
 
 
