@@ -18,6 +18,9 @@ import { asUpload, openUpload, uploadToken } from "./tokens";
 import { askAbout, wipeUpload } from "./wipe";
 
 const PROBE_MS = 5_000;
+/** Without a line it is asked for more often at first: what waits goes on soon after it is back. */
+const SOON_MS = 1_000;
+const SOON_FOR_MS = 120_000;
 const IDLE_MS = 60_000;
 const TOKEN_KEPT_MS = 2_000;
 
@@ -245,11 +248,13 @@ export class Engine {
     return refused;
   }
 
-  /** Without a line nothing is tried: one small question every few seconds, until the gateway answers. */
+  /** Without a line nothing is tried: one small question every second, after minutes every few, until the gateway answers. */
   private async untilReachable(id: string): Promise<void> {
     if (await reachable()) return;
     this.channel.tell({ kind: "line", online: false });
-    while (!this.ends.aborted && !(await reachable())) await this.idle(PROBE_MS, this.ends);
+    const since = performance.now();
+    const pause = (): number => (performance.now() - since < SOON_FOR_MS ? SOON_MS : PROBE_MS);
+    while (!this.ends.aborted && !(await reachable())) await this.idle(pause(), this.ends);
     this.channel.tell({ kind: "line", online: true });
     await this.change(id, () => ({ next_try_at: 0 }));
   }

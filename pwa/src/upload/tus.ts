@@ -1,9 +1,10 @@
-/** One file over tus 1.0.0: tus-js-client with a stack of `fetch` (it ships none that works in a worker). */
+/** One file over tus 1.0.0: tus-js-client with a stack of our own (it ships none that works in a worker). */
 import { type FileSource, type HttpRequest, type HttpResponse, type HttpStack, Upload } from "tus-js-client";
 import type { Queue } from "../queue/db";
 import type { FileRow } from "../queue/rows";
 import { Refused, refusal, request } from "./api";
 import { type ByteSource, Missing } from "./bytes";
+import { carry } from "./carry";
 import { at } from "./place";
 import { lessChunk, type Pace, paced, yielding } from "./rules";
 
@@ -40,7 +41,7 @@ async function attempt(file: FileRow, uploadUrl: string | null, to: Transfer): P
     const upload = new Upload(file as unknown as Blob, {
       endpoint: to.creation,
       uploadUrl,
-      httpStack: new FetchStack(to.signal),
+      httpStack: new Stack(to),
       fileReader: { openFile: async () => new PartSource(to.bytes, file) },
       metadata: { file_id: file.id, filetype: FILE_TYPE },
       chunkSize: to.pace.chunk,
@@ -84,7 +85,7 @@ async function attempt(file: FileRow, uploadUrl: string | null, to: Transfer): P
 /** What stands before the gateway refused it, and takes it in another way. */
 function yields(pace: Pace, error: Error, why: Error): boolean {
   const { originalRequest: asked } = error as { originalRequest?: HttpRequest };
-  if (!(why instanceof Refused) || !(asked instanceof FetchRequest)) return false;
+  if (!(why instanceof Refused) || !(asked instanceof TusRequest)) return false;
   const next = yielding(pace, why, asked.getMethod(), asked.bytes);
   if (next) Object.assign(pace, next);
   return next !== null;
@@ -153,22 +154,20 @@ class PartSource implements FileSource {
   }
 }
 
-const SILENT_FOR_MS = 90_000;
-
-class FetchStack implements HttpStack {
-  constructor(private readonly signal: AbortSignal) {}
+class Stack implements HttpStack {
+  constructor(private readonly to: Transfer) {}
 
   createRequest(method: string, url: string): HttpRequest {
-    return new FetchRequest(method, url, this.signal);
+    return new TusRequest(method, url, this.to);
   }
 
   getName(): string {
-    return "fetch";
+    return "ours";
   }
 }
 
-class FetchRequest implements HttpRequest {
-  private readonly headers = new Headers();
+class TusRequest implements HttpRequest {
+  private readonly headers = new Map<string, string>();
   private readonly own = new AbortController();
   /** Of its body. */
   bytes = 0;
@@ -176,34 +175,26 @@ class FetchRequest implements HttpRequest {
   constructor(
     private readonly method: string,
     private readonly url: string,
-    private readonly outer: AbortSignal,
+    private readonly to: Transfer,
   ) {}
 
   getMethod = (): string => this.method;
   getURL = (): string => this.url;
-  setHeader = (name: string, value: string): void => this.headers.set(name, value);
-  getHeader = (name: string): string | undefined => this.headers.get(name) ?? undefined;
-  setProgressHandler = (): void => undefined; // fetch tells no progress of what it sends
+  setHeader = (name: string, value: string): void => void this.headers.set(name, value);
+  getHeader = (name: string): string | undefined => this.headers.get(name);
+  setProgressHandler = (): void => undefined; // what counts is what the gateway has
   getUnderlyingObject = (): undefined => undefined;
 
   async send(body: Piece | null = null): Promise<HttpResponse> {
     this.bytes = body?.size ?? 0;
-    const signal = AbortSignal.any([this.outer, this.own.signal, AbortSignal.timeout(SILENT_FOR_MS)]);
-    const response = await fetch(this.url, {
-      method: this.method,
-      headers: this.headers,
-      body: body?.bytes ?? null,
-      signal,
-      cache: "no-store",
-      credentials: "omit",
-      redirect: "error",
-    });
-    const text = await response.text();
+    const { headers, method, url } = this;
+    const signal = AbortSignal.any([this.to.signal, this.own.signal]);
+    const answer = await carry({ method, url, headers, body: body?.bytes ?? null, signal }, this.to.pace);
     return {
-      getStatus: () => response.status,
-      getHeader: (name) => response.headers.get(name) ?? undefined,
-      getBody: () => text,
-      getUnderlyingObject: () => response,
+      getStatus: () => answer.status,
+      getHeader: answer.header,
+      getBody: () => answer.text,
+      getUnderlyingObject: () => answer,
     };
   }
 
