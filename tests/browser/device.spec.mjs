@@ -4,6 +4,7 @@ import { readdirSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
+import { AT_ONCE } from "./line.mjs";
 import { arrived, browse, closeAll, command, door, FILES, Gateway, openPage, pickFolder, send, SERIES, signIn, slowly, stores, until } from "./stage.mjs";
 
 const gateway = new Gateway();
@@ -34,7 +35,7 @@ async function inTheMiddle(url = gateway.url, options = { serviceWorkers: "block
   await pickFolder(page);
   await send(page);
   await until(page, "all files are copied", ({ files }) => !files.picked);
-  await until(page, "some files are sent, some aren't", ({ files }) => files.sent >= 3 && files.sent < FILES - 4);
+  await until(page, "some files are sent, some aren't", ({ files }) => files.sent >= 3 && files.sent < FILES - AT_ONCE);
   return page;
 }
 
