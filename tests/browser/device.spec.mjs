@@ -76,7 +76,7 @@ test("a copy that has lain here for too long is removed by the gateway's clock, 
   assert.ok((await stores(page)).count.SegmentStore > 0, "it is still here");
   await gatewayAheadBy(73);
   await page.reload();
-  await page.locator(".entry .how", { hasText: /\d+ of \d+ files reached the gateway, none the PACS\. Copies may stay on this device for 3 days/ }).waitFor();
+  await page.locator(".entry .how", { hasText: /\d+ of \d+ files reached the gateway, none the PACS\. Copies may stay on this device for 3\sdays/ }).waitFor();
   await until(page, "the copy is gone", ({ count, files }) => count.SegmentStore === 0 && files.picked > 0 && files.sent >= 3);
   await gatewayAheadBy(0);
   await page.getByRole("button", { name: /^Show / }).click();
