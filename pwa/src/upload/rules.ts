@@ -14,8 +14,11 @@ const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 60_000;
 
 const CHUNK_TAKES_MS = 10_000;
+/** A short request says little of how fast a line is. */
+const GROWS = 4;
 const LEAST_CHUNK = 256 << 10;
 const LEAST_AFTER_SILENCE = 64 << 10;
+const FIRST_AFTER_CUT = 128 << 10;
 const MOST_CHUNK = 16 << 20;
 /** Little enough for a line of which nothing is known yet. */
 export const FIRST_CHUNK = 1 << 20;
@@ -88,7 +91,7 @@ export function backoff(retries: number, luck: number): number {
 /** Bytes of the next request: about ten seconds' worth of what one connection carries now. */
 export function nextChunk(bytes: number, took_ms: number): number {
   const fitting = (bytes / Math.max(took_ms, 1)) * CHUNK_TAKES_MS;
-  const steps = Math.max(1, Math.round(fitting / LEAST_CHUNK));
+  const steps = Math.max(1, Math.round(Math.min(fitting, bytes * GROWS) / LEAST_CHUNK));
   return Math.min(MOST_CHUNK, steps * LEAST_CHUNK);
 }
 
@@ -103,6 +106,11 @@ export function patience(pace: Pace, bytes: number, gone: boolean): number {
 /** Bytes of the next request, after one that took too long to be heard of. */
 export function lessChunk(bytes: number): number {
   return Math.max(LEAST_AFTER_SILENCE, bytes >> 2);
+}
+
+/** Bytes of the next request, after a line that broke: its answer says soon that the line is back. */
+export function firstChunk(bytes: number): number {
+  return Math.min(bytes, FIRST_AFTER_CUT);
 }
 
 /** How the next requests are made. */

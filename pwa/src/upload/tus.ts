@@ -6,7 +6,7 @@ import { Refused, refusal, request } from "./api";
 import { type ByteSource, Missing } from "./bytes";
 import { carry } from "./carry";
 import { at } from "./place";
-import { lessChunk, type Pace, paced, yielding } from "./rules";
+import { firstChunk, lessChunk, type Pace, paced, yielding } from "./rules";
 
 const FILE_TYPE = "application/dicom";
 
@@ -66,8 +66,9 @@ async function attempt(file: FileRow, uploadUrl: string | null, to: Transfer): P
       },
       onSuccess: () => done(null),
       onError: (error) => {
-        if (timedOut(error)) to.pace.chunk = lessChunk(to.pace.chunk);
         const why = reason(error);
+        if (timedOut(error)) to.pace.chunk = lessChunk(to.pace.chunk);
+        else if (why instanceof Refused && why.status === 0) to.pace.chunk = firstChunk(to.pace.chunk);
         if (yields(to.pace, error, why)) done({ url: upload.url });
         else failed(why);
       },
