@@ -145,22 +145,26 @@ export class Engine {
         void this.gotThrough(row).catch(() => undefined); // told again with the next
       },
     });
-    for (let first = resumed; ; first = false) {
-      const files = await this.queue.files(row.id);
-      meter.start(files);
-      const due = files.filter((file) => rules.sendable(row, file));
-      if (due.length === 0) {
-        const picked = files.filter((file) => file.state === "picked").length;
-        if (picked === 0) return true;
-        if (row.direct) return this.pickAgain(row.id);
-        const now = await this.queue.study(row.id);
-        if (now?.status !== "reading") return false;
-        await this.idle(500, signal); // its bytes are still being copied in
-        continue;
+    try {
+      for (let first = resumed; ; first = false) {
+        const files = await this.queue.files(row.id);
+        meter.start(files);
+        const due = files.filter((file) => rules.sendable(row, file));
+        if (due.length === 0) {
+          const picked = files.filter((file) => file.state === "picked").length;
+          if (picked === 0) return true;
+          if (row.direct) return this.pickAgain(row.id);
+          const now = await this.queue.study(row.id);
+          if (now?.status !== "reading") return false;
+          await this.idle(500, signal); // its bytes are still being copied in
+          continue;
+        }
+        if (first) for (const file of due.slice(0, UNCERTAIN)) this.asked.add(file.id);
+        await sending.pass(due, signal);
+        signal.throwIfAborted();
       }
-      if (first) for (const file of due.slice(0, UNCERTAIN)) this.asked.add(file.id);
-      await sending.pass(due, signal);
-      signal.throwIfAborted();
+    } finally {
+      meter.end();
     }
   }
 
