@@ -95,7 +95,7 @@ class Straight:
             self._verify(study_uid, len(parts))
             rest_s = time.perf_counter() - received
         pacs = Cpu(meter.figures["user_s"], meter.figures["system_s"])
-        for name in [name for name in meter.figures if name.startswith(("cpu_", "user_", "system_", "rss_"))]:
+        for name in [name for name in meter.figures if name.startswith(("cpu_", "user_", "system_", "rss_", "pss_"))]:
             del meter.figures[name]  # of the archive, not of a gateway
         meter.figures["after_last_byte_s"] = rest_s
         return _done(meter.figures, wish, pacs)

@@ -54,6 +54,7 @@ class Meter:
         cpu = self.tree.settled_cpu() - self._cpu  # what is still to be done for these bytes counts
         self.figures |= _cpu_figures(cpu)
         self.figures["rss_peak_mib"] = self.tree.peak_mib()
+        self.figures["pss_after_mib"] = self.tree.pss_mib()
 
     def per(self, name: str, amount: float) -> None:
         """Add the CPU-seconds per so much."""

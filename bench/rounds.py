@@ -23,6 +23,7 @@ _COSTS = (
     Column("system_s", "system s", 2),
     Column("cpu_during_s", "of both until the last answer s", 2),
     Column("rss_peak_mib", "RSS peak MiB"),
+    Column("pss_after_mib", "PSS after MiB"),
     Column("client_cpu_s", "client CPU s", 2),
 )
 _STREAM = (Column("mb_s", "MB/s"), Column("cpu_s_per_gib", "CPU-s per GiB", 2), *_COSTS)
