@@ -143,7 +143,7 @@ class Gateway:
             raise Missing(f"the account could not be made:\n{added.stderr[-2000:]}")
         self._process = Process(folder, [*command, "serve", "-c", str(config)], told="listening on", under=under)
         self.tree = self._process.tree
-        self._connection = Connection(self._process.url, payload)
+        self._payload = payload
         login = self.call("POST", "/auth/login", None, {"username": ACCOUNT, "password": password})
         self._access_token: str = login["access_token"]
         self._uploads: list[str] = []
@@ -183,7 +183,10 @@ class Gateway:
     def call(
         self, method: str, path: str, token: str | None, body: object = None, headers: dict[str, str] | None = None
     ) -> Any:
-        """A call with JSON. :raises Refused: an error answer."""
+        """A call with JSON, on a connection of its own: the rounds of others may take longer than one is kept.
+
+        :raises Refused: an error answer.
+        """
         head = dict(headers or {})
         if token is not None:
             head["Authorization"] = f"Bearer {token}"
@@ -192,13 +195,13 @@ class Gateway:
             text = json.dumps(body).encode()
             head["Content-Type"] = "application/json"
             part = Part(text, len(text))
-        answer = self._connection.request(method, path, head, part)
+        with contextlib.closing(Connection(self._process.url, self._payload)) as connection:
+            answer = connection.request(method, path, head, part)
         if answer.status >= 400:
             raise Refused(f"{method}: {answer.status} {answer.body[:300]!r}")
         return answer.json() if answer.body else None
 
     def stop(self) -> None:
-        self._connection.close()
         self._process.stop()
 
 
