@@ -21,6 +21,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.jobs.backoff import Backoff
 from gateway.ledger.base import JOBS, Ledger, Transaction
+from gateway.ledger.resting import rested
 from gateway.ledger.rows import JobKind, JobRow
 
 log = logging.getLogger("relaypacs.delivery")
@@ -51,7 +52,19 @@ class Again:
     counts: bool = True
 
 
-Handler = Callable[[JobRow], Awaitable[Done | Again]]
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """All is done that can be done now; somebody will wake the job (`gateway/ledger/resting.py`).
+
+    :param code: what it waits for.
+    :param memory_sealed: as in `Again`.
+    """
+
+    code: str
+    memory_sealed: bytes | None = None
+
+
+Handler = Callable[[JobRow], Awaitable[Done | Again | Rest]]
 
 #: The shortest time between two claims: what many small files want in that time shares a claim and its transaction.
 CLAIM_EVERY_S = 0.1
@@ -223,7 +236,7 @@ class Workers:
             self._running.pop(job.job_id, None)
             self._nudge.set()
 
-    async def _handle(self, job: JobRow) -> Done | Again:
+    async def _handle(self, job: JobRow) -> Done | Again | Rest:
         began = self._clock.monotonic()
         try:
             return await self._handlers[job.kind](job)
@@ -237,7 +250,7 @@ class Workers:
             took_s = self._clock.monotonic() - began
             return Again(self._clock.now() + wait_s, code, tried_s=took_s + wait_s)
 
-    async def _write_down(self, job: JobRow, result: Done | Again) -> None:
+    async def _write_down(self, job: JobRow, result: Done | Again | Rest) -> None:
         if isinstance(result, Done) and result.deleted:
             return
 
@@ -247,6 +260,10 @@ class Workers:
                 return
             if isinstance(result, Done):
                 tx.jobs.delete(row.job_id)
+                return
+            if isinstance(result, Rest):
+                rest = rested(row, result.code, self._clock.now())
+                tx.jobs.save(replace(rest, memory_sealed=result.memory_sealed or row.memory_sealed))
                 return
             tx.jobs.save(
                 replace(

@@ -10,6 +10,7 @@ import pytest
 from gateway.errors import Conflict, NotFound
 from gateway.ledger import chain
 from gateway.ledger.base import AUDIT, Ledger, Transaction
+from gateway.ledger.resting import rested, wake
 from gateway.ledger.rows import IdempotencyRow, JobKind, JobRow, RefreshTokenRow, ServiceKeyRow
 from gateway.states import UploadState
 from tests.ledger_rows import job_row, token_row, upload_row
@@ -43,6 +44,12 @@ async def next_due(ledger: Ledger, kinds=KINDS) -> float | None:
     return await ledger.read(lambda tx: tx.jobs.next_due(kinds))
 
 
+def the(tx: Transaction, job_id: int) -> JobRow:
+    row = tx.jobs.get(job_id)
+    assert row is not None
+    return row
+
+
 class TestJobs:
     async def test_jobs_of_a_lost_future_come_nearer_and_those_that_are_due_stay(self, ledger: Ledger) -> None:
         ids = await with_jobs(ledger, *(job_row(U, due_at=at) for at in (50.0, 1060.0, 1010.0)))
@@ -55,6 +62,32 @@ class TestJobs:
         assert await due() == [40.0, 60.0, 40.0]
         assert await ledger.write(lambda tx: tx.jobs.shift_due(-1000.0, 55.0)) == 1
         assert await due() == [40.0, 55.0, 40.0]
+
+    async def test_a_job_that_rests_is_due_when_it_is_woken_and_at_no_other_time(self, ledger: Ledger) -> None:
+        (job_id,) = await with_jobs(ledger, replace(job_row(U, due_at=10.0), attempts=3, tried_s=5.0))
+        (running,) = await claim(ledger, 11.0)
+        await ledger.write(lambda tx: tx.jobs.save(rested(running, "waits", 12.0)))
+        assert await claim(ledger, 4e9) == []
+        await ledger.write(lambda tx: tx.jobs.shift_due(-1e6, 12.0))
+        assert await claim(ledger, 4e9) == []
+        await ledger.write(lambda tx: wake(tx, the(tx, job_id), 20.0))
+        (woken,) = await claim(ledger, 20.0)
+        assert (woken.job_id, woken.attempts, woken.tried_s, woken.last_code) == (job_id, 0, 0.0, "waits")
+
+    async def test_a_job_that_somebody_has_news_for_while_it_runs_does_not_rest(self, ledger: Ledger) -> None:
+        (job_id,) = await with_jobs(ledger, job_row(U, due_at=10.0))
+        await claim(ledger, 11.0)
+        await ledger.write(lambda tx: wake(tx, the(tx, job_id), 12.0))
+        await ledger.write(lambda tx: tx.jobs.save(rested(the(tx, job_id), "waits", 13.0)))
+        (again,) = await claim(ledger, 13.0)
+        assert again.last_code == "waits"
+        await ledger.write(lambda tx: tx.jobs.save(rested(the(tx, job_id), "waits", 14.0)))
+        assert await claim(ledger, 4e9) == []
+
+    async def test_a_job_that_waits_to_try_again_is_not_hastened_by_news(self, ledger: Ledger) -> None:
+        (job_id,) = await with_jobs(ledger, job_row(U, due_at=1000.0))
+        await ledger.write(lambda tx: wake(tx, the(tx, job_id), 12.0))
+        assert await next_due(ledger) == 1000.0
 
     async def test_due_jobs_are_claimed_oldest_first(self, ledger: Ledger) -> None:
         late, early, _ = await with_jobs(
