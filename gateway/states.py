@@ -85,6 +85,8 @@ FINISHED_STATES = frozenset({S.SUCCESS, S.PARTIAL, S.FAILED})
 WHOLE_STATES = frozenset({FileState.WHOLE, FileState.QUEUED, FileState.SENDING})
 #: Files that count among the upload's instances in its outcome.
 IN_PACS_STATES = frozenset({FileState.STORED, FileState.ALREADY_THERE})
+#: Files that the PACS has, or may have.
+LEFT_STATES = frozenset({FileState.SENDING, *IN_PACS_STATES})
 #: Files that take no more part: not counted by `complete`.
 OUT_STATES = frozenset({FileState.REMOVED})
 

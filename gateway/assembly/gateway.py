@@ -215,6 +215,7 @@ def _delivery(base: Base, parts: Parts, stack: AsyncExitStack, telling: Telling)
             batch_instances=config.delivery.batch_instances,
             batch_bytes=config.delivery.batch_bytes,
             committing=committing(endpoint, target),
+            streams=endpoint.mode == "stream",
         )
     if parts.acts_alone:
         stack.callback(listen(config, [one.target for one in targets.values()]))

@@ -63,11 +63,17 @@ async def _list(base: Base, args: argparse.Namespace) -> None:
 
     from gateway.states import UploadState
 
-    states = [UploadState.DELIVERING, UploadState.HELD, UploadState.PARTIAL, UploadState.FAILED]
+    states = [
+        UploadState.UPLOADING,
+        UploadState.DELIVERING,
+        UploadState.HELD,
+        UploadState.PARTIAL,
+        UploadState.FAILED,
+    ]
     found: list[dict[str, Any]] = []
     after = ""
     while page := await _page(base, states, after):
-        found += [one for row in page for one in _told(base, *row)]
+        found += [one for row in page if _is_delivery(row) for one in _told(base, *row)]
         after = page[-1].upload.upload_id
     found += await _left_over(base)
     if args.json:
@@ -93,6 +99,13 @@ def _row(tx: Transaction, upload: UploadRow) -> _Row:
 
     jobs = tx.jobs.of_upload(upload.upload_id, JobKind.DELIVER)
     return _Row(upload, jobs, tx.deliveries.of_upload(upload.upload_id))
+
+
+def _is_delivery(row: _Row) -> bool:
+    """Not an upload that only receives."""
+    from gateway.states import RECEIVING_STATES
+
+    return bool(row.jobs) or row.upload.state not in RECEIVING_STATES
 
 
 async def _page(base: Base, states: list[UploadState], after: str) -> list[_Row]:
@@ -137,10 +150,10 @@ def _told(base: Base, upload: UploadRow, jobs: list[JobRow], deliveries: list[De
 
 def _why(base: Base, upload: UploadRow, job: JobRow | None) -> dict[str, Any]:
     from gateway.clock import rfc3339
-    from gateway.states import UploadState
+    from gateway.ledger.resting import is_at_rest
     from gateway.uploads.views import Views
 
-    if upload.state is UploadState.HELD:
+    if upload.held_reasons:
         since, why = upload.held_at, upload.held_reasons
     elif job is None:
         codes = {str(one.get("code", "")) for one in Views(base.keys.records).warnings(upload)}
@@ -153,7 +166,7 @@ def _why(base: Base, upload: UploadRow, job: JobRow | None) -> dict[str, Any]:
         "state": str(upload.state),
         "tried": None if job is None else job.attempts,
         "since": None if since is None else rfc3339(since),
-        "next": None if job is None else "now" if job.lease_by is not None else rfc3339(job.due_at),
+        "next": None if job is None or is_at_rest(job) else "now" if job.lease_by is not None else rfc3339(job.due_at),
         "why": why,
     }
 

@@ -95,9 +95,9 @@ class EndpointSection:
     display_name: str = key(kinds.text, "", "What uploaders see. Empty: the endpoint_id.")
     contact: str = key(kinds.text, "", "Whom uploaders can ask.")
     mode: str = key(
-        kinds.one_of("complete", not_built=("stream",)),
+        kinds.one_of("complete", "stream"),
         "complete",
-        "Instances leave when all of the upload is there. `stream`, each as soon as it is valid: not built yet.",
+        "`complete`: instances leave when all of the upload is there. `stream`: each as soon as it is whole and valid, so half studies become visible in the PACS, and what is held, cancelled or never completed may stay there in part ([delivery.md](delivery.md#stream)).",
     )
     identity: str = key(
         kinds.one_of("check", "as-is"),

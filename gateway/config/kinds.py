@@ -95,14 +95,12 @@ class Kind(Generic[T]):
     :param parse: TOML value -> the value we use; ValueError says what is taken, never what was given.
     :param show: the value -> TOML, for `effective`.
     :param raw_text: a text of the environment is the value itself, not TOML.
-    :param not_built: values that `parse` refuses by name until they are built.
     """
 
     name: str
     parse: Callable[[object, Surroundings], T]
     show: Callable[[T], str]
     raw_text: bool = False
-    not_built: tuple[str, ...] = ()
 
     def from_text(self, value: str) -> object:
         """The TOML value that a text of the environment stands for."""
@@ -344,18 +342,16 @@ def integer(low: int, high: int) -> Kind[int]:
     return Kind("number", parse, str)
 
 
-def one_of(*choices: str, not_built: tuple[str, ...] = ()) -> Kind[str]:
-    """One of the words; those of `not_built` are refused by name."""
+def one_of(*choices: str) -> Kind[str]:
+    """One of the words."""
     listed = ", ".join(quoted(choice) for choice in choices)
 
     def parse(value: object, _: Surroundings) -> str:
-        if value in not_built:
-            raise ValueError(f'"{value}" is not built yet: use one of {listed}')
         if not isinstance(value, str) or value not in choices:
             raise ValueError(f"takes one of {listed}")
         return value
 
-    return Kind(listed.replace(", ", " or "), parse, quoted, raw_text=True, not_built=not_built)
+    return Kind(listed.replace(", ", " or "), parse, quoted, raw_text=True)
 
 
 def _aet(value: object, around: Surroundings) -> str:

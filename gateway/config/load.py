@@ -177,9 +177,6 @@ def _table(table: type[T], raw: Raw, where: str, around: Surroundings, **ready: 
         except ValueError as error:
             raise ConfigError(f"{where}.{name}: {error}") from None
 
-    for name, value in raw.items():
-        if name in keys and value in keys[name].kind.not_built:
-            parsed(name, value)  # says so, before the keys that come with it are called unknown
     for name in raw:
         if name not in keys and name not in ready:
             raise _unknown(name, where, [*keys, *ready])

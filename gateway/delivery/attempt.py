@@ -18,6 +18,7 @@ from gateway.clock import Clock
 from gateway.delivery.cancelled import Settling
 from gateway.delivery.endpoint import WorkingEndpoint
 from gateway.delivery.items import STATES, FileOutcome, Item, Memory, seal_outcome
+from gateway.delivery.looks import Looks
 from gateway.delivery.receipt import IN_PACS, delivered, is_proof
 from gateway.delivery.way import Way
 from gateway.errors import GatewayError
@@ -27,9 +28,11 @@ from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import DeliveredRow, JobRow, UploadRow
 from gateway.receipts.document import Signer
 from gateway.spool import KeyRing, ServiceKeys, Spool, UploadKey
-from gateway.states import FileResult, FileState, UploadState
+from gateway.states import DEAD_STATES, RECEIVING_STATES, FileResult, FileState, UploadState
+from hooks.contract import Facts
 
 _LOOK_EVERY_S = 1.0
+_GOES = frozenset({UploadState.DELIVERING, *RECEIVING_STATES})
 
 #: Writes messages on what became of an upload: its row as it was saved, the event, unix seconds.
 Announce = Callable[[Transaction, UploadRow, str, float], None]
@@ -119,13 +122,24 @@ class Stop:
 
 
 def same(row: UploadRow, upload: UploadRow) -> bool:
-    """It is still to be delivered, and wasn't stopped in between."""
-    return row.state is UploadState.DELIVERING and row.epoch == upload.epoch and row.key_id is not None
+    """It is still to be delivered, and wasn't stopped in between. One that streams may have been completed."""
+    return row.state in _GOES and row.epoch == upload.epoch and row.key_id is not None
+
+
+def is_receiving(upload: UploadRow) -> bool:
+    """Files come still, or are being ended by its completion."""
+    ending = upload.state is UploadState.DELIVERING and bool(upload.ending_files or upload.unbegun_files)
+    return ending or upload.state in RECEIVING_STATES
 
 
 @dataclass(slots=True)
 class Attempt:
-    """See the module."""
+    """See the module.
+
+    :param cleared: of an upload of which instances have left before it was complete: whose they were.
+    :param twins: whose files those are that can't leave before it is complete, and that are judged all the same.
+    :param looks: at the PACS, that hold good from run to run; None: each is a new one.
+    """
 
     tools: Tools
     job: JobRow
@@ -136,6 +150,9 @@ class Attempt:
     items: list[Item]
     stop: Stop
     began: float  #: monotonic seconds
+    cleared: dict[Facts, None] = field(default_factory=dict)
+    twins: Sequence[Facts] = ()
+    looks: Looks | None = None
 
     @property
     def way(self) -> Way:
@@ -181,7 +198,7 @@ class Attempt:
     async def record(self, news: Sequence[tuple[Item, FileOutcome]]) -> None:
         """Write outcomes down, all in one transaction.
 
-        :raises Superseded: they are kept if the upload was cancelled, and in no case goes this attempt on.
+        :raises Superseded: they are kept if the upload was cancelled or has expired, and in no case goes this attempt on.
         """
         if not news:
             return
@@ -195,7 +212,7 @@ class Attempt:
                 tx.wake(self.upload.upload_id)
                 return True
             upload = tx.uploads.get(self.upload.upload_id)
-            if upload is not None and upload.state is UploadState.CANCELLED:
+            if upload is not None and upload.state in DEAD_STATES:
                 self.save_outcomes(tx, sealed)
             return False
 

@@ -1,4 +1,4 @@
-"""What the PACS took of an upload that was cancelled: its receipt, the warning, and what became of its files.
+"""What the PACS took of an upload that was cancelled or has expired: its receipt, the warning, and what became of its files.
 
 Not in the cancellation's own transaction: that one changes a row, this one reads them all. Whoever cancels waits for
 it; the delivery's job does it again where the process ended in between. Doing it twice changes nothing.
@@ -29,7 +29,7 @@ from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import DeliveredRow, FileRow, JobKind, ReceiptRow, UploadRow
 from gateway.receipts.document import Signer, Verification
 from gateway.spool import ServiceKeys
-from gateway.states import FileResult, FileState, UploadState
+from gateway.states import DEAD_STATES, FileResult, FileState
 
 #: Files read at once, and files that one transaction writes.
 READ_PAGE, WRITE_PAGE = 500, 100
@@ -68,7 +68,7 @@ class Settling:
     clock: Clock
 
     async def settle(self, way: Way, receipt_id: str | None = None) -> None:
-        """Write the receipt for what the PACS took of a cancelled upload, and the warning `partial_left_in_pacs`; any
+        """Write the receipt for what the PACS took of a dead upload, and the warning `partial_left_in_pacs`; any
         other upload is left as it is.
 
         :param receipt_id: that the attempt, whose answer came late, has noted what was delivered under.
@@ -92,9 +92,9 @@ class Settling:
         await self.ledger.write(partial(_drop_delivery, upload_id=upload_id))
 
     def _look(self, way: Way, receipt_id: str | None, tx: Transaction) -> tuple[UploadRow | None, str | None]:
-        """The upload if it was cancelled, and the id for a receipt of it, if that isn't used yet."""
+        """The upload if it is dead, and the id for a receipt of it, if that isn't used yet."""
         upload = way.upload(tx)
-        if upload is None or upload.state is not UploadState.CANCELLED:
+        if upload is None or upload.state not in DEAD_STATES:
             return None, None
         for job in tx.jobs.of_upload(way.upload_id, JobKind.DELIVER):
             if job.endpoint_id == way.endpoint_id:
@@ -209,6 +209,6 @@ def _note(tx: Transaction, rows: Sequence[DeliveredRow]) -> None:
 
 def _drop_delivery(tx: Transaction, upload_id: str) -> None:
     upload = tx.uploads.get(upload_id)
-    if upload is None or upload.state is UploadState.CANCELLED:
+    if upload is None or upload.state in DEAD_STATES:
         for job in tx.jobs.of_upload(upload_id, JobKind.DELIVER):
             tx.jobs.delete(job.job_id)

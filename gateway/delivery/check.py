@@ -20,6 +20,7 @@ from gateway.clock import Clock
 from gateway.delivery.endpoint import ACTOR
 from gateway.delivery.items import FileOutcome, Judgement, Ruling, maker_of, seal_judgement, seal_outcome
 from gateway.delivery.spooled import SpooledPlace, opener, place_of
+from gateway.delivery.streams import Streams
 from gateway.delivery.threads import in_thread
 from gateway.delivery.turns import Turn, Turns
 from gateway.errors import Damaged
@@ -67,7 +68,15 @@ class Checks:
     """
 
     def __init__(
-        self, ledger: Ledger, spool: Spool, ring: KeyRing, keys: ServiceKeys, check: Check, clock: Clock, limit: int
+        self,
+        ledger: Ledger,
+        spool: Spool,
+        ring: KeyRing,
+        keys: ServiceKeys,
+        check: Check,
+        clock: Clock,
+        limit: int,
+        streams: Streams | None = None,
     ) -> None:
         self._ledger = ledger
         self._spool = spool
@@ -76,6 +85,7 @@ class Checks:
         self._check = check
         self._clock = clock
         self._limit = limit
+        self._streams = streams or Streams()
         self._wanted: dict[str, _Wanted] = {}  #: waiting or under way
         self._turns: Turns[_Wanted] = Turns(limit, clock.monotonic)
         self._sitters: set[asyncio.Task[None]] = set()
@@ -181,6 +191,8 @@ class Checks:
         """Verdicts, losses and done jobs, in one transaction."""
         sealed = [self._sealed(one) for one in news]
         now = self._clock.now()
+        good = [one for one in news if one.found is not None and one.judgement is not None and one.judgement.facts]
+        accepted = dict.fromkeys(one.found.upload.upload_id for one in good if one.found is not None)
 
         def act(tx: Transaction) -> None:
             for one, (facts_sealed, outcome_sealed) in zip(news, sealed, strict=True):
@@ -191,9 +203,13 @@ class Checks:
                 job = one.wanted.job
                 if job is not None and (row := tx.jobs.get(job.job_id)) is not None and row.lease_by == job.lease_by:
                     tx.jobs.delete(job.job_id)
+            self._streams.wake(tx, accepted, now)
 
         if not news:
             return
+        for one in good:
+            if one.found is not None:
+                self._streams.judged(one.found.upload.upload_id, one.wanted.file_id)
         await self._ledger.write(act)
         for one in news:
             self._spool.digests.forget(one.wanted.file_id)

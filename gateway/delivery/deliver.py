@@ -1,6 +1,7 @@
 """The delivery of one upload, step by step, each of them repeatable.
 
-check -> hold? -> look, send, write down -> the notes likewise -> look again -> receipt. The state of the upload and of its files in the
+check -> hold? -> look, send, write down -> the notes likewise -> look again -> receipt. Where instances leave while others
+come (`streams.py`), the first of these steps are done again and again before the upload is complete. The state of the upload and of its files in the
 ledger is all that a step goes by; a crash at any line re-runs a step at most.
 """
 
@@ -12,22 +13,23 @@ import secrets
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from gateway.delivery.attempt import Attempt, Stop, Superseded, Tools, same
+from gateway.delivery.attempt import Attempt, Stop, Superseded, Tools, is_receiving, same
 from gateway.delivery.breaker import Condition
 from gateway.delivery.check import Checks, needs_check
 from gateway.delivery.commit import commit, is_to_commit
 from gateway.delivery.endpoint import WAITS_FOR_ENDPOINT, WorkingEndpoint
-from gateway.delivery.finish import fail_pending, finish
+from gateway.delivery.finish import HELD, fail_pending, finish
 from gateway.delivery.hold import Mismatch, MustBeHeld, identify
 from gateway.delivery.items import Item, Memory, item_of
 from gateway.delivery.notes import add_notes, withdraw_notes
 from gateway.delivery.routes import DeliveryRoute
 from gateway.delivery.routing import Routing
 from gateway.delivery.send import send
+from gateway.delivery.streams import COMPLETE, NEXT, Streams, cleared_by
 from gateway.delivery.threads import in_thread
 from gateway.delivery.verify import give_up, verify
 from gateway.delivery.way import Way
-from gateway.jobs.workers import Again, Done
+from gateway.jobs.workers import Again, Done, Rest
 from gateway.keys.unwrap import unwrapped
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import FileRow, JobRow, UploadRow
@@ -64,8 +66,10 @@ class Deliver:
         checks: Checks,
         endpoints: Mapping[str, WorkingEndpoint],
         routes: Sequence[DeliveryRoute] = (),
+        streams: Streams | None = None,
     ) -> None:
         self._tools = tools
+        self._streams = streams or Streams()
         self._routing = Routing(tools, routes)
         self._checks = checks
         self._endpoints = endpoints
@@ -78,20 +82,24 @@ class Deliver:
         for stop in self._stops:
             stop.set()
 
-    async def __call__(self, job: JobRow) -> Done | Again:
+    async def __call__(self, job: JobRow) -> Done | Again | Rest:
         """One attempt."""
         outcome = await self._one(job)
         if isinstance(outcome, Done) or outcome.code == SUPERSEDED:
+            self._streams.forget(job.upload_id)
             for name, endpoint in self._endpoints.items():
                 if job.endpoint_id in {"", name}:
                     endpoint.under_way.leave(job.upload_id)
         return outcome
 
-    async def _one(self, job: JobRow) -> Done | Again:
+    async def _one(self, job: JobRow) -> Done | Again | Rest:
         upload, key = await self._open(job)
         if upload is None or key is None:
             await self._tools.settling.settle(Way(job.upload_id, job.endpoint_id))
             return Done()
+        streams = is_receiving(upload)
+        if streams and (upload.held_reasons or not self._streams.has(upload)):
+            return Rest(HELD if upload.held_reasons else COMPLETE)
         if self._routing.is_due(job, upload):
             return await self._routed(job, upload, key)
         endpoint = self._endpoints.get(upload.endpoint_id)
@@ -102,9 +110,9 @@ class Deliver:
             # It is known to need the PACS: while that is known not to work, nothing is read for it.
             wait_s = endpoint.breaker.wait_s()
             if wait_s > 0:
-                return self._waits(endpoint, wait_s)
+                return self._waits(endpoint, wait_s, counts=not streams)
         began = self._tools.clock.monotonic()
-        if not await self._checked(upload):
+        if not streams and not await self._checked(upload):
             return Again(self._tools.clock.now() + CHECKING_PAUSE_S, "checking", counts=False)
         attempt = Attempt(
             self._tools,
@@ -125,7 +133,7 @@ class Deliver:
             return Again(self._tools.clock.now() + SETTLE_AFTER_S, SUPERSEDED, counts=False)
         return Done(deleted=True) if again is None else again
 
-    async def _routed(self, job: JobRow, upload: UploadRow, key: UploadKey) -> Done | Again:
+    async def _routed(self, job: JobRow, upload: UploadRow, key: UploadKey) -> Done | Again | Rest:
         """Its endpoints are chosen; if it is one, the attempt goes on."""
         if not await self._checked(upload):
             return Again(self._tools.clock.now() + CHECKING_PAUSE_S, "checking", counts=False)
@@ -162,31 +170,41 @@ class Deliver:
         return True
 
     async def _load(self, attempt: Attempt) -> None:
+        if is_receiving(attempt.upload):
+            attempt.memory.streamed = True
+            await self._streams.load(attempt)
+            return
+        self._streams.forget(attempt.upload.upload_id)
         last, way = "", attempt.way
         while rows := await self._tools.ledger.read(partial(way.page, after=last, limit=PAGE)):
             attempt.items += await in_thread(partial(_items, rows, attempt.key, self._tools.keys))
             last = rows[-1].file_id
         attempt.items.sort(key=lambda item: (item.whole_at, item.file_id))
+        if attempt.memory.streamed:
+            attempt.cleared = cleared_by(attempt.items)
 
-    async def _attempt(self, attempt: Attempt) -> Again | None:
+    async def _attempt(self, attempt: Attempt) -> Again | Rest | None:
         """None: the upload has come to an end, or is held."""
         await self._load(attempt)
         attempt.memory.receipt_id = attempt.memory.receipt_id or secrets.token_hex(16)
-        if attempt.job.tried_s >= self._tools.settings.retry_for_s:
+        streams = is_receiving(attempt.upload)
+        if streams and not attempt.items and not attempt.twins:
+            return Rest(NEXT)
+        if not streams and attempt.job.tried_s >= self._tools.settings.retry_for_s:
             await self._gave_up(attempt)
             return None
-        if not _needs_pacs(attempt):
+        if not streams and not _needs_pacs(attempt):
             await finish(attempt)
             return None
         wait_s = 0.0 if attempt.job.memory_sealed is not None else attempt.endpoint.breaker.wait_s()
         if wait_s > 0:
-            return self._waits(attempt.endpoint, wait_s)
+            return self._waits(attempt.endpoint, wait_s, counts=not streams)
         async with attempt.stop as stop:
             self._stops.add(stop)
             try:
                 if self._draining:
                     raise Stopped
-                return await self._through(attempt)
+                return await (self._stream(attempt) if streams else self._through(attempt))
             except Stopped:
                 return self._pause(attempt, DRAIN_PAUSE_S if self._draining else 0.0, "stopped")
             except TargetDown as error:
@@ -195,10 +213,9 @@ class Deliver:
                 wait_s = backoff.wait_s(attempt.job.attempts + 1, error.retry_after_s)
                 if error.code == UNREADABLE and attempt.memory.blind:
                     attempt.memory.unread += 1
-                    if attempt.memory.unread >= MOST_UNREAD:
+                    if attempt.memory.unread >= MOST_UNREAD and not streams:
                         fail_pending(attempt, "not_acknowledged")
-                        await finish(attempt)
-                        return None
+                        return await self._looked_after(attempt)
                     wait_s = max(wait_s, backoff.ceiling_s(attempt.memory.unread))
                 return self._pause(attempt, wait_s, f"{WAITS_FOR_ENDPOINT}{error.code}", failed=True)
             except TargetMisconfigured as error:
@@ -206,18 +223,36 @@ class Deliver:
             finally:
                 self._stops.discard(stop)
                 attempt.endpoint.breaker.withdrew()
+                self._streams.note(attempt)
 
-    def _waits(self, endpoint: WorkingEndpoint, wait_s: float) -> Again:
-        """Without trying. While the endpoint is down this counts as trying, while it is misconfigured it doesn't."""
+    def _waits(self, endpoint: WorkingEndpoint, wait_s: float, *, counts: bool) -> Again:
+        """Without trying. While the endpoint is down this counts as trying, while it is misconfigured it doesn't.
+
+        :param counts: the upload is complete.
+        """
         breaker = endpoint.breaker
-        tried_s = wait_s if breaker.condition is Condition.DOWN else 0.0
+        tried_s = wait_s if counts and breaker.condition is Condition.DOWN else 0.0
         code = f"{WAITS_FOR_ENDPOINT}{breaker.code}"
         return Again(self._tools.clock.now() + wait_s, code, tried_s=tried_s, counts=False)
 
     def _pause(self, attempt: Attempt, wait_s: float, code: str, *, failed: bool = False) -> Again:
         """To go on later; `failed`: this was a try."""
-        tried_s = self._tools.clock.monotonic() - attempt.began + wait_s if failed else 0.0
+        counts = failed and not is_receiving(attempt.upload)
+        tried_s = self._tools.clock.monotonic() - attempt.began + wait_s if counts else 0.0
         return Again(self._tools.clock.now() + wait_s, code, attempt.sealed_memory(), tried_s, counts=failed)
+
+    async def _stream(self, attempt: Attempt) -> Again | Rest | None:
+        """Send what is ready of an upload of which more comes. None: it is held."""
+        try:
+            await identify(attempt)
+        except MustBeHeld:
+            return None
+        except Mismatch:  # at its completion it is said again, and what hasn't left by then fails
+            return Rest(COMPLETE, attempt.sealed_memory())
+        if not await send(attempt):
+            wait_s = self._tools.settings.backoff.wait_s(attempt.job.attempts + 1)
+            return self._pause(attempt, wait_s, "pacs_busy", failed=True)
+        return Rest(NEXT, attempt.sealed_memory())
 
     async def _through(self, attempt: Attempt) -> Again | None:
         try:
@@ -226,8 +261,7 @@ class Deliver:
             return None
         except Mismatch:
             fail_pending(attempt, "study_mismatch")
-            await finish(attempt)
-            return None
+            return await self._looked_after(attempt)
         await withdraw_notes(attempt)
         all_sent = await send(attempt)
         if all_sent and await add_notes(attempt):
@@ -235,6 +269,10 @@ class Deliver:
         if not all_sent:
             wait_s = self._tools.settings.backoff.wait_s(attempt.job.attempts + 1)
             return self._pause(attempt, wait_s, "pacs_busy", failed=True)
+        return await self._looked_after(attempt)
+
+    async def _looked_after(self, attempt: Attempt) -> Again | None:
+        """Nothing more is sent: is it there? Then the receipt."""
         pause_s = await verify(attempt)
         if pause_s is not None:
             return self._pause(attempt, pause_s, "verifying")

@@ -39,6 +39,7 @@ class EndpointTarget:
     :param committing: is asked for storage commitment; None: it isn't.
     :param takes_notes: clinical notes go into the study.
     :param tells_notes: they go out in another way: none is missed in the study.
+    :param streams: each instance leaves as soon as it is valid, not before the upload is complete.
     :param connections: requests at once, over all uploads.
     """
 
@@ -53,6 +54,7 @@ class EndpointTarget:
     batch_instances: int = 10
     batch_bytes: int = 16 << 20
     committing: Committing | None = None
+    streams: bool = False
 
 
 class WorkingEndpoint:

@@ -23,15 +23,29 @@ from gateway.delivery.way import Way, standing, ways_of
 from gateway.errors import Conflict, NotFound
 from gateway.keys.columns import Column
 from gateway.ledger.base import JOBS, PURGE, Ledger, Transaction
+from gateway.ledger.resting import rested, wake
 from gateway.ledger.rows import JobKind, JobRow, ReceiptRow, UploadRow
 from gateway.spool import ServiceKeys
-from gateway.states import FINISHED_STATES, FileResult, FileState, UploadEvent, UploadState, after
+from gateway.states import (
+    FINISHED_STATES,
+    LEFT_STATES,
+    RECEIVING_STATES,
+    FileResult,
+    FileState,
+    UploadEvent,
+    UploadState,
+    after,
+)
 
 log = logging.getLogger("relaypacs.delivery")
 
 #: Files settled in one transaction.
 PAGE = 100
 
+#: `last_code` of a job that rests until a person has decided.
+HELD = "held"
+#: Warning of an upload that was held when some of it had left.
+PARTLY_SENT = "partly_sent"
 #: Studies that the audit event of a delivery names; the receipt has them all.
 AUDITED_STUDIES = 100
 #: States of files that a retry sends again: those that failed, or that a retry which was stopped has queued already.
@@ -205,17 +219,57 @@ def _of_upload(memory: Memory) -> list[dict[str, str]]:
 
 
 def hold(
-    tx: Transaction, upload: UploadRow, job: JobRow, codes: tuple[str, ...], now: float, keys: ServiceKeys
+    tx: Transaction,
+    upload: UploadRow,
+    job: JobRow,
+    codes: tuple[str, ...],
+    now: float,
+    keys: ServiceKeys,
+    memory_sealed: bytes | None = None,
 ) -> UploadRow:
-    """A person has to look at it before anything is sent; the job is done. Returns the upload as it was saved."""
-    state, way = after(upload.state, UploadEvent.HOLD), Way(job.upload_id, job.endpoint_id)
-    row = replace(upload, state=state, held_codes=",".join(codes), held_at=now)
+    """A person has to look at it before anything is sent. Returns the upload as it was saved.
+
+    While its files come it takes them still: it is held, as far as its state tells, when it is complete.
+
+    :param memory_sealed: of a job that has sent something; it rests until it is decided. None: the job is done.
+    """
+    way, receives = Way(job.upload_id, job.endpoint_id), upload.state in RECEIVING_STATES
+    state = upload.state if receives else after(upload.state, UploadEvent.HOLD)
+    known = upload.held_reasons == list(codes)
+    row = replace(
+        upload,
+        state=state,
+        held_codes=",".join(codes),
+        held_at=upload.held_at if known else now,
+        released_at=None,
+    )
+    detail: dict[str, Any] = {"codes": list(codes)} | ({"endpoint": way.endpoint_id} if way.endpoint_id else {})
+    if memory_sealed is not None:
+        row, sent = _with_sent(tx, row, keys)
+        detail |= {"sent": sent}
     held = way.save(tx, row, keys.records, now)
-    detail = {"codes": list(codes)} | ({"endpoint": way.endpoint_id} if way.endpoint_id else {})
-    tx.audit.append("upload.held", at=now, actor=ACTOR, upload_id=upload.upload_id, detail=detail)
-    tx.jobs.delete(job.job_id)
+    if not known:
+        tx.audit.append("upload.held", at=now, actor=ACTOR, upload_id=upload.upload_id, detail=detail)
+    mine = tx.jobs.get(job.job_id)
+    if memory_sealed is None or mine is None:
+        tx.jobs.delete(job.job_id)
+    else:
+        tx.jobs.save(rested(replace(mine, memory_sealed=memory_sealed, last_code=""), HELD, now))
     tx.wake(upload.upload_id)
     return held
+
+
+def _with_sent(tx: Transaction, upload: UploadRow, keys: ServiceKeys) -> tuple[UploadRow, int]:
+    """The upload, whose warnings say how many instances the PACS has, or may have; and how many that is."""
+    counts = tx.files.counts(upload.upload_id)
+    sent = sum(counts.get(state, 0) for state in LEFT_STATES)
+    column, upload_id = Column.UPLOAD_WARNINGS, upload.upload_id
+    kept = open_list(keys.records, upload.warnings_sealed, column, upload_id)
+    told = [one for one in kept if one["code"] != PARTLY_SENT]
+    if sent:
+        said = warning(PARTLY_SENT)
+        told.append({**said, "message": f"{sent} {said['message']}"})
+    return replace(upload, warnings_sealed=seal_list(keys.records, told, column, upload_id)), sent
 
 
 def release(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, clock: Clock, keys: ServiceKeys) -> None:
@@ -225,6 +279,12 @@ def release(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, cloc
     :raises Conflict, Gone: it isn't held.
     """
     now = clock.now()
+    if upload.held_reasons and upload.state in (UploadState.UPLOADING, UploadState.DELIVERING):
+        tx.uploads.save(replace(upload, released_at=now))
+        for job in tx.jobs.of_upload(upload.upload_id, JobKind.DELIVER):
+            wake(tx, job, now)
+        _note(tx, "upload.released", upload, now, actor, {"reason": reason})
+        return
     after(upload.state, UploadEvent.RELEASE)
     for way in ways_of(tx, upload.upload_id):
         held = way.upload(tx)
@@ -232,7 +292,7 @@ def release(tx: Transaction, upload: UploadRow, *, actor: str, reason: str, cloc
             continue
         row = replace(held, state=after(held.state, UploadEvent.RELEASE), released_at=now, queued_at=now)
         way.save(tx, row, keys.records, now)
-        _new_job(tx, way, now, keys, Memory(released=True))
+        _let_go(tx, way, now, keys)
     _note(tx, "upload.released", upload, now, actor, {"reason": reason})
 
 
@@ -311,6 +371,16 @@ def _queue_again(tx: Transaction, way: Way, after_id: str) -> tuple[str, int] | 
     for file in again:
         way.save_file(tx, replace(file, state=FileState.QUEUED, outcome_sealed=None))
     return page[-1].file_id, len(again)
+
+
+def _let_go(tx: Transaction, way: Way, now: float, keys: ServiceKeys) -> None:
+    """A job for what was held; one that had begun goes on from what it knows."""
+    for job in tx.jobs.of_upload(way.upload_id, JobKind.DELIVER):
+        if job.endpoint_id == way.endpoint_id:
+            memory = replace(Memory.of(keys, job), released=True)
+            tx.jobs.save(replace(job, due_at=now, memory_sealed=memory.sealed(keys, job.job_id)))
+            return
+    _new_job(tx, way, now, keys, Memory(released=True))
 
 
 def _new_job(tx: Transaction, way: Way, now: float, keys: ServiceKeys, memory: Memory) -> None:

@@ -1,9 +1,14 @@
-"""Does a person have to look at the upload first? Decided before the first instance leaves (CONTRACT 2.6)."""
+"""Does a person have to look at the upload first? Decided before the first instance leaves (CONTRACT 2.6).
+
+Where instances leave while others come, it is decided for each patient and study as it is written, before the first
+instance of it leaves.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from functools import partial
 
 from gateway.delivery.attempt import Attempt, Superseded
@@ -25,7 +30,7 @@ PATIENT_KEYS = frozenset({"patient_id", "patient_birth_date"})
 #: Codes of what can't be known; they warn, or hold with `if_unknown = "hold"`.
 UNKNOWN = ("identity_not_checked", "identity_not_confirmed")
 #: An upload that goes, or went since it was looked at, to the PACS.
-GOING = frozenset({UploadState.DELIVERING, UploadState.SUCCESS, UploadState.PARTIAL})
+GOING = frozenset({UploadState.UPLOADING, UploadState.DELIVERING, UploadState.SUCCESS, UploadState.PARTIAL})
 
 
 class MustBeHeld(Exception):
@@ -43,29 +48,44 @@ async def identify(attempt: Attempt) -> None:
     :raises Superseded: the upload was stopped in between.
     :raises TargetDown, TargetMisconfigured: the PACS was asked and didn't answer.
     """
-    memory = attempt.memory
-    instances = _distinct(attempt.items)
-    if not instances or (memory.identified and _has_begun(attempt.items)):
+    memory, pending = attempt.memory, list(dict.fromkeys((*_distinct(attempt.items), *attempt.twins)))
+    if attempt.upload.held_reasons:  # while its files came, and nobody has decided yet
+        await _hold(attempt, tuple(attempt.upload.held_reasons), [*attempt.cleared, *pending])
+        raise MustBeHeld
+    if not pending or (memory.identified and not memory.streamed and _has_begun(attempt.items)):
         return
+    new = [facts for facts in pending if facts not in attempt.cleared and not _was_looked_at(attempt, facts)]
+    if not new and memory.identified:
+        return
+    instances = [*attempt.cleared, *(facts for facts in pending if facts not in attempt.cleared)]
     declared, rule = _declared(attempt), attempt.tools.settings.study_mismatch
     mismatched = declared_mismatches(declared, instances)
     memory.mismatched = ",".join(mismatched)
     before = _set_out(attempt, instances)
-    if not memory.released:
+    if new and not memory.released:
         if rule == "reject" and not PATIENT_KEYS.isdisjoint(mismatched):
             raise Mismatch
         held_to = declared if rule == "hold" else {}
         expected = _texts(attempt, "expected")
         within = reasons_within(instances=instances, declared=held_to, expected=expected)
-        codes = (() if within and await _let_go_before(attempt) else within) or await _by_pacs(
-            attempt, instances, before
-        )
+        codes = (() if within and await _let_go_before(attempt) else within) or await _by_pacs(attempt, new, before)
         if codes:
-            await _hold(attempt, codes)
+            await _hold(attempt, codes, instances)
             raise MustBeHeld
-    if not memory.identified:
+    if not memory.identified or memory.streamed:
         memory.identified = True
         await attempt.remember()
+
+
+def _was_looked_at(attempt: Attempt, facts: Facts) -> bool:
+    """A person has let it go while its files came, and knew of this patient and study."""
+    looked_at = attempt.memory.looked_at if attempt.upload.released_at is not None else []
+    return bool(looked_at) and _digest_of(attempt, facts) in looked_at
+
+
+def _digest_of(attempt: Attempt, facts: Facts) -> str:
+    text = "|".join(map(repr, astuple(facts)))
+    return attempt.tools.keys.index_mac(f"looked_at|{text}".encode()).hex()
 
 
 def _has_begun(items: Iterable[Item]) -> bool:
@@ -109,7 +129,8 @@ async def _by_pacs(attempt: Attempt, instances: Sequence[Facts], before: Sequenc
         "patient_otherwise_written": found.otherwise_written,
     }
     unknown = tuple(code for code in UNKNOWN if doubts[code])
-    memory.doubts = ",".join(code for code, given in doubts.items() if given)
+    former = memory.doubts.split(",") if memory.streamed else []
+    memory.doubts = ",".join(code for code, given in doubts.items() if given or code in former)
     return found.holds or (unknown if endpoint.config.if_unknown == "hold" else ())
 
 
@@ -163,16 +184,19 @@ async def _let_go_before(attempt: Attempt) -> bool:
     return any(one.released_at is not None for one in rows)
 
 
-async def _hold(attempt: Attempt, codes: tuple[str, ...]) -> None:
+async def _hold(attempt: Attempt, codes: tuple[str, ...], instances: Sequence[Facts]) -> None:
     now = attempt.tools.clock.now()
+    if attempt.memory.streamed:
+        attempt.memory.looked_at = sorted(_digest_of(attempt, facts) for facts in instances)
+    kept = attempt.sealed_memory() if attempt.memory.streamed else None
 
     def act(tx: Transaction) -> bool:
         upload = attempt.mine(tx)
         if upload is None:
             return False
         before = tx.uploads.get(upload.upload_id)
-        held = hold(tx, upload, attempt.job, codes, now, attempt.tools.keys)
-        if before is None or (before.state, before.held_codes) != (held.state, held.held_codes):
+        held = hold(tx, upload, attempt.job, codes, now, attempt.tools.keys, kept)
+        if before is None or before.held_reasons != held.held_reasons:
             attempt.tools.announce(tx, held, "upload.held", now)
         return True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -264,6 +264,8 @@ class Memory:
     :param looks: at the PACS since then.
     :param commit_round: how often storage commitment was asked for; `commit_until`: unix seconds, how
         long the answer to the last request is waited for.
+    :param streamed: instances may have left before the upload was complete.
+    :param looked_at: keyed digests of whose instances they were that it was held for last, while more came.
     :param unread: answers to a request to store that nobody could read, of a PACS that can't be asked.
     """
 
@@ -281,6 +283,8 @@ class Memory:
     unread: int = 0
     commit_round: int = 0
     commit_until: float = 0.0
+    streamed: bool = False
+    looked_at: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, keys: ServiceKeys, job: JobRow) -> Memory:

@@ -124,8 +124,10 @@ class Sending:
     async def _absent(self, study: str, items: Sequence[Item]) -> list[Item]:
         """Those that the PACS doesn't have; what it has is judged and written down."""
         attempt = self._attempt
-        shown = await self._look(study, items)
         formers = await earlier_deliveries(attempt, items)
+        shown = self._seen_before(study, items) if not formers else None
+        if shown is None:
+            shown = await self._look(study, items)
         absent: list[Item] = []
         news: list[tuple[Item, FileOutcome]] = []
         there: list[Item] = []
@@ -145,11 +147,21 @@ class Sending:
         await self._judge(there, shown, formers)
         return absent
 
+    def _seen_before(self, study: str, items: Sequence[Item]) -> dict[str, str] | None:
+        """What `_look` gives, if a former one holds good: not for what was sent, and maybe not answered."""
+        looks, series = self._attempt.looks, _series_of(items)
+        if looks is None or any(item.sent or item.tries for item in items):
+            return None
+        return looks.of(study, series, self._attempt.tools.clock.monotonic())
+
     async def _look(self, study: str, items: Sequence[Item]) -> dict[str, str]:
         """SOPInstanceUID -> PatientID of what the PACS shows of the study."""
-        series = sorted({item.facts.series_instance_uid for item in items})
+        series, began = _series_of(items), self._attempt.tools.clock.monotonic()
         try:
-            return await self._endpoint.ask(lambda: self._endpoint.target.present(study, series))
+            shown = await self._endpoint.ask(lambda: self._endpoint.target.present(study, series))
+            if self._attempt.looks is not None:
+                self._attempt.looks.note(study, series, shown, began)
+            return shown
         except LookupRefused:
             if not self._attempt.memory.blind:
                 self._attempt.memory.blind = True
@@ -363,6 +375,10 @@ class Sending:
         for study in sorted({item.study_instance_uid for item in items}):
             absent += await self._absent(study, [item for item in items if item.study_instance_uid == study])
         return absent
+
+
+def _series_of(items: Iterable[Item]) -> list[str]:
+    return sorted({item.facts.series_instance_uid for item in items})
 
 
 def _kind(outcomes: dict[str, Outcome], item: Item) -> OutcomeKind | None:

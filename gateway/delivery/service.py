@@ -12,6 +12,7 @@ from gateway.delivery.deliver import Deliver
 from gateway.delivery.endpoint import Asked, EndpointTarget, WorkingEndpoint, hasten
 from gateway.delivery.finish import release, retry
 from gateway.delivery.routes import DeliveryRoute
+from gateway.delivery.streams import Streams
 from gateway.jobs.workers import Handler
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import JobKind, UploadRow
@@ -51,12 +52,13 @@ class Delivery:
     ) -> None:
         settings = settings or DeliveryRules()
         self._tools = Tools(ledger, spool, ring, keys, signer, clock, settings, announce)
-        self._checks = Checks(ledger, spool, ring, keys, check, clock, settings.checks)
+        streams = Streams([name for name, one in targets.items() if one.streams], routed=bool(routes))
+        self._checks = Checks(ledger, spool, ring, keys, check, clock, settings.checks, streams)
         self._endpoints = {
             endpoint_id: WorkingEndpoint(endpoint_id, config, ledger, clock, settings.backoff, settings.probe_s, asked)
             for endpoint_id, config in targets.items()
         }
-        self._deliver = Deliver(self._tools, self._checks, self._endpoints, routes)
+        self._deliver = Deliver(self._tools, self._checks, self._endpoints, routes, streams)
 
     def handlers(self) -> Mapping[JobKind, Handler]:
         """For `Workers`; jobs of kind COMPLETE are somebody else's."""

@@ -39,7 +39,8 @@ class UnderWay:
 
         Before the PACS is asked: what is no longer under way by then is in the PACS, or isn't going there.
         """
-        facts = self._facts.setdefault(upload_id, tuple(instances))
+        facts = tuple(dict.fromkeys((*self._facts.get(upload_id, ()), *instances)))
+        self._facts[upload_id] = facts
         before: dict[str, None] = {}
         for key in _keys(facts):
             uploads = self._uploads.setdefault(key, {})

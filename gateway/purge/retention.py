@@ -45,6 +45,7 @@ from gateway.states import (
     UploadState,
     after,
 )
+from gateway.uploads.completion import wake_delivery
 
 log = logging.getLogger("relaypacs.retention")
 
@@ -358,6 +359,7 @@ def _expired(tx: Transaction, upload_id: str, now: float) -> bool:
     state = after(upload.state, UploadEvent.EXPIRE)
     tx.uploads.save(replace(upload, state=state, epoch=upload.epoch + 1, finished_at=now))
     tx.audit.append("upload.expired", at=now, actor=ACTOR, upload_id=upload_id)
+    wake_delivery(tx, upload_id, now)  # it says what the PACS has of it
     tx.wake(upload_id)
     return True
 

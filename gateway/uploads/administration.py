@@ -16,6 +16,7 @@ from gateway.errors import Gone, NotFound
 from gateway.keys.columns import Column
 from gateway.keys.unwrap import upload_key
 from gateway.ledger.base import Ledger, Transaction
+from gateway.ledger.resting import is_at_rest
 from gateway.ledger.rows import AuditRow, DeliveryRow, JobKind, JobRow, UploadRow
 from gateway.protocol.rest import DECLARED
 from gateway.spool import KeyRing
@@ -275,7 +276,8 @@ def _told(delivery: DeliveryRow, jobs: list[JobRow]) -> dict[str, Any]:
 
 
 def _waiting(job: JobRow) -> dict[str, Any]:
-    return {"attempts": job.attempts, "last_code": job.last_code, "due_at": rfc3339(job.due_at)}
+    due_at = None if is_at_rest(job) else rfc3339(job.due_at)
+    return {"attempts": job.attempts, "last_code": job.last_code, "due_at": due_at}
 
 
 def _counts(tx: Transaction, upload: UploadRow) -> dict[str, int]:

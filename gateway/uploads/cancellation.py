@@ -37,7 +37,8 @@ async def cancel(
         row = tx.uploads.get(upload_id)
         if row is None or row.state in DEAD_STATES:
             return False
-        settles, now = row.state not in RECEIVING_STATES, intake.clock.now()
+        begun = row.state not in RECEIVING_STATES or bool(tx.jobs.of_upload(upload_id, JobKind.DELIVER))
+        settles, now = begun, intake.clock.now()
         state = after(row.state, UploadEvent.CANCEL)
         row = replace(row, state=state, epoch=row.epoch + 1, finished_at=now, open_deliveries=0)
         if by_other:

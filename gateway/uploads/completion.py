@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from gateway.errors import Conflict, Forbidden, Gone, NotFound
 from gateway.ledger.base import JOBS, Transaction
+from gateway.ledger.resting import wake
 from gateway.ledger.rows import Dialect, FileRow, JobKind, JobRow, UploadRow
 from gateway.protocol import chunks
-from gateway.states import RECEIVING_STATES, FileState, UploadEvent, UploadState, after, refusal
+from gateway.states import LEFT_STATES, RECEIVING_STATES, FileState, UploadEvent, UploadState, after, refusal
 from gateway.uploads.reservations import reserved
 
 #: Who acts when nobody asked: the gateway's own timers and workers.
@@ -73,6 +74,12 @@ def require_file(tx: Transaction, file_id: str, dialect: Dialect) -> FileRow:
     if file.dialect is not dialect and (dialect, file.dialect) != (Dialect.TAIL, Dialect.PART):
         raise Conflict("this file was made by another protocol", code="other_dialect")
     return file
+
+
+def require_not_left(file: FileRow) -> None:
+    """:raises Conflict: `file_busy`: it is on its way to the PACS, or there; it can't be taken back."""
+    if file.state in LEFT_STATES:
+        raise Conflict("the file is on its way to the PACS, or there", code="file_busy", state=str(file.state))
 
 
 def touched(upload: UploadRow, now: float, timing: Timing) -> UploadRow:
@@ -234,13 +241,27 @@ def end_page(tx: Transaction, upload_id: str, after_id: str, now: float) -> str 
     tx.uploads.save(replace(upload, unbegun_files=0, ending_files=0, ending_bytes=0))
     for job in tx.jobs.of_upload(upload_id, JobKind.COMPLETE):
         tx.jobs.delete(job.job_id)
-    tx.jobs.insert(new_job(JobKind.DELIVER, upload_id, None, now))
+    queue_delivery(tx, upload_id, now)
     tx.wake(JOBS)
     return None
 
 
 def _has_to_end(upload: UploadRow) -> bool:
     return bool(upload.unbegun_files or upload.ending_files)
+
+
+def queue_delivery(tx: Transaction, upload_id: str, now: float) -> None:
+    """Write the job of its delivery, or wake the one that has sent instances already."""
+    if not wake_delivery(tx, upload_id, now):
+        tx.jobs.insert(new_job(JobKind.DELIVER, upload_id, None, now))
+
+
+def wake_delivery(tx: Transaction, upload_id: str, now: float) -> bool:
+    """Tell the job of its delivery that the upload isn't what it was. False: there is none."""
+    found = tx.jobs.of_upload(upload_id, JobKind.DELIVER)
+    for job in found:
+        wake(tx, job, now)
+    return bool(found)
 
 
 def chunked_view(upload: UploadRow, file: FileRow) -> chunks.ChunkedFile:
@@ -272,8 +293,10 @@ def enqueue_delivery(tx: Transaction, upload: UploadRow, now: float, actor: str)
     tx.uploads.save(done)
     for job in tx.jobs.of_upload(upload.upload_id, JobKind.COMPLETE):
         tx.jobs.delete(job.job_id)
-    kind = JobKind.COMPLETE if _has_to_end(done) else JobKind.DELIVER
-    tx.jobs.insert(new_job(kind, upload.upload_id, None, now))
+    if _has_to_end(done):
+        tx.jobs.insert(new_job(JobKind.COMPLETE, upload.upload_id, None, now))
+    else:
+        queue_delivery(tx, upload.upload_id, now)
     tx.audit.append(
         "upload.completed",
         at=now,

@@ -36,6 +36,7 @@ from gateway.uploads.completion import (
     incomplete,
     may_complete,
     noted,
+    require_not_left,
     touched,
 )
 from gateway.uploads.destinations import Destinations
@@ -62,13 +63,7 @@ class Opened:
 class Submissions:
     """The acts on whole uploads."""
 
-    def __init__(
-        self,
-        intake: Intake,
-        records: Views,
-        destinations: Destinations,
-        settle_cancelled: Settle,
-    ) -> None:
+    def __init__(self, intake: Intake, records: Views, destinations: Destinations, settle_cancelled: Settle) -> None:
         self._intake = intake
         self._records = records
         self._destinations = destinations
@@ -253,6 +248,7 @@ class Submissions:
             if file is None or file.client_mac is None:
                 unsized = True
                 continue
+            require_not_left(file)
             length = file.offset if ends(upload, file) else file.length
             size_bytes += file.offset if length is None else length
             unsized = unsized or length is None
@@ -322,7 +318,6 @@ class Submissions:
         by_other = as_admin or not who.may_write(upload)
         if by_other and not reason:
             raise Unprocessable("say why, as `reason`", code="reason_required", field="reason")
-
         await cancel(intake, self._records, who, upload_id, reason, by_other=by_other, settle=self._settle_cancelled)
 
     async def status(self, who: Principal, upload: UploadRow) -> dict[str, Any]:

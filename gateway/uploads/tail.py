@@ -25,6 +25,7 @@ from gateway.uploads.at_once import AtOnce, First
 from gateway.uploads.body import Body
 from gateway.uploads.completion import (
     require_file,
+    require_not_left,
     require_open,
     require_receiving,
     takes_bytes,
@@ -203,6 +204,7 @@ class Files:
                 raise NotFound("there is no such file")
             if upload.state is not UploadState.HELD:
                 upload = require_open(tx, file.upload_id)
+            require_not_left(file)
             segments = tx.runs.segment_ids(file.upload_id, file_id)
             now = intake.clock.now()
             return without_file(tx, upload, file, actor, now, intake.timing, lower_totals=lower_totals), segments

@@ -17,7 +17,6 @@ CLASSES = {
 }
 #: Codes of the contract that wait for what will raise them.
 WAITING = {
-    "file_busy": "mode `stream`: a file is sent to the PACS while its upload still receives",
     "idempotency_in_progress": "several gateways: the same key at two of them at one time",
     "bad_request": "the root of the refusals: a class of its own says more",
     "config_error": "every ConfigError has this one",

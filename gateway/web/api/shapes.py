@@ -66,7 +66,7 @@ _LIMITS = thing(
 )
 _DESTINATION = {"endpoint_id": TEXT, "display_name": TEXT, "contact": TEXT, "takes_notes": FLAG, "notice": TEXT}
 _STUDY_COUNTS = (FileResult.STORED, FileResult.ALREADY_THERE, FileResult.REJECTED, FileResult.FAILED)
-_WAITING: Schema = {"attempts": COUNT, "last_code": TEXT, "due_at": TIME}
+_WAITING: Schema = {"attempts": COUNT, "last_code": TEXT, "due_at": maybe(TIME)}
 _ADMIN_UPLOAD = {
     "upload_id": TEXT,
     "owner_id": TEXT,

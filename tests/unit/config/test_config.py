@@ -376,7 +376,7 @@ def test_secrets_compare_by_what_they_hide():
             "endpoints.b.layout: must hold {SOPInstanceUID}",
         ),
         ("[endpoints.b]\npath = '/in'\nurl = 'https://x.org'", 'endpoints.b.path: is not used by kind "dicomweb"'),
-        ("[endpoints.b]\nmode = 'stream'\nurl = 'https://x.org'", 'endpoints.b.mode: "stream" is not built yet'),
+        ("[endpoints.b]\nmode = 'early'\nurl = 'https://x.org'", 'endpoints.b.mode: takes one of "complete", "stream"'),
         ("[endpoints.b]\nidentity = 'no'\nurl = 'https://x.org'", "endpoints.b.identity: takes one of"),
         ("[endpoints.b]\nauth = 'basic'\nurl = 'https://x.org'", "endpoints.b.auth: must be a table"),
         ("[endpoints.b]\nurl = 'https://x.org'\nauth = { kind = 'oauth2' }", "endpoints.b.auth.client_id: is missing"),

@@ -24,6 +24,7 @@ from gateway.receipts.document import Signer
 from gateway.receipts.packing import unpacked
 from gateway.spool import Spool, UploadKey
 from gateway.states import FileState, UploadState
+from gateway.uploads.completion import enqueue_delivery
 from tests.clocks import ManualClock
 from tests.ledger_rows import file_row, job_row, run_row, upload_row
 from tests.opened import Opened, opened_ledger
@@ -32,6 +33,12 @@ from tests.unit.delivery.little_pacs import LittlePacs, Toy, ToyCheck
 
 def new_id() -> str:
     return secrets.token_hex(16)
+
+
+def _meta(known: dict[str, Any]) -> dict[str, Any]:
+    """What was declared; it is taken out."""
+    meta = {name: known.pop(name, {}) for name in ("study_metadata", "expected", "uploader")}
+    return meta | {"clinical_notes": known.pop("clinical_notes", "")}
 
 
 @dataclass
@@ -49,6 +56,7 @@ class Room:
     routes: Sequence[DeliveryRoute] = ()
     announce: Announce = lambda _tx, _upload, _event, _now: None
     told: list[tuple[str, UploadState]] = field(default_factory=list)  #: what a test had announced
+    _keys: dict[str, UploadKey] = field(default_factory=dict)  #: of uploads of which more comes
 
     def __post_init__(self) -> None:
         self.signer = Signer(self.opened.keys.receipt_seed)
@@ -90,8 +98,7 @@ class Room:
         upload_id = new_id()
         key, wrapped, kek_id = UploadKey.create(self.opened.ring, upload_id)
         now = self.clock.now()
-        meta = {name: known.pop(name, {}) for name in ("study_metadata", "expected", "uploader")}
-        meta["clinical_notes"] = known.pop("clinical_notes", "")
+        meta = _meta(known)
         spooled = [
             self._spool(key, one if isinstance(one, bytes) else one.content, number)
             for number, one in enumerate(content)
@@ -115,6 +122,52 @@ class Room:
 
         await self.ledger.write(act)
         return upload_id
+
+    async def begin(self, total_files: int, **known: Any) -> str:
+        """An upload of which nothing has come yet."""
+        upload_id = new_id()
+        key, wrapped, kek_id = UploadKey.create(self.opened.ring, upload_id)
+        self._keys[upload_id] = key
+        meta, now = key.meta.seal_json(_meta(known), context=f"uploads|meta|{upload_id}"), self.clock.now()
+
+        def act(tx: Transaction) -> None:
+            row = upload_row(
+                upload_id, now=now, state=UploadState.UPLOADING, key_id=tx.keys.insert(wrapped), kek_id=kek_id,
+                total_files=total_files, meta_sealed=meta, **known,
+            )  # fmt: skip
+            tx.uploads.insert(row)
+
+        await self.ledger.write(act)
+        return upload_id
+
+    async def add(self, upload_id: str, *content: Toy) -> list[str]:
+        """These come whole, one after the other; their ids."""
+        key, now = self._keys[upload_id], self.clock.now()
+        there = len(await self.ledger.read(lambda tx: tx.files.page(upload_id)))
+        spooled = [self._spool(key, one.content, there + number) for number, one in enumerate(content)]
+
+        def act(tx: Transaction) -> None:
+            for row, run, file_key in spooled:
+                tx.files.insert(replace(row, state=FileState.WHOLE, key_id=tx.keys.insert(file_key)))
+                tx.runs.begin_segment(run.segment_id, row.file_id, upload_id)
+                tx.runs.insert(run)
+                tx.jobs.insert(job_row(upload_id, due_at=now, kind=JobKind.CHECK, file_id=row.file_id))
+                upload = tx.uploads.get(upload_id)
+                assert upload is not None
+                tx.uploads.save(replace(upload, whole_files=upload.whole_files + 1))
+
+        await self.ledger.write(act)
+        return [row.file_id for row, _, _ in spooled]
+
+    async def complete(self, upload_id: str) -> None:
+        """Its client says that it is all."""
+
+        def act(tx: Transaction) -> None:
+            upload = tx.uploads.get(upload_id)
+            assert upload is not None
+            enqueue_delivery(tx, upload, self.clock.now(), "client")
+
+        await self.ledger.write(act)
 
     def _spool(self, key: UploadKey, content: bytes, number: int) -> tuple[FileRow, Any, bytes]:
         file_id, segment_id = new_id(), new_id()

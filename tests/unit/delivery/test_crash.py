@@ -144,6 +144,56 @@ async def test_dying_at_any_write_loses_and_doubles_nothing(it: Room, after: boo
     assert survived > 14
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_dying_at_any_write_while_it_streams_loses_and_doubles_nothing(tmp_path: Path, after: bool):
+    config = {"batch_instances": 2, "connections": 2, "streams": True}
+    async with room(tmp_path, config=config) as it:
+        survived = 0
+        for dies_at in range(1, 200):
+            it.pacs.held.clear()
+            it.pacs.sent.clear()
+            prepare(it.pacs)
+            content, upload_id = a_hard_upload(), await it.begin(8)
+            dying = DyingLedger(it.ledger, dies_at, after=after)
+            it.restart(dying)
+            await it.add(upload_id, *content[:3])
+            await live_on(it, dying)
+            await it.add(upload_id, *content[3:6])
+            await live_on(it, dying)
+            assert (await it.upload(upload_id)).state is UploadState.UPLOADING
+            await it.add(upload_id, *content[6:])
+            await it.complete(upload_id)
+            await live_on(it, dying)
+            assert (await it.upload(upload_id)).state is UploadState.PARTIAL, dies_at
+            assert await it.states(upload_id) == ["stored"] * 5 + ["already_there", "rejected", "failed"], dies_at
+            there = {toy.uid: toy.content for toy in toys(5)} | {"1.8": Toy("1.8", pixels=b"theirs").content}
+            assert it.pacs.held == there, dies_at
+            assert max(Counter(uid for uid in it.pacs.sent if uid not in it.pacs.mute).values()) == 1, dies_at
+            assert await it.jobs() == []
+            assert Counter(one["outcome"] for one in (await it.receipt(upload_id))["instances"]) == {
+                "stored": 5, "already_there": 1, "rejected": 1, "failed": 1,
+            }  # fmt: skip
+            await forget(it, upload_id)
+            if not dying.dead:
+                survived = dies_at
+                break
+        assert survived > 20
+
+
+async def live_on(it: Room, dying: DyingLedger) -> None:
+    """Until nothing is due, in another process if this one dies."""
+    dead = dying.dead
+    try:
+        await it.run(for_s=900)
+    except (Killed, BaseExceptionGroup):
+        assert dying.dead
+    if dying.dead and not dead:
+        await nothing_runs()
+        it.restart()
+        it.clock.advance(61.0)  # leases of the dead one run out
+        await it.run(for_s=900)
+
+
 async def forget(it: Room, upload_id: str) -> None:
     """The next round begins with a PACS and an index that know nothing."""
     await it.ledger.write(lambda tx: tx.uploads.delete(upload_id))
