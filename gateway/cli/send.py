@@ -52,7 +52,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--password-stdin", action="store_true", help="read the password's line from stdin")
     parser.add_argument("--endpoint", metavar="ID", help="the PACS to send to (default: the gateway's)")
     parser.add_argument(
-        "--at-once", "--jobs", dest="jobs", type=_jobs, default=8, metavar="N", help="connections at once (default: 8)"
+        "--at-once",
+        "--jobs",
+        dest="at_once",
+        type=_at_once,
+        metavar="N",
+        help="requests at once (default: as many as help)",
     )
     parser.add_argument(
         "--chunk", type=_size, metavar="SIZE", help="bytes per request, like 8MiB (default: what the line carries)"
@@ -106,8 +111,9 @@ def _send(args: argparse.Namespace) -> int:
     from gateway.client.http import GatewayHttp
     from gateway.client.link import read_link
     from gateway.client.retry import RetryPolicy
-    from gateway.client.run import SendRun
+    from gateway.client.run import SendRun, width_for
     from gateway.client.scan import find
+    from gateway.client.scouts import Scouts
     from gateway.clock import SystemClock
 
     clock = SystemClock()
@@ -128,9 +134,13 @@ def _send(args: argparse.Namespace) -> int:
         )
     kept = state.StateFile(args.state or state.default_path(), clock)
     try:
+        width = width_for(options, kept, http)
+        scouts = Scouts(http, width.count)
         told = terms.ask(http, RetryPolicy(args.patience, clock, threading.Event()), sender, options.endpoint_id)
         plans, losses = _fitting(search, told)
-        run_ = SendRun(http, kept, sender, clock, options, sys.stdout, sys.stderr, contact=told.contact)
+        run_ = SendRun(
+            http, kept, sender, clock, options, sys.stdout, sys.stderr, width=width, scouts=scouts, contact=told.contact
+        )
         status = run_.send(plans)
         with contextlib.suppress(SendFault, TryAgain):  # a session that isn't closed runs out by itself
             sender.leave()
@@ -152,7 +162,7 @@ def _options(args: argparse.Namespace, link: Link | None) -> Options:
             raise Misused(f"--receipts: the folder can't be made ({error.strerror}): name another") from None
     return Options(
         endpoint_id=_endpoint(args.endpoint, link.endpoint_id if link else None),
-        jobs=args.jobs,
+        at_once=args.at_once,
         chunk_bytes=args.chunk,
         wait_s=_WAIT_S if args.wait is None else args.wait,
         wait_for_held=args.wait is not None,
@@ -294,7 +304,7 @@ def _say_left_out(search: Search, *, verbose: bool) -> None:
             print(f"  {plain(path)}: {reason}", file=sys.stderr)
 
 
-def _jobs(text: str) -> int:
+def _at_once(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,2}", text, re.ASCII) or not 1 <= int(text) <= 64:
         raise argparse.ArgumentTypeError("a number from 1 to 64")
     return int(text)

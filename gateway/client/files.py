@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
-from gateway.client import uploads
 from gateway.client.access import UploadAccess
 from gateway.client.errors import Refused, Unreadable
 from gateway.client.http import GatewayHttp
@@ -13,6 +12,7 @@ from gateway.client.meter import Meter
 from gateway.client.parts import PartedFile, Piece, Span, spans_of
 from gateway.client.retry import RetryPolicy
 from gateway.client.scan import LeftOut, LocalFile
+from gateway.client.scouts import Scouts
 from gateway.client.state import Entry, StateFile
 from gateway.client.tusfile import Pace, TusFile, open_file
 from gateway.clock import Clock
@@ -32,6 +32,7 @@ class FileSender:
         entry: Entry,
         access: UploadAccess,
         retry: RetryPolicy,
+        scouts: Scouts,
     ) -> None:
         self._http = http
         self._state = state
@@ -41,15 +42,16 @@ class FileSender:
         self._entry = entry
         self._access = access
         self._retry = retry
+        self._scouts = scouts
 
-    def pieces(self, missing: Sequence[LocalFile], total_bytes: int, at_once: int) -> list[Piece]:
-        """What has to be sent: a file that is most of all as parts, if the gateway joins them.
+    def pieces(self, missing: Sequence[LocalFile], total_bytes: int) -> list[Piece]:
+        """What has to be sent: a file that is much of all as parts, if the gateway joins them.
 
         :param total_bytes: of all files of the upload, those that are there included.
         """
-        parted = [(file, spans_of(file.size_bytes, total_bytes, at_once)) for file in missing]
+        parted = [(file, spans_of(file.size_bytes, total_bytes)) for file in missing]
         large = any(len(spans) > 1 for _, spans in parted)
-        if not (large and uploads.joins_parts(self._http, self._retry, self._entry.tus_url)):
+        if not (large and self._scouts.joins_parts(self._retry, self._entry.tus_url)):
             return [Piece(file) for file in missing]
         return [piece for file, spans in parted for piece in self._pieces_of(file, spans)]
 

@@ -1,6 +1,6 @@
 """HTTP to one gateway: sessions, errors as this package's own, Retry-After. Knows no call of the API.
 
-A session per thread: connections are kept, threads don't share them. Redirects aren't followed: a redirected POST
+One session for all threads: who asks takes a connection that is free, and gives it back. Redirects aren't followed: a redirected POST
 turns into a GET, and bytes must go where the user said. The bearer is given as `auth`, which a .netrc can't replace.
 """
 
@@ -18,20 +18,21 @@ from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from gateway.client.errors import Misused, NotAllowed, NotLetIn, Refused, TryAgain, UploadGone, plain
-from gateway.client.wires import options
+from gateway.client.wires import WiredAdapter, Wires
 from gateway.clock import Clock
 
 #: For connecting: a SYN that got lost is repeated later and later, so a new one is made; now and then with more patience.
 CONNECT_TIMEOUTS_S = (4.0, 4.0, 4.0, 15.0)
 READ_TIMEOUT_S = 120.0
 _BLOCK_BYTES = 64 * 1024
+_MOST_KEPT = 64  # connections
 _STRANGER = "what answers there is no RelayPACS gateway: check --to"
 #: By which what stands before a gateway says that it knows no PATCH. The gateway's own have a code.
 NO_PATCH_STATUSES = frozenset({403, 405, 501})
+_BUSY_STATUSES = frozenset({429, 503})
 _PASSING_STATUSES = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
 
 
@@ -72,11 +73,6 @@ class _TokenAuth(AuthBase):
         return request
 
 
-class _GatewayAdapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs, blocksize=_BLOCK_BYTES, socket_options=options())
-
-
 class GatewayHttp:
     """To the gateway at `base_url`.
 
@@ -87,7 +83,11 @@ class GatewayHttp:
         self.base_url = base_url.rstrip("/")
         self._clock = clock
         self._local = threading.local()
-        self._sessions: list[requests.Session] = []
+        self._wires = Wires()
+        self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, WiredAdapter(self._wires, _BLOCK_BYTES, _MOST_KEPT))
+        self.refused = 0  #: how often the gateway had too much to do
         try:
             parts = urlsplit(self.base_url)
             port_ok = parts.port is None or parts.port > 0
@@ -103,8 +103,11 @@ class GatewayHttp:
 
     def close(self) -> None:
         """Close all connections."""
-        for session in self._sessions:
-            session.close()
+        self._session.close()
+
+    def acknowledged_bytes(self) -> int | None:
+        """What has arrived of all requests so far, with all that belongs to them; None: this system doesn't tell."""
+        return self._wires.acknowledged_bytes()
 
     def here(self, url: str, path: str) -> str:
         """A URL that the gateway named, at the address the user gave: a gateway may know itself by another name.
@@ -138,7 +141,7 @@ class GatewayHttp:
         :raises Refused: any other answer that isn't 2xx.
         """
         try:
-            response = self._session().request(
+            response = self._session.request(
                 method,
                 url,
                 auth=_TokenAuth(bearer),
@@ -167,16 +170,6 @@ class GatewayHttp:
     def _connect_timeout_s(self) -> float:
         return CONNECT_TIMEOUTS_S[getattr(self._local, "failed", 0) % len(CONNECT_TIMEOUTS_S)]
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, _GatewayAdapter())
-            self._local.session = session
-            self._sessions.append(session)
-        return session
-
     def _fault(self, method: str, response: requests.Response) -> Exception:
         status = response.status_code
         problem = _problem(response)
@@ -184,6 +177,8 @@ class GatewayHttp:
         said = plain(problem.get("detail") or problem.get("title") or f"the gateway answered {status}")
         if 300 <= status < 400:
             return Misused("the gateway's address redirects elsewhere: give the final address to --to")
+        if status in _BUSY_STATUSES:
+            self.refused += 1
         if status in _PASSING_STATUSES or (status == 409 and "Retry-After" in response.headers):
             return TryAgain(said, self._retry_after_s(response.headers.get("Retry-After")))
         if method == "PATCH" and not code and status in NO_PATCH_STATUSES:

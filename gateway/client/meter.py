@@ -50,6 +50,12 @@ class Meter:
             if before:
                 self._resumed += size_bytes
 
+    @property
+    def moved_bytes(self) -> int:
+        """Of all files; less than before where a cut took some of them."""
+        with self._lock:
+            return self._bytes
+
     def line(self, width: int = 0) -> str:
         """The present standing, as a bar of `width` columns, or in words."""
         with self._lock:

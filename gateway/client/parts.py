@@ -1,7 +1,7 @@
 """How a large file is parted, so that it goes over several connections at once, and what has become of its parts.
 
-One connection carries only what its losses allow. A study of many files fills its line by them; a file that is most of what
-has to be sent does by its parts (tus Concatenation). Knows no HTTP.
+One connection carries only what its losses allow. A study of many files fills its line by them; where there are few, it is
+filled by their parts (tus Concatenation), to the end: a file that is left alone with one connection takes its time. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from gateway.client.scan import LocalFile
 
 #: A smaller part would be over before its connection has come up to speed.
-LEAST_PART_BYTES = 512 * 1024
+LEAST_PART_BYTES = 128 * 1024
+#: Of all that is sent together: enough for as many connections as there may be, and some rounds more, so that at the end none
+#: is left alone with much. All of one file's have to be named in one header.
+MOST_PARTS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,11 @@ class Piece:
     number: int = 0
 
 
-def spans_of(size_bytes: int, total_bytes: int, at_once: int) -> list[Span]:
-    """The parts of a file; one: it goes as a whole. The same for the same numbers.
+def spans_of(size_bytes: int, total_bytes: int) -> list[Span]:
+    """The parts of a file; one: it goes as a whole. The same for the same numbers, so that a later run goes on with them.
 
-    :param total_bytes: of all files that are sent with it: the file gets connections as it has bytes.
-    :param at_once: how many connections there may be.
+    :param total_bytes: of all files that are sent with it: the file has parts as it has bytes.
     """
-    count = max(1, min(size_bytes // LEAST_PART_BYTES, at_once * size_bytes // max(1, total_bytes)))
+    count = max(1, min(size_bytes // LEAST_PART_BYTES, MOST_PARTS * size_bytes // max(1, total_bytes)))
     edges = [size_bytes * number // count for number in range(count + 1)]
     return [Span(start, end - start) for start, end in itertools.pairwise(edges)]

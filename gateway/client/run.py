@@ -18,7 +18,7 @@ from typing import TextIO
 
 from gateway.client import uploads
 from gateway.client.access import Sender, UploadAccess
-from gateway.client.crew import Crew
+from gateway.client.crew import Crew, Traffic
 from gateway.client.errors import (
     FileChanged,
     Misused,
@@ -38,22 +38,28 @@ from gateway.client.meter import Display, Meter
 from gateway.client.outcome import PlanInProgress, Reporter, exit_status
 from gateway.client.retry import RetryPolicy
 from gateway.client.scan import LeftOut
+from gateway.client.scouts import Scouts
 from gateway.client.state import Entry, StateFile
 from gateway.client.tusfile import Pace
 from gateway.client.uploads import UploadStatus
+from gateway.client.width import Width
 from gateway.clock import Clock
 
 _RECEIVING_STATES = frozenset({"open", "uploading"})
 _LONGEST_POLL_S = 15.0
+#: Requests at once; the first are for a gateway of which nothing is known.
+_LEAST_AT_ONCE, _FIRST_AT_ONCE, _MOST_AT_ONCE = 2, 8, 16
 _RECEIPT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user may choose about a run. `receipts`: the folder that signed receipts are written into."""
+    """What the user may choose about a run. `receipts`: the folder that signed receipts are written into.
+    `at_once`: requests at once; None: as many as help.
+    """
 
     endpoint_id: str | None = None
-    jobs: int = 8
+    at_once: int | None = None
     chunk_bytes: int | None = None
     wait_s: float = 3600.0
     wait_for_held: bool = False
@@ -76,6 +82,8 @@ class SendRun:
         out: TextIO,
         err: TextIO,
         *,
+        width: Width,
+        scouts: Scouts,
         contact: str = "",
     ) -> None:
         self._http = http
@@ -91,6 +99,8 @@ class SendRun:
             verbose=options.verbose,
         )
         self._pace = Pace(options.chunk_bytes)
+        self._width = width
+        self._scouts = scouts
         self._meter = Meter(0, 0, clock)
         self._display = Display(self._meter, err, quiet=True)
         self._stop = threading.Event()
@@ -109,6 +119,8 @@ class SendRun:
             self._await_outcomes(sendings)
         finally:
             self._stop.set()
+            if self._options.at_once is None:
+                self._state.keep_width(self._http.base_url, self._width.kept)
             self._state.save()
         return exit_status(sendings)
 
@@ -223,11 +235,19 @@ class SendRun:
             if self._state.file_key(file) in entry.done:
                 self._meter.done(self._state.file_key(file), file.size_bytes, before=True)
         sender = FileSender(
-            self._http, self._state, self._meter, self._clock, self._pace, entry=entry, access=access, retry=retry
+            self._http,
+            self._state,
+            self._meter,
+            self._clock,
+            self._pace,
+            entry=entry,
+            access=access,
+            retry=retry,
+            scouts=self._scouts,
         )
-        pieces = sender.pieces(missing, sending.plan.size_bytes, self._options.jobs)
+        pieces = sender.pieces(missing, sending.plan.size_bytes)
         try:
-            with Crew(pieces, sender.send, self._options.jobs, retry.stop, self._clock) as outcomes:
+            with Crew(pieces, sender.send, self._width, self._traffic, retry.stop, self._clock) as outcomes:
                 for piece, reason in outcomes:
                     if reason is not None:
                         sending.left_out.append((piece.file, reason))
@@ -236,6 +256,12 @@ class SendRun:
             self._state.save()
         if len(sending.left_out) == len(files):
             raise Unreadable("none of its files can be sent")
+
+    def _traffic(self) -> Traffic:
+        acknowledged_bytes = self._http.acknowledged_bytes()
+        return Traffic(
+            self._meter.moved_bytes if acknowledged_bytes is None else acknowledged_bytes, self._http.refused
+        )
 
     def _complete(
         self, sending: PlanInProgress, entry: Entry, access: UploadAccess, retry: RetryPolicy, wait_s: float
@@ -312,3 +338,11 @@ class SendRun:
             sending.fault = fault
             if not isinstance(fault, UploadGone):
                 sending.standing = None  # its end is still to be learnt
+
+
+def width_for(options: Options, state: StateFile, http: GatewayHttp) -> Width:
+    """How many requests at once there are to be with this gateway at first."""
+    if options.at_once is not None:
+        return Width(options.at_once, options.at_once, options.at_once)
+    last = state.width(http.base_url)
+    return Width(_LEAST_AT_ONCE, _MOST_AT_ONCE, _FIRST_AT_ONCE if last is None else last)

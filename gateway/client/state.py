@@ -27,6 +27,7 @@ from gateway.clock import Clock
 
 _VERSION = 1
 _KEPT_S = 60 * 86400.0
+_KEPT_WIDTHS = 64
 _SAVE_EVERY_S = 2.0
 
 
@@ -71,6 +72,7 @@ class StateFile:
         self._clock = clock
         self._thread_lock = threading.RLock()
         self._mine: dict[str, Entry | None] = {}
+        self._widths: dict[str, int] = {}
         self._saved_at = 0.0
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -151,6 +153,17 @@ class StateFile:
             if self._clock.monotonic() - self._saved_at > _SAVE_EVERY_S:
                 self.save()
 
+    def width(self, base_url: str) -> int | None:
+        """How many requests at once were right for this gateway; None: nobody has kept that."""
+        with self._thread_lock, self._moment():
+            kept = self._read().get("widths", {}).get(self._hash("gateway", base_url.encode()))
+        return kept if isinstance(kept, int) else None
+
+    def keep_width(self, base_url: str, count: int) -> None:
+        """For the next run; reaches the disk with what is saved next."""
+        with self._thread_lock:
+            self._widths[self._hash("gateway", base_url.encode())] = count
+
     def save(self) -> None:
         """Write what this run knows into the file, beside what others have there.
 
@@ -165,6 +178,8 @@ class StateFile:
                             content["uploads"].pop(key, None)
                         else:
                             content["uploads"][key] = {**asdict(entry), "done": sorted(entry.done)}
+                    widths = {**content.get("widths", {}), **self._widths}
+                    content["widths"] = dict(list(widths.items())[-_KEPT_WIDTHS:])
                     self._write(content)
             except OSError:
                 raise Misused(

@@ -105,10 +105,13 @@ def status(http: GatewayHttp, access: UploadAccess) -> UploadStatus:
     return _standing(with_renewal(access, lambda bearer: http.request("GET", url, bearer=bearer)))
 
 
-def joins_parts(http: GatewayHttp, retry: RetryPolicy, tus_url: str) -> bool:
-    """Whether a file may come as several parts (tus Concatenation): older gateways don't have that."""
+def joins_parts(http: GatewayHttp, tus_url: str) -> bool:
+    """Whether a file may come as several parts (tus Concatenation): older gateways don't have that.
+
+    :raises TryAgain: ask later.
+    """
     try:
-        answer = retry.persist(lambda: http.request("OPTIONS", tus_url))
+        answer = http.request("OPTIONS", tus_url)
     except (Refused, Misused):
         return False
     return "concatenation" in answer.headers.get("Tus-Extension", "").split(",")

@@ -2,17 +2,26 @@
 
 A connection that dies without a word (another network, a NAT that forgot it) is given up 5 s and 4 round trips after the
 last byte that the other end acknowledged, where the system can: TCP_USER_TIMEOUT (RFC 5482) while bytes are under way,
-keep-alive (RFC 9293 3.8.4) while an answer is waited for. One whose bytes move is left alone.
+keep-alive (RFC 9293 3.8.4) while an answer is waited for. One whose bytes move is left alone. And what the other ends have
+acknowledged: not what was handed to the system, which takes some seconds of a slow line at once.
 """
 
 from __future__ import annotations
 
 import socket
+import struct
+import sys
+import threading
+from typing import Any
+
+from requests.adapters import HTTPAdapter
 
 #: A satellite's: the round trip isn't known before there is a connection.
 ROUND_TRIP_S = 0.6
 SILENT_S = 5.0 + 4 * ROUND_TRIP_S
 _PROBE_AFTER_S, _PROBE_EVERY_S = 5, 1
+#: Of Linux' `struct tcp_info`.
+_BYTES_ACKED_AT, _TCP_INFO_BYTES = 120, 128
 
 
 def options() -> list[tuple[int, int, int]]:
@@ -26,3 +35,75 @@ def options() -> list[tuple[int, int, int]]:
     ]
     known = [(socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in wanted if hasattr(socket, name)]
     return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *known]
+
+
+class Wires:
+    """The connections that there are and were. For all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, int] = {}
+        self._closed_bytes = 0
+
+    def add(self, wire: socket.socket) -> None:
+        """One that was made."""
+        with self._lock:
+            self._open[wire] = 0
+
+    def acknowledged_bytes(self) -> int | None:
+        """What the other ends have acknowledged of all, as TCP counts (its own bytes, those of TLS and HTTP too); None:
+        this system doesn't tell. Of a closed one it is what was known when this was last asked.
+        """
+        if sys.platform != "linux":
+            return None
+        with self._lock:
+            for wire in list(self._open):
+                try:
+                    self._open[wire] = _acknowledged_bytes(wire)
+                except (OSError, struct.error):
+                    self._closed_bytes += self._open.pop(wire)
+            return self._closed_bytes + sum(self._open.values())
+
+
+def _acknowledged_bytes(wire: socket.socket) -> int:
+    """`tcpi_bytes_acked` (RFC 4898 tcpEStatsAppHCThruOctetsAcked; linux/tcp.h)."""
+    told = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    return int(struct.unpack_from("Q", told, _BYTES_ACKED_AT)[0])
+
+
+class WiredAdapter(HTTPAdapter):
+    """Makes connections with these options, and tells of each.
+
+    :param block_bytes: how much of a body is read at once.
+    :param most_kept: how many connections are kept for further requests.
+    """
+
+    def __init__(self, wires: Wires, block_bytes: int, most_kept: int) -> None:
+        self._wires = wires
+        self._block_bytes = block_bytes
+        super().__init__(pool_maxsize=most_kept)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, blocksize=self._block_bytes, socket_options=options())
+        self._tell_of(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        self._tell_of(manager)
+        return manager
+
+    def _tell_of(self, manager: Any) -> None:
+        pools = manager.pool_classes_by_scheme
+        manager.pool_classes_by_scheme = {scheme: _telling(pool, self._wires) for scheme, pool in pools.items()}
+
+
+def _telling(pool: Any, wires: Wires) -> Any:
+    """urllib3's pool, whose connections are told of once they stand."""
+    made = pool.ConnectionCls
+
+    def connect(connection: Any) -> None:
+        made.connect(connection)
+        wires.add(connection.sock)
+
+    told = type("WiredConnection", (made,), {"connect": connect})
+    return type("WiredPool", (pool,), {"ConnectionCls": told})

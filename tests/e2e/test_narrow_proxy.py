@@ -49,7 +49,8 @@ def test_send_halves_its_pieces_and_posts_what_is_no_patch(
     contents = [instance(pixel_data=hashlib.shake_128(bytes([n])).digest(5_000_000)) for n in range(3)]
     for number, content in enumerate(contents):
         (images / f"{number}.dcm").write_bytes(content)
-    with narrow(tmp_path / "nginx", behind=behind(lab), port=outside(lab), refuses=refuses) as address:
+    place = tmp_path / "nginx"
+    with narrow(place, behind=behind(lab), port=outside(lab), refuses=refuses, limit="128k") as address:
         sent = lab.command(
             *("send", str(images), "--to", address, "--user", UPLOADER, "-q", "--state", str(state_of(lab))),
             *("--at-once", str(len(contents))),

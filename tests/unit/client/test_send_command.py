@@ -91,7 +91,7 @@ def test_several_files_travel_at_once(run: Send, gateway: ToyGateway, make_file:
     for number in range(12):
         make_file(f"{number}.dcm")
     gateway.meeting = asyncio.Barrier(6)
-    gateway.troubles = [lambda request: "meet" if request.path == "/files/" else None]
+    gateway.troubles = [lambda request: "meet" if (request.method, request.path) == ("POST", "/files/") else None]
     assert run("--jobs", "6") == 0
 
 
@@ -246,7 +246,7 @@ def test_an_upload_token_that_runs_out_on_the_way_is_renewed_once_for_all(
     files = iter(range(100))
 
     def expire(request: web.Request) -> web.Response | None:
-        if request.path == "/files/" and next(files) == 5:
+        if request.method == "POST" and request.path == "/files/" and next(files) == 5:
             gateway.upload_tokens.clear()
         return None
 

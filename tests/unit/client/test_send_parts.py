@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
-from gateway.client.parts import LEAST_PART_BYTES, PartedFile, spans_of
+from gateway.client.parts import LEAST_PART_BYTES, MOST_PARTS, PartedFile, spans_of
 from gateway.client.scan import LocalFile
 from tests.unit.client.conftest import MakeFile
 from tests.unit.client.test_send_command import Send, on_disk, run, sent, state
@@ -17,24 +19,26 @@ __all__ = ["run", "state"]  # fixtures
 MIB = 1024 * 1024
 
 
-@pytest.mark.parametrize(("size", "total", "at_once"), [(8 * MIB, 8 * MIB, 16), (3 * MIB + 7, 4 * MIB, 4), (1, 1, 16)])
-def test_spans_are_all_of_a_file_in_order(size: int, total: int, at_once: int) -> None:
-    spans = spans_of(size, total, at_once)
+@pytest.mark.parametrize(("size", "total"), [(8 * MIB, 8 * MIB), (3 * MIB + 7, 4 * MIB), (1, 1)])
+def test_spans_are_all_of_a_file_in_order(size: int, total: int) -> None:
+    spans = spans_of(size, total)
     assert [one.start for one in spans] == [sum(before.size_bytes for before in spans[:n]) for n in range(len(spans))]
     assert sum(one.size_bytes for one in spans) == size
     assert len(spans) == 1 or min(one.size_bytes for one in spans) >= LEAST_PART_BYTES
 
 
 def test_a_file_has_as_many_parts_as_its_bytes_are_worth() -> None:
-    assert len(spans_of(8 * MIB, 8 * MIB, 16)) == 16
-    assert len(spans_of(1024 * MIB, 1040 * MIB, 16)) == 15
-    assert len(spans_of(MIB // 2, 7 * MIB, 16)) == 1  # a slice among others
-    assert len(spans_of(8 * MIB, 8 * MIB, 1)) == 1
+    assert len(spans_of(8 * MIB, 8 * MIB)) == MOST_PARTS
+    assert len(spans_of(1024 * MIB, 1024 * MIB)) == MOST_PARTS
+    assert len(spans_of(1024 * MIB, 1040 * MIB)) == MOST_PARTS - 1
+    assert len(spans_of(4 * MIB, 16 * MIB)) == 12
+    assert len(spans_of(MIB // 2, 7 * MIB)) == 3  # a slice among fourteen
+    assert len(spans_of(MIB // 2, 70 * MIB)) == 1
 
 
 def test_a_file_that_cannot_be_sent_is_named_once_however_many_of_its_parts_fail() -> None:
-    file = LocalFile(Path("large.dcm"), 8 * MIB, 0, "", {})
-    parted = PartedFile(file, spans_of(8 * MIB, 8 * MIB, 4), lambda _: None)
+    file = LocalFile(Path("large.dcm"), MIB // 2, 0, "", {})
+    parted = PartedFile(file, spans_of(MIB // 2, MIB // 2), lambda _: None)
     assert [parted.leave_out() for _ in range(4)] == [True, False, False, False]
 
 
@@ -47,7 +51,21 @@ def test_one_large_file_goes_as_parts_that_the_gateway_joins(
     assert sent(gateway) == on_disk(folder)
     (file,) = gateway.only_upload().files.values()
     assert file.parts is not None
-    assert len(file.parts) == 4
+    assert len(file.parts) == 32
+
+
+def test_parts_of_one_file_travel_at_once(run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path) -> None:
+    make_file("large.dcm", 4 * MIB)
+    gateway.joins = True
+    gateway.meeting = asyncio.Barrier(8)
+
+    def first_parts(request: web.Request) -> str | None:
+        partial = request.headers.get("Upload-Concat") == "partial"
+        return "meet" if partial else None
+
+    gateway.troubles = [first_parts]
+    assert run() == 0
+    assert sent(gateway) == on_disk(folder)
 
 
 def test_a_gateway_that_joins_nothing_gets_it_over_one(

@@ -41,6 +41,18 @@ def test_it_remembers_across_runs(path: Path) -> None:
     again.close()
 
 
+def test_what_was_right_for_a_gateway_is_remembered_without_its_name(path: Path) -> None:
+    state = StateFile(path, SystemClock())
+    assert state.width("https://gw") is None
+    state.keep_width("https://gw", 12)
+    state.save()
+    state.close()
+    again = StateFile(path, SystemClock())
+    assert (again.width("https://gw"), again.width("https://other")) == (12, None)
+    assert "//gw" not in path.read_text()
+    again.close()
+
+
 def test_another_file_size_gateway_or_endpoint_is_another_set(path: Path) -> None:
     state = StateFile(path, SystemClock())
     keys = {

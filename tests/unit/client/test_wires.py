@@ -58,6 +58,17 @@ def test_a_connection_whose_bytes_nobody_acknowledges_is_given_up_after_seconds(
     http.close()
 
 
+def test_what_the_other_end_has_acknowledged_is_known_of_connections_that_are_closed_too(server: HTTPServer) -> None:
+    http = GatewayHttp(f"http://127.0.0.1:{server.server_port}", SystemClock())
+    assert http.acknowledged_bytes() == 0
+    http.request("GET", f"{http.base_url}/", headers={"X-Long": "x" * 5000})
+    known = http.acknowledged_bytes()
+    assert known is not None
+    assert 5000 < known < 6000
+    http.close()
+    assert http.acknowledged_bytes() == known
+
+
 @pytest.mark.parametrize("listening", [True, False], ids=["nobody answers", "nobody listens"])
 def test_a_silent_line_is_told_from_a_gateway_that_is_down(listening: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one may be back any moment; the other gets the time that it needs to start."""

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import secrets
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -90,6 +91,9 @@ class ToyGateway:
         self.contact = "+00 000 0000"
         self.lose_answers = 0  #: of creations
         self.joins = False  #: it has tus' concatenation
+        self.each_bytes_per_s = 0  #: what each body is taken with; 0: as it comes
+        self.bodies_now = 0
+        self.most_bodies = 0  #: that came at once
         self.public_origin = ""
         self.hanging = threading.Event()
         self.meeting = asyncio.Barrier(1)
@@ -348,6 +352,16 @@ class ToyGateway:
             file: ToyFile | None = self._file(request)
         else:
             file = request.get("file")
+        if self.each_bytes_per_s and request.transport is not None:  # else the system would take much of it at once
+            request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        self.bodies_now += 1
+        self.most_bodies = max(self.most_bodies, self.bodies_now)
+        try:
+            await self._take_slowly(request, file, most)
+        finally:
+            self.bodies_now -= 1
+
+    async def _take_slowly(self, request: web.Request, file: ToyFile | None, most: int | None) -> None:
         taken = 0
         async for chunk in request.content.iter_any():
             self.bodies_bytes += len(chunk)
@@ -357,3 +371,5 @@ class ToyGateway:
                 file.data += kept
             if most is not None and taken >= most:
                 return
+            if self.each_bytes_per_s:
+                await asyncio.sleep(len(chunk) / self.each_bytes_per_s)

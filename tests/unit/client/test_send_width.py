@@ -1,0 +1,54 @@
+"""A run finds how many requests at once help, and the next one begins there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.client.conftest import MakeFile
+from tests.unit.client.test_send_command import Send, on_disk, run, sent, state
+from tests.unit.client.toy_gateway import ToyGateway
+
+__all__ = ["run", "state"]  # fixtures
+
+
+@pytest.mark.timing
+def test_where_each_connection_carries_little_there_are_more_of_them(
+    run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path, state: Path
+) -> None:
+    for number in range(24):
+        make_file(f"{number}.dcm", 600_000)
+    gateway.each_bytes_per_s = 150_000
+    assert run() == 0
+    assert sent(gateway) == on_disk(folder)
+    assert gateway.most_bodies == 16
+    (kept,) = json.loads(state.read_text())["widths"].values()
+    assert kept > 8
+
+
+def test_the_next_run_with_this_gateway_begins_with_what_was_right(
+    run: Send, gateway: ToyGateway, make_file: MakeFile, state: Path
+) -> None:
+    make_file("first.dcm")
+    assert run() == 0
+    content = json.loads(state.read_text())
+    assert list(content["widths"].values()) == [8]  # too little was sent to learn anything
+    content["widths"] = dict.fromkeys(content["widths"], 13)
+    state.write_text(json.dumps(content))
+    for number in range(25):
+        make_file(f"{number}.dcm", 1000 + number)
+    gateway.meeting = asyncio.Barrier(13)
+    gateway.troubles = [lambda request: "meet" if request.path == "/files/" and request.method == "POST" else None]
+    assert run() == 0  # they wait for each other, until so many are there
+
+
+def test_a_number_that_is_pinned_stays(run: Send, gateway: ToyGateway, make_file: MakeFile, state: Path) -> None:
+    for number in range(9):
+        make_file(f"{number}.dcm", 30_000)
+    gateway.each_bytes_per_s = 150_000
+    assert run("--at-once", "3") == 0
+    assert gateway.most_bodies == 3
+    assert "widths" not in json.loads(state.read_text()) or not json.loads(state.read_text())["widths"]
