@@ -10,11 +10,15 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from hooks.checks.scanner import scan
+from hooks.contract import Accept
 from tests import scale
-from tests.dicom_samples import study
+from tests.dicom_samples import BytesSource, study
 
 WHEEL = Path(pydicom.__file__).parent / "data" / "test_files"
 REAL = ("ct_ge_28", "mr_ge_epi_151")
+#: Of a file that goes through without `SCALE=soak`.
+MOST_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -85,3 +89,21 @@ def data_folder() -> Path | None:
     """What `RELAYPACS_TEST_DATA` names, if it does."""
     named = os.environ.get("RELAYPACS_TEST_DATA")
     return Path(named) if named else None
+
+
+def storable(count: int) -> list[bytes]:
+    """Of the test data, or of pydicom's wheel, what the check accepts, one for each SOPInstanceUID.
+
+    :param count: so many small ones; all, of any size, with `SCALE=soak`.
+    """
+    found: dict[str, bytes] = {}
+    for path in sorted((data_folder() or WHEEL).rglob("*")):
+        if not path.is_file() or (not scale.SOAK and path.stat().st_size > MOST_BYTES):
+            continue
+        data = path.read_bytes()
+        verdict = scan(BytesSource(data))
+        if isinstance(verdict, Accept):
+            found.setdefault(verdict.facts.sop_instance_uid, data)
+        if not scale.SOAK and len(found) == count:
+            break
+    return list(found.values())

@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 
-from hooks.checks.scanner import scan
-from hooks.contract import Accept
 from tests import scale
-from tests.dicom_samples import BytesSource, instance, new_uid, study
+from tests.dicom_samples import instance, new_uid, study
 from tests.e2e.lab import Http, Lab, Pacs, running_lab, wait_until
-from tests.e2e.series import data_folder, sha256
+from tests.e2e.series import sha256, storable
 from tests.e2e.test_outage import upload
 
 pytestmark = pytest.mark.root
@@ -154,22 +152,8 @@ def test_where_it_is_to_be_checked_whose_a_study_is_the_folder_can_not_be_asked(
         assert names(inbox) == []
 
 
-def storable() -> list[bytes]:
-    """Of the test data; without `SCALE=soak` the small ones, one for each SOPInstanceUID."""
-    folder = data_folder()
-    found: dict[str, bytes] = {}
-    for path in sorted(folder.rglob("*")) if folder is not None else ():
-        if not path.is_file() or (not scale.SOAK and path.stat().st_size > MOST_BYTES):
-            continue
-        data = path.read_bytes()
-        verdict = scan(BytesSource(data))
-        if isinstance(verdict, Accept):
-            found.setdefault(verdict.facts.sop_instance_uid, data)
-    return list(found.values())[: scale.count(20, 100_000)]
-
-
 def test_every_storable_file_of_the_test_data_arrives_as_it_was_sent(lab: Lab, inbox: Path) -> None:
-    files = storable() or [instance()]
+    files = storable(20)
     who = lab.login()
     for data in files:
         upload_id, client = lab.open_upload(who, [data])

@@ -27,6 +27,7 @@ from tests.dicom_samples import (
     study,
 )
 from tests.e2e.orthanc import running_orthanc, tiny_disk
+from tests.e2e.series import storable
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("orthanc")]
 
@@ -96,6 +97,16 @@ def test_a_whole_series_arrives_and_is_found(orthanc, target, folder):
         assert set(outcomes.values()) == {STORED}
     assert target.present(batch[0].study_instance_uid, series).keys() == {one.sop_instance_uid for one in batch}
     assert digests(orthanc.stored_bytes()) == digests(files)
+
+
+def test_every_storable_file_of_the_test_data_arrives_as_it_was_sent(orthanc, target):
+    sent, not_stored = list[bytes](), list[bytes]()
+    for data in storable(25):
+        [one], outcomes = send(target, data)
+        (sent if outcomes[one.instance_id].kind is OutcomeKind.STORED else not_stored).append(data)
+    assert digests(orthanc.stored_bytes()) == digests(sent)
+    assert len(sent) > 15
+    assert len(not_stored) < 0.05 * len(sent), "few that Orthanc can't read"
 
 
 def test_a_uid_is_found_in_whatever_series_it_is(orthanc, target):

@@ -70,7 +70,7 @@ class Association:
         results, most = accepted(raw)
         if most:
             self._pdu_bytes = min(most, MAX_SENT_PDU_BYTES)
-        if self._pdu_bytes <= 6:
+        if self._pdu_bytes < 8:
             raise TargetDown("not_dimse")
         for number, result, syntaxes in results:
             pair = numbers.get(number)
@@ -171,8 +171,8 @@ class Association:
 def fragments(
     context_id: int, content: bytes, most_bytes: int, *, command: bool, last: bool
 ) -> Iterator[bytes | memoryview]:
-    """Presentation data values, each in a P-DATA-TF of its own, of at most `most_bytes` (PS3.8 annex E.2)."""
-    view, room = memoryview(content), most_bytes - 6
+    """Presentation data values, each in a P-DATA-TF of its own, of at most `most_bytes`, and even (PS3.8 annex E)."""
+    view, room = memoryview(content), (most_bytes - 6) // 2 * 2
     for at in range(0, len(view), room):
         fragment = view[at : at + room]
         flags = command | (last and at + room >= len(view)) << 1
