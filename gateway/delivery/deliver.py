@@ -103,6 +103,8 @@ class Deliver:
         if self._routing.is_due(job, upload):
             return await self._routed(job, upload, key)
         endpoint = self._endpoints.get(upload.endpoint_id)
+        if streams and (endpoint is None or not endpoint.config.streams):
+            return Rest(COMPLETE)
         if endpoint is None:
             log.error("endpoint_unknown upload=%s endpoint=%s", upload.upload_id, upload.endpoint_id)
             return Again(self._tools.clock.now() + NO_ENDPOINT_RETRY_S, "endpoint_unknown", counts=False)
@@ -135,9 +137,12 @@ class Deliver:
 
     async def _routed(self, job: JobRow, upload: UploadRow, key: UploadKey) -> Done | Again | Rest:
         """Its endpoints are chosen; if it is one, the attempt goes on."""
-        if not await self._checked(upload):
+        streams = is_receiving(upload)
+        if not streams and not await self._checked(upload):
             return Again(self._tools.clock.now() + CHECKING_PAUSE_S, "checking", counts=False)
         try:
+            if streams:
+                return await self._one(job) if await self._routing.early(job, upload, key) else Rest(COMPLETE)
             gave_way = await self._routing(job, upload, key)
         except Superseded:
             return Again(self._tools.clock.now() + SETTLE_AFTER_S, SUPERSEDED, counts=False)

@@ -51,10 +51,22 @@ class RouteConditions:
             _each(self.modality, [one.modality for one in upload.files])
             and _each(self.sop_class, [one.sop_class_uid for one in upload.files])
             and _each(self.station, [one.station_name for one in upload.files])
-            and (not self.account or upload.account in self.account)
-            and all(_same(value, upload.declared.get(name, "")) for name, value in self.declared.items())
+            and self.fit_sender(upload.account, upload.declared)
             and self.min_size_bytes <= upload.size_bytes
             and (self.max_size_bytes is None or upload.size_bytes <= self.max_size_bytes)
+        )
+
+    @property
+    def asks_files(self) -> bool:
+        """Something of it isn't known before all files are there."""
+        return bool(self.modality or self.sop_class or self.station or self.min_size_bytes) or (
+            self.max_size_bytes is not None
+        )
+
+    def fit_sender(self, account: str, declared: Mapping[str, str]) -> bool:
+        """Whether what it asks of the sender is true."""
+        return (not self.account or account in self.account) and all(
+            _same(value, declared.get(name, "")) for name, value in self.declared.items()
         )
 
 
@@ -75,6 +87,11 @@ class DeliveryRoute:
     fallback: tuple[str, ...] = ()
 
     @property
+    def is_plain(self) -> bool:
+        """It leads to one endpoint, and to no other: the upload's own rows say it all."""
+        return len(self.to) == 1 and not self.fallback
+
+    @property
     def reach(self) -> frozenset[str]:
         """Every endpoint that may get something by it."""
         return frozenset((*self.to, *self.fallback))
@@ -91,6 +108,16 @@ def choose(
         if (allowed is None or route.reach <= set(allowed)) and route.when.fit(upload):
             return route
     return None
+
+
+def is_decided(
+    routes: Sequence[DeliveryRoute], account: str, declared: Mapping[str, str], allowed: Collection[str] | None
+) -> tuple[bool, DeliveryRoute | None]:
+    """Whether `choose` will say the same whatever the files are; and what it will say."""
+    for route in routes:
+        if (allowed is None or route.reach <= set(allowed)) and route.when.fit_sender(account, declared):
+            return (False, None) if route.when.asks_files else (True, route)
+    return True, None
 
 
 def _each(wanted: Sequence[str], there: Sequence[str]) -> bool:

@@ -1,4 +1,5 @@
-"""Chooses the endpoints of an upload, once: when every file has its verdict, before the first instance leaves.
+"""Chooses the endpoints of an upload, once: when every file has its verdict, before the first instance leaves; for an
+endpoint that streams with its first file, if no file can change it.
 
 What was chosen, and by which rule, is written down in one transaction with the deliveries and their jobs: a configuration
 that changes afterwards moves nothing, and a crash before it chooses again.
@@ -14,20 +15,21 @@ from functools import partial
 from gateway.delivery.attempt import Superseded, Tools
 from gateway.delivery.endpoint import ACTOR
 from gateway.delivery.items import open_judgement
-from gateway.delivery.routes import DeliveryRoute, FileKind, Submission, choose
+from gateway.delivery.routes import DeliveryRoute, FileKind, Submission, choose, is_decided
 from gateway.delivery.threads import in_thread
 from gateway.delivery.way import begin, new_delivery
 from gateway.keys.columns import Column
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import FileRow, JobRow, UploadRow
 from gateway.spool import UploadKey
-from gateway.states import WHOLE_STATES, UploadState
+from gateway.states import RECEIVING_STATES, WHOLE_STATES, UploadState
 
 log = logging.getLogger("relaypacs.delivery")
 
 PAGE = 500
 #: `UploadRow.route` where no rule fits.
 NO_ROUTE = 0
+_OPEN = frozenset({UploadState.DELIVERING, *RECEIVING_STATES})
 
 
 class Routing:
@@ -57,6 +59,20 @@ class Routing:
         if route is not None:
             log.info("upload_routed upload=%s route=%d to=%s", upload.upload_id, route.number, ",".join(route.to))
         return gave_way
+
+    async def early(self, job: JobRow, upload: UploadRow, key: UploadKey) -> bool:
+        """Choose before the upload is complete, and write it down, if no file can change it and it leads to one endpoint.
+
+        :returns: whether it is chosen; else it will be when the upload is complete.
+        :raises Superseded: the upload was stopped in between.
+        """
+        account, allowed = await self._tools.ledger.read(partial(self._account, upload))
+        decided, route = is_decided(self._routes, account, _declared(upload, key), allowed)
+        if not decided or (route is not None and not route.is_plain):
+            return False
+        now = self._tools.clock.now()
+        await self._tools.ledger.write(lambda tx: _write_down(tx, job, upload, route, now))
+        return True
 
     async def _kinds(self, upload: UploadRow, key: UploadKey) -> list[FileKind]:
         found: dict[FileKind, None] = {}
@@ -107,7 +123,7 @@ def _write_down(tx: Transaction, job: JobRow, seen: UploadRow, route: DeliveryRo
     upload, mine = tx.uploads.get(seen.upload_id), tx.jobs.get(job.job_id)
     if upload is None or mine is None or mine.lease_by != job.lease_by:
         raise Superseded
-    if upload.state is not UploadState.DELIVERING or upload.epoch != seen.epoch or upload.route is not None:
+    if upload.state not in _OPEN or upload.epoch != seen.epoch or upload.route is not None:
         raise Superseded
     if route is None:
         tx.uploads.save(replace(upload, route=NO_ROUTE))
@@ -115,7 +131,7 @@ def _write_down(tx: Transaction, job: JobRow, seen: UploadRow, route: DeliveryRo
     detail = {"route": route.number, "to": list(route.to), "required": list(route.required)}
     tx.audit.append("upload.routed", at=now, actor=ACTOR, upload_id=upload.upload_id, detail=detail)
     first = route.required[0]
-    if len(route.to) == 1 and not route.fallback:
+    if route.is_plain:
         tx.uploads.save(replace(upload, route=route.number, endpoint_id=first))
         return False
     tx.uploads.save(

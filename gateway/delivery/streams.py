@@ -78,16 +78,19 @@ class Streams:
     """The streams of all uploads.
 
     :param endpoint_ids: endpoints with `mode = "stream"`.
-    :param routed: there are routes: where an upload goes is chosen when it is complete, so nothing leaves before.
+    :param routed: there are routes: the upload's endpoint isn't known before one is chosen.
     """
 
     def __init__(self, endpoint_ids: Collection[str] = (), *, routed: bool = False) -> None:
-        self._endpoint_ids = frozenset() if routed else frozenset(endpoint_ids)
+        self._endpoint_ids = frozenset(endpoint_ids)
+        self._routed = routed
         self._streams: OrderedDict[str, Stream] = OrderedDict()
 
     def has(self, upload: UploadRow) -> bool:
-        """What is valid of it may leave before it is complete."""
-        return upload.endpoint_id in self._endpoint_ids and not upload.single
+        """What is valid of it may leave before it is complete, as far as is known."""
+        if upload.single or (self._routed and upload.route is None):
+            return bool(self._endpoint_ids) and not upload.single
+        return upload.endpoint_id in self._endpoint_ids
 
     def judged(self, upload_id: str, file_id: str) -> None:
         """A verdict is about to be written."""

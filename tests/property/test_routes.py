@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery.routes import DeliveryRoute, FileKind, RouteConditions, Submission, choose
+from gateway.delivery.routes import DeliveryRoute, FileKind, RouteConditions, Submission, choose, is_decided
 
 WORDS = st.sampled_from(["CT", "ct ", "MR", "", "XA"])
 SOME = st.lists(st.sampled_from(["CT", "MR", "XA"]), max_size=2).map(tuple)
@@ -75,3 +75,10 @@ def test_values_are_compared_without_case_and_padding():
 
 def test_of_no_file_nothing_can_be_said():
     assert not RouteConditions(modality=("CT",)).fit(Submission([], "ed", {}, 0))
+
+
+@given(routes, uploads, st.one_of(st.none(), st.sets(ENDPOINTS)))
+def test_what_is_decided_before_the_files_are_there_is_what_is_chosen_then(rules, upload, allowed):
+    decided, route = is_decided(rules, upload.account, upload.declared, allowed)
+    if decided:
+        assert route == choose(rules, upload, allowed)

@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gateway.delivery.routes import DeliveryRoute, RouteConditions
 from gateway.ledger.base import Transaction
 from gateway.ledger.resting import is_at_rest
 from gateway.ledger.rows import UploadRow
 from gateway.states import FileState, UploadState
 from gateway.uploads.completion import wake_delivery
 from hooks.contract import PatientRecord
-from tests.unit.delivery.little_pacs import Toy, toys
+from tests.unit.delivery.little_pacs import LittlePacs, Toy, toys
 from tests.unit.delivery.room import Room, room
 
 SOMEBODY_ELSE = Toy("1.9.9", study="1.9", series="1.9.1", patient_id="P2", patient_name="ROE^RICHARD")
@@ -482,3 +484,68 @@ def _removed(tx: Transaction, file_id: str):
     row = tx.files.get(file_id)
     assert row is not None
     return replace(row, state=FileState.REMOVED, facts_sealed=None, key_id=None)
+
+
+# --- by a route ----------------------------------------------------------------------------------------------------
+
+
+def by(it: Room, *routes: DeliveryRoute) -> None:
+    it.others = {"other": LittlePacs(now=it.clock.now)}
+    it.routes = routes
+    it.restart()
+
+
+def route(to: str, *more: str, **when: Any) -> DeliveryRoute:
+    return DeliveryRoute(1, RouteConditions(**when), (to, *more), (to,))
+
+
+async def streamed_to(it: Room, **known: Any) -> tuple[str, int, int]:
+    """The upload after its first instance, and how many have left to each of the endpoints."""
+    upload_id = await it.begin(2, **known)
+    await it.add(upload_id, toys(1)[0])
+    await it.run()
+    return upload_id, len(it.pacs.sent), len(it.others["other"].sent)
+
+
+async def ends_well(it: Room, upload_id: str) -> int:
+    """How many instances the other endpoint has then."""
+    await it.add(upload_id, Toy("1.2.3.1.7"))
+    await it.complete(upload_id)
+    await it.run()
+    assert (await it.upload(upload_id)).state is UploadState.SUCCESS
+    return len(it.others["other"].sent)
+
+
+async def test_a_route_that_no_file_can_change_is_chosen_with_the_first_instance(it: Room):
+    stat = {"priority": "stat"}
+    by(it, route("main", modality=("MR",), declared={"priority": "routine"}), route("other", declared=stat))
+    upload_id, *left = await streamed_to(it, study_metadata=stat)
+    assert left == [0, 1]
+    assert ((await it.upload(upload_id)).route, (await it.upload(upload_id)).endpoint_id) == (1, "other")
+    assert await ends_well(it, upload_id) == 2
+    assert (await it.event_names()).count("upload.routed") == 1
+
+
+async def test_where_no_route_can_fit_its_own_endpoint_gets_each_instance_at_once(it: Room):
+    by(it, route("other", declared={"priority": "stat"}))
+    upload_id, *left = await streamed_to(it)
+    assert left == [1, 0]
+    assert await ends_well(it, upload_id) == 0
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        [route("other", modality=("CT",))],
+        [route("main", min_size_bytes=1 << 40), route("other")],
+        [route("other", "main")],
+    ],
+    ids=["modality", "size", "two endpoints"],
+)
+async def test_where_a_file_may_change_the_route_or_it_has_several_ends_nothing_leaves_early(
+    it: Room, routes: list[DeliveryRoute]
+):
+    by(it, *routes)
+    upload_id, *left = await streamed_to(it)
+    assert left == [0, 0]
+    assert await ends_well(it, upload_id) == 2
