@@ -179,7 +179,7 @@ class Deliver:
             attempt.memory.streamed = True
             await self._streams.load(attempt)
             return
-        self._streams.forget(attempt.upload.upload_id)
+        attempt.looks = self._streams.forget(attempt.upload.upload_id)
         last, way = "", attempt.way
         while rows := await self._tools.ledger.read(partial(way.page, after=last, limit=PAGE)):
             attempt.items += await in_thread(partial(_items, rows, attempt.key, self._tools.keys))

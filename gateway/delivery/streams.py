@@ -111,9 +111,10 @@ class Streams:
                 tx.jobs.insert(JobRow(0, JobKind.DELIVER, upload_id, None, now, 0, 0.0, None, None, None, ""))
                 tx.wake(JOBS)
 
-    def forget(self, upload_id: str) -> None:
-        """What is remembered of it isn't true any more, or nobody wants it."""
-        self._streams.pop(upload_id, None)
+    def forget(self, upload_id: str) -> Looks | None:
+        """What is remembered of it isn't true any more, or nobody wants it; the looks at the PACS hold good still."""
+        stream = self._streams.pop(upload_id, None)
+        return None if stream is None else stream.looks
 
     def note(self, attempt: Attempt) -> None:
         """An attempt is over."""

@@ -65,7 +65,7 @@ async def test_what_is_not_ready_costs_nobody_a_look(it: Room):
 
 async def test_what_is_ready_goes_together_and_the_study_is_looked_at_once_in_a_while(it: Room):
     content = toys(30)
-    upload_id = await it.begin(30)
+    upload_id = await it.begin(32)
     await it.add(upload_id, *content[:20])
     await it.run()
     for toy in content[20:]:
@@ -78,6 +78,10 @@ async def test_what_is_ready_goes_together_and_the_study_is_looked_at_once_in_a_
     await it.add(upload_id, Toy("1.2.3.1.31"))
     await it.run()
     assert it.pacs.asked.count("present") == 2
+    await it.add(upload_id, Toy("1.2.3.1.32"))
+    await it.complete(upload_id)
+    await it.run()
+    assert it.pacs.asked.count("present") == 3, "the last one, for the receipt"
 
 
 async def test_what_somebody_else_brought_in_between_is_not_sent_again(it: Room):
