@@ -179,7 +179,7 @@ class GatewayHttp:
             return Misused("the gateway's address redirects elsewhere: give the final address to --to")
         if status in _BUSY_STATUSES:
             self.refused += 1
-        if status in _PASSING_STATUSES or (status == 409 and "Retry-After" in response.headers):
+        if status in _PASSING_STATUSES or code == "taken_over" or (status == 409 and "Retry-After" in response.headers):
             return TryAgain(said, self._retry_after_s(response.headers.get("Retry-After")))
         if method == "PATCH" and not code and status in NO_PATCH_STATUSES:
             return Refused(said, status=status)

@@ -8,6 +8,7 @@ acknowledged: not what was handed to the system, which takes some seconds of a s
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import sys
@@ -18,10 +19,11 @@ from requests.adapters import HTTPAdapter
 
 #: A satellite's: the round trip isn't known before there is a connection.
 ROUND_TRIP_S = 0.6
-SILENT_S = 5.0 + 4 * ROUND_TRIP_S
+SILENT_BESIDE_TRIPS_S = 5.0
+SILENT_S = SILENT_BESIDE_TRIPS_S + 4 * ROUND_TRIP_S
 _PROBE_AFTER_S, _PROBE_EVERY_S = 5, 1
 #: Of Linux' `struct tcp_info`.
-_BYTES_ACKED_AT, _TCP_INFO_BYTES = 120, 128
+_ROUND_TRIP_US_AT, _BYTES_ACKED_AT, _TCP_INFO_BYTES = 68, 120, 128
 
 
 def options() -> list[tuple[int, int, int]]:
@@ -65,6 +67,17 @@ class Wires:
             return self._closed_bytes + sum(self._open.values())
 
 
+def _fit(wire: socket.socket) -> None:
+    """Its silence may last as long as its own round trip says, which is known once it stands."""
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError, struct.error):
+        told = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        round_trip_s = struct.unpack_from("I", told, _ROUND_TRIP_US_AT)[0] / 1e6
+        silent_s = SILENT_BESIDE_TRIPS_S + 4 * round_trip_s
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(silent_s * 1000))
+
+
 def _acknowledged_bytes(wire: socket.socket) -> int:
     """`tcpi_bytes_acked` (RFC 4898 tcpEStatsAppHCThruOctetsAcked; linux/tcp.h)."""
     told = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
@@ -103,6 +116,7 @@ def _telling(pool: Any, wires: Wires) -> Any:
 
     def connect(connection: Any) -> None:
         made.connect(connection)
+        _fit(connection.sock)
         wires.add(connection.sock)
 
     told = type("WiredConnection", (made,), {"connect": connect})

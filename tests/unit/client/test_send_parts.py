@@ -104,6 +104,21 @@ def test_a_part_that_was_cut_off_goes_on_at_the_byte_that_arrived(
     assert gateway.bodies_bytes <= size + MIB
 
 
+@pytest.mark.parametrize("method", ["POST", "PATCH", "HEAD"])
+def test_a_request_of_ours_that_came_late_and_took_over_is_no_end(
+    run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path, method: str
+) -> None:
+    """One that was given up may reach the gateway after its successor has."""
+    make_file("large.dcm", 4 * MIB)
+    gateway.joins = True
+    gateway.troubles = [
+        once(method, "/files/", problem(409, "taken_over"), times=3),
+        once("POST", "/files/", "cut:30000", times=2),
+    ]
+    assert run("--chunk", "64KiB") == 0
+    assert sent(gateway) == on_disk(folder)
+
+
 def test_a_file_that_was_begun_as_a_whole_goes_on_as_one(
     run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path
 ) -> None:
