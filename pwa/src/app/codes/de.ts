@@ -73,6 +73,7 @@ export const de: Record<CodeKey, string> = {
   not_yet_visible: "Das PACS hat das Bild angenommen und zeigt es noch nicht.",
   pacs_warning: "Das PACS hat das Bild mit einer Anmerkung angenommen.",
   partial_left_in_pacs: "Ein Teil der Bilder war schon im PACS, bevor abgebrochen wurde.",
+  partly_sent: "Ein Teil der Bilder war schon im PACS, bevor die Sendung zurückgehalten wurde.",
   refused_by_pacs: "Das PACS hat das Bild abgelehnt.",
   study_metadata_mismatch: "Die mitgesendeten Angaben zur Untersuchung passen nicht zu den Dateien.",
   study_mismatch: "Die mitgesendeten Patientendaten passen nicht zu den Dateien.",

@@ -72,6 +72,7 @@ export const en = {
   not_yet_visible: "The PACS took the image and doesn't show it yet.",
   pacs_warning: "The PACS took the image with a remark.",
   partial_left_in_pacs: "Some images had reached the PACS before it was cancelled.",
+  partly_sent: "Some images had reached the PACS before it was held.",
   refused_by_pacs: "The PACS refused the image.",
   study_metadata_mismatch: "The study details that were sent don't match the files.",
   study_mismatch: "The patient details that were sent don't match the files.",
