@@ -270,6 +270,13 @@ class Target(Protocol):
         :raises LookupRefused: it can't be asked.
         """
 
+    def present_of(self, study_instance_uid: str, instances: Mapping[str, str]) -> dict[str, str]:
+        """SOPInstanceUID -> PatientID of those of these that are there: a question for each, so of a few.
+
+        :param instances: SOPInstanceUID -> SeriesInstanceUID.
+        :raises LookupRefused: it can't be asked.
+        """
+
     def shows(self, sop_instance_uid: str) -> bool:
         """It has an instance of that UID, in whatever study or series. :raises LookupRefused: it can't be asked."""
 

@@ -27,7 +27,7 @@ from gateway.delivery.routing import Routing
 from gateway.delivery.send import send
 from gateway.delivery.streams import COMPLETE, NEXT, Streams, cleared_by
 from gateway.delivery.threads import in_thread
-from gateway.delivery.verify import give_up, verify
+from gateway.delivery.verify import confirm, give_up, verify
 from gateway.delivery.way import Way
 from gateway.jobs.workers import Again, Done, Rest
 from gateway.keys.unwrap import unwrapped
@@ -257,6 +257,7 @@ class Deliver:
         if not await send(attempt):
             wait_s = self._tools.settings.backoff.wait_s(attempt.job.attempts + 1)
             return self._pause(attempt, wait_s, "pacs_busy", failed=True)
+        self._streams.found(attempt, await confirm(attempt, self._streams.named(attempt)))
         return Rest(NEXT, attempt.sealed_memory())
 
     async def _through(self, attempt: Attempt) -> Again | None:

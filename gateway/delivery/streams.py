@@ -40,6 +40,7 @@ class Stream:
     :param waiting: those that may leave, by file_id.
     :param left: SOPInstanceUID of what has left -> its file_id.
     :param cleared: whose they were: of those that have left, without what is an instance's own.
+    :param named: what the PACS has named since this process reads, by file_id; it isn't looked for yet.
     :param twins: whose those are that have the SOPInstanceUID of one that has left. They are judged, and stay here.
     """
 
@@ -50,6 +51,7 @@ class Stream:
     cleared: dict[Facts, None] = field(default_factory=dict)
     twins: dict[Facts, None] = field(default_factory=dict)
     looks: Looks = field(default_factory=Looks)
+    named: dict[str, Item] = field(default_factory=dict)
 
     def take(self, items: Iterable[Item]) -> None:
         """Sort them. Of one SOPInstanceUID twice nobody decides before the upload is complete."""
@@ -61,6 +63,10 @@ class Stream:
                 self.left.setdefault(item.sop_instance_uid, item.file_id)
                 self.cleared.setdefault(without_instance(item.facts))
             self.waiting.pop(item.file_id, None)
+            if item.acknowledged:
+                self.named[item.file_id] = item
+            else:
+                self.named.pop(item.file_id, None)
             if item.pending and self.left.get(item.sop_instance_uid, item.file_id) == item.file_id:
                 self.waiting[item.file_id] = item
             elif item.pending:
@@ -120,6 +126,17 @@ class Streams:
         """An attempt is over."""
         if attempt.looks is not None and (stream := self._streams.get(attempt.upload.upload_id)) is not None:
             stream.take(attempt.items)
+
+    def named(self, attempt: Attempt) -> list[Item]:
+        """What the PACS has named, and what isn't looked for yet; the oldest first."""
+        stream = self._streams.get(attempt.upload.upload_id)
+        now = [item for item in attempt.items if item.acknowledged]
+        return now if stream is None else [*stream.named.values(), *now]
+
+    def found(self, attempt: Attempt, items: Iterable[Item]) -> None:
+        """These were looked for, and are there."""
+        if (stream := self._streams.get(attempt.upload.upload_id)) is not None:
+            stream.take(items)
 
     async def load(self, attempt: Attempt) -> None:
         """Give the attempt what may leave now."""

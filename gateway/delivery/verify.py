@@ -5,7 +5,8 @@ Waiting is done by the job's due time, never by a sleeping worker.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from gateway.delivery.attempt import Attempt
@@ -17,6 +18,8 @@ from hooks.contract import LookupRefused, Stopped
 
 #: The PACS's own word for having changed attributes, PatientID among them (PS3.4 table B.2-1).
 COERCED = "B000"
+#: So many instances are asked for one by one, where only these are left to be looked for.
+FEW = 24
 #: Between two looks at most.
 MAX_PAUSE_S = 15.0
 
@@ -73,18 +76,62 @@ async def _look(attempt: Attempt, waiting: Sequence[Item]) -> list[Item]:
         if attempt.stop.is_set():
             raise Stopped
         items = [item for item in waiting if item.study_instance_uid == study]
-        series = sorted({item.facts.series_instance_uid for item in items})
-        shown = await attempt.endpoint.ask(partial(target.present, study, series))
-        for item in items:
-            patient_id = shown.get(item.sop_instance_uid)
-            if patient_id is None:
-                missing.append(item)
-                continue
-            told = item.outcome is not None and (
-                item.outcome.reason == COERCED or OTHER_PATIENT in item.outcome.warnings
-            )
-            settle([item], Verification.QUERIED, *(() if told else filed_under(item, patient_id)))
+        if attempt.memory.streamed and not attempt.memory.looks and len(items) <= FEW:
+            shown = await _shown_of(attempt, study, items)
+        else:
+            series = sorted({item.facts.series_instance_uid for item in items})
+            shown = await attempt.endpoint.ask(partial(target.present, study, series))
+        missing += _settle_shown(items, shown)
     return missing
+
+
+async def _shown_of(attempt: Attempt, study: str, items: Sequence[Item]) -> dict[str, str]:
+    """A question for each, several at once."""
+    endpoint, shown = attempt.endpoint, dict[str, str]()
+    groups = [items[number :: endpoint.config.connections] for number in range(endpoint.config.connections)]
+
+    async def ask(group: Sequence[Item]) -> None:
+        asked = {item.sop_instance_uid: item.facts.series_instance_uid for item in group}
+        shown.update(await endpoint.ask(partial(endpoint.target.present_of, study, asked)))
+
+    answers = await asyncio.gather(*(ask(group) for group in groups if group), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return shown
+
+
+def _settle_shown(items: Sequence[Item], shown: Mapping[str, str]) -> list[Item]:
+    """What is shown is stored. Returns the others."""
+    missing: list[Item] = []
+    for item in items:
+        patient_id = shown.get(item.sop_instance_uid)
+        if patient_id is None:
+            missing.append(item)
+            continue
+        told = item.outcome is not None and (item.outcome.reason == COERCED or OTHER_PATIENT in item.outcome.warnings)
+        settle([item], Verification.QUERIED, *(() if told else filed_under(item, patient_id)))
+    return missing
+
+
+async def confirm(attempt: Attempt, acknowledged: Iterable[Item]) -> list[Item]:
+    """While more of the upload comes: look for some of what it has named, and write down what it shows. Those are returned.
+
+    What isn't shown yet, or can't be asked for, is looked for when the upload is complete.
+    """
+    if not attempt.endpoint.config.verify or attempt.memory.blind:
+        return []
+    some = [item for item in acknowledged if not _is_compared(item)][:FEW]
+    shown: dict[str, str] = {}
+    try:
+        for study in sorted({item.study_instance_uid for item in some}):
+            shown |= await _shown_of(attempt, study, [item for item in some if item.study_instance_uid == study])
+    except LookupRefused:
+        return []
+    missing = _settle_shown(some, shown)
+    found = [item for item in some if item not in missing]
+    await attempt.record([(item, item.outcome) for item in found if item.outcome is not None])
+    return found
 
 
 def settle(items: Sequence[Item], verification: Verification, *warnings: str) -> None:

@@ -19,7 +19,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -81,6 +81,9 @@ class FolderTarget:
         self._swept = False
 
     def present(self, study_instance_uid: str, series_instance_uids: Iterable[str]) -> dict[str, str]:  # noqa: ARG002 - what every target is asked by
+        raise LookupRefused("no_queries")
+
+    def present_of(self, study_instance_uid: str, instances: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG002 - what every target is asked by
         raise LookupRefused("no_queries")
 
     def shows(self, sop_instance_uid: str) -> bool:  # noqa: ARG002 - what every target is asked by

@@ -140,6 +140,25 @@ class Queries:
         shown.pop("", None)
         return shown
 
+    def present_of(self, asker: Asker, study: str, instances: Mapping[str, str]) -> dict[str, str]:
+        """The same of a few of them. :param instances: SOPInstanceUID -> SeriesInstanceUID."""
+        shown: dict[str, str] = {}
+        for uid, series in instances.items():
+
+            def page(
+                limit: int | None, offset: int | None, fields: int, uid: str = uid, series: str = series
+            ) -> Sequence[Record]:
+                wanted = {"SOPInstanceUID": uid}
+                return asker.instances((study, series), wanted, limit and 1, offset, ["PatientID"] if fields else [])
+
+            try:
+                records = self._first_page(page)
+            except NotThere:
+                self._somebody_answers(asker)
+                continue
+            shown |= {text(one, SOP_INSTANCE_UID): text(one, PATIENT_ID) for one in records}
+        return {uid: patient_id for uid, patient_id in shown.items() if uid in instances}
+
     def shows(self, asker: Asker, sop_instance_uid: str) -> bool:
         """Whether it has an instance of that UID anywhere. :raises LookupRefused: it can't be asked."""
 

@@ -116,6 +116,10 @@ class DicomWebTarget:
 
         return self._ask(ask)
 
+    def present_of(self, study_instance_uid: str, instances: Mapping[str, str]) -> dict[str, str]:
+        study, asked = _uid(study_instance_uid), {_uid(uid): _uid(series) for uid, series in instances.items()}
+        return self._ask(lambda client: self._queries.present_of(client, study, asked))
+
     def shows(self, sop_instance_uid: str) -> bool:
         uid = _uid(sop_instance_uid)
         return self._ask(lambda client: self._queries.shows(client, uid))

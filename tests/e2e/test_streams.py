@@ -32,7 +32,7 @@ LINE_BYTES_PER_S = 100e6 / 8
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
+    with running_orthanc(tmp_path_factory.mktemp("orthanc"), dicom_server=True) as running:
         yield running
 
 
@@ -57,6 +57,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory, archive: Orthanc, peer: StoreS
         "endpoints.main": {"default": True, "mode": "stream"},
         "endpoints.scp": {
             "kind": "dimse", "host": "127.0.0.1", "port": peer.port, "called_aet": "SCP", "mode": "stream",
+        },
+        "endpoints.archive": {
+            "kind": "dimse", "host": "127.0.0.1", "port": archive.dicom_port, "called_aet": "ORTHANC", "mode": "stream",
         },
         "endpoints.inbox": {"kind": "folder", "path": str(folder / "inbox"), "mode": "stream"},
         "delivery": {"retry_base": "50ms"},
@@ -126,6 +129,17 @@ def test_a_c_store_peer_and_a_folder_get_them_too(lab: Lab, peer: StoreScp) -> N
             wait_until("it is there", lambda: there() == before + number + 1)  # noqa: B023 # asked at once
         assert client.complete(upload_id).expect(200).json["status"] == "success"
         assert there() == before + 3
+
+
+def test_an_archive_that_is_asked_by_c_find_shows_each_before_the_end(lab: Lab, orthanc: Orthanc) -> None:
+    files = study(3)
+    upload_id, client = lab.open_upload(lab.login(), files, endpoint_id="archive")
+    for number, data in enumerate(files):
+        put(client, number, data)
+    wait_until("all are looked for", lambda: client.status(upload_id)["files"] == {"stored": 3})
+    assert client.complete(upload_id).expect(200).json["status"] == "success"
+    assert receipt_of(client, upload_id)["verification"] == "queried"
+    assert len(orthanc.instances()) == 3
 
 
 def test_what_has_left_can_neither_be_taken_out_nor_skipped(lab: Lab, orthanc: Orthanc) -> None:

@@ -143,6 +143,13 @@ class DimseTarget:
     # -- C-FIND
 
     def present(self, study_instance_uid: str, series_instance_uids: Iterable[str]) -> dict[str, str]:
+        return self._present(study_instance_uid, [(series, "") for series in series_instance_uids])
+
+    def present_of(self, study_instance_uid: str, instances: Mapping[str, str]) -> dict[str, str]:
+        return self._present(study_instance_uid, [(series, uid) for uid, series in instances.items()])
+
+    def _present(self, study_instance_uid: str, asked: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """:param asked: series, and an instance of it; empty: all."""
         found: dict[str, str] = {}
         with self._finding() as find:
             studies = find("STUDY", {0x0020000D: study_instance_uid, 0x00100020: ""}, MAX_MATCHES)
@@ -150,8 +157,8 @@ class DimseTarget:
             if not studies:
                 return {}
             patient_id = whose.pop() if len(whose) == 1 else ""
-            for series in series_instance_uids:
-                keys = {0x0020000D: study_instance_uid, 0x0020000E: series, 0x00080018: ""}
+            for series, uid in asked:
+                keys = {0x0020000D: study_instance_uid, 0x0020000E: series, 0x00080018: uid}
                 records = find("IMAGE", keys, MAX_INSTANCES)
                 found |= {text(one, SOP_INSTANCE_UID): patient_id for one in records}
         found.pop("", None)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 
@@ -147,6 +147,18 @@ class LittlePacs:
                 if toy.study == study_instance_uid and toy.series in series and self.shown_from[uid] <= self.now():
                     shown[uid] = self.other_ids.get(uid, toy.patient_id)
         return shown
+
+    def present_of(self, study_instance_uid: str, instances: Mapping[str, str]) -> dict[str, str]:
+        self._answer("present_of")
+        if self.refuses_queries:
+            raise LookupRefused("http_403")
+        with self.lock:
+            there = [uid for uid in instances if uid in self.held and self.shown_from[uid] <= self.now()]
+            toys = {uid: read_toy(self.held[uid]) for uid in there}
+        found = {
+            uid: toy for uid, toy in toys.items() if (toy.study, toy.series) == (study_instance_uid, instances[uid])
+        }
+        return {uid: self.other_ids.get(uid, toy.patient_id) for uid, toy in found.items()}
 
     def shows(self, sop_instance_uid: str) -> bool:
         self._answer("shows")

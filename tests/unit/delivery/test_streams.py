@@ -81,7 +81,35 @@ async def test_what_is_ready_goes_together_and_the_study_is_looked_at_once_in_a_
     await it.add(upload_id, Toy("1.2.3.1.32"))
     await it.complete(upload_id)
     await it.run()
-    assert it.pacs.asked.count("present") == 3, "the last one, for the receipt"
+    assert it.pacs.asked.count("present") == 2
+    assert (await it.receipt(upload_id))["verification"] == "queried"
+
+
+async def test_what_the_pacs_shows_late_is_looked_for_until_it_is_there(it: Room):
+    it.pacs.index_delay_s = 20
+    upload_id = await it.begin(40)
+    await it.add(upload_id, *toys(40))
+    await it.run()
+    assert set(await it.states(upload_id)) == {"sending"}
+    await it.complete(upload_id)
+    await it.run(for_s=5)
+    assert (await it.upload(upload_id)).state is UploadState.DELIVERING
+    await it.run(for_s=60)
+    assert (await it.upload(upload_id)).state is UploadState.SUCCESS
+    assert {one.verification for one in await it.outcomes(upload_id)} == {"queried"}
+
+
+async def test_what_is_there_is_looked_for_while_more_comes(it: Room):
+    upload_id = await it.begin(2)
+    await it.add(upload_id, toys(1)[0])
+    await it.run()
+    assert await it.states(upload_id) == ["stored"]
+    it.pacs.other_ids = {"1.2.3.1.7": "P9"}
+    await it.add(upload_id, Toy("1.2.3.1.7"))
+    await it.run()
+    await it.complete(upload_id)
+    await it.run()
+    assert [one["code"] for one in await it.warnings(upload_id)] == ["other_patient_in_pacs"]
 
 
 async def test_what_somebody_else_brought_in_between_is_not_sent_again(it: Room):
