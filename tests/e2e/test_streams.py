@@ -279,7 +279,7 @@ def over_the_line(lab: Lab, orthanc: Orthanc) -> Took:
     done = client.complete(upload_id).expect(200).json
     took = Took(sent_s, time.monotonic() - began - sent_s)
     assert done["status"] == "success"
-    assert there >= INSTANCES * 0.8, "they didn't wait for each other"
+    assert there >= INSTANCES * 0.5, "they didn't wait for each other"
     return took
 
 
