@@ -104,7 +104,8 @@ export async function send(orders: Order[]): Promise<void> {
   };
   const code = orders.find((order) => order.qr)?.qr;
   if (!(await (code ? spendGrant(code, store) : store()))) return;
-  goHome();
+  // The list is on the screen from when the review has ended: whoever has opened something there stays with it.
+  if (route.value.at === "review") goHome();
 }
 
 let told: (stored: boolean) => void = () => undefined;

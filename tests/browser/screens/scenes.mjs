@@ -425,7 +425,7 @@ export const SCENES = [
   { name: "obstacle-part", title: "Part of the app didn't come when it started", async show(stage) {
     await stage.device("unlucky");
     let first; // the table of words that is asked for first; those of this screen come
-    await stage.page.context().route(/assets\/en-/, (route) => {
+    await stage.page.context().route(/assets\/(en|de)-/, (route) => {
       first ??= route.request().url();
       return route.request().url() === first ? route.fulfill({ status: 503 }) : route.fallback();
     });
