@@ -3,8 +3,8 @@
 import { once } from "node:events";
 import { Agent, createServer, request as ask } from "node:http";
 
-/** Requests that bring files, as many as the app has under way at most. */
-export const AT_ONCE = 6;
+/** Requests that bring files, as many as the app has under way at once. */
+export const AT_ONCE = 5;
 
 export class Line {
   /** Bytes of files that were handed to the gateway, and the longest pieces of them. */

@@ -10,8 +10,6 @@ export interface Carriage {
   headers: ReadonlyMap<string, string>;
   body: Uint8Array<ArrayBuffer> | null;
   signal: AbortSignal;
-  /** So many bytes more of it have left. A service worker isn't told. */
-  moved: (bytes: number) => void;
 }
 
 export interface CarriedAnswer {
@@ -41,11 +39,10 @@ async function byFetch({ method, url, headers, body, signal }: Carriage): Promis
   return { status: response.status, header: (name) => response.headers.get(name) ?? undefined, text };
 }
 
-function byXhr({ method, url, headers, body, signal, moved }: Carriage, pace: Pace): Promise<CarriedAnswer> {
+function byXhr({ method, url, headers, body, signal }: Carriage, pace: Pace): Promise<CarriedAnswer> {
   const size = body?.byteLength ?? 0;
   const xhr = new XMLHttpRequest();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let left = 0;
   return new Promise<CarriedAnswer>((done, failed) => {
     const fail = (name: string): void => {
       failed(new DOMException(`${method}: ${name}`, name));
@@ -58,11 +55,7 @@ function byXhr({ method, url, headers, body, signal, moved }: Carriage, pace: Pa
     const stop = (): void => fail("AbortError");
     if (signal.aborted) return stop();
     signal.addEventListener("abort", stop);
-    xhr.upload.onprogress = ({ loaded }) => {
-      moved(loaded - left);
-      left = loaded;
-      wait(loaded);
-    };
+    xhr.upload.onprogress = ({ loaded }) => wait(loaded);
     xhr.onerror = () => fail("NetworkError");
     xhr.onload = () => {
       // Whatever led elsewhere is no gateway.

@@ -15,7 +15,6 @@ import { at } from "./place";
 import * as rules from "./rules";
 import { Sending, UNCERTAIN } from "./sending";
 import { asUpload, openUpload, uploadToken } from "./tokens";
-import { Traffic } from "./traffic";
 import { askAbout, wipeUpload } from "./wipe";
 
 const PROBE_MS = 5_000;
@@ -34,7 +33,6 @@ export interface Share {
 export class Engine {
   private readonly following = new Set<string>();
   private readonly pace: rules.Pace = { ...rules.FIRST_PACE };
-  private readonly traffic = new Traffic();
   /** Files that may be at the gateway though they aren't marked as sent. */
   private readonly asked = new Set<string>();
   /** Studies of which this engine knows what it sent; of others somebody else may have sent more than is written down. */
@@ -141,7 +139,6 @@ export class Engine {
       creation: row.tus_url ?? at("/files/"),
       token: (bad) => this.token(row, bad),
       pace: this.pace,
-      traffic: this.traffic,
       asked: this.asked,
       onOffset: (file, offset) => {
         meter.at(file, offset);

@@ -6,17 +6,18 @@ import type { Queue } from "../queue/db";
 import type { FileRow } from "../queue/rows";
 import { Refused } from "./api";
 import { Ahead, type ByteSource, Missing } from "./bytes";
-import { sleep } from "./follow";
+import { sleep, streamsOpen } from "./follow";
 import { Marks, MOST_UNWRITTEN } from "./marks";
 import * as rules from "./rules";
-import { MOST_AT_ONCE, type Traffic } from "./traffic";
 import { sendFile } from "./tus";
 
+/** A browser has six connections for one gateway (HTTP/1.1): the sixth is for what a person asks meanwhile. */
+const AT_ONCE = 5;
 const TRIES_PER_FILE = 4;
 /** A larger file is read when it is its turn. */
 const MOST_AHEAD_BYTES = 1 << 20;
 /** So many of the first files may have been sent by somebody who could not write it down any more. */
-export const UNCERTAIN = MOST_UNWRITTEN + MOST_AT_ONCE;
+export const UNCERTAIN = MOST_UNWRITTEN + AT_ONCE;
 
 /** What the engine gives to a study's files. */
 export interface Way {
@@ -27,8 +28,6 @@ export interface Way {
   token: (bad?: string) => Promise<string>;
   /** The line's speed changes it, and the limits of what stands before the gateway. */
   pace: rules.Pace;
-  /** How many files at once. */
-  traffic: Traffic;
   /** Files that may be at the gateway though they aren't marked as sent. */
   asked: Set<string>;
   /** The gateway has acknowledged so much of a file. */
@@ -53,47 +52,26 @@ export class Sending {
     const over = new AbortController();
     const signal = AbortSignal.any([outer, over.signal]);
     const troubles: unknown[] = [];
-    const send = async (file: FileRow): Promise<void> => {
+    let next = 0;
+    const take = (): FileRow | undefined => {
+      this.readAhead(files[next + AT_ONCE]);
+      return files[next++];
+    };
+    const line = async (number: number): Promise<void> => {
       try {
-        if (await this.sendOne(file, signal)) await this.marks.sent(file.id);
+        // An event stream takes a connection: one line less then.
+        for (let file = take(); file; file = number + streamsOpen() < AT_ONCE ? take() : undefined)
+          if (await this.sendOne(file, signal)) await this.marks.sent(file.id);
       } catch (error) {
         troubles.push(error);
         if (!(error instanceof Refused) || rules.isFinal(error.status, error.code)) over.abort();
       }
     };
-    await this.severalOf(files, send, () => (signal.aborted ? 0 : this.way.traffic.atOnce - troubles.length));
+    await Promise.all(Array.from({ length: AT_ONCE - streamsOpen() }, (_, number) => line(number)));
     await this.marks.end().catch((error: unknown) => troubles.push(error));
     this.ahead.forget();
     const worst = troubles.find((one) => one instanceof Refused && rules.isFinal(one.status, one.code));
     if (troubles.length > 0) throw worst ?? troubles[0];
-  }
-
-  /** One after the other, several at once. @param most how many may be on their way just now; none more is begun at 0 */
-  private async severalOf(
-    files: readonly FileRow[],
-    send: (file: FileRow) => Promise<void>,
-    most: () => number,
-  ): Promise<void> {
-    let next = 0;
-    let busy = 0;
-    let look = (): void => undefined;
-    const ended = new Promise<void>((done) => {
-      look = () => {
-        for (let file = files[next]; file && busy < most(); file = files[next]) {
-          next += 1;
-          busy += 1;
-          this.readAhead(files[next + this.way.traffic.atOnce - 1]);
-          void send(file).finally(() => {
-            busy -= 1;
-            look();
-          });
-        }
-        if (busy === 0) done();
-      };
-    });
-    const unwatch = this.way.traffic.watch(() => busy, look);
-    look();
-    await ended.finally(unwatch);
   }
 
   private readAhead(file: FileRow | undefined): void {
@@ -112,7 +90,6 @@ export class Sending {
         creation: way.creation,
         token: async () => (used = await way.token()),
         pace: way.pace,
-        moved: (bytes) => way.traffic.moved(bytes),
         asked: way.asked.has(file.id),
         signal,
         onOffset: (offset) => way.onOffset(file.id, offset),
@@ -136,7 +113,6 @@ export class Sending {
     const { way } = this;
     way.asked.add(file.id);
     if (!(error instanceof Refused)) throw error;
-    way.traffic.answered(error.status);
     const tries = (this.tried.get(file.id) ?? 0) + 1;
     this.tried.set(file.id, tries);
     if (rules.concernsAll(error.status) || tries >= TRIES_PER_FILE) throw error;

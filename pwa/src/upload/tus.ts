@@ -19,8 +19,6 @@ export interface Transfer {
   /** Its creation was asked for before, and no answer came: the gateway may have it, with bytes. */
   asked: boolean;
   signal: AbortSignal;
-  /** So many bytes more have left. */
-  moved: (bytes: number) => void;
   onOffset: (offset: number) => void;
 }
 
@@ -192,8 +190,7 @@ class TusRequest implements HttpRequest {
     this.bytes = body?.size ?? 0;
     const { headers, method, url } = this;
     const signal = AbortSignal.any([this.to.signal, this.own.signal]);
-    const { moved, pace } = this.to;
-    const answer = await carry({ method, url, headers, body: body?.bytes ?? null, signal, moved }, pace);
+    const answer = await carry({ method, url, headers, body: body?.bytes ?? null, signal }, this.to.pace);
     return {
       getStatus: () => answer.status,
       getHeader: answer.header,
