@@ -96,15 +96,20 @@ class Slice:
     def read(self, size: int = -1, /) -> bytes:
         left = self._end - self._at
         wanted = left if size < 0 else min(size, left)
-        try:
-            data = os.pread(self._file.fileno(), wanted, self._at)
-        except OSError as error:  # else it would be taken for the line's
-            raise unreadable(error) from None
-        if len(data) < wanted:
-            raise changed()
+        data = self._some(wanted, self._at)
+        while len(data) < wanted:  # before a place that can't be read there is less, and then an error
+            if not (more := self._some(wanted - len(data), self._at + len(data))):
+                raise changed()
+            data += more
         self._at += len(data)
         self._on_read(self._at)
         return data
+
+    def _some(self, size: int, at: int) -> bytes:
+        try:
+            return os.pread(self._file.fileno(), size, at)
+        except OSError as error:  # else it would be taken for the line's
+            raise unreadable(error) from None
 
 
 class TusFile(Uploader):
