@@ -100,12 +100,14 @@ def in_front(lab: Lab, folder: Path, certificate: tuple[Path, Path], example: Ex
 
 
 @contextlib.contextmanager
-def sending(lab: Lab, folder: Path, port: int, certificate: tuple[Path, Path]) -> Iterator[subprocess.Popen[str]]:
+def sending(
+    lab: Lab, folder: Path, port: int, certificate: tuple[Path, Path], *more_words: str
+) -> Iterator[subprocess.Popen[str]]:
     """`relaypacs send` of the folder through the proxy, under way; it has to end well."""
     words = ["send", str(folder), "--to", f"https://127.0.0.1:{port}", "--user", UPLOADER, "-q", "--chunk", "1MiB"]
     more = {"RELAYPACS_PASSWORD": PASSWORD, "REQUESTS_CA_BUNDLE": str(certificate[0])}
     with subprocess.Popen(
-        [sys.executable, "-m", "gateway", *words, "--state", str(state_of(lab))],
+        [sys.executable, "-m", "gateway", *words, "--state", str(state_of(lab)), *more_words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=lab.folder, env=lab.environ() | more,
     ) as process:  # fmt: skip
         try:
@@ -154,7 +156,8 @@ def test_an_upload_waits_while_the_spool_is_full_and_goes_on_when_there_is_room(
         running_lab(tmp_path / "gateway", Pacs(archive), settings=PROXIED) as lab,
         middle(urlsplit(lab.url).port or 0, [], stands_after=13_000_000) as line,
         in_front(lab, tmp_path / "proxy", certificate, example, line.port) as port,
-        sending(lab, tmp_path / "images", port, certificate),
+        # It stands in the middle of a part: who begins a new one then is told to come back in a minute.
+        sending(lab, tmp_path / "images", port, certificate, "--at-once", "1", "--chunk", "256KiB"),
     ):
         upload_under_way(lab, lab.login())
         foreign = fill_disk(disk)
