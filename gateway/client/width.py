@@ -5,8 +5,7 @@ tried, and a smaller one. More is kept if it brings nearly half of what it would
 if it takes less than that: so the line is shared by two senders, because who has more of it gains less by a connection, and
 loses less without it.
 
-Pure: samples in, a number out. The app has the same rule (`pwa/src/upload/width.ts`); `tests/vectors/widths.json` holds both
-to it.
+Pure: samples in, a number out; `tests/vectors/widths.json` holds it to the rule.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Makes `widths.json`: how many requests at once there are to be, for both who ask the line, `relaypacs send` and the app.
+"""Makes `widths.json`: how many requests at once there are to be, whoever asks the line.
 
 `python -m tests.vectors.widths` prints it. A sample is `[seconds, acknowledged bytes, requests under way, how often the
 gateway said 429 or 503]`; `counts` has an answer for each.
