@@ -3,9 +3,6 @@
 import { once } from "node:events";
 import { Agent, createServer, request as ask } from "node:http";
 
-/** Requests that bring files, as many as the app has under way at once. */
-export const AT_ONCE = 5;
-
 export class Line {
   /** Bytes of files that were handed to the gateway, and the longest pieces of them. */
   received = 0;
@@ -138,9 +135,9 @@ export class Line {
     rule?.done();
   }
 
-  /** What may be sent twice where something broke: a piece of each request that was under way. */
-  get piecesAtOnce() {
-    return this.pieces.map(({ bytes }) => bytes).sort((a, b) => b - a).slice(0, AT_ONCE).reduce((sum, bytes) => sum + bytes, 0);
+  /** What may be sent twice where something broke: a piece of each of four streams. */
+  get fourPieces() {
+    return this.pieces.map(({ bytes }) => bytes).sort((a, b) => b - a).slice(0, 4).reduce((sum, bytes) => sum + bytes, 0);
   }
 }
 

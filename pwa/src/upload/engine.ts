@@ -18,9 +18,6 @@ import { asUpload, openUpload, uploadToken } from "./tokens";
 import { askAbout, wipeUpload } from "./wipe";
 
 const PROBE_MS = 5_000;
-/** Without a line it is asked for more often at first: what waits goes on soon after it is back. */
-const SOON_MS = 1_000;
-const SOON_FOR_MS = 120_000;
 const IDLE_MS = 60_000;
 const TOKEN_KEPT_MS = 2_000;
 
@@ -145,26 +142,22 @@ export class Engine {
         void this.gotThrough(row).catch(() => undefined); // told again with the next
       },
     });
-    try {
-      for (let first = resumed; ; first = false) {
-        const files = await this.queue.files(row.id);
-        meter.start(files);
-        const due = files.filter((file) => rules.sendable(row, file));
-        if (due.length === 0) {
-          const picked = files.filter((file) => file.state === "picked").length;
-          if (picked === 0) return true;
-          if (row.direct) return this.pickAgain(row.id);
-          const now = await this.queue.study(row.id);
-          if (now?.status !== "reading") return false;
-          await this.idle(500, signal); // its bytes are still being copied in
-          continue;
-        }
-        if (first) for (const file of due.slice(0, UNCERTAIN)) this.asked.add(file.id);
-        await sending.pass(due, signal);
-        signal.throwIfAborted();
+    for (let first = resumed; ; first = false) {
+      const files = await this.queue.files(row.id);
+      meter.start(files);
+      const due = files.filter((file) => rules.sendable(row, file));
+      if (due.length === 0) {
+        const picked = files.filter((file) => file.state === "picked").length;
+        if (picked === 0) return true;
+        if (row.direct) return this.pickAgain(row.id);
+        const now = await this.queue.study(row.id);
+        if (now?.status !== "reading") return false;
+        await this.idle(500, signal); // its bytes are still being copied in
+        continue;
       }
-    } finally {
-      meter.end();
+      if (first) for (const file of due.slice(0, UNCERTAIN)) this.asked.add(file.id);
+      await sending.pass(due, signal);
+      signal.throwIfAborted();
     }
   }
 
@@ -252,13 +245,11 @@ export class Engine {
     return refused;
   }
 
-  /** Without a line nothing is tried: one small question every second, after minutes every few, until the gateway answers. */
+  /** Without a line nothing is tried: one small question every few seconds, until the gateway answers. */
   private async untilReachable(id: string): Promise<void> {
     if (await reachable()) return;
     this.channel.tell({ kind: "line", online: false });
-    const since = performance.now();
-    const pause = (): number => (performance.now() - since < SOON_FOR_MS ? SOON_MS : PROBE_MS);
-    while (!this.ends.aborted && !(await reachable())) await this.idle(pause(), this.ends);
+    while (!this.ends.aborted && !(await reachable())) await this.idle(PROBE_MS, this.ends);
     this.channel.tell({ kind: "line", online: true });
     await this.change(id, () => ({ next_try_at: 0 }));
   }

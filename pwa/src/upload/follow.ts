@@ -23,14 +23,9 @@ interface FilesPage {
 }
 
 const SLOWEST_MS = 15_000;
-/** A browser has six connections for one gateway. Whoever finds the stream taken asks. */
+/** A browser has six connections for one gateway: four send, one asks. Whoever finds the stream taken asks, too. */
 const MOST_STREAMS = 1;
 let streams = 0;
-
-/** Event streams under way: each takes a connection. */
-export function streamsOpen(): number {
-  return streams;
-}
 
 /** Statuses as they come; ends with the last one. @throws Refused, AbortError */
 export async function* statuses(

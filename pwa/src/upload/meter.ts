@@ -9,8 +9,7 @@ const RATE_OVER_MS = 12_000;
 export class Meter {
   private readonly offsets = new Map<string, number>();
   private sum = 0;
-  private told = Number.NEGATIVE_INFINITY;
-  private soon: ReturnType<typeof setTimeout> | undefined;
+  private told = 0;
   private samples: { at: number; bytes: number }[] = [];
 
   constructor(
@@ -27,17 +26,9 @@ export class Meter {
     this.tell();
   }
 
-  /** The last one is told too, a moment later. */
   at(file: string, offset: number): void {
     this.set(file, offset);
-    const rest = this.told + TELL_EVERY_MS - performance.now();
-    if (rest <= 0) this.tell();
-    else this.soon ??= setTimeout(() => this.tell(), rest);
-  }
-
-  /** Nothing more is told. */
-  end(): void {
-    clearTimeout(this.soon);
+    if (Date.now() - this.told >= TELL_EVERY_MS) this.tell();
   }
 
   private set(file: string, offset: number): void {
@@ -46,9 +37,7 @@ export class Meter {
   }
 
   private tell(): void {
-    clearTimeout(this.soon);
-    this.soon = undefined;
-    this.told = performance.now();
+    this.told = Date.now();
     this.samples = [
       ...this.samples.filter((one) => one.at > this.told - RATE_OVER_MS),
       { at: this.told, bytes: this.sum },

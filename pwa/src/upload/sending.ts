@@ -6,13 +6,12 @@ import type { Queue } from "../queue/db";
 import type { FileRow } from "../queue/rows";
 import { Refused } from "./api";
 import { Ahead, type ByteSource, Missing } from "./bytes";
-import { sleep, streamsOpen } from "./follow";
+import { sleep } from "./follow";
 import { Marks, MOST_UNWRITTEN } from "./marks";
 import * as rules from "./rules";
 import { sendFile } from "./tus";
 
-/** A browser has six connections for one gateway (HTTP/1.1): the sixth is for what a person asks meanwhile. */
-const AT_ONCE = 5;
+const AT_ONCE = 4;
 const TRIES_PER_FILE = 4;
 /** A larger file is read when it is its turn. */
 const MOST_AHEAD_BYTES = 1 << 20;
@@ -57,17 +56,16 @@ export class Sending {
       this.readAhead(files[next + AT_ONCE]);
       return files[next++];
     };
-    const line = async (number: number): Promise<void> => {
+    const line = async (): Promise<void> => {
       try {
-        // An event stream takes a connection: one line less then.
-        for (let file = take(); file; file = number + streamsOpen() < AT_ONCE ? take() : undefined)
+        for (let file = take(); file; file = take())
           if (await this.sendOne(file, signal)) await this.marks.sent(file.id);
       } catch (error) {
         troubles.push(error);
         if (!(error instanceof Refused) || rules.isFinal(error.status, error.code)) over.abort();
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE - streamsOpen() }, (_, number) => line(number)));
+    await Promise.all(Array.from({ length: AT_ONCE }, line));
     await this.marks.end().catch((error: unknown) => troubles.push(error));
     this.ahead.forget();
     const worst = troubles.find((one) => one instanceof Refused && rules.isFinal(one.status, one.code));

@@ -1,12 +1,11 @@
-/** One file over tus 1.0.0: tus-js-client with a stack of our own (it ships none that works in a worker). */
+/** One file over tus 1.0.0: tus-js-client with a stack of `fetch` (it ships none that works in a worker). */
 import { type FileSource, type HttpRequest, type HttpResponse, type HttpStack, Upload } from "tus-js-client";
 import type { Queue } from "../queue/db";
 import type { FileRow } from "../queue/rows";
 import { Refused, refusal, request } from "./api";
 import { type ByteSource, Missing } from "./bytes";
-import { carry } from "./carry";
 import { at } from "./place";
-import { firstChunk, lessChunk, type Pace, paced, yielding } from "./rules";
+import { lessChunk, type Pace, paced, yielding } from "./rules";
 
 const FILE_TYPE = "application/dicom";
 
@@ -41,7 +40,7 @@ async function attempt(file: FileRow, uploadUrl: string | null, to: Transfer): P
     const upload = new Upload(file as unknown as Blob, {
       endpoint: to.creation,
       uploadUrl,
-      httpStack: new Stack(to),
+      httpStack: new FetchStack(to.signal),
       fileReader: { openFile: async () => new PartSource(to.bytes, file) },
       metadata: { file_id: file.id, filetype: FILE_TYPE },
       chunkSize: to.pace.chunk,
@@ -66,9 +65,8 @@ async function attempt(file: FileRow, uploadUrl: string | null, to: Transfer): P
       },
       onSuccess: () => done(null),
       onError: (error) => {
-        const why = reason(error);
         if (timedOut(error)) to.pace.chunk = lessChunk(to.pace.chunk);
-        else if (why instanceof Refused && why.status === 0) to.pace.chunk = firstChunk(to.pace.chunk);
+        const why = reason(error);
         if (yields(to.pace, error, why)) done({ url: upload.url });
         else failed(why);
       },
@@ -86,7 +84,7 @@ async function attempt(file: FileRow, uploadUrl: string | null, to: Transfer): P
 /** What stands before the gateway refused it, and takes it in another way. */
 function yields(pace: Pace, error: Error, why: Error): boolean {
   const { originalRequest: asked } = error as { originalRequest?: HttpRequest };
-  if (!(why instanceof Refused) || !(asked instanceof TusRequest)) return false;
+  if (!(why instanceof Refused) || !(asked instanceof FetchRequest)) return false;
   const next = yielding(pace, why, asked.getMethod(), asked.bytes);
   if (next) Object.assign(pace, next);
   return next !== null;
@@ -155,20 +153,22 @@ class PartSource implements FileSource {
   }
 }
 
-class Stack implements HttpStack {
-  constructor(private readonly to: Transfer) {}
+const SILENT_FOR_MS = 90_000;
+
+class FetchStack implements HttpStack {
+  constructor(private readonly signal: AbortSignal) {}
 
   createRequest(method: string, url: string): HttpRequest {
-    return new TusRequest(method, url, this.to);
+    return new FetchRequest(method, url, this.signal);
   }
 
   getName(): string {
-    return "ours";
+    return "fetch";
   }
 }
 
-class TusRequest implements HttpRequest {
-  private readonly headers = new Map<string, string>();
+class FetchRequest implements HttpRequest {
+  private readonly headers = new Headers();
   private readonly own = new AbortController();
   /** Of its body. */
   bytes = 0;
@@ -176,26 +176,34 @@ class TusRequest implements HttpRequest {
   constructor(
     private readonly method: string,
     private readonly url: string,
-    private readonly to: Transfer,
+    private readonly outer: AbortSignal,
   ) {}
 
   getMethod = (): string => this.method;
   getURL = (): string => this.url;
-  setHeader = (name: string, value: string): void => void this.headers.set(name, value);
-  getHeader = (name: string): string | undefined => this.headers.get(name);
-  setProgressHandler = (): void => undefined; // what counts is what the gateway has
+  setHeader = (name: string, value: string): void => this.headers.set(name, value);
+  getHeader = (name: string): string | undefined => this.headers.get(name) ?? undefined;
+  setProgressHandler = (): void => undefined; // fetch tells no progress of what it sends
   getUnderlyingObject = (): undefined => undefined;
 
   async send(body: Piece | null = null): Promise<HttpResponse> {
     this.bytes = body?.size ?? 0;
-    const { headers, method, url } = this;
-    const signal = AbortSignal.any([this.to.signal, this.own.signal]);
-    const answer = await carry({ method, url, headers, body: body?.bytes ?? null, signal }, this.to.pace);
+    const signal = AbortSignal.any([this.outer, this.own.signal, AbortSignal.timeout(SILENT_FOR_MS)]);
+    const response = await fetch(this.url, {
+      method: this.method,
+      headers: this.headers,
+      body: body?.bytes ?? null,
+      signal,
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
+    });
+    const text = await response.text();
     return {
-      getStatus: () => answer.status,
-      getHeader: answer.header,
-      getBody: () => answer.text,
-      getUnderlyingObject: () => answer,
+      getStatus: () => response.status,
+      getHeader: (name) => response.headers.get(name) ?? undefined,
+      getBody: () => text,
+      getUnderlyingObject: () => response,
     };
   }
 

@@ -46,7 +46,7 @@ test(`${BROWSER}: by a code, on a phone, with a reload in the middle of it: ever
   line.fast();
   await tab.reads(/In the PACS of .+ since \d\d:\d\d/, 40_000);
   assert.deepEqual(await orthanc.digests(), digests);
-  assert.ok(line.received <= bytes + line.piecesAtOnce, `${line.received} bytes for ${bytes}`);
+  assert.ok(line.received <= bytes + line.fourPieces, `${line.received} bytes for ${bytes}`);
   await eventually("no bytes are left on the device", async () => (await copied(tab)).segments === 0);
 });
 
