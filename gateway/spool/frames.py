@@ -10,6 +10,7 @@ hierarchy and no ledger.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.errors import Damaged
-from gateway.spool.fresh import fresh_bytes
 
 MAGIC, VERSION = b"RPSE", 2
 FORMER_MAGIC, FORMER_VERSION = b"RPSP", 1
@@ -120,7 +120,7 @@ def seal_frames(
     offset: int,
     plaintext: memoryview,
     out: bytearray | memoryview,
-    nonces: Callable[[int], bytes] = fresh_bytes,
+    nonces: Callable[[int], bytes] = os.urandom,
 ) -> tuple[int, int]:
     """Seal plaintext into `out` as full frames and a short last one.
 

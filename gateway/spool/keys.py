@@ -22,7 +22,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.errors import ConfigError, Damaged
-from gateway.spool.fresh import fresh_bytes
 
 KEY_SIZE = 32
 SEALED_OVERHEAD = 1 + 12 + 16  #: form, nonce, tag
@@ -47,7 +46,8 @@ class Sealer:
 
     def seal(self, plaintext: bytes, *, context: str) -> bytes:
         """:param context: what the value is, as `table|column|row`; it must be the same to open it."""
-        nonce = fresh_bytes(12)
+        # Never drawn ahead: a machine that is set back to a snapshot of its memory would use such nonces twice.
+        nonce = os.urandom(12)
         return _FORM + nonce + self._cipher.encrypt(nonce, plaintext, _FORM + context.encode())
 
     def open(self, blob: bytes, *, context: str) -> bytes:

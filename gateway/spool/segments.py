@@ -10,6 +10,7 @@ Synchronous: called from worker threads. Knows keys and blobs, no ledger and no 
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,6 @@ from typing import Protocol
 from gateway.blobs.base import BlobStore, BlobWriter, Bytes
 from gateway.errors import SpoolFull, Unavailable
 from gateway.spool.frames import FRAME_SIZE, HEADER_SIZE, SEALED_FRAME_SIZE, EntryHeader, header_digest, seal_frames
-from gateway.spool.fresh import fresh_hex
 from gateway.spool.keys import FileKey
 
 _SLAB_FRAMES = 16  #: 1 MiB of plaintext: larger pieces of scratch lose to cache misses
@@ -109,7 +109,7 @@ class EntrySealer:
 
     def begin(self, offset: int) -> tuple[str, bytes]:
         """A new entry for bytes from `offset` on: its id, and its header."""
-        entry_id = fresh_hex(16)
+        entry_id = os.urandom(16).hex()
         header = EntryHeader(self._file_id, entry_id, offset, self._fence, self._key.commitment).pack()
         self._digest, self._frames = header_digest(header), 0
         return entry_id, header

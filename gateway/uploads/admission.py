@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,6 @@ from gateway.keys.rotation import active_kek
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import UploadRow
 from gateway.spool import KeyRing, UploadKey
-from gateway.spool.fresh import fresh_hex
 from gateway.states import UploadState
 from gateway.uploads.completion import Timing
 from gateway.uploads.reservations import needed_bytes, reserved, room_of
@@ -59,7 +59,7 @@ class Wish:
 
 def new_id() -> str:
     """32 random lower hex digits."""
-    return fresh_hex(16)
+    return secrets.token_hex(16)
 
 
 def check_size(wish: Wish, limits: Limits) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,6 @@ from aiohttp import hdrs, web
 from gateway.errors import MethodNotAllowed, NotFound, Unavailable
 from gateway.fair import CLIENT
 from gateway.protocol.headers import single
-from gateway.uploads.admission import new_id
 from gateway.web import access_log, observed
 from gateway.web.addresses import client_of, is_secure, public_path
 from gateway.web.api.operation import OPERATION
@@ -28,7 +28,6 @@ from gateway.web.services import ALSO, PRINCIPAL, REQUEST_ID, SERVICES, Services
 _BY_METHOD: web.AppKey[dict[tuple[str, str], Handler]] = web.AppKey("by_method", dict)
 
 _REQUEST_ID = re.compile(r"[0-9a-f-]{16,64}")  # no room for a name
-_REQUEST_ID_DIGITS = 16
 #: Of every answer, the parser's too.
 COMMON_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
@@ -106,7 +105,7 @@ def guarded(route: Route) -> Handler:
 async def _envelope(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Request id, errors, common headers and one line of log for every request."""
     given = request.headers.get("X-Request-ID", "")
-    request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else new_id()[:_REQUEST_ID_DIGITS]
+    request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
     begun = time.perf_counter()
     with services(request).in_flight:
         response = await answered(request, _chosen(handler), request[REQUEST_ID])
