@@ -94,8 +94,10 @@ class Streams:
 
     def has(self, upload: UploadRow) -> bool:
         """What is valid of it may leave before it is complete, as far as is known."""
-        if upload.single or (self._routed and upload.route is None):
-            return bool(self._endpoint_ids) and not upload.single
+        if upload.single:
+            return False
+        if self._routed and upload.route is None:
+            return bool(self._endpoint_ids)
         return upload.endpoint_id in self._endpoint_ids
 
     def judged(self, upload_id: str, file_id: str) -> None:

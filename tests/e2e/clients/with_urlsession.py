@@ -58,13 +58,7 @@ class Line:
     def answer(self) -> tuple[int, dict[str, str]]:
         """The next answer's status and header fields, interim ones too. :raises Broken: there is none."""
         while b"\r\n\r\n" not in self._held:
-            try:
-                came = self._socket.recv(1 << 16)
-            except OSError as error:
-                raise Broken from error
-            if not came:
-                raise Broken
-            self._held += came
+            self._more()
         raw, _, self._held = self._held.partition(b"\r\n\r\n")
         first, *lines = raw.decode("latin-1").split("\r\n")
         return int(first.split()[1]), {
@@ -83,14 +77,17 @@ class Line:
     def body(self, size_bytes: int) -> bytes:
         """The final answer's. :raises Broken: there is less."""
         while len(self._held) < size_bytes:
-            try:
-                came = self._socket.recv(1 << 16)
-            except OSError as error:
-                raise Broken from error
-            if not came:
-                raise Broken
-            self._held += came
+            self._more()
         return self._held[:size_bytes]
+
+    def _more(self) -> None:
+        try:
+            came = self._socket.recv(1 << 16)
+        except OSError as error:
+            raise Broken from error
+        if not came:
+            raise Broken
+        self._held += came
 
     def close(self) -> None:
         """It is of no use any more."""
