@@ -53,8 +53,8 @@ def worker(sign: str) -> set[Path]:
     ("files", "most_kb"),
     [
         pytest.param(first_load, 40, id="first load"),
-        pytest.param(lambda: {BUILT / "sw.js"}, 25, id="service worker"),
-        pytest.param(lambda: worker("Tus-Resumable"), 25, id="upload worker"),
+        pytest.param(lambda: {BUILT / "sw.js"}, 20, id="service worker"),
+        pytest.param(lambda: worker("Tus-Resumable"), 20, id="upload worker"),
         pytest.param(lambda: worker("iso-8859-"), 20, id="ingest worker"),
     ],
 )

@@ -1,5 +1,6 @@
 /** One file over tus 1.0.0: tus-js-client with a stack of `fetch` (it ships none that works in a worker). */
-import { type FileSource, type HttpRequest, type HttpResponse, type HttpStack, Upload } from "tus-js-client";
+import type { FileSource, HttpRequest, HttpResponse, HttpStack } from "tus-js-client";
+import Upload from "tus-js-client/lib/upload.js";
 import type { Queue } from "../queue/db";
 import type { FileRow } from "../queue/rows";
 import { Refused, refusal, request } from "./api";
@@ -38,6 +39,8 @@ async function attempt(file: FileRow, uploadUrl: string | null, to: Transfer): P
   const over = new AbortController();
   return new Promise<{ url: string | null } | null>((done, failed) => {
     const upload = new Upload(file as unknown as Blob, {
+      ...Upload.defaultOptions,
+      fingerprint: async () => "",
       endpoint: to.creation,
       uploadUrl,
       httpStack: new FetchStack(to.signal),
