@@ -1,6 +1,6 @@
 /** The few parts that every screen is made of. */
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { arrive, entitle } from "./arrival";
 
 const PATHS = {
@@ -174,27 +174,28 @@ const GLIDES_MOST_MS = 8_000;
  */
 export function Bar({ part, label }: { part: number; label: string }): JSX.Element {
   const bar = useRef<HTMLProgressElement>(null);
-  const last = useRef({ at: 0, part });
-  useEffect(() => {
-    const element = bar.current;
+  const changedAt = useRef(0);
+  /** What it shows just now: Preact takes its value away at each rendering that names none. */
+  const shown = useRef(part);
+  useLayoutEffect(() => {
     const now = performance.now();
-    const { at } = last.current;
-    last.current = { at: now, part };
-    if (!element) return;
-    const from = element.value;
+    const at = changedAt.current;
+    const from = shown.current;
     const takes = Math.min(GLIDES_MOST_MS, Math.max(GLIDES_LEAST_MS, now - at));
-    if (!at || part <= from || matchMedia("(prefers-reduced-motion: reduce)").matches) {
-      element.value = part;
-      return;
-    }
+    const show = (value: number): void => {
+      shown.current = value;
+      if (bar.current) bar.current.value = value;
+    };
+    changedAt.current = now;
+    if (!at || part <= from || matchMedia("(prefers-reduced-motion: reduce)").matches) return show(part);
     let frame = requestAnimationFrame(function glide(time) {
       const gone = Math.min(1, Math.max(0, time - now) / takes);
-      element.value = from + (part - from) * gone;
+      show(from + (part - from) * gone);
       if (gone < 1) frame = requestAnimationFrame(glide);
     });
     return () => cancelAnimationFrame(frame);
   }, [part]);
-  return <progress ref={bar} max={1} aria-label={label} />;
+  return <progress ref={bar} max={1} value={shown.current} aria-label={label} />;
 }
 
 /** Asked before something that can't be taken back. */
