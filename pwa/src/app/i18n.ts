@@ -109,7 +109,7 @@ export function duration(seconds: number): string {
         : seconds < 172_800
           ? (["hour", Math.ceil(seconds / 3600)] as const)
           : (["day", Math.round(seconds / 86_400)] as const);
-  return new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "long" }).format(n);
+  return whole(new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "long" }).format(n));
 }
 
 /** A number and its unit, or a date, stay on one line. */

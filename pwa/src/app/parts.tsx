@@ -198,6 +198,19 @@ export function Bar({ part, label }: { part: number; label: string }): JSX.Eleme
   return <progress ref={bar} max={1} value={shown.current} aria-label={label} />;
 }
 
+/** A code as the gateway writes it: where a line is too short for it, it breaks between its words. */
+export function Codeword({ text }: { text: string }): JSX.Element {
+  const end = text.indexOf("_") + 1;
+  if (end === 0) return <>{text}</>;
+  return (
+    <>
+      {text.slice(0, end)}
+      <wbr />
+      <Codeword text={text.slice(end)} />
+    </>
+  );
+}
+
 /** Asked before something that can't be taken back. */
 export function Ask({
   title,

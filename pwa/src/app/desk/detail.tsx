@@ -2,7 +2,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { said } from "../codes/codes";
 import { bytes, moment } from "../i18n";
-import { Button, Heading, Icon, Notice } from "../parts";
+import { Button, Codeword, Heading, Icon, Notice } from "../parts";
 import { Trouble, useAsked } from "./frame";
 import { ask, type NewCode, sentence, tell, type Upload, type Whose } from "./gateway";
 import { Code, endpointName } from "./makeqr";
@@ -78,7 +78,10 @@ function Reasons({ title, codes }: { title: string; codes: string[] }): JSX.Elem
       <ul class="said">
         {codes.map((one) => (
           <li key={one}>
-            {said(one)} <span class="code soft">{one}</span>
+            {said(one)}{" "}
+            <span class="code soft">
+              <Codeword text={one} />
+            </span>
           </li>
         ))}
       </ul>
@@ -165,7 +168,9 @@ function Facts({ upload }: { upload: Upload }): JSX.Element {
         .map(([name, value]) => (
           <div key={name}>
             <dt>{name}</dt>
-            <dd>{value}</dd>
+            <dd>
+              <Codeword text={value ?? ""} />
+            </dd>
           </div>
         ))}
       {upload.pacs_receipt_id && (

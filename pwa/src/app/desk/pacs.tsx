@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { endpoints } from "../endpoints";
-import { Contact, Heading, Icon } from "../parts";
+import { Codeword, Contact, Heading, Icon } from "../parts";
 import { Frame, Trouble, useAsked } from "./frame";
 import { ask, type Health } from "./gateway";
 import { endpointName } from "./makeqr";
@@ -43,8 +43,7 @@ export function Pacs(): JSX.Element {
                   )}
                 </p>
                 <p class="code soft">
-                  {endpoint_id}
-                  {code && ` · ${code}`}
+                  <Codeword text={code ? `${endpoint_id} · ${code}` : endpoint_id} />
                 </p>
               </div>
             </li>

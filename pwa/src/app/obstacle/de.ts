@@ -43,7 +43,7 @@ export const de: Record<ObstacleKey, string> = {
   "obstacle.reload": "Neu laden",
   "obstacle.remove": "Gespeichertes entfernen",
   "obstacle.remove.text":
-    "Uploads, Kopien, Empfangsbestätigungen und Anmeldung in diesem Browser werden gelöscht. Was im Krankenhaus ist, bleibt dort.",
+    "Sendungen, Kopien, Empfangsbestätigungen und Anmeldung in diesem Browser werden gelöscht. Was im Krankenhaus ist, bleibt dort.",
   "obstacle.remove.yes": "Entfernen",
   "obstacle.remove.no": "Behalten",
 };

@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { FileRow } from "../../queue/rows";
 import { percent } from "../i18n";
 import { NotHere, useLater } from "../later";
+import { Codeword } from "../parts";
 import { type Shown, theQueue } from "../state";
 import type { ScreenKey } from "./en";
 import { count, t } from "./words";
@@ -54,7 +55,9 @@ export function Apart({ one: { row } }: { one: Shown }): JSX.Element | null {
               ))}
               {more > 0 && <li>{t("files.more", { n: more })}</li>}
             </ul>
-            <p class="code soft">{code}</p>
+            <p class="code soft">
+              <Codeword text={code} />
+            </p>
           </li>
         ))}
       </ul>
