@@ -6,6 +6,8 @@ import { freePort } from "../gateway.mjs";
 import { eventually, Tab } from "./tab.mjs";
 
 const NEEDED = { WebKitWebDriver: "webkit2gtk-driver", Xvfb: "xvfb" };
+const LOADS_WITHIN_MS = 30_000;
+const ANSWERS_WITHIN_MS = 60_000;
 /** WebDriver, table of standard endpoints: how an element is written. */
 const ELEMENT = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -22,8 +24,13 @@ export class WebKit {
     await eventually("the driver answers", () => this.ask("GET", "/status").then(() => true, () => false));
   }
 
+  /** A driver that waits for ever is told as what it is. */
   async ask(method, path, body) {
-    const answer = await fetch(`http://127.0.0.1:${this.port}${path}`, { method, body: body && JSON.stringify(body) });
+    const signal = AbortSignal.timeout(ANSWERS_WITHIN_MS);
+    const asked = fetch(`http://127.0.0.1:${this.port}${path}`, { method, body: body && JSON.stringify(body), signal });
+    const answer = await asked.catch((error) => {
+      throw new Error(`${method} ${path}: ${error.message}`, { cause: error });
+    });
     const { value } = await answer.json();
     if (!answer.ok) throw new Error(`${method} ${path}: ${value.error}: ${value.message}`);
     return value;
@@ -32,7 +39,7 @@ export class WebKit {
   /** A tab of a device of its own: nothing is shared with another one. A driver has one at a time. */
   async tab() {
     const options = { binary: miniBrowser(), args: ["--automation"] };
-    const { sessionId } = await this.ask("POST", "/session", { capabilities: { alwaysMatch: { "webkitgtk:browserOptions": options } } });
+    const { sessionId } = await this.ask("POST", "/session", { capabilities: { alwaysMatch: { "webkitgtk:browserOptions": options, timeouts: { pageLoad: LOADS_WITHIN_MS } } } });
     return new WebKitTab(this, sessionId);
   }
 
