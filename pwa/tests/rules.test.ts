@@ -4,6 +4,7 @@ import {
   actions,
   backoff,
   FIRST_PACE,
+  firstChunk,
   givesWay,
   goesBy,
   goneBecause,
@@ -12,6 +13,7 @@ import {
   nextChunk,
   nextDue,
   paced,
+  patience,
   pick,
   rate,
   statusOf,
@@ -103,11 +105,23 @@ describe("waiting and pacing", () => {
     expect(backoff(50, 1)).toBe(60_000);
     expect(backoff(3, 0)).toBe(4000);
   });
-  test("a request takes about six seconds on any line", () => {
+  test("a request takes about ten seconds on any line", () => {
     expect(nextChunk(1 << 20, 60_000)).toBe(256 << 10);
-    expect(nextChunk(4 << 20, 6_000)).toBe(4 << 20);
+    expect(nextChunk(4 << 20, 10_000)).toBe(4 << 20);
     expect(nextChunk(4 << 20, 10)).toBe(16 << 20);
     expect(nextChunk(4 << 20, 0)).toBe(16 << 20);
+  });
+  test("and at most four times as much as the one before, which may have been too short to tell", () => {
+    expect(nextChunk(128 << 10, 10)).toBe(512 << 10);
+  });
+  test("a body may stand still for some seconds; once all of it has left, it is waited for as long as it needs to arrive", () => {
+    expect(patience(FIRST_PACE, 1 << 20, false)).toBe(8_000);
+    expect(patience(FIRST_PACE, 0, true)).toBe(18_000);
+    expect(patience(FIRST_PACE, 4 << 20, true)).toBe(48_000);
+  });
+  test("after a line that broke the next request is a small one, whose answer comes soon", () => {
+    expect(firstChunk(4 << 20)).toBe(128 << 10);
+    expect(firstChunk(64 << 10)).toBe(64 << 10);
   });
   test("after a request that nobody answered in time the next is a quarter of it, down to 64 KiB", () => {
     expect(lessChunk(4 << 20)).toBe(1 << 20);

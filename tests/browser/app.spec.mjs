@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
+import { AT_ONCE } from "./line.mjs";
 import { arrived, browse, closeAll, Device, door, FILES, Gateway, openPage, pickFolder, send, signIn, stores, until } from "./stage.mjs";
 
 const gateway = new Gateway();
@@ -13,7 +14,7 @@ after(async () => {
 afterEach(() => context?.close());
 
 async function middle(page) {
-  return until(page, "some files are sent, some aren't", ({ files }) => files.sent >= 3 && files.sent < FILES - 4);
+  return until(page, "some files are sent, some aren't", ({ files }) => files.sent >= 3 && files.sent < FILES - AT_ONCE);
 }
 
 async function complete(page) {
@@ -125,7 +126,7 @@ test("paused, nothing is sent; resumed, it arrives", async () => {
   const sent = (await stores(page)).files.sent;
   open();
   await new Promise((done) => setTimeout(done, 800));
-  assert.ok((await stores(page)).files.sent <= sent + 4, "only what was on its way");
+  assert.ok((await stores(page)).files.sent <= sent + AT_ONCE, "only what was on its way");
   await page.getByRole("button", { name: "Resume" }).click();
   await complete(page);
 });

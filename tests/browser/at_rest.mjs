@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "nod
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { join } from "node:path";
-import { Line } from "./line.mjs";
+import { AT_ONCE, Line } from "./line.mjs";
 import { arrived, Device, eventually, Gateway, openPage, pickFolder, send, signIn, STUDY, until } from "./stage.mjs";
 
 const OUT = process.env.RELAYPACS_OUT;
@@ -113,7 +113,7 @@ try {
   await page.getByText("Who is sending? (optional)").click();
   for (const [label, text] of Object.entries(TYPED)) await page.getByLabel(label).fill(text);
   await send(page);
-  await until(page, "some files are sent, some aren't", ({ files }) => !files.picked && files.sent >= 3 && files.sent < STUDY.files - 4);
+  await until(page, "some files are sent, some aren't", ({ files }) => !files.picked && files.sent >= 3 && files.sent < STUDY.files - AT_ONCE);
   await keep("in the middle", page);
   await device.kill();
   await keep("after SIGKILL");

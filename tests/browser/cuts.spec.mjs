@@ -1,8 +1,8 @@
 // An upload survives what happens to lines, pages, browsers, gateways and answers: each arrives whole, in the PACS byte
-// by byte, with at most one piece of each of the four streams sent twice, and nothing left over on either side.
+// by byte, with at most one piece of each of five requests at once sent twice, and nothing left over on either side.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { Line } from "./line.mjs";
+import { AT_ONCE, Line } from "./line.mjs";
 import { arrived, BARE, browse, closeAll, Device, eventually, Gateway, LARGE, openPage, orthanc, pickFolder, send, signIn, STUDY, until } from "./stage.mjs";
 
 const gateway = new Gateway();
@@ -41,7 +41,7 @@ async function begin({ on, slowly = true, series = STUDY } = {}) {
 
 /** Some files are at the gateway, some aren't, and one is on its way. */
 async function middle(page) {
-  return until(page, "some files are sent, some aren't", ({ files }) => !files.picked && files.sent >= 3 && files.sent < STUDY.files - 4);
+  return until(page, "some files are sent, some aren't", ({ files }) => !files.picked && files.sent >= 3 && files.sent < STUDY.files - AT_ONCE);
 }
 
 async function upload() {
@@ -63,7 +63,7 @@ async function whole(series = STUDY) {
   assert.equal((await gateway.files(upload_id)).length, series.files, "no orphan at the gateway");
   assert.deepEqual(await orthanc.digests(), series.digests, "byte by byte");
   const twice = line.received - series.bytes;
-  assert.ok(twice >= 0 && twice <= line.fourPieces, `${twice} bytes were sent twice, at most ${line.fourPieces} may be`);
+  assert.ok(twice >= 0 && twice <= line.piecesAtOnce, `${twice} bytes were sent twice, at most ${line.piecesAtOnce} may be`);
 }
 
 test("off the net and on again", async () => {
@@ -79,12 +79,36 @@ test("off the net and on again", async () => {
   await complete(page);
 });
 
-test("a reload", async () => {
-  const page = await begin();
-  await middle(page);
-  line.fast();
+test("a reload, while nothing answers of all that may be under way at once", async () => {
+  line.shut(8);
+  const page = await begin({ slowly: false });
+  await until(page, "all files are copied", ({ files }) => !files.picked);
+  await eventually("all that may be under way at once waits", () => line.waiting === AT_ONCE);
   await page.reload();
+  line.fast();
   await complete(page);
+});
+
+fully("a STAT study goes first: what is under way ends with its piece, and goes on afterwards", async () => {
+  line.shut(3);
+  const page = await begin({ slowly: false, series: LARGE });
+  await eventually("all that may be under way at once waits", () => line.waiting === AT_ONCE);
+  await pickFolder(page);
+  await page.getByRole("radio", { name: "STAT" }).check({ force: true });
+  await send(page);
+  await eventually("the STAT study is open", async () => (await gateway.uploads()).length === known.size + 2);
+  assert.equal(line.waiting, AT_ONCE, "no connection more");
+  const before = line.pieces.length;
+  line.fast();
+  await eventually("the PACS has both", async () =>
+    (await gateway.uploads()).filter((one) => !known.has(one.upload_id) && one.state === "success").length === 2);
+  const [under, after] = [line.pieces.slice(before, before + AT_ONCE), line.pieces.slice(before + AT_ONCE)];
+  const ofRoutine = new Set(under.map(({ bearer }) => bearer));
+  assert.equal(ofRoutine.size, 1);
+  const order = after.map(({ bearer }) => ofRoutine.has(bearer));
+  assert.deepEqual(order.slice(0, STUDY.files), Array(STUDY.files).fill(false), "until all of the STAT study was sent");
+  assert.ok(order.some(Boolean), "then the other one went on");
+  assert.equal(line.received, LARGE.bytes + STUDY.bytes, "nothing went twice");
 });
 
 test("the browser killed, and started again", async () => {

@@ -4,19 +4,25 @@ import { readdirSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { arrived, browse, closeAll, command, door, FILES, Gateway, openPage, pickFolder, send, SERIES, signIn, slowly, stores, until } from "./stage.mjs";
+import { AT_ONCE } from "./line.mjs";
+import { arrived, browse, closeAll, command, door, FILES, Gateway, openPage, pickFolder, send, SERIES, signIn, stores, until } from "./stage.mjs";
 
 const gateway = new Gateway();
 const NAME = process.env.RELAYPACS_PATIENT ?? "";
 const HOUR_MS = 3600_000;
 let context;
+/** Lets what waits at the door through. */
+let open = () => undefined;
 
 before(() => gateway.start());
 after(async () => {
   await closeAll();
   await gateway.end();
 });
-afterEach(() => context?.close());
+afterEach(() => {
+  open();
+  return context?.close();
+});
 
 async function signInAs(page, name, password) {
   await page.getByLabel("User name").fill(name);
@@ -25,16 +31,16 @@ async function signInAs(page, name, password) {
   await page.getByRole("heading", { name: "Add images" }).waitFor();
 }
 
-/** A page with a study on its way, all of it copied and some of it sent. */
+/** A page with a study on its way, all of it copied and some of it sent; the rest waits until `open`. */
 async function inTheMiddle(url = gateway.url, options = { serviceWorkers: "block" }, start = (page) => signIn(page, gateway)) {
   context = await browse(options);
-  await slowly(context, 500);
+  open = await door(context);
   const page = await openPage(context, url);
   await start(page);
   await pickFolder(page);
   await send(page);
   await until(page, "all files are copied", ({ files }) => !files.picked);
-  await until(page, "some files are sent, some aren't", ({ files }) => files.sent >= 3 && files.sent < FILES - 4);
+  await until(page, "some files are sent, some aren't", ({ files }) => files.sent >= 3 && files.sent < FILES - AT_ONCE);
   return page;
 }
 
@@ -66,6 +72,8 @@ async function studies() {
 test("a copy that has lain here for too long is removed by the gateway's clock, after a warning, and the row says so", async () => {
   const page = await inTheMiddle();
   await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByText("Paused").waitFor();
+  open();
   await gatewayAheadBy(0);
   await page.reload();
   await eventually("it has seen the gateway's clock", async () => (await page.evaluate(studies)).every((row) => row.kept?.since));
@@ -75,7 +83,7 @@ test("a copy that has lain here for too long is removed by the gateway's clock, 
   assert.ok((await stores(page)).count.SegmentStore > 0, "it is still here");
   await gatewayAheadBy(73);
   await page.reload();
-  await page.locator(".entry .how", { hasText: /\d+ of \d+ files reached the gateway, none the PACS\. Copies may stay on this device for 3 days/ }).waitFor();
+  await page.locator(".entry .how", { hasText: /\d+ of \d+ files reached the gateway, none the PACS\. Copies may stay on this device for 3\sdays/ }).waitFor();
   await until(page, "the copy is gone", ({ count, files }) => count.SegmentStore === 0 && files.picked > 0 && files.sent >= 3);
   await gatewayAheadBy(0);
   await page.getByRole("button", { name: /^Show / }).click();
@@ -92,6 +100,7 @@ test("an account that is disabled with --wipe leaves nothing on its device", asy
   const page = await inTheMiddle(gateway.url, { serviceWorkers: "block" }, (page) => signInAs(page, "ada", "a good password"));
   const done = await command(gateway, ["user", "disable", "ada", "--wipe"]);
   assert.equal(done.status, 0, done.err);
+  open();
   await page.getByText("The hospital has removed 1 upload from this device").waitFor();
   await page.getByRole("heading", { name: "Send a study" }).waitFor();
   const now = await until(page, "rows and bytes are gone", ({ count }) => count.StudyStore + count.FileStore + count.SegmentStore + count.ChunkStore === 0);
@@ -106,6 +115,7 @@ test("an upload that is dropped with wipe is removed from its device, and from n
   const page = await inTheMiddle(await gateway.qrLink(), { serviceWorkers: "block" }, (page) => page.getByRole("heading", { name: "Demo archive" }).waitFor());
   const [mine] = (await gateway.call("/admin/uploads?limit=1000")).uploads.filter((one) => !known.has(one.upload_id));
   await gateway.call(`/admin/uploads/${mine.upload_id}/drop`, { method: "POST", body: JSON.stringify({ reason: "the phone is lost", wipe: true }) });
+  open();
   await page.getByText("The hospital has removed 1 upload from this device").waitFor();
   await until(page, "rows and bytes are gone", ({ count }) => count.StudyStore + count.FileStore + count.SegmentStore === 0);
 });
@@ -113,7 +123,7 @@ test("an upload that is dropped with wipe is removed from its device, and from n
 test("locked after five minutes without a touch: no name on the screen, and the upload arrives", async () => {
   context = await browse({ serviceWorkers: "block" });
   await context.clock.install();
-  const open = await door(context);
+  open = await door(context);
   const page = await openPage(context, gateway.url);
   await signIn(page, gateway);
   await page.getByRole("button", { name: "Settings" }).click();
@@ -198,7 +208,7 @@ test("the screen stays on while it sends, a browser that keeps nothing is named,
     const released = { released: false, release: async () => void awake.push("off") };
     Object.defineProperty(navigator, "wakeLock", { value: { request: async (what) => (awake.push(what), released) } });
   });
-  const open = await door(context);
+  open = await door(context);
   const page = await openPage(context, gateway.url);
   await page.evaluate(offer);
   await signIn(page, gateway);

@@ -3,6 +3,9 @@
 import { once } from "node:events";
 import { Agent, createServer, request as ask } from "node:http";
 
+/** Requests that bring files, as many as the app has under way at once. */
+export const AT_ONCE = 5;
+
 export class Line {
   /** Bytes of files that were handed to the gateway, and the longest pieces of them. */
   received = 0;
@@ -12,11 +15,16 @@ export class Line {
   /** Bytes per second of each request; 0: as fast as it goes. */
   rate = 0;
   down = false;
+  /** Requests to /files that wait at the door. */
+  waiting = 0;
   /** A proxy that takes no larger bodies, and lets no PATCH through. */
   most = Infinity;
   patches = true;
   #rules = [];
   #sockets = new Set();
+  #passing = Infinity;
+  #door = null;
+  #open = () => undefined;
   #agent = new Agent({ keepAlive: true });
 
   constructor(gateway) {
@@ -24,7 +32,7 @@ export class Line {
   }
 
   async start() {
-    this.server = createServer((request, response) => void this.#pass(request, response).catch(() => response.destroy()));
+    this.server = createServer((request, response) => void this.#carry(request, response).catch(() => response.destroy()));
     this.server.on("connection", (socket) => {
       if (this.down) return socket.destroy();
       this.#sockets.add(socket);
@@ -50,8 +58,24 @@ export class Line {
     Object.assign(this, { delayMs, rate });
   }
 
+  /** Nothing holds up or slows down any more. */
   fast() {
     this.slow({ delayMs: 0, rate: 0 });
+    this.#passing = Infinity;
+    this.#open();
+  }
+
+  /** So many requests to /files pass yet, the others wait. */
+  shut(after) {
+    this.#passing = after;
+    this.#door = new Promise((done) => (this.#open = done));
+  }
+
+  async #atDoor(response) {
+    if ((this.#passing -= 1) >= 0) return;
+    this.waiting += 1;
+    await Promise.race([this.#door, once(response, "close")]);
+    this.waiting -= 1;
   }
 
   /** No bit passes until it is mended. */
@@ -88,7 +112,7 @@ export class Line {
     return at < 0 ? null : this.#rules.splice(at, 1)[0];
   }
 
-  async #pass(request, response) {
+  async #carry(request, response) {
     const rule = this.#ruleFor(request);
     const ofFile = request.url.startsWith("/files");
     const refused = Number(request.headers["content-length"]) > this.most ? 413 : !this.patches && request.method === "PATCH" ? 405 : 0;
@@ -104,6 +128,7 @@ export class Line {
       return rule.done();
     }
     await wait(rule?.ms ?? (ofFile ? this.delayMs : 0));
+    if (ofFile) await this.#atDoor(response);
     if (response.destroyed) return;
     const onward = ask(this.gateway.url + request.url, { method: request.method, headers: request.headers, agent: this.#agent });
     const answered = new Promise((done, failed) => onward.on("response", done).on("error", failed));
@@ -112,7 +137,7 @@ export class Line {
     response.on("close", () => onward.destroy()); // whoever asked has gone: the gateway sees a broken line
     const gone = Promise.race([once(response, "close"), answered]);
     gone.catch(() => undefined);
-    const piece = { bytes: 0 };
+    const piece = { bytes: 0, bearer: request.headers.authorization };
     if (ofFile) this.pieces.push(piece);
     for await (const part of request) {
       if (early) continue;
@@ -135,9 +160,9 @@ export class Line {
     rule?.done();
   }
 
-  /** What may be sent twice where something broke: a piece of each of four streams. */
-  get fourPieces() {
-    return this.pieces.map(({ bytes }) => bytes).sort((a, b) => b - a).slice(0, 4).reduce((sum, bytes) => sum + bytes, 0);
+  /** What may be sent twice where something broke: a piece of each request that was under way. */
+  get piecesAtOnce() {
+    return this.pieces.map(({ bytes }) => bytes).sort((a, b) => b - a).slice(0, AT_ONCE).reduce((sum, bytes) => sum + bytes, 0);
   }
 }
 

@@ -1,7 +1,7 @@
 // What is refused, held, cancelled or not there: the screen says what happened and what to do, and nothing is lost.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { Line } from "./line.mjs";
+import { AT_ONCE, Line } from "./line.mjs";
 import { arrived, browse, closeAll, FILES, Gateway, openPage, orthanc, pickFolder, send, signIn, statuses, STUDY, until } from "./stage.mjs";
 
 const CONTACT = "+00 000 0000";
@@ -42,7 +42,7 @@ async function sending(link, user = gateway.user) {
 }
 
 async function middle(page) {
-  await until(page, "some files are sent, some aren't", ({ files }) => !files.picked && files.sent >= 3 && files.sent < FILES - 4);
+  await until(page, "some files are sent, some aren't", ({ files }) => !files.picked && files.sent >= 3 && files.sent < FILES - AT_ONCE);
 }
 
 async function complete(page) {

@@ -141,14 +141,6 @@ export async function door(context, first = 6) {
   return open;
 }
 
-/** Requests that bring files are held up, where they have to go on while something happens. */
-export async function slowly(context, ms) {
-  await context.route("**/files/**", async (route) => {
-    await new Promise((done) => setTimeout(done, ms));
-    await route.continue().catch(() => undefined);
-  });
-}
-
 /** Rows per store and states of files; with `reading` also whatever can be read in the stores as they lie there. */
 export function stores(page, reading = false) {
   return page.evaluate(async (reading) => {

@@ -4,8 +4,10 @@
  */
 import { Queue } from "../queue/db";
 import { SealedSegments } from "../upload/bytes";
+import { byFetch } from "../upload/carry";
 import { Channel } from "../upload/channel";
 import { Engine } from "../upload/engine";
+import { STEADY } from "../upload/lanes";
 import { isSending, onDevice, toFollow } from "../upload/rules";
 
 const scope = self as unknown as ServiceWorkerGlobalScope;
@@ -92,8 +94,9 @@ async function alone(stop: AbortController): Promise<void> {
   const yielding = setInterval(() => {
     void scope.clients.matchAll({ includeUncontrolled: true }).then((pages) => pages.length > 0 && stop.abort(PAGE));
   }, YIELD_MS);
+  const share = { studies: onDevice, bytes: new SealedSegments(queue), carry: byFetch, lanes: STEADY };
   try {
-    await new Engine(queue, channel, { studies: onDevice, bytes: new SealedSegments(queue) }).run(stop.signal, true);
+    await new Engine(queue, channel, share).run(stop.signal, true);
   } finally {
     clearInterval(yielding);
     channel.close();

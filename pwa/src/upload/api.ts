@@ -73,7 +73,7 @@ export function refusal(status: number, text: string, retryAfter: string | null 
 /** The gateway itself answers; `navigator.onLine` says yes behind a hotel's login page. */
 export async function reachable(): Promise<boolean> {
   try {
-    const answer = await json<{ status?: string }>("/healthz", { signal: AbortSignal.timeout(5_000) });
+    const answer = await json<{ status?: string }>("/healthz", { signal: AbortSignal.timeout(4_000) });
     return answer.status === "alive";
   } catch {
     return false;

@@ -8,8 +8,10 @@ import { ENDED, type Problem, type Receipt, type StudyRow, type Told } from "../
 import type { Sealed } from "../queue/seal";
 import { json, Refused, reachable, request } from "./api";
 import { type ByteSource, Missing } from "./bytes";
+import type { Carry } from "./carry";
 import type { Channel } from "./channel";
 import { type GatewayStatus, outcomes, receipt, sleep, statuses } from "./follow";
+import type { Lanes } from "./lanes";
 import { Meter } from "./meter";
 import { at } from "./place";
 import * as rules from "./rules";
@@ -18,13 +20,27 @@ import { asUpload, openUpload, uploadToken } from "./tokens";
 import { askAbout, wipeUpload } from "./wipe";
 
 const PROBE_MS = 5_000;
+/** Without a line it is asked for more often at first: what waits goes on soon after it is back. */
+const SOON_MS = 1_000;
+const SOON_FOR_MS = 120_000;
+const MOST_QUESTIONS = 4;
 const IDLE_MS = 60_000;
 const TOKEN_KEPT_MS = 2_000;
 
-/** What an engine takes care of: its studies among all, and where their bytes are. */
+/** What an engine takes care of: its studies among all, where their bytes are, and how its host brings them. */
 export interface Share {
   studies(rows: readonly StudyRow[]): StudyRow[];
   bytes: ByteSource;
+  carry: Carry;
+  lanes: Lanes;
+}
+
+/** A study that is being sent. */
+interface Sent {
+  row: StudyRow;
+  stop: AbortController;
+  leave: AbortController;
+  ended: Promise<void>;
 }
 
 export class Engine {
@@ -35,8 +51,9 @@ export class Engine {
   /** Studies of which this engine knows what it sent; of others somebody else may have sent more than is written down. */
   private readonly begun = new Set<string>();
   private woken = new AbortController();
-  /** The study that is being sent, and how to stop it. */
-  private current: { row: StudyRow; stop: AbortController } | null = null;
+  private looked = new AbortController();
+  /** Studies that are being sent: how to stop each at once, or to leave it at the end of what is under way. */
+  private readonly sent = new Map<string, Sent>();
   private ends = new AbortController().signal;
   private kept: { upload: string | null; token: string; until: number } | null = null;
 
@@ -67,7 +84,15 @@ export class Engine {
     }
   }
 
-  /** Something may have become due: a new study, a line that came back. */
+  /** Somebody is here, or the line came back: what is due is sent, and what is followed is asked for. */
+  wake(): void {
+    const sleepers = this.looked;
+    this.looked = new AbortController();
+    sleepers.abort();
+    this.nudge();
+  }
+
+  /** Something may have become due: a new study. */
   nudge(): void {
     const sleepers = this.woken;
     this.woken = new AbortController();
@@ -77,12 +102,11 @@ export class Engine {
   /** Somebody changed a study: the one that is being sent may have to stop, or to wait for a more urgent one. */
   private async look(id: string): Promise<void> {
     this.nudge();
-    const { current } = this;
-    if (!current) return;
+    if (this.sent.size === 0) return;
     const row = await this.queue.study(id);
-    const over =
-      current.row.id === id && (!row || row.paused || row.status === "cancelled" || row.status === "stopped");
-    if (over || (row && rules.givesWay(current.row, [row], Date.now()))) current.stop.abort();
+    if (!row || row.paused || row.status === "cancelled" || row.status === "stopped") this.sent.get(id)?.stop.abort();
+    if (!row) return;
+    for (const one of this.sent.values()) if (rules.givesWay(one.row, [row], Date.now())) one.leave.abort();
   }
 
   private async idle(ms: number, signal: AbortSignal): Promise<void> {
@@ -97,21 +121,26 @@ export class Engine {
 
   // Sending
 
-  private async send(found: StudyRow, outer: AbortSignal): Promise<void> {
-    const stop = new AbortController();
+  /** Until it is sent; or gives way, while the last of what was under way still goes. */
+  private async send(row: StudyRow, outer: AbortSignal): Promise<void> {
+    await this.sent.get(row.id)?.ended; // it gave way just now
+    const [stop, leave] = [new AbortController(), new AbortController()];
     const signal = AbortSignal.any([outer, stop.signal]);
-    this.current = { row: found, stop };
+    const ended = this.sendWhole(row, signal, leave.signal).finally(() => this.sent.delete(row.id));
+    this.sent.set(row.id, { row, stop, leave, ended: ended.catch(() => undefined) });
+    await Promise.race([ended, new Promise((left) => leave.signal.addEventListener("abort", left))]);
+  }
+
+  private async sendWhole(found: StudyRow, signal: AbortSignal, leave: AbortSignal): Promise<void> {
     try {
       const resumed = found.upload_id !== null && !this.begun.has(found.id);
       this.begun.add(found.id);
       const row = await openUpload(this.queue, found);
       await this.change(row.id, (now) => (now.status === "queued" ? { status: "sending" } : {}));
-      if (!(await this.sendFiles(row, resumed, signal))) return;
+      if (!(await this.sendFiles(row, resumed, signal, leave))) return;
       await this.complete(row, signal);
     } catch (error) {
       if (!signal.aborted) await this.failed(found.id, error);
-    } finally {
-      this.current = null;
     }
   }
 
@@ -127,12 +156,14 @@ export class Engine {
     return token;
   }
 
-  /** @returns false: it stopped before all files were sent, and the row says why */
-  private async sendFiles(row: StudyRow, resumed: boolean, signal: AbortSignal): Promise<boolean> {
+  /** @returns false: it stopped before all files were sent, and the row says why; or it gives way */
+  private async sendFiles(row: StudyRow, resumed: boolean, signal: AbortSignal, leave: AbortSignal): Promise<boolean> {
     const meter = new Meter(this.channel, row.id);
     const sending = new Sending({
       queue: this.queue,
       bytes: this.share.bytes,
+      carry: this.share.carry,
+      lanes: this.share.lanes,
       creation: row.tus_url ?? at("/files/"),
       token: (bad) => this.token(row, bad),
       pace: this.pace,
@@ -142,22 +173,27 @@ export class Engine {
         void this.gotThrough(row).catch(() => undefined); // told again with the next
       },
     });
-    for (let first = resumed; ; first = false) {
-      const files = await this.queue.files(row.id);
-      meter.start(files);
-      const due = files.filter((file) => rules.sendable(row, file));
-      if (due.length === 0) {
-        const picked = files.filter((file) => file.state === "picked").length;
-        if (picked === 0) return true;
-        if (row.direct) return this.pickAgain(row.id);
-        const now = await this.queue.study(row.id);
-        if (now?.status !== "reading") return false;
-        await this.idle(500, signal); // its bytes are still being copied in
-        continue;
+    try {
+      for (let first = resumed; !leave.aborted; first = false) {
+        const files = await this.queue.files(row.id);
+        meter.start(files);
+        const due = files.filter((file) => rules.sendable(row, file));
+        if (due.length === 0) {
+          const picked = files.filter((file) => file.state === "picked").length;
+          if (picked === 0) return true;
+          if (row.direct) return this.pickAgain(row.id);
+          const now = await this.queue.study(row.id);
+          if (now?.status !== "reading") return false;
+          await this.idle(500, signal); // its bytes are still being copied in
+          continue;
+        }
+        if (first) for (const file of due.slice(0, UNCERTAIN)) this.asked.add(file.id);
+        await sending.pass(due, signal, leave);
+        signal.throwIfAborted();
       }
-      if (first) for (const file of due.slice(0, UNCERTAIN)) this.asked.add(file.id);
-      await sending.pass(due, signal);
-      signal.throwIfAborted();
+      return false;
+    } finally {
+      meter.end();
     }
   }
 
@@ -245,11 +281,24 @@ export class Engine {
     return refused;
   }
 
-  /** Without a line nothing is tried: one small question every few seconds, until the gateway answers. */
+  /** Without a line nothing is tried: one small question every second, after minutes every few, until the gateway answers. */
   private async untilReachable(id: string): Promise<void> {
     if (await reachable()) return;
     this.channel.tell({ kind: "line", online: false });
-    while (!this.ends.aborted && !(await reachable())) await this.idle(PROBE_MS, this.ends);
+    const since = performance.now();
+    let asking = 0;
+    let back = false;
+    const ask = async (): Promise<void> => {
+      asking += 1;
+      back = (await reachable()) || back;
+      asking -= 1;
+      if (back) this.nudge();
+    };
+    // A question on a dead line ends late: the next one doesn't wait for it.
+    while (!this.ends.aborted && !back) {
+      if (asking < MOST_QUESTIONS) void ask();
+      await this.idle(performance.now() - since < SOON_FOR_MS ? SOON_MS : PROBE_MS, this.ends);
+    }
     this.channel.tell({ kind: "line", online: true });
     await this.change(id, () => ({ next_try_at: 0 }));
   }
@@ -260,7 +309,9 @@ export class Engine {
     if (!row.upload_id || this.following.has(row.id)) return;
     this.following.add(row.id);
     try {
-      for await (const told of statuses(this.queue, row.id, row.upload_id, signal)) {
+      const rest = (ms: number): Promise<void> =>
+        sleep(ms, AbortSignal.any([signal, this.looked.signal])).catch(() => signal.throwIfAborted());
+      for await (const told of statuses(this.queue, row.id, row.upload_id, signal, rest)) {
         const status = rules.statusOf(told.state) ?? "delivering";
         if (status === "success" || status === "partial" || status === "failed") await this.finish(row, told, status);
         else {

@@ -3,6 +3,7 @@ import type { Queue } from "../queue/db";
 import type { FileOutcome, Told } from "../queue/rows";
 import { piecesOf } from "../streams";
 import { json, Refused, request } from "./api";
+import { holdForStream, wantStream, whenDoubted } from "./connections";
 import { at } from "./place";
 import { asUpload, uploadToken } from "./tokens";
 
@@ -23,9 +24,11 @@ interface FilesPage {
 }
 
 const SLOWEST_MS = 15_000;
-/** A browser has six connections for one gateway: four send, one asks. Whoever finds the stream taken asks, too. */
-const MOST_STREAMS = 1;
-let streams = 0;
+/** A stream says every 15 s that it is there. */
+const STREAM_SILENT_MS = 40_000;
+
+/** Waits so long, or until somebody wants to know. @throws AbortError */
+type Rest = (ms: number) => Promise<void>;
 
 /** Statuses as they come; ends with the last one. @throws Refused, AbortError */
 export async function* statuses(
@@ -33,6 +36,28 @@ export async function* statuses(
   id: string,
   uploadId: string,
   signal: AbortSignal,
+  rest: Rest,
+): AsyncGenerator<GatewayStatus> {
+  let unwant: (() => void) | null = null;
+  try {
+    for await (const status of streamedOrAsked(queue, id, uploadId, signal, rest)) {
+      if (status.state === "held") {
+        unwant?.();
+        unwant = null;
+      } else unwant ??= wantStream();
+      yield status;
+    }
+  } finally {
+    unwant?.();
+  }
+}
+
+async function* streamedOrAsked(
+  queue: Queue,
+  id: string,
+  uploadId: string,
+  signal: AbortSignal,
+  rest: Rest,
 ): AsyncGenerator<GatewayStatus> {
   let wait = 500;
   for (;;) {
@@ -53,23 +78,46 @@ export async function* statuses(
       if (error instanceof Refused && error.status !== 0 && error.status < 500 && error.status !== 401) throw error;
       // The stream is a comfort: without it the status is asked for.
     }
-    await sleep(wait, signal);
+    await rest(wait);
     wait = Math.min(SLOWEST_MS, wait * 2);
   }
 }
 
 /** Ends at once when others have taken the streams that there may be. */
 async function* stream(uploadId: string, bearer: string, signal: AbortSignal): AsyncGenerator<GatewayStatus> {
-  if (streams >= MOST_STREAMS) return;
-  streams += 1;
+  const end = holdForStream();
+  if (!end) return;
   try {
     yield* events(uploadId, bearer, signal);
   } finally {
-    streams -= 1;
+    end();
   }
 }
 
+/** Given up when it is silent for too long. */
 async function* events(uploadId: string, bearer: string, signal: AbortSignal): AsyncGenerator<GatewayStatus> {
+  const over = new AbortController();
+  const giveUp = (): void => over.abort();
+  let timer = setTimeout(giveUp, STREAM_SILENT_MS);
+  const heard = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(giveUp, STREAM_SILENT_MS);
+  };
+  const undoubted = whenDoubted(giveUp);
+  try {
+    yield* eventsOf(uploadId, bearer, AbortSignal.any([signal, over.signal]), heard);
+  } finally {
+    clearTimeout(timer);
+    undoubted();
+  }
+}
+
+async function* eventsOf(
+  uploadId: string,
+  bearer: string,
+  signal: AbortSignal,
+  heard: () => void,
+): AsyncGenerator<GatewayStatus> {
   const response = await fetch(at(`/upload/${uploadId}/events`), {
     headers: { Authorization: `Bearer ${bearer}`, Accept: "text/event-stream" },
     signal,
@@ -80,6 +128,7 @@ async function* events(uploadId: string, bearer: string, signal: AbortSignal): A
   if (!response.ok || !response.body) return;
   let rest = "";
   for await (const piece of piecesOf(response.body.pipeThrough(new TextDecoderStream()))) {
+    heard();
     rest += piece;
     const whole = rest.split("\n\n");
     rest = whole.pop() ?? "";

@@ -9,7 +9,8 @@ const RATE_OVER_MS = 12_000;
 export class Meter {
   private readonly offsets = new Map<string, number>();
   private sum = 0;
-  private told = 0;
+  private told = Number.NEGATIVE_INFINITY;
+  private soon: ReturnType<typeof setTimeout> | undefined;
   private samples: { at: number; bytes: number }[] = [];
 
   constructor(
@@ -26,9 +27,17 @@ export class Meter {
     this.tell();
   }
 
+  /** The last one is told too, a moment later. */
   at(file: string, offset: number): void {
     this.set(file, offset);
-    if (Date.now() - this.told >= TELL_EVERY_MS) this.tell();
+    const rest = this.told + TELL_EVERY_MS - performance.now();
+    if (rest <= 0) this.tell();
+    else this.soon ??= setTimeout(() => this.tell(), rest);
+  }
+
+  /** Nothing more is told. */
+  end(): void {
+    clearTimeout(this.soon);
   }
 
   private set(file: string, offset: number): void {
@@ -37,7 +46,9 @@ export class Meter {
   }
 
   private tell(): void {
-    this.told = Date.now();
+    clearTimeout(this.soon);
+    this.soon = undefined;
+    this.told = performance.now();
     this.samples = [
       ...this.samples.filter((one) => one.at > this.told - RATE_OVER_MS),
       { at: this.told, bytes: this.sum },

@@ -13,9 +13,12 @@ const NO_PATCH = new Set([403, 405, 501]);
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 60_000;
 
-const CHUNK_TAKES_MS = 6_000;
+const CHUNK_TAKES_MS = 10_000;
+/** A short request says little of how fast a line is. */
+const GROWS = 4;
 const LEAST_CHUNK = 256 << 10;
 const LEAST_AFTER_SILENCE = 64 << 10;
+const FIRST_AFTER_CUT = 128 << 10;
 const MOST_CHUNK = 16 << 20;
 /** Little enough for a line of which nothing is known yet. */
 export const FIRST_CHUNK = 1 << 20;
@@ -85,16 +88,32 @@ export function backoff(retries: number, luck: number): number {
   return Math.round(wait * (0.5 + luck / 2));
 }
 
-/** Bytes of the next request: about six seconds' worth of this line. */
+/** Bytes of the next request: about ten seconds' worth of what one connection carries now. */
 export function nextChunk(bytes: number, took_ms: number): number {
   const fitting = (bytes / Math.max(took_ms, 1)) * CHUNK_TAKES_MS;
-  const steps = Math.max(1, Math.round(fitting / LEAST_CHUNK));
+  const steps = Math.max(1, Math.round(Math.min(fitting, bytes * GROWS) / LEAST_CHUNK));
   return Math.min(MOST_CHUNK, steps * LEAST_CHUNK);
+}
+
+/** Nothing goes for so long, or no answer comes: 5 s, and four round trips of a slow line. */
+const SILENT_MS = 8_000;
+
+/** Four round trips of a slow line: after a change of networks what lives has moved by then. */
+export const DOUBTED_MS = 3_000;
+
+/** How long a body may stand still. @param gone all of it has left, and what the system holds of it is still to arrive */
+export function patience(pace: Pace, bytes: number, gone: boolean): number {
+  return SILENT_MS + (gone ? CHUNK_TAKES_MS * Math.max(1, bytes / pace.chunk) : 0);
 }
 
 /** Bytes of the next request, after one that took too long to be heard of. */
 export function lessChunk(bytes: number): number {
   return Math.max(LEAST_AFTER_SILENCE, bytes >> 2);
+}
+
+/** Bytes of the next request, after a line that broke: its answer says soon that the line is back. */
+export function firstChunk(bytes: number): number {
+  return Math.min(bytes, FIRST_AFTER_CUT);
 }
 
 /** How the next requests are made. */

@@ -1,12 +1,13 @@
-/** One file over tus 1.0.0: tus-js-client with a stack of `fetch` (it ships none that works in a worker). */
+/** One file over tus 1.0.0: tus-js-client with a stack of our own (it ships none that works in a worker). */
 import type { FileSource, HttpRequest, HttpResponse, HttpStack } from "tus-js-client";
 import Upload from "tus-js-client/lib/upload.js";
 import type { Queue } from "../queue/db";
 import type { FileRow } from "../queue/rows";
 import { Refused, refusal, request } from "./api";
 import { type ByteSource, Missing } from "./bytes";
+import type { Carry } from "./carry";
 import { at } from "./place";
-import { lessChunk, type Pace, paced, yielding } from "./rules";
+import { firstChunk, lessChunk, type Pace, paced, yielding } from "./rules";
 
 const FILE_TYPE = "application/dicom";
 
@@ -19,31 +20,44 @@ export interface Transfer {
   /** Its creation was asked for before, and no answer came: the gateway may have it, with bytes. */
   asked: boolean;
   signal: AbortSignal;
+  /** Leave it at the end of a piece. */
+  leave: AbortSignal;
+  carry: Carry;
+  /** So many bytes more have left. */
+  moved: (bytes: number) => void;
   onOffset: (offset: number) => void;
 }
 
-/** Send a file from wherever the gateway has it. @throws Refused, Missing, AbortError */
-export async function sendFile(file: FileRow, to: Transfer): Promise<void> {
+/**
+ * Send a file from wherever the gateway has it.
+ * @returns false: it was left at the end of a piece
+ * @throws Refused, Missing, AbortError
+ */
+export async function sendFile(file: FileRow, to: Transfer): Promise<boolean> {
   let url = file.url ?? (to.asked ? await found(file, to) : null);
   for (;;) {
-    const stopped = await attempt(file, url, to);
-    if (!stopped) return;
-    url = stopped.url;
+    const ended = await attempt(file, url, to);
+    if (typeof ended === "boolean") return ended;
+    url = ended.url;
   }
 }
 
-/** @returns where it goes on, in another way than before; null: it is sent */
-async function attempt(file: FileRow, uploadUrl: string | null, to: Transfer): Promise<{ url: string | null } | null> {
+/** @returns whether it is sent; or where it goes on, in another way than before */
+async function attempt(
+  file: FileRow,
+  uploadUrl: string | null,
+  to: Transfer,
+): Promise<boolean | { url: string | null }> {
   let began = 0;
   let index = 0;
   const over = new AbortController();
-  return new Promise<{ url: string | null } | null>((done, failed) => {
+  return new Promise<boolean | { url: string | null }>((done, failed) => {
     const upload = new Upload(file as unknown as Blob, {
       ...Upload.defaultOptions,
       fingerprint: async () => "",
       endpoint: to.creation,
       uploadUrl,
-      httpStack: new FetchStack(to.signal),
+      httpStack: new Stack(to),
       fileReader: { openFile: async () => new PartSource(to.bytes, file) },
       metadata: { file_id: file.id, filetype: FILE_TYPE },
       chunkSize: to.pace.chunk,
@@ -65,11 +79,15 @@ async function attempt(file: FileRow, uploadUrl: string | null, to: Transfer): P
         if (accepted < file.size) void to.queue.acknowledged(file, index, accepted).catch(() => undefined); // a hint, no more
         index += 1;
         to.onOffset(accepted);
+        if (!to.leave.aborted || accepted === file.size) return;
+        void upload.abort(false);
+        done(false);
       },
-      onSuccess: () => done(null),
+      onSuccess: () => done(true),
       onError: (error) => {
-        if (timedOut(error)) to.pace.chunk = lessChunk(to.pace.chunk);
         const why = reason(error);
+        if (timedOut(error)) to.pace.chunk = lessChunk(to.pace.chunk);
+        else if (why instanceof Refused && why.status === 0) to.pace.chunk = firstChunk(to.pace.chunk);
         if (yields(to.pace, error, why)) done({ url: upload.url });
         else failed(why);
       },
@@ -87,7 +105,7 @@ async function attempt(file: FileRow, uploadUrl: string | null, to: Transfer): P
 /** What stands before the gateway refused it, and takes it in another way. */
 function yields(pace: Pace, error: Error, why: Error): boolean {
   const { originalRequest: asked } = error as { originalRequest?: HttpRequest };
-  if (!(why instanceof Refused) || !(asked instanceof FetchRequest)) return false;
+  if (!(why instanceof Refused) || !(asked instanceof TusRequest)) return false;
   const next = yielding(pace, why, asked.getMethod(), asked.bytes);
   if (next) Object.assign(pace, next);
   return next !== null;
@@ -156,22 +174,20 @@ class PartSource implements FileSource {
   }
 }
 
-const SILENT_FOR_MS = 90_000;
-
-class FetchStack implements HttpStack {
-  constructor(private readonly signal: AbortSignal) {}
+class Stack implements HttpStack {
+  constructor(private readonly to: Transfer) {}
 
   createRequest(method: string, url: string): HttpRequest {
-    return new FetchRequest(method, url, this.signal);
+    return new TusRequest(method, url, this.to);
   }
 
   getName(): string {
-    return "fetch";
+    return "ours";
   }
 }
 
-class FetchRequest implements HttpRequest {
-  private readonly headers = new Headers();
+class TusRequest implements HttpRequest {
+  private readonly headers = new Map<string, string>();
   private readonly own = new AbortController();
   /** Of its body. */
   bytes = 0;
@@ -179,34 +195,27 @@ class FetchRequest implements HttpRequest {
   constructor(
     private readonly method: string,
     private readonly url: string,
-    private readonly outer: AbortSignal,
+    private readonly to: Transfer,
   ) {}
 
   getMethod = (): string => this.method;
   getURL = (): string => this.url;
-  setHeader = (name: string, value: string): void => this.headers.set(name, value);
-  getHeader = (name: string): string | undefined => this.headers.get(name) ?? undefined;
-  setProgressHandler = (): void => undefined; // fetch tells no progress of what it sends
+  setHeader = (name: string, value: string): void => void this.headers.set(name, value);
+  getHeader = (name: string): string | undefined => this.headers.get(name);
+  setProgressHandler = (): void => undefined; // what counts is what the gateway has
   getUnderlyingObject = (): undefined => undefined;
 
   async send(body: Piece | null = null): Promise<HttpResponse> {
     this.bytes = body?.size ?? 0;
-    const signal = AbortSignal.any([this.outer, this.own.signal, AbortSignal.timeout(SILENT_FOR_MS)]);
-    const response = await fetch(this.url, {
-      method: this.method,
-      headers: this.headers,
-      body: body?.bytes ?? null,
-      signal,
-      cache: "no-store",
-      credentials: "omit",
-      redirect: "error",
-    });
-    const text = await response.text();
+    const { headers, method, url } = this;
+    const signal = AbortSignal.any([this.to.signal, this.own.signal]);
+    const { carry, moved, pace } = this.to;
+    const answer = await carry({ method, url, headers, body: body?.bytes ?? null, signal, moved }, pace);
     return {
-      getStatus: () => response.status,
-      getHeader: (name) => response.headers.get(name) ?? undefined,
-      getBody: () => text,
-      getUnderlyingObject: () => response,
+      getStatus: () => answer.status,
+      getHeader: answer.header,
+      getBody: () => answer.text,
+      getUnderlyingObject: () => answer,
     };
   }
 

@@ -1,23 +1,36 @@
 /** The engine's host while a page is open. */
 import { Queue } from "../queue/db";
+import type { StudyRow } from "../queue/rows";
 import { twice } from "../twice";
 import { PickedFiles, SealedSegments } from "./bytes";
+import type { Carry } from "./carry";
 import { Channel } from "./channel";
+import { doubtConnections } from "./connections";
 import { Engine } from "./engine";
+import type { Lanes } from "./lanes";
 import { onDevice, onPage } from "./rules";
+import { Traffic } from "./traffic";
+import { byXhr } from "./xhr";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const queue = Queue.open(() => scope.close());
 const engines: Engine[] = [];
 const forEver = new AbortController().signal;
 
-function nudge(): void {
-  for (const engine of engines) engine.nudge();
+const way = (): { carry: Carry; lanes: Lanes } => ({ carry: byXhr, lanes: new Traffic() });
+
+function otherNetwork(): void {
+  doubtConnections();
+  wake();
+}
+
+function wake(): void {
+  for (const engine of engines) engine.wake();
 }
 
 async function main(): Promise<void> {
   const open = await queue;
-  const engine = new Engine(open, new Channel(), { studies: onDevice, bytes: new SealedSegments(open) });
+  const engine = new Engine(open, new Channel(), { ...way(), studies: onDevice, bytes: new SealedSegments(open) });
   engines.push(engine);
   // Another tab's engine, or the service worker's, may hold it: then this one stands by.
   await navigator.locks.request("engine", () => {
@@ -32,15 +45,24 @@ async function main(): Promise<void> {
 /** Sends what only this page can: the files that its ingest Worker holds at the other end of the line. */
 async function direct(port: MessagePort): Promise<void> {
   const open = await queue;
-  const files = new PickedFiles(port, new SealedSegments(open), nudge);
-  const engine = new Engine(open, new Channel(), { studies: (rows) => onPage(rows, files.studies), bytes: files });
+  const files = new PickedFiles(port, new SealedSegments(open), wake);
+  const studies = (rows: readonly StudyRow[]): StudyRow[] => onPage(rows, files.studies);
+  const engine = new Engine(open, new Channel(), { ...way(), studies, bytes: files });
   engines.push(engine);
   await engine.run(forEver);
 }
 
-scope.addEventListener("online", nudge);
+scope.addEventListener("online", otherNetwork);
+// On phones that tell: from Wi-Fi to mobile data. Its guesses of the rate change all the time.
+const { connection } = navigator as { connection?: EventTarget & { type?: string } };
+let kind = connection?.type;
+connection?.addEventListener("change", () => {
+  if (connection.type === kind) return;
+  kind = connection.type;
+  otherNetwork();
+});
 scope.addEventListener("message", (event: MessageEvent<"nudge" | MessagePort>) => {
   if (event.data instanceof MessagePort) void direct(event.data);
-  else nudge();
+  else wake();
 });
 void main();

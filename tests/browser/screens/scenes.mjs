@@ -379,6 +379,7 @@ export const SCENES = [
   // What the person with the held upload sees in the end
   { name: "study-cancelled", title: "Dropped at the hospital, with its reason", async show(stage) {
     await stage.at("held");
+    await stage.page.evaluate(() => window.dispatchEvent(new Event("online"))); // who comes back sees what is so now
     await stage.page.getByText("Wrong patient. Please send").waitFor();
   } },
 
