@@ -162,24 +162,10 @@ def receipt_of(
     """
     proofs, skipped = [], []
     for file_id, outcome in outcomes:
-        if outcome.outcome is FileResult.SKIPPED:
-            if outcome.code != DECLARED:  # those are listed in `skipped_sealed`
-                skipped.append(Skipped(outcome.code or FileResult.SKIPPED, file_id))
-            continue
-        proofs.append(
-            InstanceProof(
-                outcome.study_instance_uid,
-                outcome.sop_class_uid,
-                outcome.sop_instance_uid,
-                outcome.sha256,
-                FileResult(outcome.outcome),
-                outcome.reason or outcome.code or None,
-                outcome.made_by,
-                outcome.series_instance_uid,
-                outcome.at or now,
-                tuple(code for code in outcome.warnings if code in RECEIPTED),
-            )
-        )
+        if outcome.outcome is not FileResult.SKIPPED:
+            proofs.append(_proof_of(outcome, now))
+        elif outcome.code != DECLARED:  # those are listed in `skipped_sealed`
+            skipped.append(Skipped(outcome.code or FileResult.SKIPPED, file_id))
     declared = open_list(keys.records, upload.skipped_sealed, Column.UPLOAD_SKIPPED, upload.upload_id)
     skipped += [Skipped(str(one.get("reason", DECLARED))) for one in declared if isinstance(one, dict)]
     payload = receipt_payload(
@@ -202,6 +188,21 @@ def receipt_of(
     )
     jws_sealed = keys.records.seal(packed(signer.sign(payload)), context=Column.RECEIPT_JWS.of(receipt_id))
     return ReceiptRow(receipt_id, upload.upload_id, signer.kid, jws_sealed, now)
+
+
+def _proof_of(outcome: FileOutcome, now: float) -> InstanceProof:
+    return InstanceProof(
+        outcome.study_instance_uid,
+        outcome.sop_class_uid,
+        outcome.sop_instance_uid,
+        outcome.sha256,
+        FileResult(outcome.outcome),
+        outcome.reason or outcome.code or None,
+        outcome.made_by,
+        outcome.series_instance_uid,
+        outcome.at or now,
+        tuple(code for code in outcome.warnings if code in RECEIPTED),
+    )
 
 
 def _hold(upload: UploadRow) -> Hold | None:
