@@ -316,7 +316,7 @@ test("the service worker stops before the browser stops it; the next page says s
     const asked = [];
     context.on("request", (one) => new URL(one.url()).pathname.startsWith("/files/") && asked.push(one.method()));
     const next = await openPage(context, line.url);
-    await next.getByText(/Paused at \d\d:\d\d, when the app was closed/).waitFor();
+    await next.getByText(/Paused at .*\d\d:\d\d, when the app was closed/).waitFor();
     patch_ms = 0;
     await next.reload(); // what hangs on the slow line is cut
     await arrived(next);

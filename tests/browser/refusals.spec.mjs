@@ -141,7 +141,7 @@ test("no room at the gateway in the middle: that is said, and it goes on by itse
 test("an account that has reached a limit of the gateway: which, when it is tried again, and whom to call", async () => {
   await gateway.restart({ RELAYPACS__LIMITS__RESERVED_SHARE: "0.00001" });
   const page = await sending();
-  await says(page, /^The unfinished uploads of this account or code take all the space it may use: finish or cancel some\. Nothing is lost; it is tried again automatically at \d\d:\d\d\. If it is urgent, call \+00 000 0000\.$/);
+  await says(page, /^The unfinished uploads of this account or code take all the space it may use: finish or cancel some\. Nothing is lost; it is tried again automatically at .*\d\d:\d\d\. If it is urgent, call \+00 000 0000\.$/);
   await nothingLost(page);
   await gateway.restart();
   await page.getByRole("button", { name: "Try again" }).click();

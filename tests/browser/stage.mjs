@@ -126,8 +126,12 @@ export async function send(page) {
   await page.getByRole("heading", { name: "Uploads" }).waitFor();
 }
 
+/** What was to be seen instead is in the failure. */
 export async function arrived(page, within = 30_000) {
-  await page.getByText(/^In the PACS of .+ since \d\d:\d\d/).first().waitFor({ timeout: within });
+  const there = page.getByText(/^In the PACS of .+ since .*\d\d:\d\d/).first();
+  await there.waitFor({ timeout: within }).catch(async (error) => {
+    throw new Error(`${error.message}\nThe screen said:\n${await page.locator("body").innerText()}`, { cause: error });
+  });
 }
 
 /** The first few requests that bring files pass, the others wait until it is opened: something can happen in the middle. */
