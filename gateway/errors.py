@@ -212,7 +212,7 @@ class NotBuilt(Refusal):
 
 
 class SpoolFull(GatewayError):
-    """No room in the spool: nothing of the request was taken."""
+    """No room in the spool: nothing of the request was taken. The web edge says when to come back (`Retry-After`)."""
 
     codes = ("spool_full",)
     title = "The gateway's spool is full"

@@ -345,6 +345,7 @@ def _services(base: Base, intake: Intake, delivery: Delivery, parts: Parts, tell
         max_file_size=intake.limits.max_file_size,
         chunk_size=intake.limits.chunk_size,
         json_timeout_s=config.limits.json_timeout_s,
+        room_again_s=limits.room_again_s(config),
         shares=Shares(config.server.max_buffered_bytes),
         connections=limits.connection_limits(config),
         cors_origins=config.server.cors_origins,

@@ -12,6 +12,7 @@ from gateway.web.connections import ConnectionLimits
 
 #: As many handles as anybody needs, where the system sets no limit.
 _MANY = 1 << 20
+_MINUTE_S = 60.0
 
 
 def handles() -> int:
@@ -38,6 +39,11 @@ def connection_limits(config: Config) -> ConnectionLimits:
         head_timeout_s=config.limits.json_timeout_s,
         exempt=config.server.trusted_proxies,
     )
+
+
+def room_again_s(config: Config) -> float:
+    """When to ask a full spool for room again: the purge makes some, and whoever fills its disk may be gone in a minute."""
+    return min(config.retention.interval_s, _MINUTE_S)
 
 
 def told(config: Config) -> Mapping[str, int]:

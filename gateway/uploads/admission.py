@@ -20,7 +20,7 @@ from gateway.uploads.reservations import needed_bytes, reserved, room_of
 ADMIT_SHARE = 0.85
 #: Parts of lost answers may take so many times what a QR code's upload declared.
 QR_PARTS_SHARE = 3
-#: Room comes back by deliveries, cancellations and lapses: somewhat later it is worth asking again.
+#: An account's uploads come to an end by deliveries, cancellations and lapses: somewhat later it is worth asking again.
 RETRY_AFTER_S = 60.0
 
 
@@ -77,9 +77,9 @@ def check_size(wish: Wish, limits: Limits) -> None:
 def check_spool(tx: Transaction, size_bytes: int, limits: Limits, room_bytes: int) -> None:
     """Whether so much of the spool may be set aside for anybody. :raises SpoolFull: it may not."""
     if tx.uploads.reserved_bytes() + size_bytes > limits.spool_max_bytes * ADMIT_SHARE:
-        raise SpoolFull("the spool has no room for an upload of this size", retry_after_s=RETRY_AFTER_S)
+        raise SpoolFull("the spool has no room for an upload of this size")
     if tx.uploads.awaited_bytes() + size_bytes > room_bytes:
-        raise SpoolFull("the spool's disk has no room for an upload of this size", retry_after_s=RETRY_AFTER_S)
+        raise SpoolFull("the spool's disk has no room for an upload of this size")
 
 
 def _check_room(tx: Transaction, owner_id: str, size_bytes: int, limits: Limits, room_bytes: int) -> None:
@@ -121,7 +121,7 @@ def reserve_more(tx: Transaction, upload: UploadRow, limits: Limits) -> UploadRo
     if more <= 0:
         return upload
     if tx.uploads.reserved_bytes() + more > limits.spool_max_bytes:
-        raise SpoolFull("the spool has no room for more of this file", retry_after_s=RETRY_AFTER_S)
+        raise SpoolFull("the spool has no room for more of this file")
     if tx.uploads.sums_of(upload.owner_id).reserved_bytes + more > limits.spool_max_bytes * limits.reserved_share:
         raise _quota("the uploads of this account take their share of the spool", "limits.reserved_share")
     return replace(upload, reserved_bytes=upload.reserved_bytes + more)

@@ -300,7 +300,7 @@ class Files:
         def act(tx: Transaction) -> None:
             reserve_more(tx, grown, intake.limits)
             if tx.uploads.awaited_bytes() + sealed_size(least - seen.file.offset) > room_bytes:
-                raise SpoolFull("the spool's disk has no room for more of this file", retry_after_s=60)
+                raise SpoolFull("the spool's disk has no room for more of this file")
 
         await intake.ledger.read(act)
 

@@ -121,6 +121,8 @@ async def answered(request: web.Request, handler: Handler, request_id: str) -> w
         found = translated(error) or errors.GatewayError("the gateway failed")
         if isinstance(error, BodyStopped) and services(request).draining:
             found = errors.Unavailable("the gateway is stopping; what came is kept", code="draining", retry_after_s=5)
+        if isinstance(found, errors.SpoolFull):
+            found.extra.setdefault("retry_after_s", services(request).room_again_s)
         if isinstance(found, errors.Refusal):
             _note(request, found)
         request[PROBLEM_CODE] = found.code

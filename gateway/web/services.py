@@ -93,6 +93,7 @@ class Services:
     max_file_size: int
     chunk_size: int
     json_timeout_s: float = 10.0
+    room_again_s: float = 60.0  #: after which somebody asks again for room in a full spool
     metrics_token: bytes | None = None  #: opens `GET /metrics`, and nothing else
     metrics_apart: bool = False  #: they have a port of their own
     #: Large JSON bodies are parsed one at a time.

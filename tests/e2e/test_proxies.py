@@ -156,7 +156,7 @@ def test_an_upload_waits_while_the_spool_is_full_and_goes_on_when_there_is_room(
         running_lab(tmp_path / "gateway", Pacs(archive), settings=PROXIED) as lab,
         middle(urlsplit(lab.url).port or 0, [], stands_after=13_000_000) as line,
         in_front(lab, tmp_path / "proxy", certificate, example, line.port) as port,
-        # It stands in the middle of a part: who begins a new one then is told to come back in a minute.
+        # It stands in the middle of a part: who begins a new one then is told to come back when the purge has run.
         sending(lab, tmp_path / "images", port, certificate, "--at-once", "1", "--chunk", "256KiB"),
     ):
         upload_under_way(lab, lab.login())

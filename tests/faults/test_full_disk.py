@@ -21,6 +21,8 @@ MIB = 1 << 20
 UPLOADS = 8
 #: Eight of them are more than the disk holds.
 FILE_SIZE = 4 * MIB + 500_000
+#: The lab's purge runs so often: then there may be room.
+PURGE_S = "1"
 
 
 @dataclass
@@ -95,7 +97,7 @@ def test_full_is_said_at_init_and_what_was_begun_ends_well(small: Small) -> None
 
 def test_a_single_file_for_which_there_is_no_room_is_refused_before_its_first_byte(small: Small) -> None:
     refusal = small.who.create(40 * MIB).expect(507)
-    assert refusal.code == "spool_full"
+    assert (refusal.code, refusal.headers["Retry-After"]) == ("spool_full", PURGE_S)
 
 
 def test_a_disk_that_others_fill_costs_no_acknowledged_byte_and_can_be_purged(small: Small) -> None:
@@ -105,7 +107,7 @@ def test_a_disk_that_others_fill_costs_no_acknowledged_byte_and_can_be_purged(sm
     foreign = fill_disk(small.disk)
 
     refusal = client.patch(url, len(kept) // 2, kept[len(kept) // 2 :]).expect(507)
-    assert refusal.code == "spool_full"
+    assert (refusal.code, refusal.headers["Retry-After"]) == ("spool_full", PURGE_S)
     ready = small.who.call("GET", "/readyz").expect(503).json
     assert ready["parts"]["spool"] == "spool_full"
     assert ready["works"]["status"]
