@@ -17,7 +17,7 @@ DEV := $(VENV)/.dev
 NODE := tests/node/node_modules/.stamp
 NPM := $(CURDIR)/$(BIN)/npm
 
-.PHONY: help install app run test check app-check soak bench screenshots audit lock docs node clean python-version node-js test-tools system-tools
+.PHONY: help install app run test check app-check soak bench lines screenshots audit lock docs node clean python-version node-js test-tools system-tools
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r target text; do \
@@ -47,6 +47,9 @@ soak: test-tools ## the same tests with large counts
 
 bench: test-tools ## the comparisons of docs/performance.md
 	$(BIN)/python -m bench
+
+lines: test-tools ## bad lines, measured anew for docs/lines.md
+	$(BIN)/python -m tests.lines
 
 screenshots: install $(DEV) $(NODE) ## every screen, for docs/screenshots.md
 	$(BIN)/python -m tests.browser.screens.screenshots

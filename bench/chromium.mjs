@@ -10,8 +10,9 @@ export class Chromium {
   waiting = new Map();
   count = 0;
 
-  constructor() {
-    const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe", `--user-data-dir=${this.profile}`];
+  /** @param more flags */
+  constructor(...more) {
+    const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe", `--user-data-dir=${this.profile}`, ...more];
     const program = process.env.RELAYPACS_CHROMIUM ?? "/usr/bin/chromium";
     this.process = spawn(program, flags, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], detached: true });
     let rest = "";
