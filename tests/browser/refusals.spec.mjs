@@ -157,6 +157,7 @@ test("files of another patient than the code is for: held, with whom to call; re
   await nothingLost(page);
   assert.deepEqual(await orthanc.digests(), []);
   await gateway.call(`/admin/uploads/${await unfinished()}/release`, { method: "POST", body: JSON.stringify({ reason: "asked the ward" }) });
+  await page.evaluate(() => window.dispatchEvent(new Event("online"))); // who comes back sees what is so now
   await says(page, "The hospital has not been notified");
   await page.getByRole("button", { name: "Back" }).click();
   await complete(page);

@@ -9,6 +9,8 @@ let streams = 0;
 let followed = 0;
 /** Of those who have files to begin yet: each looks when there may be room. */
 const lookers = new Set<() => void>();
+/** Of those who wait for the stream, in the order in which they came. */
+const waiting = new Set<() => void>();
 /** What each request does that is held when the device may be on another network. */
 const doubts = new Set<() => void>();
 
@@ -51,7 +53,20 @@ export function holdForStream(): (() => void) | null {
   streams += 1;
   return () => {
     streams -= 1;
+    offerStream();
   };
+}
+
+/** @param turn what to do when the stream is free, before all who came later @returns it isn't waited for any more */
+export function waitForStream(turn: () => void): () => void {
+  waiting.add(turn);
+  return () => void waiting.delete(turn);
+}
+
+/** To the first who waits: what is delivered one after the other is told one after the other. */
+export function offerStream(): void {
+  const [first] = waiting;
+  if (streams === 0) first?.();
 }
 
 /** @param doubt what to do when the device may be on another network @returns it has ended */

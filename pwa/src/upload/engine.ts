@@ -309,8 +309,8 @@ export class Engine {
     if (!row.upload_id || this.following.has(row.id)) return;
     this.following.add(row.id);
     try {
-      const rest = (ms: number): Promise<void> =>
-        sleep(ms, AbortSignal.any([signal, this.looked.signal])).catch(() => signal.throwIfAborted());
+      const rest = (ms: number, turn: AbortSignal): Promise<void> =>
+        sleep(ms, AbortSignal.any([signal, this.looked.signal, turn])).catch(() => signal.throwIfAborted());
       for await (const told of statuses(this.queue, row.id, row.upload_id, signal, rest)) {
         const status = rules.statusOf(told.state) ?? "delivering";
         if (status === "success" || status === "partial" || status === "failed") await this.finish(row, told, status);

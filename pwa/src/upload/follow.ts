@@ -3,7 +3,7 @@ import type { Queue } from "../queue/db";
 import type { FileOutcome, Told } from "../queue/rows";
 import { piecesOf } from "../streams";
 import { json, Refused, request } from "./api";
-import { holdForStream, wantStream, whenDoubted } from "./connections";
+import { holdForStream, offerStream, waitForStream, wantStream, whenDoubted } from "./connections";
 import { at } from "./place";
 import { asUpload, uploadToken } from "./tokens";
 
@@ -27,8 +27,8 @@ const SLOWEST_MS = 15_000;
 /** A stream says every 15 s that it is there. */
 const STREAM_SILENT_MS = 40_000;
 
-/** Waits so long, or until somebody wants to know. @throws AbortError */
-type Rest = (ms: number) => Promise<void>;
+/** Waits so long, or until somebody wants to know, or it has its turn. @throws AbortError */
+type Rest = (ms: number, turn: AbortSignal) => Promise<void>;
 
 /** Statuses as they come; ends with the last one. @throws Refused, AbortError */
 export async function* statuses(
@@ -49,6 +49,7 @@ export async function* statuses(
     }
   } finally {
     unwant?.();
+    offerStream();
   }
 }
 
@@ -66,19 +67,23 @@ async function* streamedOrAsked(
     );
     yield status;
     if (["success", "partial", "failed"].includes(status.state)) return;
+    let held = status.state === "held";
     try {
-      for await (const told of status.state === "held" ? [] : stream(uploadId, await uploadToken(queue, id), signal)) {
+      for await (const told of held ? [] : stream(uploadId, await uploadToken(queue, id), signal)) {
         wait = 500;
+        held = told.state === "held";
         yield told;
         if (["success", "partial", "failed"].includes(told.state)) return;
-        if (told.state === "held") break; // a person decides, maybe in days: too long for the only stream
+        if (held) break; // a person decides, maybe in days: too long for the only stream
       }
     } catch (error) {
       if (signal.aborted) throw error;
       if (error instanceof Refused && error.status !== 0 && error.status < 500 && error.status !== 401) throw error;
       // The stream is a comfort: without it the status is asked for.
     }
-    await rest(wait);
+    const turn = new AbortController();
+    const unqueue = held ? null : waitForStream(() => turn.abort());
+    await rest(wait, turn.signal).finally(unqueue);
     wait = Math.min(SLOWEST_MS, wait * 2);
   }
 }
