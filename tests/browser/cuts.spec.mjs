@@ -80,9 +80,10 @@ test("off the net and on again", async () => {
 });
 
 test("a reload, while nothing answers of all that may be under way at once", async () => {
-  line.shut(8);
+  line.shut(0);
   const page = await begin({ slowly: false });
   await until(page, "all files are copied", ({ files }) => !files.picked);
+  line.shut(8); // while files are copied fewer may be under way
   await eventually("all that may be under way at once waits", () => line.waiting === AT_ONCE);
   await page.reload();
   line.fast();
@@ -90,8 +91,10 @@ test("a reload, while nothing answers of all that may be under way at once", asy
 });
 
 fully("a STAT study goes first: what is under way ends with its piece, and goes on afterwards", async () => {
-  line.shut(3);
+  line.shut(0);
   const page = await begin({ slowly: false, series: LARGE });
+  await until(page, "all files are copied", ({ files }) => !files.picked);
+  line.shut(3);
   await eventually("all that may be under way at once waits", () => line.waiting === AT_ONCE);
   await pickFolder(page);
   await page.getByRole("radio", { name: "STAT" }).check({ force: true });

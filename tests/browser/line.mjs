@@ -65,8 +65,9 @@ export class Line {
     this.#open();
   }
 
-  /** So many requests to /files pass yet, the others wait. */
+  /** Those that waited by now pass, and so many requests to /files beside them; the others wait. */
   shut(after) {
+    this.#open();
     this.#passing = after;
     this.#door = new Promise((done) => (this.#open = done));
   }
