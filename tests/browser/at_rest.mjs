@@ -1,6 +1,6 @@
 // A patient's study goes through a browser with a profile on the disk. In the middle, after SIGKILL, after the receipt
 // and after the browser's end everything that it keeps is laid down in a folder, for test_at_rest.py to look into.
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -29,8 +29,20 @@ const control = `http://127.0.0.1:${elsewhere.address().port}`;
 async function keep(phase, page) {
   const folder = join(OUT, phase);
   mkdirSync(folder, { recursive: true });
-  cpSync(device.profile, join(folder, "profile"), { recursive: true, filter: (path) => !/Singleton/.test(path) });
+  copyWhole(device.profile, join(folder, "profile"));
   if (page) writeFileSync(join(folder, "stores.bin"), Buffer.from(await dumped(page), "base64"));
+}
+
+/** A browser that runs may take files away while they are copied: then all of it is copied anew. */
+function copyWhole(from, to) {
+  for (let tries = 1; ; tries += 1) {
+    rmSync(to, { recursive: true, force: true });
+    try {
+      return cpSync(from, to, { recursive: true, filter: (path) => !/Singleton/.test(path) });
+    } catch (error) {
+      if (error.code !== "ENOENT" || tries === 20) throw error;
+    }
+  }
 }
 
 /** Some seconds pass before a browser writes it down. */
