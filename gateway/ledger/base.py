@@ -274,6 +274,10 @@ class Ledger(Protocol):
     def watch(self, topic: str) -> AbstractContextManager[Watch]:
         """Register first, look second, wait third: nothing committed in between is missed."""
 
+    @property
+    def scrub_due(self) -> bool:
+        """This process has deleted or replaced keys since its last scrub: they may be in the files still."""
+
     async def scrub(self) -> bool:
         """Make sure that deleted rows are gone from the files (SQLite: WAL too). False: a reader was in the way."""
 

@@ -150,7 +150,7 @@ class Retention:
         await self._step(report, self._sweep(report))
         if report.files or report.uploads or report.records or report.tokens:
             self._scrub_due = True
-        if self._scrub_due:
+        if self._scrub_due or self._ledger.scrub_due:
             report.scrubbed = await self._erasure.scrub()
             self._scrub_due = not report.scrubbed
         return report

@@ -346,6 +346,20 @@ class TestKeysAndSettings:
         await ledger.write(lambda tx: tx.settings.put("a", "2"))
         assert await ledger.read(lambda tx: (tx.settings.get("a"), tx.settings.get("b"))) == ("2", None)
 
+    async def test_a_deleted_key_makes_a_scrub_due_until_it_was_done(self, ledger: Ledger) -> None:
+        due = [ledger.scrub_due]
+        key_id = await ledger.write(lambda tx: tx.keys.insert(b"x"))
+        for act in (
+            lambda tx: tx.keys.replace(key_id, b"y"),  # as it was wrapped before it is to be gone
+            lambda tx: tx.keys.delete([key_id]),
+            lambda tx: tx.keys.delete([key_id]),  # it was gone already
+        ):
+            await ledger.write(act)
+            due.append(ledger.scrub_due)
+            assert await ledger.scrub()
+            due.append(ledger.scrub_due)
+        assert due == [False, True, False, True, False, False, False]
+
     async def test_scrub_leaves_everything_that_is_not_deleted(self, ledger: Ledger) -> None:
         key_id = await ledger.write(lambda tx: tx.keys.insert(b"x"))
         assert await ledger.scrub()

@@ -11,9 +11,13 @@ from gateway.ledger.rows import ServiceKeyRow
 
 
 class MemoryKeys:
-    """Wrapped keys, and the gateway's own among them."""
+    """Wrapped keys, and the gateway's own among them.
+
+    :ivar deleted: one was, or was replaced, since somebody set it to False.
+    """
 
     def __init__(self, store: Store) -> None:
+        self.deleted = False
         self._store = store
 
     def insert(self, wrapped: bytes) -> int:
@@ -33,11 +37,13 @@ class MemoryKeys:
         self._store.keys.check_writable()
         if self.get(key_id) is None:
             raise NotFound("the key is gone")
+        self.deleted = True
         self._store.keys.put(Named(key_id, wrapped))
 
     def delete(self, key_ids: Sequence[int]) -> None:
         """One that is gone already is no error."""
         for key_id in key_ids:
+            self.deleted = self.deleted or self.get(key_id) is not None
             self._store.keys.delete(key_id)
 
     def service(self) -> list[ServiceKeyRow]:

@@ -139,9 +139,15 @@ class MemoryLedger:
         """Register first, look second, wait third: nothing that is committed in between is missed."""
         return self._watches.watch(topic)
 
+    @property
+    def scrub_due(self) -> bool:
+        """Keys were deleted since the last scrub."""
+        return self._transaction.keys.deleted
+
     async def scrub(self) -> bool:
         """There are no files that anything could be left in."""
         self._check_open()
+        self._transaction.keys.deleted = False
         return True
 
     async def close(self) -> None:

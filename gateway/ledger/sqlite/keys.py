@@ -29,9 +29,13 @@ _FREE_AT_ONCE = 64
 
 
 class SqliteKeys(Part):
-    """Wrapped keys, and the gateway's own among them."""
+    """Wrapped keys, and the gateway's own among them.
+
+    :ivar deleted: one was, or was replaced, since somebody set it to False.
+    """
 
     def __init__(self, db: sqlite3.Connection) -> None:
+        self.deleted = False
         self._db = db
         self._service = Rows(db, "service_keys", ServiceKeyRow, ("key_id",))
         self._quick = quick_of(db)
@@ -76,12 +80,14 @@ class SqliteKeys(Part):
         """
         if self.get(key_id) is None:
             raise NotFound("the key is gone")
+        self.deleted = True  # as it was wrapped before
         self._write(key_id & 0xFFFF_FFFF, _content(key_id >> 32, wrapped))
 
     def delete(self, key_ids: Sequence[int]) -> None:
         """Overwrite them; they are gone from the files after `scrub`. One that is gone already is no error."""
         for key_id in key_ids:
             if self.get(key_id) is not None:
+                self.deleted = True
                 slot, turn = key_id & 0xFFFF_FFFF, key_id >> 32
                 self._write(slot, turn.to_bytes(4, "big").ljust(SLOT_BYTES, b"\0"))
                 self._db.execute("INSERT INTO free_key_slots VALUES (?)", (slot,))

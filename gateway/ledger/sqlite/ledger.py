@@ -112,6 +112,11 @@ class SqliteLedger:
         """Register first, look second, wait third: nothing that this process commits in between is missed."""
         return self._watches.watch(topic)
 
+    @property
+    def scrub_due(self) -> bool:
+        """Keys were deleted since the last scrub."""
+        return self._writer.transaction.keys.deleted
+
     async def scrub(self) -> bool:
         """Make sure that deleted rows are in none of the files. False: a reader was in the way; try again.
 
@@ -119,7 +124,7 @@ class SqliteLedger:
         """
         self._check_open()
         done: asyncio.Future[bool] = self._loop.create_future()
-        self._writer.put(Chore(lambda db: checkpoint(db, "TRUNCATE"), done))
+        self._writer.put(Chore(self._scrubbed, done))
         return await done
 
     async def close(self) -> None:
@@ -135,6 +140,13 @@ class SqliteLedger:
     def _check_open(self) -> None:
         if self._closing is not None:
             raise Unavailable("the ledger is closed")
+
+    def _scrubbed(self, db: sqlite3.Connection) -> bool:
+        """In the writer's thread: nothing is deleted meanwhile."""
+        done = checkpoint(db, "TRUNCATE")
+        if done:
+            self._writer.transaction.keys.deleted = False
+        return done
 
     def _read(self, act: Callable[[Transaction], T]) -> T:
         db, transaction = reader = self._readers.get()

@@ -68,6 +68,10 @@ class DyingLedger:
     def watch(self, topic: str) -> AbstractContextManager[Watch]:
         return self._ledger.watch(topic)
 
+    @property
+    def scrub_due(self) -> bool:
+        return False
+
     async def scrub(self) -> bool:
         return True
 
