@@ -56,7 +56,7 @@ from gateway.uploads.cancellation import Settle
 from gateway.uploads.chunks import Chunks
 from gateway.uploads.completion import GATEWAY, Timing
 from gateway.uploads.destinations import Destination, Destinations
-from gateway.uploads.intake import Intake
+from gateway.uploads.intake import Intake, raise_fence
 from gateway.uploads.leases import Leases
 from gateway.uploads.pipeline import Pipeline, Tails, Threads
 from gateway.uploads.qr import QrSessions, QrTerms
@@ -167,7 +167,7 @@ def _intake(base: Base, session_id: str) -> Intake:
         spool=base.spool,
         ring=base.ring,
         keys=base.keys,
-        leases=Leases(base.clock),
+        leases=Leases(base.clock, partial(raise_fence, base.ledger)),
         sharing=sharing,
         tails=Tails(limits.kept_tails()),
         pipeline=Pipeline(

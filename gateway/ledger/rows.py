@@ -131,6 +131,7 @@ class FileRow:
     bytes_sealed: bytes | None  #: all of a file that the gateway made, instead of runs in the spool (file's key)
     concat_sealed: bytes | None = None  #: `Upload-Concat` of a final as received (upload's key)
     sources_sealed: bytes | None = None  #: keys of the parts whose entries a final's runs name (file's key)
+    fence: int = 0  #: who began to write to its tail under another one commits nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ class Appender:
         def act(tx: Transaction) -> tuple[Seen, int]:
             upload = require_open(tx, before.upload.upload_id, before.upload.epoch)
             file = require_file(tx, before.file.file_id, Dialect.TAIL)
+            if file.fence != before.file.fence:
+                raise Conflict("another request took over this file", code="taken_over")
             if file.offset != before.file.offset:
                 raise Conflict("another process wrote to this file", code="conflict")
             view = told(view_of(file), self._wish, self._intake.limits.max_file_size)

@@ -100,7 +100,7 @@ class AtOnce:
         intake = self._intake
         made = make_file(intake, opened.key, Dialect.TAIL, wish, length=wish.length)
         file_id = made.row.file_id
-        writer = intake.spool.shared_writer(file_id=file_id, key=made.key, base_offset=0, fence=opened.row.epoch)
+        writer = intake.spool.shared_writer(file_id=file_id, key=made.key, base_offset=0, fence=made.row.fence)
         tail, digest = Tail(writer), intake.spool.digests.resume(file_id, 0)
         try:
             seen = await intake.pipeline.record(

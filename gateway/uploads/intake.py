@@ -140,6 +140,17 @@ def new_file(
     return made.insert(tx), made.key
 
 
+async def raise_fence(ledger: Ledger, file_id: str) -> None:
+    """Who writes to the file's tail just now commits nothing any more."""
+
+    def act(tx: Transaction) -> None:
+        file = tx.files.get(file_id)
+        if file is not None:
+            tx.files.save(replace(file, fence=file.fence + 1))
+
+    await ledger.write(act)
+
+
 def is_small(size: int | None, room: int) -> bool:
     """Whether a body goes where small ones go. :param size: None: nobody knows. :param room: for it, at most."""
     return (room if size is None else min(size, room)) < SMALL_BELOW_BYTES
@@ -157,9 +168,7 @@ def begin_segment(
     tx.runs.begin_segment(segment_id, file.file_id, upload.upload_id)
     if key is None:
         key = file_key(tx, intake.ring, upload, file)
-    writer = intake.spool.writer(
-        segment_id=segment_id, file_id=file.file_id, key=key, base_offset=at, fence=upload.epoch
-    )
+    writer = intake.spool.writer(segment_id=segment_id, file_id=file.file_id, key=key, base_offset=at, fence=file.fence)
     return Tail(writer)
 
 
@@ -169,7 +178,7 @@ def share_segment(
     """A writer of small appends; there is nothing to write down. See `begin_segment`."""
     if key is None:
         key = file_key(tx, intake.ring, upload, file)
-    writer = intake.spool.shared_writer(file_id=file.file_id, key=key, base_offset=at, fence=upload.epoch)
+    writer = intake.spool.shared_writer(file_id=file.file_id, key=key, base_offset=at, fence=file.fence)
     return Tail(writer)
 
 

@@ -7,7 +7,7 @@ Places are plain strings: a file id for a tail, file id and chunk index for a RE
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 
@@ -50,10 +50,14 @@ class Lease:
 
 
 class Leases:
-    """All leases of this process."""
+    """All leases of this process.
 
-    def __init__(self, clock: Clock) -> None:
+    :param fence: sees to it that whoever writes to a file just now commits nothing any more; None: nobody can.
+    """
+
+    def __init__(self, clock: Clock, fence: Callable[[str], Awaitable[None]] | None = None) -> None:
         self._clock = clock
+        self._fence = fence
         self._held: dict[str, Lease] = {}
 
     def holder(self, place: str) -> Lease | None:
@@ -73,7 +77,8 @@ class Leases:
     async def hold(self, place: str, claim: Claim, stop: Callable[[], None]) -> AsyncIterator[Lease]:
         """Hold `place` for the block; `stop` is called when somebody wants it.
 
-        :raises Locked: a live holder is there and `claim` is polite, or the holder doesn't let go in time.
+        :raises Locked: a live holder is there and `claim` is polite, or the holder doesn't let go in time and can't be
+            fenced off.
         """
         await self._free(place, claim)
         lease = Lease(self._clock, stop)
@@ -81,11 +86,12 @@ class Leases:
         try:
             yield lease
         finally:
-            del self._held[place]
+            if self._held.get(place) is lease:  # else it was fenced off
+                del self._held[place]
             lease.released.set()
 
     async def cut(self, file_ids: Iterable[str]) -> None:
-        """Cut every holder of these files and wait until they have let go."""
+        """Cut every holder of these files and wait until they have let go, or were fenced off. :raises Locked: see `hold`."""
         for place in self.under(file_ids):
             await self._free(place, Claim.CUT)
 
@@ -107,4 +113,8 @@ class Leases:
             try:
                 await asyncio.wait_for(holder.released.wait(), LET_GO_TIMEOUT_S)
             except TimeoutError:
-                raise Locked("the request that writes here doesn't let go", retry_after_s=5) from None
+                if claim is Claim.POLITE or self._fence is None:
+                    raise Locked("the request that writes here doesn't let go", retry_after_s=5) from None
+                await self._fence(place.partition("#")[0])
+                if self._held.get(place) is holder:
+                    del self._held[place]

@@ -1,6 +1,7 @@
 """Files as their last commit has left them a moment ago: the next append doesn't ask for what this process wrote itself.
 
-Only its lease writes to a file, so an offset that stands here is the present one. What may have become of its upload
+Only its lease writes to a file, so an offset that stands here is the present one; who is fenced off has held it for
+longer than anything stands here. What may have become of its upload
 meanwhile is asked again by the commit of the bytes.
 """
 

@@ -145,6 +145,38 @@ async def test_a_holder_that_doesnt_let_go_locks_the_newcomer_out_after_a_while(
         await enter(leases, "f", Claim.CUT)
 
 
+async def test_one_that_doesnt_let_go_is_fenced_off_where_that_can_be_done(clock, monkeypatch):
+    monkeypatch.setattr(leases_module, "LET_GO_TIMEOUT_S", 0.01)
+    fenced = []
+
+    async def fence(file_id: str) -> None:
+        fenced.append(file_id)
+
+    leases = Leases(clock, fence)
+    stubborn = Holder(leases, "f#3#1", stubborn=True)
+    task = asyncio.ensure_future(stubborn.run())
+    await stubborn.holds.wait()
+    async with leases.hold("f#3#1", Claim.CUT, lambda: None) as mine:
+        assert fenced == ["f"]
+        task.cancel()
+        await asyncio.wait([task])
+        assert leases.holder("f#3#1") is mine, "whoever was fenced off takes nobody's place away when it ends"
+    assert leases.holder("f#3#1") is None
+
+
+async def test_who_asks_politely_fences_nobody_off(clock, monkeypatch):
+    monkeypatch.setattr(leases_module, "LET_GO_TIMEOUT_S", 0.01)
+    leases = Leases(clock, lambda _file_id: pytest.fail("it was"))
+    stubborn = Holder(leases, "f", stubborn=True)
+    task = asyncio.ensure_future(stubborn.run())
+    await stubborn.holds.wait()
+    clock.advance(5)
+    with pytest.raises(Locked):
+        await enter(leases, "f", Claim.POLITE)
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def test_cutting_files_reaches_every_place_of_theirs_and_no_other(leases, holding):
     tail, chunk, other = await holding("f"), await holding("f#3#1"), await holding("g")
     assert sorted(leases.under(["f"])) == ["f", "f#3#1"]
