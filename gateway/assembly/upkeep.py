@@ -28,6 +28,7 @@ from gateway.purge.retention import Retention, Times
 from gateway.purge.turn import lock_beside, purging
 from gateway.spool import UploadKey
 from gateway.uploads.administration import Administration, EndpointState
+from gateway.uploads.compaction import Compaction
 from gateway.uploads.intake import Intake
 from gateway.uploads.leases import Leases
 from gateway.uploads.reservations import Lapsing
@@ -53,6 +54,7 @@ def open_retention(base: Base, intake: Intake | None = None) -> Retention:
         base.clock,
         close_tail=intake.tails.close if intake is not None else lambda _file_id: None,
         retire=intake.sharing.retire_idle if intake is not None else None,
+        settle=_compaction(base, intake).settle if intake is not None else None,
     )
     return Retention(
         base.ledger,
@@ -69,6 +71,10 @@ def open_retention(base: Base, intake: Intake | None = None) -> Retention:
         delete=base.spool.delete,
         turn=partial(purging, lock_beside(base.config.database.path)),
     )
+
+
+def _compaction(base: Base, intake: Intake) -> Compaction:
+    return Compaction(base.ledger, base.spool, intake.sharing.session_id, base.clock)
 
 
 def open_audit_retention(base: Base) -> AuditRetention:

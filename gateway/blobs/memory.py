@@ -38,12 +38,14 @@ class MemoryBlobs:
 
     :param capacity_bytes: appends beyond it fail with ENOSPC; None: no limit.
     :param clock: stamps `modified_at`.
+    :param holes: it gives room back; else it says each time that it can't.
 
     `faults` maps an operation (`create`, `append`, `sync`, `open`, `read`, `delete`, `punch`) to the errno with which
     it fails from now on, as a failing disk does; `append` is every writing.
     """
 
-    def __init__(self, *, capacity_bytes: int | None = None, clock: Clock | None = None) -> None:
+    def __init__(self, *, capacity_bytes: int | None = None, clock: Clock | None = None, holes: bool = True) -> None:
+        self._holes = holes
         self.capacity_bytes = capacity_bytes
         self.faults: dict[str, int] = {}
         self._clock: Clock = clock or SystemClock()
@@ -81,7 +83,7 @@ class MemoryBlobs:
         self.fail("punch")
         with self._lock:
             blob = self._blobs.get(name)
-            if blob is None:
+            if blob is None or not self._holes:
                 return False
             for position, size in holes:
                 end = min(position + size, len(blob.data))
@@ -125,7 +127,7 @@ class MemoryBlobs:
         :param keep_unsynced_bytes: how many bytes of each unsynced tail happened to reach the disk. With 0 a blob
             that was never synced is gone, name and all; with more its name happened to survive.
         """
-        left = MemoryBlobs(capacity_bytes=self.capacity_bytes, clock=self._clock)
+        left = MemoryBlobs(capacity_bytes=self.capacity_bytes, clock=self._clock, holes=self._holes)
         with self._lock:
             for name, blob in self._blobs.items():
                 if blob.named or keep_unsynced_bytes:

@@ -62,6 +62,9 @@ class RunRows(Protocol):
     def of_entry(self, segment_id: str, entry_at: int) -> list[RunRow]:
         """What files have of an entry."""
 
+    def move_entry(self, segment_id: str, entry_at: int, to_segment_id: str, to_entry_at: int) -> None:
+        """An entry lies elsewhere from now on: all that files have of it."""
+
     def share(self, upload_id: str, file_id: str) -> None:
         """Segments of this file alone become shared ones that are closed: another file's runs will name them."""
 

@@ -28,7 +28,7 @@ from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import Dialect, FileRow, JobKind, UploadRow
 from gateway.ledger.settings import Setting
 from gateway.states import IN_PACS_STATES, FileState, UploadState
-from gateway.uploads.holes import SealedBytes, give_back, tidy
+from gateway.uploads.holes import SealedBytes, Settle, give_back, tidy
 from gateway.uploads.leases import Leases
 from gateway.uploads.membership import cleared, is_taken
 
@@ -76,6 +76,7 @@ class Erasure:
     :param spool: blocks, so it is used in a thread.
     :param close_tail: closes what is kept open of a file between requests.
     :param retire: gives up the segment that files share just now, if no row names anything in it.
+    :param settle: copies what lives of a segment elsewhere, where the storage has no holes.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Erasure:
         *,
         close_tail: Callable[[str], None] = lambda _file_id: None,
         retire: Callable[[], Awaitable[None]] | None = None,
+        settle: Settle | None = None,
     ) -> None:
         self._ledger = ledger
         self._spool = spool
@@ -94,6 +96,7 @@ class Erasure:
         self._clock = clock
         self._close_tail = close_tail
         self._retire = retire
+        self._settle = settle
 
     async def being_written(self, upload_id: str) -> bool:
         """Whether a request of this process writes to one of the upload's files just now."""
@@ -229,7 +232,7 @@ class Erasure:
         """Segments that files shared: what is left of them. :raises Unavailable: the storage failed."""
         if self._retire is not None:
             await self._retire()
-        await tidy(self._ledger, self._spool)
+        await tidy(self._ledger, self._spool, self._settle)
 
     async def _dead_segments(self, upload_id: str) -> list[str]:
         """Segments that nobody can read any more: all of an erased upload, else those of files without a key."""

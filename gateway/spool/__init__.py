@@ -27,6 +27,7 @@ from gateway.spool.keys import (
     unwrap_service_key,
     upload_of,
 )
+from gateway.spool.moved import EntryPlace, MovedEntries, copied
 from gateway.spool.own import OwnBlobs
 from gateway.spool.segments import Digest, EntrySealer, Run, RunPlace, SegmentWriter, storage_errors
 from gateway.spool.shared import SharedSegment, SharedWriter
@@ -37,6 +38,7 @@ __all__ = [
     "HEADER_SIZE",
     "SERVICE_KEY_NAMES",
     "Digest",
+    "EntryPlace",
     "FileKey",
     "KeyRing",
     "KnownDigests",
@@ -77,6 +79,7 @@ class Spool:
         self._blobs = OwnBlobs(blobs)
         self._max_bytes = max_bytes
         self._taken = (-math.inf, 0)  #: when it was counted, and the bytes
+        self._moved = MovedEntries()
         self.digests = KnownDigests()
 
     def belongs_to(self, spool_id: str | None) -> str:
@@ -132,8 +135,16 @@ class Spool:
         :param sources: keys of other files whose entries the runs name, by their ids.
         :raises Damaged: the runs don't cover it.
         """
-        known = {"upload_id": upload_id, "file_id": file_id}
-        return SpooledFile(self._blobs, runs, **known, key=key, size_bytes=size_bytes, sources=sources)
+        return SpooledFile(
+            self._blobs,
+            runs,
+            upload_id=upload_id,
+            file_id=file_id,
+            key=key,
+            size_bytes=size_bytes,
+            sources=sources,
+            moved=self._moved,
+        )
 
     def delete(self, segment_ids: Sequence[str]) -> None:
         """Remove segments for good; a missing one is no error. :raises Unavailable: the storage failed."""
@@ -148,6 +159,24 @@ class Spool:
         """
         with storage_errors():
             return self._blobs.punch(segment_id, holes)
+
+    def taken_bytes(self, segment_id: str) -> int:
+        """What a segment takes of the medium; 0: there is none. :raises Unavailable: the storage failed."""
+        with storage_errors():
+            return self._blobs.taken_bytes(segment_id)
+
+    def copy_entries(self, entries: Mapping[str, EntryPlace], to_segment_id: str) -> dict[str, EntryPlace]:
+        """Copy entries as they are into a new segment, durably. Readers of this process find them there from now on if
+        their former segment goes.
+
+        :param entries: by entry id.
+        :returns: where each is now, but for those that aren't there in full.
+        :raises SpoolFull, Unavailable: the storage failed.
+        """
+        with storage_errors():
+            places = copied(self._blobs, entries, to_segment_id)
+        self._moved.note(places)
+        return places
 
     def sweep_candidates(self, before: float) -> Iterator[str]:
         """Segments last written before `before` (unix seconds): those that no row names may go.

@@ -28,6 +28,7 @@ from gateway.spool.frames import (
     open_frame,
 )
 from gateway.spool.keys import FileKey
+from gateway.spool.moved import MovedEntries
 from gateway.spool.segments import RunPlace, storage_errors
 
 PIECE_SIZE = 1 << 20
@@ -50,6 +51,7 @@ class SpooledFile:
     :param runs: they cover 0 to `size_bytes` without holes.
     :param key: the file's key.
     :param sources: keys of other files whose entries the runs name, by their ids.
+    :param moved: where entries are that lie elsewhere now than the runs say.
     :raises Damaged: the runs leave a hole or overlap.
     """
 
@@ -63,8 +65,10 @@ class SpooledFile:
         key: FileKey,
         size_bytes: int,
         sources: Mapping[str, FileKey] | None = None,
+        moved: MovedEntries | None = None,
     ) -> None:
         self._blobs = blobs
+        self._moved = moved or MovedEntries()
         self._runs = sorted((run for run in runs if run.length), key=lambda run: run.start)
         self._starts = [run.start for run in self._runs]
         self._upload_id = upload_id
@@ -80,7 +84,7 @@ class SpooledFile:
             end = run.end
         if end != size_bytes:
             raise Damaged("the runs of a file don't make up its length")
-        self._open: OrderedDict[str, BlobReader] = OrderedDict()
+        self._open: OrderedDict[str, BlobReader] = OrderedDict()  #: by segment id; by entry id where it was moved
         self._digests: dict[str, bytes] = {}  #: of the headers of entries that were looked at, by entry id
         self._marks: list[list[_FrameMark]] = [
             [_FrameMark(run.start, run.position, run.first_frame)] for run in self._runs
@@ -154,7 +158,7 @@ class SpooledFile:
         number = bisect_right(self._starts, offset) - 1
         run = self._runs[number]
         with storage_errors():
-            reader = self._segment(run.segment_id)
+            reader = self._segment(run)
             digest = self._entry(reader, run)
             place = self._find(number, reader, offset)
             return self._open_frames(number, reader, digest, place, offset, out[: run.end - offset])
@@ -223,15 +227,19 @@ class SpooledFile:
             marks.append(following)
         return following
 
-    def _segment(self, segment_id: str) -> BlobReader:
-        reader = self._open.get(segment_id)
-        if reader is not None:
-            self._open.move_to_end(segment_id)
-            return reader
+    def _segment(self, run: RunPlace) -> BlobReader:
+        name = run.segment_id if run.segment_id in self._open else run.entry_id
+        if name in self._open:
+            self._open.move_to_end(name)
+            return self._open[name]
         try:
-            reader = self._open[segment_id] = self._blobs.open(segment_id)
+            name, reader = run.segment_id, self._blobs.open(run.segment_id)
         except FileNotFoundError:
-            raise Damaged("a segment is missing") from None
+            try:
+                name, reader = run.entry_id, self._moved.open(self._blobs, run.entry_id, run.entry_at)
+            except FileNotFoundError:
+                raise Damaged("a segment is missing") from None
+        self._open[name] = reader
         if len(self._open) > _MAX_OPEN:
             self._open.popitem(last=False)[1].close()
         return reader

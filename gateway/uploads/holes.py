@@ -8,7 +8,7 @@ refused or broke off too; and the segment goes when no row names anything in it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Protocol
@@ -22,6 +22,8 @@ _BEYOND_BYTES = 1 << 40
 PAGE = 100
 
 Hole = tuple[int, int]  #: position, bytes
+#: Asked of a segment and its runs: whether it needs no further look.
+Settle = Callable[[str, Sequence[RunRow]], Awaitable[bool]]
 
 
 class SealedBytes(Protocol):
@@ -47,18 +49,25 @@ async def give_back(ledger: Ledger, spool: SealedBytes, file_ids: Collection[str
         await ledger.write(partial(_drop, segment_id=segment_id, run_ids=[run.run_id for run in runs]))
 
 
-async def tidy(ledger: Ledger, spool: SealedBytes) -> None:
+async def tidy(ledger: Ledger, spool: SealedBytes, settle: Settle | None = None) -> None:
     """Closed segments: those that nothing is left of go; what no row names in the others is given back, once.
 
-    :raises Unavailable: the storage failed.
+    :param settle: what to do with a segment whose storage has no holes; None: nothing.
+    :raises SpoolFull, Unavailable: the storage failed.
     """
+    await _drop_idle(ledger, spool)
+    for row in await ledger.read(lambda tx: tx.runs.shared(SharedState.CLOSED)):
+        runs = await ledger.read(partial(_named, segment_id=row.segment_id))
+        done = await asyncio.to_thread(spool.punch, row.segment_id, _between(runs))
+        if done or settle is None or await settle(row.segment_id, runs):
+            await ledger.write(partial(_tidied, segment_id=row.segment_id))
+    await _drop_idle(ledger, spool)
+
+
+async def _drop_idle(ledger: Ledger, spool: SealedBytes) -> None:
     while idle := await ledger.read(lambda tx: tx.runs.idle_shared(PAGE)):
         await asyncio.to_thread(spool.delete, idle)
         await ledger.write(partial(_forget, segment_ids=idle))
-    for row in await ledger.read(lambda tx: tx.runs.shared(SharedState.CLOSED)):
-        runs = await ledger.read(partial(_named, segment_id=row.segment_id))
-        await asyncio.to_thread(spool.punch, row.segment_id, _between(runs))
-        await ledger.write(partial(_tidied, segment_id=row.segment_id))
 
 
 def _dead(tx: Transaction, file_ids: Iterable[str]) -> dict[str, list[RunRow]]:

@@ -31,7 +31,7 @@ class Sharing:
     def __init__(self, ledger: Ledger, spool: Spool, session_id: str) -> None:
         self._ledger = ledger
         self._spool = spool
-        self._session_id = session_id
+        self.session_id = session_id
         self._present: SharedSegment | None = None
         self._retired: list[SharedSegment] = []
         self._beginning = asyncio.Lock()
@@ -50,7 +50,7 @@ class Sharing:
 
     async def _begin(self) -> None:
         fresh = self._spool.shared_segment(new_id())
-        await self._retire(lambda tx: tx.runs.begin_shared(fresh.segment_id, self._session_id))
+        await self._retire(lambda tx: tx.runs.begin_shared(fresh.segment_id, self.session_id))
         self._syncs.start()
         self._present = fresh
 

@@ -395,6 +395,27 @@ class TestFilesAndRuns:
         assert await ledger.read(lambda tx: tx.runs.sharing(S1)) is None
         assert not await ledger.read(lambda tx: tx.runs.knows_segment(S1))
 
+    async def test_an_entry_is_moved_with_all_that_files_have_of_it(self, ledger: Ledger) -> None:
+        await with_uploads(ledger)
+        entry = {"entry_at": 500, "position": 596, "entry_id": "e", "sealed_bytes": 133}
+        await given(
+            ledger,
+            lambda tx: tx.runs.begin_shared(S1, "one"),
+            lambda tx: tx.runs.begin_shared(S2, "one"),
+            lambda tx: tx.runs.insert(run_row(F, S1, length=1, **entry)),
+            lambda tx: tx.runs.insert(run_row(G, S1, length=1, source_id=F, **entry)),
+            lambda tx: tx.runs.insert(run_row(G, S1, start=1, length=1, entry_at=0, entry_id="other")),
+            lambda tx: tx.runs.close_shared([S1]),
+            lambda tx: tx.runs.move_entry(S1, 500, S2, 100),
+        )
+        moved = await ledger.read(lambda tx: tx.runs.of_entry(S2, 100))
+        assert {(run.file_id, run.position, run.entry_id, run.sealed_bytes) for run in moved} == {
+            (F, 196, "e", 133),
+            (G, 196, "e", 133),
+        }
+        assert [run.entry_id for run in await ledger.read(lambda tx: tx.runs.of_segment(S1))] == ["other"]
+        assert [run.entry_id for run in await ledger.read(lambda tx: tx.runs.of_file(G))] == ["e", "other"]
+
     async def test_a_session_closes_what_former_ones_left_open(self, ledger: Ledger) -> None:
         await given(
             ledger,

@@ -13,6 +13,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.blobs.memory import MemoryBlobs
 from tests.component.gateway_app import CHUNK, OFFSET_TYPE, TUS, Answer, Gate, gateway_app
 from tests.scale import count
 
@@ -180,8 +181,8 @@ def path_of(answer: Answer) -> str:
     return "/files/" + answer.headers["Location"].rpartition("/")[2]
 
 
-async def run(folder: Path, steps: list[tuple[str, float, int, int]]) -> None:
-    async with gateway_app(folder, sqlite=True) as gate:
+async def run(folder: Path, steps: list[tuple[str, float, int, int]], blobs: MemoryBlobs) -> None:
+    async with gateway_app(folder, sqlite=True, blobs=blobs) as gate:
         person = await gate.person()
         opened = await gate.init(person.token, [2_000_000] * MOST_FILES)
         world = World(gate, opened.token)
@@ -213,7 +214,8 @@ async def run(folder: Path, steps: list[tuple[str, float, int, int]]) -> None:
 @settings(
     max_examples=count(15, 600), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-@given(steps=st.lists(STEPS, max_size=20))
-def test_any_concatenation_of_parts_that_live_and_die_gives_the_sources(steps):
+@given(steps=st.lists(STEPS, max_size=20), holes=st.booleans())
+def test_any_concatenation_of_parts_that_live_and_die_gives_the_sources(steps, holes):
+    """On a medium that gives room back by holes, and on one where what lives is copied elsewhere."""
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(run(Path(folder), steps))
+        asyncio.run(run(Path(folder), steps, MemoryBlobs(holes=holes)))

@@ -123,6 +123,14 @@ class MemoryRuns:
         """What files have of an entry."""
         return [run for run in self._store.runs.by("segment", segment_id) if run.entry_at == entry_at]
 
+    def move_entry(self, segment_id: str, entry_at: int, to_segment_id: str, to_entry_at: int) -> None:
+        """An entry lies elsewhere from now on: all that files have of it."""
+        self._store.runs.check_writable()
+        for run in self.of_entry(segment_id, entry_at):
+            position = run.position + to_entry_at - entry_at
+            moved = replace(run, segment_id=to_segment_id, entry_at=to_entry_at, position=position)
+            self._store.runs.save(moved)
+
     def share(self, upload_id: str, file_id: str) -> None:
         """Segments of this file alone become shared ones that are closed: another file's runs will name them."""
         self._store.segments.check_writable()

@@ -113,6 +113,13 @@ class SqliteRuns:
         """What files have of an entry."""
         return self._rows.where("segment_id = ? AND entry_at = ?", (segment_id, entry_at))
 
+    def move_entry(self, segment_id: str, entry_at: int, to_segment_id: str, to_entry_at: int) -> None:
+        """An entry lies elsewhere from now on: all that files have of it."""
+        self._db.execute(
+            "UPDATE runs SET segment_id = ?, entry_at = ?, position = position + ? WHERE segment_id = ? AND entry_at = ?",
+            (to_segment_id, to_entry_at, to_entry_at - entry_at, segment_id, entry_at),
+        )
+
     def share(self, upload_id: str, file_id: str) -> None:
         """Segments of this file alone become shared ones that are closed: another file's runs will name them."""
         whose = (upload_id, file_id)

@@ -106,6 +106,7 @@ def everything(tx: Transaction) -> None:
     tx.runs.names_any(T)
     tx.runs.of_segment(T)
     tx.runs.of_entry(T, 0)
+    tx.runs.move_entry(T, 0, T, 5)
     tx.runs.share(U, F)
     tx.runs.move(U, F, U)
     tx.concats.insert(F, [S, T, S])
