@@ -143,7 +143,8 @@ class Forgetful(Operations):  # type: ignore[misc] # fusepy ships no types
         size, at = len(node.content), node.changed_at
         links = 2 if node.is_directory else 1
         times = {"st_mtime": at, "st_atime": at, "st_ctime": at}
-        return {"st_mode": node.mode, "st_size": size, "st_nlink": links, "st_uid": os.getuid(), **times}
+        room = {"st_size": size, "st_blocks": -(-size // PAGE) * (PAGE // 512)}
+        return {"st_mode": node.mode, "st_nlink": links, "st_uid": os.getuid(), **room, **times}
 
     def readdir(self, path: str, fh: int) -> list[str]:
         return [".", "..", *self._find(path).names]

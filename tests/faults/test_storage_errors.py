@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import shutil
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,21 +15,9 @@ from tests.e2e.lab import Http, Lab, Pacs, running_lab, wait_until
 from tests.e2e.parrot import Parrot
 from tests.e2e.series import sha256
 from tests.faults.campaign import CHUNK_SIZE
+from tests.faults.storage import FAULTS, SEGMENTS, fault, under_shim
 
 pytestmark = pytest.mark.root
-
-#: The gateway's own WAL, and its segments.
-LEDGER, SEGMENTS = "relaypacs.db", "/spool/"
-
-
-@pytest.fixture(scope="session")
-def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if (compiler := shutil.which("cc") or shutil.which("gcc")) is None:
-        pytest.fail("the shim for write and fsync faults needs a C compiler: apt-get install gcc libc6-dev")
-    library = tmp_path_factory.mktemp("shim") / "shim.so"
-    source = Path(__file__).with_name("shim.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    return library
 
 
 @dataclass
@@ -42,16 +28,9 @@ class Faulty:
     who: Http
     pacs: Parrot
 
-    @contextmanager
-    def fault(self, call: str, part: str, number: int) -> Iterator[None]:
-        """Every such call fails meanwhile; 0: writes are short."""
-        orders = self.lab.folder / "faults"
-        orders.with_suffix(".new").write_text(f"{call} {part} {number}\n")
-        orders.with_suffix(".new").rename(orders)
-        try:
-            yield
-        finally:
-            orders.unlink()
+    def fault(self, call: str, part: str, number: int) -> AbstractContextManager[None]:
+        """See `storage.fault`."""
+        return fault(self.lab, call, part, number)
 
     def arrived(self) -> list[str]:
         return sorted(sha256(one.content) for one in self.pacs.held.values())
@@ -60,7 +39,7 @@ class Faulty:
 @pytest.fixture(scope="module")
 def gateway_of_module(tmp_path_factory: pytest.TempPathFactory, shim: Path) -> Iterator[Faulty]:
     folder = tmp_path_factory.mktemp("faulty") / "gateway"
-    environment = {"LD_PRELOAD": str(shim), "FAULT_ORDERS": str(folder / "faults")}
+    environment = under_shim(shim, folder)
     settings = {"uploads": {"chunk_size": CHUNK_SIZE}}
     with (
         Parrot() as pacs,
@@ -73,16 +52,6 @@ def gateway_of_module(tmp_path_factory: pytest.TempPathFactory, shim: Path) -> I
 def gateway(gateway_of_module: Faulty) -> Faulty:
     gateway_of_module.pacs.held.clear()
     return gateway_of_module
-
-
-FAULTS = [
-    ("fdatasync", SEGMENTS, errno.EIO),
-    ("write", SEGMENTS, errno.EIO),
-    ("write", SEGMENTS, errno.ENOSPC),
-    ("fdatasync", LEDGER, errno.EIO),
-    ("write", LEDGER, errno.EIO),
-    ("write", LEDGER, errno.ENOSPC),
-]
 
 
 @pytest.mark.parametrize(("call", "part", "number"), FAULTS)

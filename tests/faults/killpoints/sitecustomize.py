@@ -12,6 +12,8 @@ import importlib
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,13 @@ POINTS: dict[str, tuple[str, str, str]] = {
     "keys gone, entries there": ("gateway.spool", "Spool.punch", "before"),
     "entries gone, rows there": ("gateway.spool", "Spool.punch", "after"),
 }
+#: Those of a spool whose disk has no holes, in which entries are copied elsewhere instead.
+COPYING = {
+    "segment row, no copy": ("gateway.spool", "Spool.copy_entries", "before"),
+    "copied, no rows": ("gateway.spool", "Spool.copy_entries", "after"),
+    "some rows moved, no commit": ("gateway.uploads.compaction", "_move_rows", "after"),
+    "rows moved, former segment there": ("gateway.spool", "Spool.delete", "before"),
+}
 
 _seen: dict[str, int] = {}
 
@@ -57,7 +66,7 @@ def passed(name: str, orders: Path) -> None:
 
 def plant(name: str, orders: Path) -> None:
     """Put the point into the module's code."""
-    module, path, when = POINTS[name]
+    module, path, when = (POINTS | COPYING)[name]
     holder: Any = importlib.import_module(module)
     *above, last = path.split(".")
     for one in above:
@@ -82,9 +91,48 @@ def _no_sync() -> None:
         setattr(os, name, lambda _handle: None)
 
 
+def _late_sync() -> None:
+    """The gateway's own fsyncs come half a second after whoever asked for them goes on."""
+
+    def late(sync: Callable[[int], None], handle: int) -> None:
+        sync(handle)
+        os.close(handle)
+
+    for name in ("fdatasync", "fsync"):
+        sync = getattr(os, name)
+        setattr(os, name, lambda handle, sync=sync: threading.Timer(0.5, late, (sync, os.dup(handle))).start())
+
+
+def _early_answers() -> None:
+    """Whoever waits for the commit of an append's rows goes on before it."""
+    writer: Any = importlib.import_module("gateway.ledger.sqlite.writer")
+    resolve, perform, write_all = writer.resolve, writer.Writer._perform, writer.Writer._write_all
+
+    def resolve_once(done: Any, result: Any, error: BaseException | None) -> None:
+        if not done.done():
+            resolve(done, result, error)
+
+    def performed(self: Any, act: Any, *, alone: bool) -> None:
+        perform(self, act, alone=alone)
+        if isinstance(act.result, tuple) and hasattr(act.result[0], "file"):
+            self._tell(resolve_once, act.done, act.result, None)
+
+    def written(self: Any) -> None:
+        write_all(self)
+        time.sleep(0.05)
+
+    writer.resolve, writer.Writer._perform, writer.Writer._write_all = resolve_once, performed, written
+
+
+def _no_holes() -> None:
+    """What nobody can read any more stays where it is."""
+    importlib.import_module("gateway.blobs.local").LocalBlobs.punch = lambda *_which: False
+
+
 if "serve" in sys.orig_argv:
     if "KILL_POINTS" in os.environ:
-        for point in POINTS:
+        for point in POINTS | COPYING:
             plant(point, Path(os.environ["KILL_POINTS"]))
-    if "NO_SYNC" in os.environ:
-        _no_sync()
+    for wrong in (_no_sync, _late_sync, _early_answers, _no_holes):
+        if wrong.__name__.strip("_").upper() in os.environ:
+            wrong()
