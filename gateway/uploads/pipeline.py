@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -20,6 +19,7 @@ from gateway.spool import SegmentWriter, SharedSegment, SharedWriter
 from gateway.uploads.body import Body, BodyAccount, BodyBroken, BodyStopped, Buffered, Gatherer, clip
 from gateway.uploads.leases import Lease
 from gateway.uploads.sharing import Sharing
+from gateway.uploads.threads import Threads
 
 T = TypeVar("T")
 
@@ -30,25 +30,6 @@ Writer = SegmentWriter | SharedWriter
 COMMIT_EVERY_BYTES = 8 << 20
 #: From so many bytes on a digest is worth a thread of its own.
 BESIDE_BYTES = 1 << 20
-
-
-class Threads:
-    """The threads that seal, write and sync, so that the event loop never waits for a disk."""
-
-    def __init__(self, count: int = 16) -> None:
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="spool")
-
-    def run(self, act: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-        """Run `act` in a thread."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, act, *args)
-
-    def begin(self, act: Callable[..., None], *args: Any) -> None:
-        """Run `act`, which tells by itself what came of it, in a thread."""
-        self._pool.submit(act, *args)
-
-    def close(self) -> None:
-        """Wait for what runs."""
-        self._pool.shutdown()
 
 
 @dataclass(frozen=True, slots=True)

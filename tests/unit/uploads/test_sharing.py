@@ -15,8 +15,9 @@ from gateway.ledger.rows import SharedState
 from gateway.spool import Spool, shared
 from gateway.uploads.body import Buffered
 from gateway.uploads.leases import Lease
-from gateway.uploads.pipeline import Pipeline, Threads
+from gateway.uploads.pipeline import Pipeline
 from gateway.uploads.sharing import Sharing
+from gateway.uploads.threads import Threads
 from tests.unit.spool.support import World, noise
 from tests.unit.uploads.test_pipeline import ScriptedBody
 

@@ -1,0 +1,79 @@
+"""The threads that seal, write and sync, so that the event loop never waits for a disk.
+
+Python's own pool makes a future with a lock of its own for each call, and another one for the loop: more than a small
+file's bytes cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from gateway.ledger.promises import tell
+
+T = TypeVar("T")
+
+_Task = Callable[[], None]
+
+
+class Threads:
+    """So many at most; one more is started where all that were started are busy. Called from the event loop's thread."""
+
+    def __init__(self, count: int = 16) -> None:
+        self._count = count
+        self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._asked = 0
+        self._done: list[int] = []  #: by thread: each counts for itself, so that no lock is needed
+        self._closed = False
+
+    def run(self, act: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """Run `act` in a thread. One that is cancelled before its turn isn't run."""
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(lambda: _settle(done, act, args))
+        return done
+
+    def begin(self, act: Callable[..., None], *args: Any) -> None:
+        """Run `act`, which tells by itself what came of it and raises nothing, in a thread."""
+        self._put(lambda: act(*args))
+
+    def close(self) -> None:
+        """Wait for what runs."""
+        self._closed = True
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _put(self, task: _Task) -> None:
+        if self._closed:
+            raise RuntimeError("the threads are closed")
+        self._asked += 1
+        self._queue.put(task)
+        number = len(self._threads)
+        if number < self._count and self._asked - sum(self._done) > number:
+            self._done.append(0)
+            self._threads.append(
+                threading.Thread(target=self._work, args=(number,), name=f"spool_{number}", daemon=True)
+            )
+            self._threads[-1].start()
+
+    def _work(self, number: int) -> None:
+        while (task := self._queue.get()) is not None:
+            task()
+            del task  # what it held isn't held until the next one comes
+            self._done[number] += 1
+
+
+def _settle(done: asyncio.Future[T], act: Callable[..., T], args: tuple[Any, ...]) -> None:
+    if done.cancelled():
+        return
+    try:
+        result = act(*args)
+    except BaseException as error:  # noqa: BLE001 # whatever it is, whoever waits must hear of it
+        tell(done, None, error)
+    else:
+        tell(done, result)
