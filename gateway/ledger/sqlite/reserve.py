@@ -7,7 +7,7 @@ the writing down of what is there already, and of its end.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import time
 from pathlib import Path
 
 #: Of a large disk; of a small one its sixteenth part.
@@ -15,6 +15,8 @@ RESERVE_BYTES = 16 << 20
 RESERVE_SHARE = 16
 #: It is made, also again, where so many times its size is free.
 PLENTY = 3
+#: That it is there is believed so long: each body asks. That it was given up by this process is known at once.
+BELIEVED_FOR_S = 0.25
 
 
 class LedgerReserve:
@@ -25,15 +27,22 @@ class LedgerReserve:
 
     def __init__(self, database: Path) -> None:
         self._path = database.with_name(database.name + ".reserve")
+        self._believed_until = 0.0  #: monotonic seconds
 
     @property
     def held(self) -> bool:
-        """It is there."""
-        return self._path.exists()
+        """It is there, or was a moment ago."""
+        now = time.monotonic()
+        if now < self._believed_until:
+            return True
+        there = self._path.exists()
+        if there:
+            self._believed_until = now + BELIEVED_FOR_S
+        return there
 
     def hold(self) -> bool:
         """Make it if there is room, and say whether it is there. Never raises: without it the gateway works too."""
-        if self.held:
+        if self._path.exists():
             return True
         try:
             facts = os.statvfs(self._path.parent)
@@ -48,12 +57,15 @@ class LedgerReserve:
                 os.close(handle)
             unfinished.replace(self._path)
         except OSError:
-            return self.held  # another thread or process may have been quicker
+            return self._path.exists()  # another thread or process may have been quicker
         return True
 
     def release(self) -> bool:
         """Give its room up. False: there was none."""
-        with suppress(OSError):
+        try:
             self._path.unlink()
-            return True
-        return False
+        except OSError:
+            return False
+        finally:
+            self._believed_until = 0.0
+        return True

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
-from gateway.ledger.sqlite.reserve import LedgerReserve
+from gateway.ledger.sqlite.reserve import BELIEVED_FOR_S, LedgerReserve
 
 
 def test_of_many_who_make_it_at_once_all_find_it_there(tmp_path):
@@ -14,3 +15,19 @@ def test_of_many_who_make_it_at_once_all_find_it_there(tmp_path):
             assert all(pool.map(lambda _, reserve=reserve: reserve.hold(), range(8)))
             assert reserve.held
             reserve.release()
+
+
+def test_once_given_up_it_is_not_held_and_another_process_is_believed_for_a_moment_only(tmp_path, monkeypatch):
+    mine, others = LedgerReserve(tmp_path / "a.db"), LedgerReserve(tmp_path / "a.db")
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    assert mine.hold()
+    assert mine.held
+    assert mine.release()
+    assert not mine.held
+    assert mine.hold()
+    assert mine.held
+    assert others.release()
+    now += BELIEVED_FOR_S
+    assert not mine.held
+    assert not mine.release()
