@@ -1,7 +1,8 @@
 """Messages between a check and its child process over a stream socket. Pure framing; both sides use it.
 
-Parent to child: `ASK` (size, level) begins a file; `BYTES` answers a `READ`. Child to parent: `READ` (offset, size) any
-number of times, then one `VERDICT` (JSON). A message is a byte of kind, a four-byte length and so many bytes.
+Parent to child: `ASK` begins a file: size and level as a line of JSON, then the file's beginning, which every file is
+asked for; `BYTES` answers a `READ`. Child to parent: `READ` (offset, size) any number of times, then one `VERDICT`
+(JSON). A message is a byte of kind, a four-byte length and so many bytes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ ASK, BYTES, READ_KIND, VERDICT = b"A", b"B", b"R", b"V"
 
 MAX_READ_BYTES = 2**20
 MAX_VERDICT_BYTES = 64 * 1024
+#: What of a file goes with the question.
+BEGINNING_BYTES = 64 * 1024
 
 
 class BadMessage(Exception):
@@ -29,6 +32,24 @@ class BadMessage(Exception):
 def frame(kind: bytes, payload: bytes) -> bytes:
     """A message as bytes."""
     return HEAD.pack(kind, len(payload)) + payload
+
+
+def unframed(gathered: bytearray, most_bytes: int) -> tuple[bytes, bytes] | None:
+    """Take the first message out of what came; None: it isn't there in full.
+
+    :raises BadMessage: it is longer than `most_bytes`.
+    """
+    if len(gathered) < HEAD.size:
+        return None
+    kind, size = HEAD.unpack_from(gathered)
+    if size > most_bytes:
+        raise BadMessage
+    end = HEAD.size + size
+    if len(gathered) < end:
+        return None
+    payload = bytes(memoryview(gathered)[HEAD.size : end])
+    del gathered[:end]
+    return kind, payload
 
 
 def dump_verdict(verdict: Verdict) -> bytes:

@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import queue
 import socket
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from hooks.checks.child_protocol import (
     ASK,
+    BEGINNING_BYTES,
     BYTES,
-    HEAD,
     MAX_READ_BYTES,
     MAX_VERDICT_BYTES,
     READ,
@@ -28,6 +27,7 @@ from hooks.checks.child_protocol import (
     BadMessage,
     frame,
     load_verdict,
+    unframed,
 )
 from hooks.contract import CheckBroke, Source, Verdict
 
@@ -91,11 +91,12 @@ class _Child:
         done = False
         if self._process is not None and self._process.poll() is not None:
             self.end()  # it went while idle; this file has nothing to do with it
+        sock = self._sock or self._start()
+        beginning = source.read_at(0, min(source.size_bytes, BEGINNING_BYTES))
         try:
-            sock = self._sock or self._start()
             conversation = _Conversation(sock, source, time.monotonic() + time_s)
             question = {"size_bytes": source.size_bytes, "level": level, "cpu_s": int(time_s) + 1}
-            verdict = conversation.hold(json.dumps(question).encode())
+            verdict = conversation.hold(json.dumps(question).encode() + b"\n" + beginning)
             done = True
             return verdict
         except _Lost:
@@ -145,6 +146,7 @@ class _Conversation:
         self._sock = sock
         self._source = source
         self._deadline = deadline
+        self._gathered = bytearray()
 
     def hold(self, question: bytes) -> Verdict:
         """:raises _Lost: see there; what the source raises is passed on."""
@@ -164,39 +166,35 @@ class _Conversation:
             self._send(BYTES, self._source.read_at(offset, size))
 
     def _send(self, kind: bytes, payload: bytes) -> None:
-        self._wait()
-        with _losing_contact():
-            self._sock.sendall(frame(kind, payload))
+        left = memoryview(frame(kind, payload))
+        while left:
+            self._limit(socket.SO_SNDTIMEO)
+            try:
+                left = left[self._sock.send(left) :]
+            except OSError:
+                raise _Lost from None
 
     def _receive(self) -> tuple[bytes, bytes]:
-        kind, size = HEAD.unpack(self._exactly(HEAD.size))
-        if size > MAX_VERDICT_BYTES:
-            raise _Lost
-        return kind, self._exactly(size)
+        try:
+            while (message := unframed(self._gathered, MAX_VERDICT_BYTES)) is None:
+                self._limit(socket.SO_RCVTIMEO)
+                piece = self._sock.recv(MAX_VERDICT_BYTES)
+                if not piece:
+                    raise _Lost
+                self._gathered += piece
+        except (OSError, BadMessage):
+            raise _Lost from None
+        return message
 
-    def _exactly(self, size: int) -> bytes:
-        gathered = b""
-        while len(gathered) < size:
-            self._wait()
-            with _losing_contact():
-                piece = self._sock.recv(size - len(gathered))
-            if not piece:
-                raise _Lost
-            gathered += piece
-        return gathered
+    def _limit(self, option: int) -> None:
+        """Give the next call on the socket the time that is left.
 
-    def _wait(self) -> None:
-        """Give the next call on the socket the time that is left."""
+        By the kernel: a time-out of Python's own costs two more calls to the system each time, and at each of them
+        another thread may have Python's lock.
+        """
         left_s = self._deadline - time.monotonic()
         if left_s <= 0:
             raise _Lost
-        self._sock.settimeout(left_s)
-
-
-@contextmanager
-def _losing_contact() -> Iterator[None]:
-    """An OSError of the socket (a time-out is one) means that the child is lost."""
-    try:
-        yield
-    except OSError:
-        raise _Lost from None
+        whole_s = int(left_s)
+        rest_us = max(1, int((left_s - whole_s) * 1e6))  # all zero would mean for ever
+        self._sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole_s, rest_us))
