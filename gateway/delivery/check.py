@@ -28,7 +28,7 @@ from gateway.jobs.workers import Again, Done
 from gateway.keys.unwrap import unwrapped
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import FileRow, JobRow, UploadRow
-from gateway.spool import KeyRing, ServiceKeys, Spool
+from gateway.spool import KeyRing, ServiceKeys, Spool, UploadKey
 from gateway.states import DEAD_STATES, WHOLE_STATES, FileResult, FileState
 from hooks.contract import Accept, Check, CheckBroke, Reject, Source, Verdict
 
@@ -158,48 +158,61 @@ class Checks:
         while done < len(found) and (done == 0 or self._clock.monotonic() <= ends_at):
             judged = await in_thread(partial(self._stretch, found[done:], ends_at))
             of = zip(turn.things[done:], found[done:], judged, strict=False)
-            await self._write([_News(wanted, one, judgement) for wanted, one, judgement in of])
+            await self._write([_News(wanted, one, verdict) for wanted, one, verdict in of])
             done += len(judged)
         return turn.things[done:]
 
-    def _stretch(self, found: Sequence[_Findings | None], ends_at: float) -> list[Judgement | None]:
+    def _stretch(self, found: Sequence[_Findings | None], ends_at: float) -> list[_Judged | None]:
         """In a thread: what comes of the first of `found`, as many as share a transaction. Never of none.
 
         :raises Unavailable: the spool's storage failed.
         """
-        judged: list[Judgement | None] = []
+        judged: list[_Judged | None] = []
+        keys: dict[bytes, UploadKey | None] = {}
         size_bytes = 0
         for one in found:
-            judged.append(None if one is None else self._judgement(one))
+            judged.append(None if one is None else self._judged(one, keys))
             size_bytes += 0 if one is None else one.place.length
             if size_bytes >= WRITE_EVERY_BYTES or self._clock.monotonic() > ends_at:
                 break
         return judged
 
-    def _judgement(self, found: _Findings) -> Judgement | None:
-        """None: the bytes are damaged. :raises Unavailable: the spool's storage failed."""
+    def _judged(self, found: _Findings, keys: dict[bytes, UploadKey | None]) -> _Judged | None:
+        """None: the bytes are damaged. :raises Unavailable: the spool's storage failed.
+
+        :param keys: of uploads, by the same wrapped: files of one turn are of one upload.
+        """
+        if found.wrapped is None:
+            return None
         try:
-            key = unwrapped(self._ring, found.upload, found.wrapped)
+            if found.wrapped not in keys:
+                keys[found.wrapped] = unwrapped(self._ring, found.upload, found.wrapped)
+            key = keys[found.wrapped]
             if key is None:
                 return None
             sha256 = self._spool.digests.of(found.place.file_id, found.place.length)
-            return _judged(opener(self._spool, key, found.place), self._check, sha256)
+            judgement = _judgement(opener(self._spool, key, found.place), self._check, sha256)
         except Damaged:
             return None
+        outcome, file_id = _outcome(judgement), found.place.file_id
+        return _Judged(
+            judgement,
+            seal_judgement(key, file_id, judgement),
+            None if outcome is None else seal_outcome(self._keys, file_id, outcome),
+        )
 
     async def _write(self, news: Sequence[_News]) -> None:
         """Verdicts, losses and done jobs, in one transaction."""
-        sealed = [self._sealed(one) for one in news]
         now = self._clock.now()
         good = [one for one in news if one.found is not None and one.judgement is not None and one.judgement.facts]
         accepted = dict.fromkeys(one.found.upload.upload_id for one in good if one.found is not None)
 
         def act(tx: Transaction) -> None:
-            for one, (facts_sealed, outcome_sealed) in zip(news, sealed, strict=True):
-                if one.found is not None and one.judgement is None:
+            for one in news:
+                if one.found is not None and one.judged is None:
                     mark_lost(tx, one.wanted.file_id, self._keys, now)
-                elif one.judgement is not None:
-                    _save(tx, one.wanted.file_id, one.judgement, facts_sealed, outcome_sealed)
+                elif one.judged is not None:
+                    _save(tx, one.wanted.file_id, one.judged)
                 job = one.wanted.job
                 if job is not None and (row := tx.jobs.get(job.job_id)) is not None and row.lease_by == job.lease_by:
                     tx.jobs.delete(job.job_id)
@@ -222,26 +235,28 @@ class Checks:
                     one.found.upload.upload_id, one.wanted.file_id, verdict, code or "-",
                 )  # fmt: skip
 
-    def _sealed(self, one: _News) -> tuple[bytes | None, bytes | None]:
-        if one.found is None or one.judgement is None:
-            return None, None
-        key = unwrapped(self._ring, one.found.upload, one.found.wrapped)
-        assert key is not None
-        outcome = _outcome(one.judgement)
-        file_id = one.wanted.file_id
-        return (
-            seal_judgement(key, file_id, one.judgement),
-            None if outcome is None else seal_outcome(self._keys, file_id, outcome),
-        )
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A judgement, and what is written down of it."""
+
+    judgement: Judgement
+    facts_sealed: bytes
+    outcome_sealed: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class _News:
-    """What came of a file: nothing to do (no `found`), damaged (no `judgement`), or a judgement."""
+    """What came of a file: nothing to do (no `found`), damaged (not `judged`), or a judgement."""
 
     wanted: _Wanted
     found: _Findings | None
-    judgement: Judgement | None
+    judged: _Judged | None
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """None: there is none."""
+        return None if self.judged is None else self.judged.judgement
 
 
 def _told(judgement: Judgement) -> tuple[str, str]:
@@ -257,15 +272,14 @@ def _look(tx: Transaction, file_id: str) -> _Findings | None:
     return _Findings(place_of(tx, file), upload, tx.keys.get(upload.key_id))
 
 
-def _save(
-    tx: Transaction, file_id: str, judgement: Judgement, facts_sealed: bytes | None, outcome_sealed: bytes | None
-) -> None:
+def _save(tx: Transaction, file_id: str, judged: _Judged) -> None:
     file = tx.files.get(file_id)
     upload = None if file is None else tx.uploads.get(file.upload_id)
     if file is None or upload is None or not _open(upload, file):
         return
-    state = {Ruling.REJECT: FileState.REJECTED, Ruling.SKIP: FileState.SKIPPED}.get(judgement.verdict, file.state)
-    tx.files.save(replace(file, state=state, facts_sealed=facts_sealed, outcome_sealed=outcome_sealed))
+    ended = {Ruling.REJECT: FileState.REJECTED, Ruling.SKIP: FileState.SKIPPED}
+    state = ended.get(judged.judgement.verdict, file.state)
+    tx.files.save(replace(file, state=state, facts_sealed=judged.facts_sealed, outcome_sealed=judged.outcome_sealed))
     if state is not file.state:
         tx.wake(upload.upload_id)
 
@@ -301,7 +315,7 @@ def _outcome(judgement: Judgement) -> FileOutcome | None:
     return FileOutcome(outcome, sha256=judgement.sha256, code=judgement.code)
 
 
-def _judged(open_file: Callable[[], Source], check: Check, sha256: str | None) -> Judgement:
+def _judgement(open_file: Callable[[], Source], check: Check, sha256: str | None) -> Judgement:
     """In a thread.
 
     :param sha256: of the bytes as they came, where it is known: only what the check asks for is read then.
