@@ -2,15 +2,22 @@
 
 Promises: routes as templates, ids of ours, codes and counts; no URL, no name, no value that a client sent. Messages are
 written as `key=value` words; in JSON they are members. Of a failure nobody foresaw the stack is told, never its words.
+
+Lines of everyday are written some twenty times a second, all that came since by one call; a warning, and what came before
+it, at once.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import re
-import sys
+import threading
+import time
 import traceback
+from collections import deque
+from contextlib import suppress
 from typing import TextIO
 
 from gateway.clock import rfc3339
@@ -18,12 +25,19 @@ from gateway.clock import rfc3339
 _WORD = re.compile(r"(?:^|(?<=\s))([a-z_][a-z0-9_]*)=(\S*)")
 OURS = "relaypacs"
 TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+STDERR = 2
+#: How long a line waits for company.
+WRITE_EVERY_S = 0.05
+#: So many lines aren't kept waiting: where nobody reads them, whoever logs waits too.
+MOST_WAITING = 1000
 
 
 def log_to_stderr(form: str = "text", level: str = "info") -> None:
     """Begin to log. :param form: `text` or `json`. :param level: the least that is said."""
-    handler = Discreet(sys.stderr)
-    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(TEXT))
+    handler = DiscreetGroups(STDERR)
+    handler.setFormatter(JsonLines() if form == "json" else TextLines(TEXT))
+    # Nobody asks which of our threads and tasks spoke; each record would look it up.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(handlers=[handler], level=level.upper())
 
 
@@ -33,6 +47,77 @@ class Discreet(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Write it."""
         super().emit(_discreet(record))
+
+
+class DiscreetGroups(logging.Handler):
+    """The same, by a thread of its own: each call to the system lets other threads have Python's lock, and a line for each
+    request cost as much as the request's own answer.
+
+    :param handle: where to; it stays open.
+    """
+
+    def __init__(self, handle: int) -> None:
+        super().__init__()
+        self._handle = handle
+        self._waiting: deque[str] = deque()
+        self._due = threading.Event()
+        self._writing = threading.Lock()  #: lines stay in order; never held by who needs the handler's lock
+        self._thread: threading.Thread | None = None
+        self._ended = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it soon."""
+        try:
+            self._waiting.append(self.format(_discreet(record)) + "\n")
+        except Exception:  # noqa: BLE001 # as every handler: a line that can't be said must not break what it is about
+            self.handleError(record)
+            return
+        if record.levelno >= logging.WARNING or len(self._waiting) >= MOST_WAITING:
+            self.flush()
+        elif not self._due.is_set():
+            self._due.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+                self._thread.start()
+
+    def flush(self) -> None:
+        """Write what waits. Whatever ends the process in an orderly way does it, too."""
+        with self._writing:
+            lines: list[str] = []
+            with suppress(IndexError):
+                while True:
+                    lines.append(self._waiting.popleft())
+            left = memoryview("".join(lines).encode("utf-8", "backslashreplace"))
+            with suppress(OSError):  # nobody hears us
+                while left:
+                    left = left[os.write(self._handle, left) :]
+
+    def close(self) -> None:
+        """Write what waits, and nothing more."""
+        self.flush()
+        self._ended = True
+        self._due.set()
+        super().close()
+
+    def _run(self) -> None:
+        while self._due.wait() and not self._ended:
+            time.sleep(WRITE_EVERY_S)  # what comes until then is written with it
+            self._due.clear()
+            if not self._ended:
+                self.flush()
+
+
+class TextLines(logging.Formatter):
+    """A record as a line of text. The second is put into words once for all that fall into it."""
+
+    _second = (0, "")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 # logging's own
+        """As logging does it: local time, and milliseconds behind a comma."""
+        second = int(record.created)
+        if self._second[0] != second:
+            self._second = second, time.strftime(self.default_time_format, self.converter(second))
+        return f"{self._second[1]},{int(record.msecs):03}"
 
 
 def _discreet(record: logging.LogRecord) -> logging.LogRecord:

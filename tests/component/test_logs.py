@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import threading
 
 import pytest
 
-from gateway.cli.logs import TEXT, Discreet, JsonLines
+from gateway.cli.logs import MOST_WAITING, TEXT, Discreet, DiscreetGroups, JsonLines, TextLines
 from tests.component.gateway_app import gateway_app
 
 NAME = "Mustermann^Erika"
@@ -149,3 +151,70 @@ def test_what_libraries_say_is_withheld(said):
         ("asyncio", "library_message", "ValueError"),
     ]
     assert all(NAME not in stream.getvalue() for stream in said)
+
+
+@pytest.fixture
+def grouped():
+    """A logger whose lines come out of a pipe."""
+    reads, writes = os.pipe()
+    handler = DiscreetGroups(writes)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    log = logging.getLogger("relaypacs.grouped")
+    log.propagate, level = False, log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    yield log, reads
+    log.removeHandler(handler)
+    log.propagate = True
+    log.setLevel(level)
+    handler.close()
+    os.close(reads)
+    os.close(writes)
+
+
+def read_lines(reads, count):
+    text = b""
+    while text.count(b"\n") < count:
+        text += os.read(reads, 1 << 20)
+    return text.decode().splitlines()
+
+
+def test_lines_come_in_their_order_and_a_warning_waits_for_nobody(grouped):
+    log, reads = grouped
+    for number in range(5):
+        log.info("number=%d", number)
+    log.warning("late")
+    assert os.read(reads, 1 << 16).decode().splitlines()[-1] == "WARNING late"  # without any wait of ours
+
+
+def test_an_everyday_line_comes_by_itself(grouped):
+    log, reads = grouped
+    log.info("one")
+    assert read_lines(reads, 1) == ["INFO one"]
+    log.info("two")
+    assert read_lines(reads, 1) == ["INFO two"]
+
+
+def test_no_line_of_many_threads_is_lost_or_torn(grouped):
+    log, reads = grouped
+    count = MOST_WAITING + 50
+    writers = [
+        threading.Thread(target=lambda name=name: [log.info("%s=%d", name, number) for number in range(count)])
+        for name in "abc"
+    ]
+    for writer in writers:
+        writer.start()
+    seen = read_lines(reads, 3 * count)
+    for writer in writers:
+        writer.join()
+    for name in "abc":
+        assert [line for line in seen if line.startswith(f"INFO {name}=")] == [
+            f"INFO {name}={number}" for number in range(count)
+        ]
+
+
+def test_a_line_of_text_has_the_time_as_before():
+    record = logging.LogRecord("relaypacs.x", logging.INFO, "", 0, "word", (), None)
+    for created in (1_800_000_000.25, 1_800_000_000.5, 1_800_000_001.0):
+        record.created, record.msecs = created, created % 1 * 1000
+        assert TextLines(TEXT).format(record) == logging.Formatter(TEXT).format(record)
