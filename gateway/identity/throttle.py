@@ -7,6 +7,7 @@ import math
 from collections import OrderedDict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.clock import Clock
 from gateway.errors import TooMany
@@ -120,6 +121,7 @@ class LoginGuard:
         return (name, network) if (name, network) in self._known else name
 
 
+@lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
     """What one party is likely to have: an IPv4 address, or the /64 of an IPv6 one."""
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 
 from aiohttp import web
@@ -73,7 +74,12 @@ def _account(request: web.Request) -> str:
 
 
 def _address(request: web.Request) -> str:
+    return _written(client_address(request))
+
+
+@lru_cache(maxsize=4096)
+def _written(address: str) -> str:
     try:
-        return str(ip_address(client_address(request)))  # a proxy passes on what it was told
+        return str(ip_address(address))  # a proxy passes on what it was told
     except ValueError:
         return "-"

@@ -92,10 +92,11 @@ def guarded(route: Route) -> Handler:
         request[OPERATION] = route.does
         await admitted(request, route.opens)
         check_codings(request)
-        CLIENT.set(client_of(request))
+        client = client_of(request)
+        CLIENT.set(client)
         if PRINCIPAL not in request:  # its connections are bounded
             return await route.handler(request)
-        with services(request).pace.one_more(client_of(request)):
+        with services(request).pace.one_more(client):
             return await route.handler(request)
 
     return behind
