@@ -78,6 +78,7 @@ class AtOnce:
         """The whole body; None: not so soon."""
         clock = asyncio.get_running_loop().time
         body, pieces, ends_at = first.body, list[bytes](), clock() + AT_ONCE_S
+        body.went_fast()  # all of it is wanted at once
         left = body.size or 0
         error: BodyBroken | BodyStopped | None = None
         while left > 0:

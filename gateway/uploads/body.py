@@ -44,7 +44,7 @@ class Body(Protocol):
         """
 
     def went_fast(self) -> None:
-        """A full gather came at once: a larger receive buffer pays."""
+        """A full gather came at once, or will: a larger receive buffer pays."""
 
     def stop(self) -> None:
         """End the reading: `read` raises BodyStopped from now on."""
@@ -124,6 +124,8 @@ class Gatherer:
         self._left = body.size  # still to come; None: nobody knows
         self.ended = body.size == 0
         self.error: BodyBroken | BodyStopped | None = None
+        if body.size is not None and body.size <= GATHER_BYTES and not buffered.is_scarce:
+            body.went_fast()  # one gather has all of it: to stop in between only costs
 
     async def batch(self, room: int) -> list[bytes]:
         """Some bytes, at most `room` and one read more; an empty list only when the body is over.
