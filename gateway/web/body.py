@@ -5,8 +5,7 @@ refusal (RFC 9110 10.1.1).
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from aiohttp import ClientPayloadError, StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -44,18 +43,17 @@ def waits(request: web.Request) -> bool:
     return request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and _CONTINUED not in request
 
 
-@contextlib.contextmanager
-def line_errors() -> Iterator[None]:
+class line_errors(AbstractContextManager[None]):  # noqa: N801 # used as a statement, like contextlib.suppress
     """Turn what aiohttp raises where a body is read into our own.
 
     :raises BodyGarbled, BodyBroken: the coding can't be read; the line broke.
     """
-    try:
-        yield
-    except HttpProcessingError:
-        raise BodyGarbled("the body's coding can't be read") from None
-    except _BROKEN:
-        raise BodyBroken("the line broke") from None
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, HttpProcessingError):
+            raise BodyGarbled("the body's coding can't be read") from None
+        if isinstance(error, _BROKEN):
+            raise BodyBroken("the line broke") from None
 
 
 def check_codings(request: web.Request) -> None:
@@ -78,6 +76,8 @@ class StreamBody:
     def __init__(self, request: web.Request) -> None:
         self._request = request
         self._content: StreamReader = request.content
+        self._in_one_piece = request.content_length is not None
+        self._begun = False
         self._stopped = False
         self._waiting: asyncio.Timeout | None = None
 
@@ -92,7 +92,9 @@ class StreamBody:
         """See `gateway.uploads.body.Body.read`."""
         if self._stopped:
             raise BodyStopped
-        go_on(self._request)
+        if not self._begun:
+            self._begun = True
+            go_on(self._request)
         try:
             return await self._next(wait_s)
         except BodyBroken:
@@ -102,18 +104,23 @@ class StreamBody:
 
     async def _next(self, wait_s: float) -> bytes | None:
         with line_errors():
-            piece = self._content.read_nowait()
-            if piece or self._content.at_eof():
-                return piece
+            if self._content.is_eof() or self._content._size:  # noqa: SLF001 - what waits there needs no timer
+                return await self._at_hand()
             try:
                 async with asyncio.timeout(wait_s) as self._waiting:
-                    return await self._content.readany()
+                    return await self._at_hand()
             except TimeoutError:
                 if self._stopped:
                     raise BodyStopped from None
                 return None
             finally:
                 self._waiting = None
+
+    async def _at_hand(self) -> bytes:
+        """What came, as it came: nothing is put together only to be read. (Chunks may be tiny: those are.)"""
+        if self._in_one_piece:
+            return (await self._content.readchunk())[0]
+        return await self._content.readany()
 
     def went_fast(self) -> None:
         """Receive more at once from now on."""

@@ -124,6 +124,11 @@ class CountedHandler(web.RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Receive again, if that was stopped. aiohttp asks for it after each piece of a body that is read."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def is_answering(self) -> bool:
         """A request came in full, and is being answered."""
         request = self._current_request
