@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import Dialect
@@ -130,8 +130,7 @@ class AtOnce:
                 return None
             upload = with_file(upload, wish.length or 0)
             now, runs = intake.clock.now(), tail.writer.runs
-            row = replace(made.row, offset=size, sealed_bytes=sum(run.sealed_bytes for run in runs))
-            row = made.insert(tx, row)
+            row = made.insert(tx, size, sum(run.sealed_bytes for run in runs))
             tail.run_id = write_runs(tx, row.file_id, Tail(tail.writer), runs)
             tail.sealed_bytes = row.sealed_bytes
             upload = note_bytes(upload, size, now, intake.timing)

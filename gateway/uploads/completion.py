@@ -90,7 +90,9 @@ def touched(upload: UploadRow, now: float, timing: Timing) -> UploadRow:
 def note_bytes(upload: UploadRow, delta_bytes: int, now: float, timing: Timing) -> UploadRow:
     """The upload after `delta_bytes` more durable bytes. They have their room, though it lapsed a moment before."""
     return replace(
-        touched(reserved(upload), now, timing),
+        reserved(upload),
+        active_at=now,
+        expires_at=now + timing.expires_s,
         state=after(upload.state, UploadEvent.BYTES),
         received_bytes=upload.received_bytes + delta_bytes,
     )

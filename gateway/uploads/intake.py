@@ -94,9 +94,9 @@ class UnwrittenFile:
     key: FileKey
     wrapped: bytes
 
-    def insert(self, tx: Transaction, row: FileRow | None = None) -> FileRow:
-        """Write it down, with its key. :param row: what has become of its row by now."""
-        row = replace(self.row if row is None else row, key_id=tx.keys.insert(self.wrapped))
+    def insert(self, tx: Transaction, offset: int = 0, sealed_bytes: int = 0) -> FileRow:
+        """Write it down, with its key. :param offset, sealed_bytes: of what was stored of it already."""
+        row = replace(self.row, key_id=tx.keys.insert(self.wrapped), offset=offset, sealed_bytes=sealed_bytes)
         tx.files.insert(row)
         return row
 

@@ -19,14 +19,15 @@ def with_file(upload: UploadRow, planned_bytes: int) -> UploadRow:
     """
     if upload.live_files >= upload.total_files:
         raise Conflict("the upload has as many files as were declared", code="too_many_files")
-    return with_bytes(replace(upload, live_files=upload.live_files + 1), planned_bytes)
+    return with_bytes(upload, planned_bytes, files=1)
 
 
-def with_bytes(upload: UploadRow, planned_bytes: int) -> UploadRow:
-    """The upload with more bytes planned. :raises TooLarge: more than were declared."""
-    if upload.planned_bytes + planned_bytes > upload.total_size_bytes:
+def with_bytes(upload: UploadRow, planned_bytes: int, *, files: int = 0) -> UploadRow:
+    """The upload with more bytes planned, and so many files. :raises TooLarge: more bytes than were declared."""
+    planned_bytes += upload.planned_bytes
+    if planned_bytes > upload.total_size_bytes:
         raise TooLarge("the upload has fewer bytes declared than this", code="upload_too_large")
-    return replace(upload, planned_bytes=upload.planned_bytes + planned_bytes)
+    return replace(upload, planned_bytes=planned_bytes, live_files=upload.live_files + files)
 
 
 def with_changed(upload: UploadRow, before: FileRow, now: FileRow) -> UploadRow:
