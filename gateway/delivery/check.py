@@ -152,7 +152,7 @@ class Checks:
 
     async def _judge(self, turn: Turn[_Wanted]) -> Sequence[_Wanted]:
         """One after the other while the turn lasts; those that are left."""
-        found = await self._ledger.read(lambda tx: [_look(tx, wanted.file_id) for wanted in turn.things])
+        found = await self._ledger.read(lambda tx: _look(tx, [wanted.file_id for wanted in turn.things]))
         ends_at = turn.began + TURN_S
         done = 0
         while done < len(found) and (done == 0 or self._clock.monotonic() <= ends_at):
@@ -263,13 +263,22 @@ def _told(judgement: Judgement) -> tuple[str, str]:
     return judgement.verdict, judgement.code
 
 
-def _look(tx: Transaction, file_id: str) -> _Findings | None:
-    file = tx.files.get(file_id)
-    upload = None if file is None else tx.uploads.get(file.upload_id)
-    if file is None or upload is None or not _open(upload, file):
-        return None
-    assert upload.key_id is not None
-    return _Findings(place_of(tx, file), upload, tx.keys.get(upload.key_id))
+def _look(tx: Transaction, file_ids: Sequence[str]) -> list[_Findings | None]:
+    """Files of one turn are of one upload, which isn't asked for again for each."""
+    uploads: dict[str, tuple[UploadRow | None, bytes | None]] = {}
+    found: list[_Findings | None] = []
+    for file_id in file_ids:
+        file = tx.files.get(file_id)
+        if file is not None and file.upload_id not in uploads:
+            upload = tx.uploads.get(file.upload_id)
+            key_id = None if upload is None else upload.key_id
+            uploads[file.upload_id] = upload, None if key_id is None else tx.keys.get(key_id)
+        upload, wrapped = (None, None) if file is None else uploads[file.upload_id]
+        if file is None or upload is None or not _open(upload, file):
+            found.append(None)
+        else:
+            found.append(_Findings(place_of(tx, file), upload, wrapped))
+    return found
 
 
 def _save(tx: Transaction, file_id: str, judged: _Judged) -> None:
