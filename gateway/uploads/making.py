@@ -10,7 +10,7 @@ from gateway.spool import UploadKey
 from gateway.states import FileState
 from gateway.uploads.admission import check_spool, reserve_more
 from gateway.uploads.completion import note_bytes
-from gateway.uploads.intake import Intake, NewFile, first_tail, new_file
+from gateway.uploads.intake import Intake, NewFile, UnwrittenFile, first_tail, make_file
 from gateway.uploads.membership import with_file, with_part
 from gateway.uploads.parts import made_whole
 from gateway.uploads.pipeline import Tail
@@ -36,12 +36,17 @@ def twin_of(tx: Transaction, key: UploadKey, wish: NewFile, dialect: Dialect) ->
     return twin
 
 
+def made_of(intake: Intake, key: UploadKey, wish: NewFile) -> UnwrittenFile:
+    """What `insert` writes down. :param key: the upload's."""
+    return make_file(intake, key, Dialect.PART if wish.part else Dialect.TAIL, wish, length=wish.length)
+
+
 def insert(
-    tx: Transaction, intake: Intake, upload: UploadRow, key: UploadKey, wish: NewFile, room_bytes: int
+    tx: Transaction, intake: Intake, upload: UploadRow, made: UnwrittenFile, wish: NewFile, room_bytes: int
 ) -> tuple[Seen, Tail | None]:
     """Write a new file, or a part, and its upload; what stores its first bytes, None: it is whole.
 
-    :param key: the upload's.
+    :param made: of `wish`.
     :param room_bytes: of the medium, what may still be filled; looked at for a part, which nobody has set room aside for.
     :raises Conflict: more files, or parts, than may be.
     :raises TooLarge, SpoolFull, TooMany: it is over a limit, or there is no room.
@@ -50,14 +55,14 @@ def insert(
     if length > intake.limits.max_file_size:
         raise TooLarge("the file is larger than uploads.max_file_size", code="file_too_large")
     if wish.part:
-        row, file_key = new_file(tx, intake, key, Dialect.PART, wish, length=wish.length)
+        row = made.insert(tx)
         upload = _with_room(tx, intake, with_part(upload, row), room_bytes)
     else:
         upload = with_file(upload, length)
-        row, file_key = new_file(tx, intake, key, Dialect.TAIL, wish, length=wish.length)
+        row = made.insert(tx)
     if wish.length != 0 or wish.completes is not Completes.WHEN_FULL:
         tx.uploads.save(upload)
-        return Seen(upload, row, fresh=True), first_tail(tx, intake, upload, row, file_key)
+        return Seen(upload, row, fresh=True), first_tail(tx, intake, upload, row, made.key)
     now = intake.clock.now()
     upload, row = made_whole(tx, intake, note_bytes(upload, 0, now, intake.timing), row, now)
     return Seen(upload, row, fresh=True), None

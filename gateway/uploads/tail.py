@@ -44,7 +44,7 @@ from gateway.uploads.intake import (
 )
 from gateway.uploads.leases import Claim
 from gateway.uploads.looking import looked_at
-from gateway.uploads.making import insert, twin_of
+from gateway.uploads.making import insert, made_of, twin_of
 from gateway.uploads.membership import needs_more_room, with_changed, without_file
 from gateway.uploads.open_uploads import OpenUploads
 from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Tail, raise_unless_clean
@@ -81,13 +81,14 @@ class Files:
             if made is not None:
                 return self._recent.note(made)
         room_bytes = await intake.pipeline.threads.run(intake.spool.room_bytes) if wish.part else 0
+        unwritten = made_of(intake, opened.key, wish)
 
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
             upload = require_open(tx, upload_id)
-            twin = twin_of(tx, opened.key, wish, Dialect.PART if wish.part else Dialect.TAIL)
+            twin = twin_of(tx, opened.key, wish, unwritten.row.dialect)
             if twin is not None:
                 return Seen(upload, twin), None
-            return insert(tx, intake, upload, opened.key, wish, room_bytes)
+            return insert(tx, intake, upload, unwritten, wish, room_bytes)
 
         seen, tail = await intake.ledger.write(act)
         if not seen.fresh:
@@ -110,7 +111,8 @@ class Files:
 
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
             upload = create_upload(tx, intake.ring, wish, intake.limits, intake.timing, intake.clock.now(), room_bytes)
-            return insert(tx, intake, upload, upload_key(tx, intake.ring, upload), file, room_bytes)
+            made = made_of(intake, upload_key(tx, intake.ring, upload), file)
+            return insert(tx, intake, upload, made, file, room_bytes)
 
         return self._created(*await intake.ledger.write(act))
 
