@@ -47,7 +47,8 @@ async def test_as_many_acts_run_at_once_as_there_are_threads_and_no_more(threads
 
 
 async def test_an_act_that_is_given_up_before_its_turn_is_not_run():
-    threads, go, ran = Threads(1), threading.Event(), []
+    threads, go = Threads(1), threading.Event()
+    ran: list[str] = []
     first = threads.run(go.wait, WAIT_S)
     given_up = threads.run(ran.append, "given up")
     kept = threads.run(ran.append, "kept")
@@ -59,7 +60,8 @@ async def test_an_act_that_is_given_up_before_its_turn_is_not_run():
 
 
 async def test_closing_waits_for_what_was_begun():
-    threads, ran = Threads(2), []
+    threads = Threads(2)
+    ran: list[int] = []
     for number in range(10):
         threads.begin(ran.append, number)
     threads.close()

@@ -19,15 +19,11 @@ def test_of_many_who_make_it_at_once_all_find_it_there(tmp_path):
 
 def test_once_given_up_it_is_not_held_and_another_process_is_believed_for_a_moment_only(tmp_path, monkeypatch):
     mine, others = LedgerReserve(tmp_path / "a.db"), LedgerReserve(tmp_path / "a.db")
-    now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    assert mine.hold()
-    assert mine.held
-    assert mine.release()
-    assert not mine.held
-    assert mine.hold()
-    assert mine.held
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    assert (mine.hold(), mine.held) == (True, True)
+    assert (mine.release(), mine.held) == (True, False)
+    assert (mine.hold(), mine.held) == (True, True)
     assert others.release()
-    now += BELIEVED_FOR_S
-    assert not mine.held
-    assert not mine.release()
+    now[0] += BELIEVED_FOR_S
+    assert (mine.held, mine.release()) == (False, False)
