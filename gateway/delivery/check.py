@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from gateway.clock import Clock
@@ -27,7 +27,7 @@ from gateway.errors import Damaged
 from gateway.jobs.workers import Again, Done
 from gateway.keys.unwrap import unwrapped
 from gateway.ledger.base import Ledger, Transaction
-from gateway.ledger.rows import FileRow, JobRow, UploadRow
+from gateway.ledger.rows import FileRow, JobRow, UploadRow, replace
 from gateway.spool import KeyRing, ServiceKeys, Spool, UploadKey
 from gateway.states import DEAD_STATES, WHOLE_STATES, FileResult, FileState
 from hooks.contract import Accept, Check, CheckBroke, Reject, Source, Verdict

@@ -15,14 +15,14 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.jobs.backoff import Backoff
 from gateway.ledger.base import JOBS, Ledger, Transaction
 from gateway.ledger.resting import rested
-from gateway.ledger.rows import JobKind, JobRow
+from gateway.ledger.rows import JobKind, JobRow, replace
 
 log = logging.getLogger("relaypacs.delivery")
 

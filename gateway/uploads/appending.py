@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from gateway.errors import Conflict
 from gateway.ledger.base import Transaction
-from gateway.ledger.rows import Dialect, FileRow
+from gateway.ledger.rows import Dialect, FileRow, replace
 from gateway.protocol.engine import Append, FileView, settle, told
 from gateway.spool import Run, SegmentWriter, SharedWriter
 from gateway.uploads.admission import reserve_more

@@ -126,7 +126,7 @@ class AtOnce:
 
         def act(tx: Transaction) -> Seen | None:
             upload = require_open(tx, opened.row.upload_id, opened.row.epoch)
-            if twin_of(tx, opened.key, wish, Dialect.TAIL) is not None:
+            if twin_of(tx, opened.key, wish, Dialect.TAIL, made.row.client_mac) is not None:
                 return None
             upload = with_file(upload, wish.length or 0)
             now, runs = intake.clock.now(), tail.writer.runs

@@ -6,12 +6,12 @@ for each file is said by the upload's row (`told.py`): no act here touches all o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.errors import Conflict, Forbidden, Gone, NotFound
 from gateway.ledger.base import JOBS, Transaction
 from gateway.ledger.resting import wake
-from gateway.ledger.rows import Dialect, FileRow, JobKind, JobRow, UploadRow
+from gateway.ledger.rows import Dialect, FileRow, JobKind, JobRow, UploadRow, replace
 from gateway.protocol import chunks
 from gateway.states import LEFT_STATES, RECEIVING_STATES, FileState, UploadEvent, UploadState, after, refusal
 from gateway.uploads.reservations import reserved

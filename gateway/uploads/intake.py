@@ -6,14 +6,14 @@ Transactions only; the way of the bytes is in `pipeline.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.clock import Clock
 from gateway.errors import Gone
 from gateway.keys import unwrap
 from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
-from gateway.ledger.rows import Dialect, FileRow, RunRow, UploadRow
+from gateway.ledger.rows import Dialect, FileRow, RunRow, UploadRow, replace
 from gateway.protocol.engine import Completes
 from gateway.spool import FileKey, KeyRing, Run, SegmentWriter, ServiceKeys, Spool, UploadKey
 from gateway.states import FileState

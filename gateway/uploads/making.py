@@ -18,15 +18,18 @@ from gateway.uploads.reservations import room_of
 from gateway.uploads.seen import Seen
 
 
-def twin_of(tx: Transaction, key: UploadKey, wish: NewFile, dialect: Dialect) -> FileRow | None:
+def twin_of(
+    tx: Transaction, key: UploadKey, wish: NewFile, dialect: Dialect, client_mac: bytes | None = None
+) -> FileRow | None:
     """The file that was made before for the same client file id.
 
     :param key: the upload's.
+    :param client_mac: of that id, where it is at hand.
     :raises Conflict: that one is of another kind, or of another length.
     """
     if wish.client_file_id is None:
         return None
-    twin = tx.files.by_client_mac(key.upload_id, key.mac("file_id", wish.client_file_id.encode()))
+    twin = tx.files.by_client_mac(key.upload_id, client_mac or key.mac("file_id", wish.client_file_id.encode()))
     if twin is None or twin.state is FileState.REMOVED:
         return None
     if twin.dialect is not dialect:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.errors import Conflict, TooLarge
 from gateway.ledger.base import PURGE, Transaction
-from gateway.ledger.rows import Dialect, FileRow, JobKind, UploadRow
+from gateway.ledger.rows import Dialect, FileRow, JobKind, UploadRow, replace
 from gateway.states import FileState
 from gateway.uploads.completion import Timing, await_completion, noted
 

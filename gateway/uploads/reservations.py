@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.ledger.base import Ledger, Transaction
-from gateway.ledger.rows import UploadRow
+from gateway.ledger.rows import UploadRow, replace
 from gateway.spool import HEADER_SIZE, sealed_size
 
 log = logging.getLogger("relaypacs.gateway")

@@ -85,7 +85,7 @@ class Files:
 
         def act(tx: Transaction) -> tuple[Seen, Tail | None]:
             upload = require_open(tx, upload_id)
-            twin = twin_of(tx, opened.key, wish, unwritten.row.dialect)
+            twin = twin_of(tx, opened.key, wish, unwritten.row.dialect, unwritten.row.client_mac)
             if twin is not None:
                 return Seen(upload, twin), None
             return insert(tx, intake, upload, unwritten, wish, room_bytes)

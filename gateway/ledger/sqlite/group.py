@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway.errors import Conflict
+from gateway.ledger.rows import replace
 from gateway.ledger.sqlite.rows import Rows, as_conflict, marks
 
 if TYPE_CHECKING:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from operator import attrgetter
 
-from gateway.ledger.rows import URGENCY, JobKind, JobRow, UploadRow
+from gateway.ledger.rows import URGENCY, JobKind, JobRow, UploadRow, replace
 from gateway.ledger.sqlite.group import GroupRows
 
 LEAST = max(URGENCY.values())
