@@ -5,6 +5,7 @@ import { Agent, createServer, request as ask } from "node:http";
 
 /** Requests that bring files, as many as the app has under way at once. */
 export const AT_ONCE = 5;
+export const LEAST_AT_ONCE = 2;
 
 export class Line {
   /** Bytes of files that were handed to the gateway, and the longest pieces of them. */

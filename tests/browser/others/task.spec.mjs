@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { Gateway, orthanc } from "../gateway.mjs";
-import { AT_ONCE, Line } from "../line.mjs";
+import { AT_ONCE, LEAST_AT_ONCE, Line } from "../line.mjs";
 import { BROWSER, filesOf, launch } from "./launch.mjs";
 import { eventually } from "./tab.mjs";
 
@@ -41,7 +41,8 @@ test(`${BROWSER}: by a code, on a phone, with a reload in the middle of it: ever
   // Right after the tap the queue is empty: what isn't in it yet isn't copied either.
   await eventually("all is copied", async () => (({ files, picked }) => files === paths.length && picked === 0)(await copied(tab)));
   line.shut(8); // while files are copied fewer may be under way
-  await eventually("all that may be under way at once waits", () => line.waiting === AT_ONCE);
+  // Mostly five; fewer for a while where some were given up meanwhile.
+  await eventually("all that is under way waits", () => line.waiting >= LEAST_AT_ONCE && line.waiting <= AT_ONCE);
   await tab.reload();
   assert.ok((await copied(tab)).sent < paths.length, "it was in the middle");
   line.fast();
