@@ -41,7 +41,7 @@ class Sender(Protocol):
         """
 
     def leave(self) -> None:
-        """All is done."""
+        """Nothing more is opened. May be said again."""
 
 
 class TokenSender:
@@ -104,7 +104,7 @@ class AccountSender:
 
     def renewed(self, stale: str) -> str:
         with self._lock:
-            if self._access != stale:
+            if self._access and self._access != stale:
                 return self._access
             try:
                 return self._take("/auth/refresh", bearer=self._refresh)
@@ -112,8 +112,10 @@ class AccountSender:
                 return self._log_in()
 
     def leave(self) -> None:
-        if self._access:
-            self._http.request("POST", f"{self._http.base_url}/auth/logout", bearer=self._access, read_timeout_s=10.0)
+        with self._lock:
+            access, self._access, self._refresh = self._access, "", ""
+            if access:
+                self._http.request("POST", f"{self._http.base_url}/auth/logout", bearer=access, read_timeout_s=10.0)
 
     def _log_in(self) -> str:
         try:

@@ -137,15 +137,14 @@ class SendRun:
 
     def _send_all(self, sendings: list[PlanInProgress]) -> None:
         for sending in sendings:
-            wait_s = min(30.0, self._options.wait_s) if sending is sendings[-1] else 0.0
             try:
-                self._ship(sending, wait_s)
+                self._ship(sending, is_last=sending is sendings[-1])
             except SendFault as fault:
                 sending.fault = fault
                 if not isinstance(fault, Refused | FileChanged | Unreadable) or isinstance(fault, NotAllowed):
                     return  # the others would fare no better
 
-    def _ship(self, sending: PlanInProgress, wait_s: float) -> None:
+    def _ship(self, sending: PlanInProgress, *, is_last: bool) -> None:
         entry = self._state.claim(sending.set_key)
         retry = self._retry(threading.Event())
         try:
@@ -155,7 +154,11 @@ class SendRun:
             standing = retry.persist(lambda: uploads.status(self._http, access)) if resumed else None
             if standing is None or standing.state in _RECEIVING_STATES:
                 self._send_files(sending, entry, access, retry)
-                standing = self._complete(sending, entry, access, retry, wait_s)
+                if is_last:
+                    threading.Thread(target=self._leave, name="leave", daemon=True).start()
+                standing = self._complete(
+                    sending, entry, access, retry, min(30.0, self._options.wait_s) if is_last else 0.0
+                )
             else:
                 for file in sending.plan.files:
                     self._meter.done(self._state.file_key(file), file.size_bytes, before=True)
@@ -171,6 +174,11 @@ class SendRun:
                     uploads.cancel(self._http, sending.access)
             self._state.drop(sending.set_key)
             raise
+
+    def _leave(self) -> None:
+        """Nothing more is opened: the session ends while the gateway and the PACS do the rest."""
+        with contextlib.suppress(SendFault, TryAgain):  # the end of the run says it again
+            self._sender.leave()
 
     def _open(self, sending: PlanInProgress, entry: Entry, retry: RetryPolicy) -> tuple[Entry, bool]:
         """Tokens for the upload that a former run began, or for a new one.
