@@ -21,12 +21,15 @@ import requests
 from requests.auth import AuthBase
 
 from gateway.client.errors import Misused, NotAllowed, NotLetIn, Refused, TryAgain, UploadGone, plain
+from gateway.client.watch import LineWatch
 from gateway.client.wires import WiredAdapter, Wires
 from gateway.clock import Clock
 
 #: For connecting: a SYN that got lost is repeated later and later, so a new one is made; now and then with more patience.
 CONNECT_TIMEOUTS_S = (4.0, 4.0, 4.0, 15.0)
 READ_TIMEOUT_S = 120.0
+#: Nothing is sent for so long into a line that is known to be away.
+_THERE_WITHIN_S = 5.0
 _BLOCK_BYTES = 64 * 1024
 _MOST_KEPT = 64  # connections
 _STRANGER = "what answers there is no RelayPACS gateway: check --to"
@@ -84,6 +87,7 @@ class GatewayHttp:
         self._clock = clock
         self._local = threading.local()
         self._wires = Wires()
+        self._watch = LineWatch(self._wires, clock)
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, WiredAdapter(self._wires, _BLOCK_BYTES, _MOST_KEPT))
@@ -103,6 +107,7 @@ class GatewayHttp:
 
     def close(self) -> None:
         """Close all connections."""
+        self._watch.close()
         self._session.close()
 
     def acknowledged_bytes(self) -> int | None:
@@ -140,6 +145,8 @@ class GatewayHttp:
         :raises Misused: what answers is no gateway.
         :raises Refused: any other answer that isn't 2xx.
         """
+        if not self._watch.wait(_THERE_WITHIN_S):
+            raise TryAgain("the gateway can't be reached", silent=True)
         try:
             response = self._session.request(
                 method,
@@ -161,6 +168,8 @@ class GatewayHttp:
             raise Misused("--to must be the gateway's address, like https://relay.example.org") from None
         except (requests.exceptions.RequestException, OSError) as error:
             self._local.failed = getattr(self._local, "failed", 0) + 1
+            if isinstance(error, requests.exceptions.ConnectTimeout):
+                self._watch.doubt()
             raise TryAgain("the gateway can't be reached", silent=not is_refused(error)) from None
         self._local.failed = 0
         if 200 <= response.status_code < 300:

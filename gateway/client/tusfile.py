@@ -170,11 +170,10 @@ class TusFile(Uploader):
                 self._unsure = self._file_url != ""
                 self._created_in_vain = True
             except TryAgain as trouble:
-                first = not asking and self._file_url != ""
                 self._unsure = self._file_url != ""
                 self._created_in_vain = True
                 self._pace.broke()
-                if not (first and trouble.after_s is None and tries == 0):  # ask at once where it stands, once
+                if asking or trouble.after_s is not None or tries:  # else ask at once where it stands, once
                     self._retry.pause(trouble, tries)
                 tries += 1
             else:

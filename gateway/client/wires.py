@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -22,8 +23,9 @@ ROUND_TRIP_S = 0.6
 SILENT_BESIDE_TRIPS_S = 5.0
 SILENT_S = SILENT_BESIDE_TRIPS_S + 4 * ROUND_TRIP_S
 _PROBE_AFTER_S, _PROBE_EVERY_S = 5, 1
-#: Of Linux' `struct tcp_info`.
-_ROUND_TRIP_US_AT, _BYTES_ACKED_AT, _TCP_INFO_BYTES = 68, 120, 128
+#: Of Linux' `struct tcp_info`: tcpi_unacked, tcpi_last_ack_recv, tcpi_rtt, tcpi_bytes_acked (RFC 4898
+#: tcpEStatsAppHCThruOctetsAcked; linux/tcp.h).
+_TCP_INFO = struct.Struct("=24xI28xI8xI48xQ")
 
 
 def options() -> list[tuple[int, int, int]]:
@@ -39,6 +41,29 @@ def options() -> list[tuple[int, int, int]]:
     return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *known]
 
 
+@dataclass(frozen=True, slots=True)
+class WireState:
+    """What a connection's TCP tells of it.
+
+    :ivar is_owed: bytes of it are under way.
+    :ivar heard_s: since the other end last said anything.
+    """
+
+    acknowledged_bytes: int
+    round_trip_s: float
+    heard_s: float
+    is_owed: bool
+
+
+def state_of(wire: socket.socket) -> WireState:
+    """:raises OSError: it is closed.
+    :raises struct.error: this system has an older way to tell.
+    """
+    told = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    unacknowledged, heard_ms, round_trip_us, acknowledged_bytes = _TCP_INFO.unpack(told)
+    return WireState(acknowledged_bytes, round_trip_us / 1e6, heard_ms / 1e3, unacknowledged > 0)
+
+
 class Wires:
     """The connections that there are and were. For all threads."""
 
@@ -46,11 +71,29 @@ class Wires:
         self._lock = threading.Lock()
         self._open: dict[socket.socket, int] = {}
         self._closed_bytes = 0
+        self.address: tuple[Any, ...] | None = None  #: the other end of the last one
 
     def add(self, wire: socket.socket) -> None:
         """One that was made."""
         with self._lock:
             self._open[wire] = 0
+        with contextlib.suppress(OSError):
+            self.address = wire.getpeername()
+
+    def states(self) -> dict[socket.socket, WireState]:
+        """Of those that are open; of none where this system doesn't tell."""
+        if sys.platform != "linux":
+            return {}
+        found: dict[socket.socket, WireState] = {}
+        with self._lock:
+            for wire in list(self._open):
+                try:
+                    found[wire] = state_of(wire)
+                except (OSError, struct.error):
+                    self._closed_bytes += self._open.pop(wire)
+                else:
+                    self._open[wire] = found[wire].acknowledged_bytes
+        return found
 
     def acknowledged_bytes(self) -> int | None:
         """What the other ends have acknowledged of all, as TCP counts (its own bytes, those of TLS and HTTP too); None:
@@ -58,13 +101,16 @@ class Wires:
         """
         if sys.platform != "linux":
             return None
+        self.states()
         with self._lock:
-            for wire in list(self._open):
-                try:
-                    self._open[wire] = _acknowledged_bytes(wire)
-                except (OSError, struct.error):
-                    self._closed_bytes += self._open.pop(wire)
             return self._closed_bytes + sum(self._open.values())
+
+
+def end(wire: socket.socket) -> None:
+    """Whoever waits for it has it no more, and nothing of what it still holds goes out."""
+    with contextlib.suppress(OSError):
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        socket.socket.shutdown(wire, socket.SHUT_RDWR)  # beneath TLS: that would go on in the clear
 
 
 def _fit(wire: socket.socket) -> None:
@@ -72,16 +118,8 @@ def _fit(wire: socket.socket) -> None:
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError, struct.error):
-        told = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-        round_trip_s = struct.unpack_from("I", told, _ROUND_TRIP_US_AT)[0] / 1e6
-        silent_s = SILENT_BESIDE_TRIPS_S + 4 * round_trip_s
+        silent_s = SILENT_BESIDE_TRIPS_S + 4 * state_of(wire).round_trip_s
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(silent_s * 1000))
-
-
-def _acknowledged_bytes(wire: socket.socket) -> int:
-    """`tcpi_bytes_acked` (RFC 4898 tcpEStatsAppHCThruOctetsAcked; linux/tcp.h)."""
-    told = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    return int(struct.unpack_from("Q", told, _BYTES_ACKED_AT)[0])
 
 
 class WiredAdapter(HTTPAdapter):
