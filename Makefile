@@ -35,7 +35,7 @@ check: $(DEV) ## lint, format, types
 
 test: ## every check and every test
 	@$(MAKE) --no-print-directory --jobs 3 test-tools check app-check
-	$(PYTEST) -n 2 --dist loadfile -m "not browser and not heavy and not timing"
+	$(PYTEST) -n 3 --dist loadfile -m "not browser and not heavy and not timing"
 	$(PYTEST) -n 2 --dist load -m "browser and not soak"
 	$(PYTEST) -m "(heavy or timing) and not soak"
 
