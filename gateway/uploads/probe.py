@@ -25,12 +25,22 @@ async def ensure_sound(intake: Intake, upload: UploadRow, file: FileRow) -> None
     """
     if file.state is not FileState.RECEIVING or not file.offset or intake.tails.knows(file.file_id):
         return
-    source = await intake.ledger.read(lambda tx: open_source(tx, intake, upload, file))
+    source = await intake.ledger.read(lambda tx: _source(tx, intake, upload, file))
+    if source is None:
+        return
     try:
         await intake.pipeline.threads.run(_probe, source)
     except Damaged:
         await intake.ledger.write(lambda tx: _lost(tx, intake, file.file_id))
         raise Gone("stored bytes of this file are damaged", code="data_lost", state="lost") from None
+
+
+def _source(tx: Transaction, intake: Intake, upload: UploadRow, file: FileRow) -> SpooledFile | None:
+    """None: somebody has gone on with the file since its row was read, having looked at it as we do here."""
+    now = tx.files.get(file.file_id)
+    if now is None or now.offset != file.offset:
+        return None
+    return open_source(tx, intake, upload, file)
 
 
 def _probe(source: SpooledFile) -> None:

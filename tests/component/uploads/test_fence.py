@@ -13,6 +13,7 @@ import pytest
 
 from gateway.spool import SegmentWriter, SharedSegment
 from gateway.uploads import leases
+from gateway.uploads.probe import ensure_sound
 from tests.component.gateway_app import TUS, Gate, Person, gateway_app
 from tests.unit.spool.support import noise
 
@@ -83,6 +84,15 @@ async def test_head_goes_on_without_a_writer_that_hangs_and_what_that_brought_ne
     row = await gate.file_at(path)
     assert row.fence == 1
     assert await gate.stored(row) == noise(size)
+
+
+async def test_who_asks_is_not_disturbed_by_bytes_that_are_committed_just_then(gate: Gate, person: Person) -> None:
+    opened = await gate.init(person.token, [3000])
+    path = await gate.tus_file(opened.token, 3000, body=noise(1000), metadata={"file_id": "f"})
+    before = await gate.file_at(path)
+    assert (await gate.tus_patch(opened.token, path, 1000, noise(1000))).status == 204
+    gate.intake.tails.close(before.file_id)  # as if another request wrote just now
+    await ensure_sound(gate.intake, await gate.upload(opened.upload_id), before)
 
 
 async def test_delete_goes_on_without_it_too(gate: Gate, person: Person, syncs: Syncs) -> None:
