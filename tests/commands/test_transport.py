@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.e2e.lab import wait_until
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -166,7 +168,10 @@ def test_the_log_is_json_with_route_templates(tls):
     with contextlib.closing(http.client.HTTPSConnection("127.0.0.1", port, context=trust, timeout=20)) as line:
         line.request("GET", f"/upload/{'a' * 32}/status?name=Mustermann", headers={"Authorization": "Bearer x"})
         line.getresponse().read()
-    text = (folder / "log").read_text()
+    log = folder / "log"
+    # Lines are written together.
+    wait_until("it is in the log", lambda: "/upload/{upload_id}/status" in log.read_text())
+    text = log.read_text()
     said = [json.loads(one) for one in text.splitlines()]
     assert {"method", "route", "status", "ms", "request_id"} <= said[-1].keys()
     assert said[-1]["route"] == "/upload/{upload_id}/status"

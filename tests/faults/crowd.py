@@ -41,6 +41,7 @@ class Written:
     size: int
     seed: int
     url: str = ""
+    missing: bool = False  #: it was made, and later it was not found
     requests: list[Request] = field(default_factory=list)
 
     def bytes_of(self, writer: int) -> bytes:
@@ -50,6 +51,7 @@ class Written:
     def faults(self, content: bytes | None = None) -> list[str]:
         """What can't be true of it."""
         found = faults(list(self.requests), content, self.bytes_of)
+        found += ["it was made, and later it wasn't there"] if self.missing else []
         return [f"file {self.number}: {one}" for one in found]
 
 
@@ -106,10 +108,12 @@ class Crowd:
                 one.result()
 
     def some_more(self, count: int) -> None:
-        """Return when so many more requests have ended."""
+        """Return when so many more requests have ended, or a file is lost."""
         with self._noted:
             until = self._count + count
-            assert self._noted.wait_for(lambda: self._count >= until, timeout=60), "nothing moves any more"
+            assert self._noted.wait_for(lambda: self._count >= until or self._over.is_set(), timeout=60), (
+                "nothing moves any more"
+            )
 
     def look(self, file: Written) -> int | None:
         """HEAD; the offset, or None: none was told."""
@@ -117,9 +121,10 @@ class Crowd:
         answer = self._answer(lambda: self.client.head(file.url))
         if answer is None or answer.status in {423, 503, 507}:
             return None
-        if answer.status == 410:
-            self._note(file, began, outcome=Outcome.LOST)
+        if answer.status in {404, 410}:
+            file.missing |= answer.status == 404
             self._over.set()
+            self._note(file, began, outcome=Outcome.LOST)
             return None
         self._note(file, began, offset=answer.expect(200).offset)
         return answer.offset

@@ -74,11 +74,11 @@ class Terms:
 
     def least_s(self, size_bytes: int) -> float:
         """What it needs for so many bytes upwards, outages counted, if not a byte is lost."""
-        left, at_s, step_s = size_bytes / (self.up_kbit * 125), 0.0, 0.01
-        while left > 0:
-            left -= 0 if self.is_down(at_s) else step_s
-            at_s += step_s
-        return at_s
+        left, step = round(100 * size_bytes / (self.up_kbit * 125)), 0  # hundredths of a second
+        while left:
+            left -= not self.is_down(step / 100)
+            step += 1
+        return step / 100
 
 
 class Way:
