@@ -27,12 +27,6 @@ K2 = base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 @pytest.fixture
-def pacs() -> Iterator[Parrot]:
-    with Parrot() as pacs:
-        yield pacs
-
-
-@pytest.fixture
 def lab(tmp_path: Path, pacs: Parrot) -> Iterator[Lab]:
     """A gateway that has two keys, of which k1 wraps."""
     with running_lab(tmp_path / "gateway", Pacs(pacs.url), settings={"spool.keys": {"k2": K2}}) as lab:

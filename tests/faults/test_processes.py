@@ -27,12 +27,6 @@ SIZE = 2_000_000
 
 
 @pytest.fixture
-def pacs() -> Iterator[Parrot]:
-    with Parrot() as pacs:
-        yield pacs
-
-
-@pytest.fixture
 def lab(tmp_path: Path, pacs: Parrot) -> Iterator[Lab]:
     with running_lab(tmp_path / "gateway", Pacs(pacs.url), settings={"server": {"drain_seconds": DRAIN_S}}) as lab:
         yield lab

@@ -31,12 +31,6 @@ LOOKED_FOR = 20
 
 
 @pytest.fixture
-def pacs() -> Iterator[Parrot]:
-    with Parrot() as pacs:
-        yield pacs
-
-
-@pytest.fixture
 def lab(tmp_path: Path, pacs: Parrot) -> Iterator[Lab]:
     with running_lab(tmp_path / "gateway", Pacs(pacs.url)) as lab:
         yield lab
