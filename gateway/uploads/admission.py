@@ -167,7 +167,7 @@ def create_upload(
         receipt_id=None,
         created_at=now,
         active_at=now,
-        expires_at=now + timing.expires_s,
+        expires_at=timing.expires_at(now),
         completed_at=None,
         finished_at=None,
         erased_at=None,

@@ -29,6 +29,10 @@ class Timing:
     expires_s: float
     autocomplete_s: float
 
+    def expires_at(self, now: float) -> float:
+        """When an upload goes whose client gives no sign of life after this one. Unix seconds."""
+        return now + self.expires_s
+
 
 def new_job(kind: JobKind, upload_id: str, file_id: str | None, due_at: float) -> JobRow:
     """A job that nobody has tried yet."""
@@ -84,15 +88,15 @@ def require_not_left(file: FileRow) -> None:
 
 def touched(upload: UploadRow, now: float, timing: Timing) -> UploadRow:
     """The upload after a sign of life of its client."""
-    return replace(upload, active_at=now, expires_at=now + timing.expires_s)
+    return replace(upload, active_at=now, expires_at=timing.expires_at(now))
 
 
 def note_bytes(upload: UploadRow, delta_bytes: int, now: float, timing: Timing) -> UploadRow:
     """The upload after `delta_bytes` more durable bytes. They have their room, though it lapsed a moment before."""
     return replace(
         reserved(upload),
-        active_at=now,
-        expires_at=now + timing.expires_s,
+        active_at=now,  # as `touched` has it, in one copy
+        expires_at=timing.expires_at(now),
         state=after(upload.state, UploadEvent.BYTES),
         received_bytes=upload.received_bytes + delta_bytes,
     )

@@ -221,7 +221,7 @@ class Files:
         """A client asked: its upload lives on. Written down only when that makes a difference."""
         intake = self._intake
         now = intake.clock.now()
-        moved_s = now + intake.timing.expires_s - upload.expires_at
+        moved_s = intake.timing.expires_at(now) - upload.expires_at
         if upload.state not in (UploadState.OPEN, UploadState.UPLOADING) or moved_s < (
             intake.timing.expires_s * TOUCH_SHARE
         ):
