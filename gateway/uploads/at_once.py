@@ -66,6 +66,8 @@ class AtOnce:
             return None
         await self._intake.pipeline.ensure_reserve()
         with self._intake.pipeline.account() as held:
+            if not held.receive(first.body, first.body.size or 0):
+                return None
             pieces = await self._gathered(first, held)
             if pieces is None:
                 return None
@@ -78,7 +80,6 @@ class AtOnce:
         """The whole body; None: not so soon."""
         clock = asyncio.get_running_loop().time
         body, pieces, ends_at = first.body, list[bytes](), clock() + AT_ONCE_S
-        body.went_fast()  # all of it is wanted at once
         left = body.size or 0
         error: BodyBroken | BodyStopped | None = None
         while left > 0:

@@ -44,7 +44,7 @@ class Body(Protocol):
         """
 
     def went_fast(self) -> None:
-        """A full gather came at once, or will: a larger receive buffer pays."""
+        """A full gather came at once, or will: a larger receive buffer pays. Room for it was set aside (`BodyAccount`)."""
 
     def stop(self) -> None:
         """End the reading: `read` raises BodyStopped from now on."""
@@ -54,11 +54,13 @@ class Buffered:
     """Bytes held in memory over all bodies, against one limit, counted as they are read.
 
     At half the limit every body hands over what it has and gathers little; at the limit it waits before it reads on.
-    What is held is on its way to the disk, so that room comes back, whoever stalls.
+    What is held is on its way to the disk, so that room comes back, whoever stalls. What a body may receive before it is
+    read is small, unless half the limit has room for more: that is set aside first, for as long as the body lasts.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
+        self._aside_bytes = 0
         self.held_bytes = 0
         self._less = asyncio.Event()
 
@@ -78,6 +80,13 @@ class Buffered:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._less.wait(), LOOK_EVERY_S)
 
+    def set_aside(self, size: int) -> bool:
+        """Room for `size` bytes that aren't read yet (fewer than none: it is given back). False: there is none."""
+        if size > 0 and self._aside_bytes + size > self._limit_bytes // 2:
+            return False
+        self._aside_bytes += size
+        return True
+
     def add(self, size: int) -> None:
         """Count `size` bytes more (or fewer)."""
         self.held_bytes += size
@@ -90,6 +99,7 @@ class BodyAccount:
 
     def __init__(self, all_bodies: Buffered) -> None:
         self._all = all_bodies
+        self._aside_bytes = 0
         self.held_bytes = 0
 
     def __enter__(self) -> Self:
@@ -97,6 +107,16 @@ class BodyAccount:
 
     def __exit__(self, *_error: object) -> None:
         self.give_back(self.held_bytes)
+        self._all.set_aside(-self._aside_bytes)
+        self._aside_bytes = 0
+
+    def receive(self, body: Body, size: int) -> bool:
+        """Let `body` receive `size` bytes before they are read. False: there is no room for that just now, or it may already."""
+        if self._aside_bytes or not self._all.set_aside(size):
+            return False
+        self._aside_bytes = size
+        body.went_fast()
+        return True
 
     def take(self, size: int) -> None:
         """`size` bytes were read."""
@@ -125,7 +145,7 @@ class Gatherer:
         self.ended = body.size == 0
         self.error: BodyBroken | BodyStopped | None = None
         if body.size is not None and body.size <= GATHER_BYTES and not buffered.is_scarce:
-            body.went_fast()  # one gather has all of it: to stop in between only costs
+            self.held.receive(body, body.size)  # one gather has all of it: to stop in between only costs
 
     async def batch(self, room: int) -> list[bytes]:
         """Some bytes, at most `room` and one read more; an empty list only when the body is over.
@@ -163,7 +183,7 @@ class Gatherer:
         # Only time in which somebody listened counts as silence.
         self._patience_s = silent_at - clock()
         if size >= GATHER_BYTES and not self._buffered.is_scarce:
-            self._body.went_fast()
+            self.held.receive(self._body, GATHER_BYTES)
         return pieces
 
     def _came(self, size: int) -> None:

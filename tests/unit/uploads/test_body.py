@@ -27,7 +27,7 @@ class Script:
         self._acts = list(acts)
         self.fast = 0
 
-    size = None
+    size: int | None = None
 
     async def read(self, wait_s: float) -> bytes | None:
         if not self._acts:
@@ -75,7 +75,20 @@ async def test_a_batch_is_handed_over_when_it_is_worth_a_thread():
     body = Script(*[b"x" * 300_000] * 8)
     batches = await all_of(gatherer(body))
     assert [len(batch) for batch in batches if batch] == [1_200_000, 1_200_000]
-    assert body.fast == 2, "a larger receive buffer pays"
+    assert body.fast == 1, "a larger receive buffer pays, and it stays"
+
+
+async def test_bodies_receive_ahead_only_what_half_the_limit_has_room_for():
+    buffered = Buffered(4 * GATHER_BYTES)
+    bodies = [Script() for _ in range(5)]
+    for one in bodies:
+        one.size = GATHER_BYTES
+    begun = [Gatherer(one, buffered, 60.0, lambda: None) for one in bodies[:4]]
+    assert [one.fast for one in bodies] == [1, 1, 0, 0, 0]
+    with begun[0].held:
+        pass  # it is over
+    Gatherer(bodies[4], buffered, 60.0, lambda: None)
+    assert bodies[4].fast == 1
 
 
 async def test_under_memory_pressure_batches_are_small():
