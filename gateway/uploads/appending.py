@@ -44,8 +44,22 @@ class Appender:
             self._declared.check()
         self.told(await self._intake.ledger.write(self.act(stored, ended_cleanly)))
 
-    def act(self, stored: int, ended_cleanly: bool) -> Callable[[Transaction], tuple[Seen, int]]:
-        """Writes down that `stored` bytes are durable, when they are. :raises Gone, Conflict: see `commit`."""
+    async def midway(self, stored: int, runs: Sequence[Run]) -> None:
+        """Write down that `stored` bytes of this append, which are `runs`, are durable; more are being appended.
+
+        :raises Gone, Conflict: see `commit`.
+        """
+        done = await self._intake.ledger.write(self.act(stored, False, runs))
+        self._noted(done, runs)
+
+    def act(
+        self, stored: int, ended_cleanly: bool, durable: Sequence[Run] | None = None
+    ) -> Callable[[Transaction], tuple[Seen, int]]:
+        """Writes down that `stored` bytes are durable, when they are.
+
+        :param durable: what they are; None: all that the writer has.
+        :raises Gone, Conflict: see `commit`.
+        """
         tail, before = self._tail, self.seen
 
         def act(tx: Transaction) -> tuple[Seen, int]:
@@ -57,7 +71,7 @@ class Appender:
                 raise Conflict("another process wrote to this file", code="conflict")
             view = told(view_of(file), self._wish, self._intake.limits.max_file_size)
             done = settle(view, self._wish, stored, ended_cleanly=ended_cleanly)
-            runs = tail.writer.runs
+            runs = tail.writer.runs if durable is None else durable
             run_id = write_runs(tx, file.file_id, tail, runs)
             delta, sealed_delta = done.offset - file.offset, _sealed_bytes(runs) - self._kept_bytes()
             grown = replace(file, length=view.length, offset=done.offset, sealed_bytes=file.sealed_bytes + sealed_delta)
@@ -77,12 +91,15 @@ class Appender:
 
     def told(self, result: tuple[Seen, int]) -> None:
         """What `act` returned is committed."""
-        tail = self._tail
-        self.seen, tail.run_id = result
-        tail.sealed_bytes = _sealed_bytes(tail.writer.runs)
-        if isinstance(tail.writer, SharedWriter):
-            tail.writer.settled()
+        writer = self._tail.writer
+        self._noted(result, writer.runs)
+        if isinstance(writer, SharedWriter):
+            writer.settled()
         self._intake.spool.digests.commit(self.seen.file.file_id, self.seen.file.offset, self._whole)
+
+    def _noted(self, result: tuple[Seen, int], runs: Sequence[Run]) -> None:
+        self.seen, self._tail.run_id = result
+        self._tail.sealed_bytes = _sealed_bytes(runs)
         if self._heard is not None:
             self._heard(self.seen.file.offset)
 

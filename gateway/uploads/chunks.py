@@ -146,9 +146,7 @@ class Chunks:
         tail.writer.begin_run(taker.start)
         taker.writes_with(tail)
         try:
-            flow = await intake.pipeline.pour(
-                body, tail.writer, room, lease, taker.commit, taker.hashes, commit_every=room + 1
-            )
+            flow = await intake.pipeline.pour(body, tail.writer, room, lease, taker.commit, taker.hashes)
         finally:
             if small:
                 tail.writer.close()

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from gateway.errors import SpoolFull, TooLarge
 from gateway.fair import CLIENT
 from gateway.ledger.base import Transaction
 from gateway.ledger.promises import Recorded, Reserve, tell
-from gateway.spool import SegmentWriter, SharedSegment, SharedWriter
+from gateway.spool import Run, SegmentWriter, SharedSegment, SharedWriter
 from gateway.uploads.body import Body, BodyAccount, BodyBroken, BodyStopped, Buffered, Gatherer, clip
 from gateway.uploads.leases import Lease
 from gateway.uploads.sharing import Sharing
@@ -26,7 +27,7 @@ T = TypeVar("T")
 #: What stores the bytes of a file.
 Writer = SegmentWriter | SharedWriter
 
-#: At the latest after so many bytes they are synced and committed in mid-body.
+#: So often, in the midst of a body, what was appended is synced and committed, while more is appended.
 COMMIT_EVERY_BYTES = 8 << 20
 #: From so many bytes on a digest is worth a thread of its own.
 BESIDE_BYTES = 1 << 20
@@ -54,6 +55,56 @@ class Last(Protocol):
 
     def told(self, result: Any) -> None:
         """What that returned, after its commit."""
+
+
+class Midway:
+    """Syncs and commits what a body brought up to now, beside what comes next. One at a time: whoever asks for the next one
+    waits for the one before, so that never more than twice `every_bytes` are appended and not durable.
+
+    :param act: writes down that so many bytes of the body, which are these runs, are durable.
+    """
+
+    def __init__(
+        self,
+        threads: Threads,
+        writer: SegmentWriter,
+        act: Callable[[int, Sequence[Run]], Awaitable[None]],
+        every_bytes: int = COMMIT_EVERY_BYTES,
+    ) -> None:
+        self._threads = threads
+        self._writer = writer
+        self._act = act
+        self._every_bytes = every_bytes
+        self._under_way: asyncio.Future[None] | None = None
+        self.asked = 0  #: a commit of so many bytes is done or under way
+
+    async def appended(self, stored: int) -> None:
+        """So many bytes were appended; nothing is being appended just now.
+
+        :raises GatewayError: what became of the commit before.
+        """
+        due = stored - self.asked >= self._every_bytes
+        if due or (self._under_way is not None and self._under_way.done()):
+            await self.settled()
+        if due:
+            self.asked = stored
+            self._under_way = asyncio.ensure_future(self._commit(stored, tuple(self._writer.runs)))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait for the commit that is under way. :raises GatewayError: what became of it."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            await under_way
+
+    async def _commit(self, stored: int, runs: Sequence[Run]) -> None:
+        await self._threads.run(self._writer.sync)
+        await self._act(stored, runs)
 
 
 class Pipeline:
@@ -85,56 +136,59 @@ class Pipeline:
         lease: Lease,
         commit: Callable[[int, bool], Awaitable[None]],
         digests: tuple[Any, ...] = (),
-        commit_every: int = COMMIT_EVERY_BYTES,
+        midway: Midway | None = None,
         last: Last | None = None,
     ) -> Flow:
         """Store up to `room` bytes of `body` through `writer`.
 
-        :param commit: called with (bytes of this body that are on disk, whether the body ended cleanly); the last
-            call comes after the end, however that was. It isn't called where nothing came and the line broke.
+        :param commit: called with (bytes of this body that are on disk, whether the body ended cleanly) after its end,
+            however that was; not where nothing came and the line broke.
         :param digests: hash objects that see every byte stored.
+        :param midway: commits in the midst of the body; None: its end alone counts.
         :param last: commits the end of a small body without coming back here between its sync and its row.
         :raises SpoolFull, Unavailable: the disk refuses; what was committed before stays.
         """
         await self.ensure_reserve()
         gatherer = Gatherer(body, self._buffered, self._idle_timeout_s, lease.heard)
-        stored, asked, synced, in_flight = 0, 0, 0, 0  # bytes; `asked`: a commit of so many is done or under way
+        stored, synced, in_flight = 0, 0, 0  # bytes
         over, overrun = gatherer.ended, False
         writing: asyncio.Future[Any] | None = None
-        with gatherer.held as held:
-            try:
-                while not over:
-                    batch = await gatherer.batch(room - stored)
-                    pieces, size, overrun = clip(batch, room - stored)
-                    over = gatherer.ended or overrun
+        async with midway or nullcontext():
+            with gatherer.held as held:
+                try:
+                    while not over:
+                        batch = await gatherer.batch(room - stored)
+                        pieces, size, overrun = clip(batch, room - stored)
+                        over = gatherer.ended or overrun
+                        if writing is not None:
+                            await writing
+                            held.give_back(in_flight)
+                            writing = None
+                        if not size:
+                            continue
+                        stored, in_flight = stored + size, size
+                        if over and last is not None and isinstance(writer, SharedWriter):
+                            cleanly = gatherer.error is None and not overrun
+                            last.told(await self.record(writer, pieces, digests, last.act(stored, cleanly)))
+                            return Flow(stored, gatherer.error, overrun)
+                        synced = stored if over else synced
+                        storing = self._store(writer, pieces, size, digests, sync=over)
+                        writing = asyncio.ensure_future(storing if over else _then(storing, midway, stored))
+                finally:
                     if writing is not None:
                         await writing
-                        held.give_back(in_flight)
-                        writing = None
-                    if not size:
-                        continue
-                    stored, in_flight = stored + size, size
-                    if over and last is not None and isinstance(writer, SharedWriter):
-                        cleanly = gatherer.error is None and not overrun
-                        last.told(await self.record(writer, pieces, digests, last.act(stored, cleanly)))
-                        return Flow(stored, gatherer.error, overrun)
-                    if not over and stored - asked >= commit_every:
-                        writing = asyncio.ensure_future(self._commit_midway(writer, pieces, digests, commit, stored))
-                        asked = stored
-                    else:
-                        writing = asyncio.ensure_future(self._store(writer, pieces, size, digests, sync=over))
-                        synced = stored if over else synced
-            finally:
-                if writing is not None:
-                    await writing
         cleanly = gatherer.error is None and not overrun
-        if stored > asked:
+        if stored > (midway.asked if midway is not None else 0):
             if synced < stored:
                 await self.threads.run(writer.sync)
             await commit(stored, cleanly)
         elif cleanly:
             await commit(stored, True)
         return Flow(stored, gatherer.error, overrun)
+
+    def midway(self, writer: Writer, act: Callable[[int, Sequence[Run]], Awaitable[None]]) -> Midway | None:
+        """For a body that may be long; those that share a segment aren't."""
+        return Midway(self.threads, writer, act) if isinstance(writer, SegmentWriter) else None
 
     @property
     def memory_is_scarce(self) -> bool:
@@ -183,18 +237,6 @@ class Pipeline:
         if piece is None:
             raise BodyBroken("nothing came for too long")
         return not piece
-
-    async def _commit_midway(
-        self,
-        writer: Writer,
-        pieces: list[bytes | memoryview],
-        digests: tuple[Any, ...],
-        commit: Callable[[int, bool], Awaitable[None]],
-        stored: int,
-    ) -> None:
-        """As a task, so that the next batch is gathered meanwhile."""
-        await self._store(writer, pieces, BESIDE_BYTES, digests, sync=True)
-        await commit(stored, False)
 
     async def _store(
         self,
@@ -261,6 +303,12 @@ def _append(writer: SegmentWriter, pieces: list[bytes | memoryview], digests: tu
     writer.append(pieces, digests)
     if sync:
         writer.sync()
+
+
+async def _then(storing: Awaitable[None], midway: Midway | None, stored: int) -> None:
+    await storing
+    if midway is not None:
+        await midway.appended(stored)
 
 
 def _update(digest: Any, pieces: list[bytes | memoryview]) -> None:

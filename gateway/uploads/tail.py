@@ -47,7 +47,7 @@ from gateway.uploads.looking import looked_at
 from gateway.uploads.making import insert, made_of, twin_of
 from gateway.uploads.membership import needs_more_room, with_changed, without_file
 from gateway.uploads.open_uploads import OpenUploads
-from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Tail, raise_unless_clean
+from gateway.uploads.pipeline import Tail, raise_unless_clean
 from gateway.uploads.probe import ensure_sound
 from gateway.uploads.recent import Recent
 from gateway.uploads.seen import Seen
@@ -267,11 +267,11 @@ class Files:
             await ensure_reserved(intake, seen.upload)
             tail = await tail_at(intake, seen.upload, seen.file, leave.at, small=is_small(body.size, leave.room))
             appender = Appender(intake, seen, wish, tail, leave.at, heard)
-            every = leave.room + 1 if wish.digests else COMMIT_EVERY_BYTES
+            midway = None if wish.digests else intake.pipeline.midway(tail.writer, appender.midway)
             last = None if wish.digests else appender
             try:
                 flow = await intake.pipeline.pour(
-                    body, tail.writer, leave.room, lease, appender.commit, appender.hashes, every, last
+                    body, tail.writer, leave.room, lease, appender.commit, appender.hashes, midway, last
                 )
             except BaseException:
                 self._recent.forget(file_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
 
@@ -13,10 +13,10 @@ from gateway.blobs.memory import MemoryBlobs
 from gateway.clock import SystemClock
 from gateway.errors import Conflict, SpoolFull, TooLarge, Unavailable
 from gateway.ledger.memory.ledger import MemoryLedger
-from gateway.spool import SegmentWriter, Spool
+from gateway.spool import Run, SegmentWriter, Spool
 from gateway.uploads.body import BodyBroken, BodyStopped, Buffered
 from gateway.uploads.leases import Lease
-from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Flow, Pipeline, Tail, Tails, raise_unless_clean
+from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Flow, Midway, Pipeline, Tail, Tails, raise_unless_clean
 from gateway.uploads.sharing import Sharing
 from gateway.uploads.threads import Threads
 from tests.unit.spool.support import World, noise
@@ -75,12 +75,22 @@ class Commits:
         self.calls: list[tuple[int, bool]] = []
 
     async def __call__(self, stored: int, cleanly: bool) -> None:
-        kept = self._world.blobs.after_power_cut()
         run = self._writer.run
         assert run.length == stored
         if stored:
-            assert len(kept.content(self._writer.segment_id)) == self._writer.position
+            self._ensure_durable(run)
         self.calls.append((stored, cleanly))
+
+    async def midway(self, stored: int, runs: Sequence[Run]) -> None:
+        """More may have been appended since."""
+        [run] = runs
+        assert run.length == stored
+        self._ensure_durable(run)
+        self.calls.append((stored, False))
+
+    def _ensure_durable(self, run: Run) -> None:
+        kept = self._world.blobs.after_power_cut()
+        assert len(kept.content(self._writer.segment_id)) >= run.entry_at + run.sealed_bytes
 
 
 async def pour(
@@ -88,9 +98,9 @@ async def pour(
 ) -> tuple[Flow, Commits]:
     writer = world.writer()
     commits = Commits(world, writer)
-    return await pipeline.pour(
-        body, writer, room, Lease(SystemClock(), body.stop), commits, commit_every=commit_every
-    ), commits
+    midway = Midway(pipeline.threads, writer, commits.midway, commit_every)
+    lease = Lease(SystemClock(), body.stop)
+    return await pipeline.pour(body, writer, room, lease, commits, midway=midway), commits
 
 
 @pytest.mark.parametrize("size", [1, 65_536, MIB, 8 * MIB])
@@ -138,32 +148,81 @@ async def test_what_is_beyond_the_room_is_left_and_said(pipeline):
     assert commits.calls == [(1000, False)]
 
 
-async def test_reading_goes_on_while_a_commit_in_mid_body_runs(pipeline):
+async def test_bytes_are_read_and_appended_while_a_commit_in_mid_body_runs(pipeline):
     writer = World().writer()
-    came, committed = asyncio.Event(), []
-    body = ScriptedBody(noise(MIB), noise(MIB), came, noise(MIB), size=3 * MIB)
+    committed, lasts = [], 7 * MIB
+
+    async def midway(stored: int, runs: Sequence[Run]) -> None:
+        while stored == 2 * MIB and writer.offset < 4 * MIB:  # what came since is with the system, beside us
+            await asyncio.sleep(0)
+        committed.append((stored, sum(run.length for run in runs)))
 
     async def commit(stored: int, cleanly: bool) -> None:
-        while not cleanly and body.reads < 3:  # the third read has begun, and waits for us
-            await asyncio.sleep(0)
-        came.set()
         committed.append((stored, cleanly))
 
-    lease = Lease(SystemClock(), body.stop)
+    body = ScriptedBody(*[noise(MIB)] * 7, size=lasts)
     async with asyncio.timeout(10):
-        flow = await pipeline.pour(body, writer, 3 * MIB, lease, commit, commit_every=2 * MIB)
-    assert flow.stored == 3 * MIB
-    assert committed == [(2 * MIB, False), (3 * MIB, True)]
+        flow = await pipeline.pour(
+            body,
+            writer,
+            lasts,
+            Lease(SystemClock(), body.stop),
+            commit,
+            midway=Midway(pipeline.threads, writer, midway, 2 * MIB),
+        )
+    assert flow.stored == lasts
+    assert committed == [(2 * MIB, 2 * MIB), (4 * MIB, 4 * MIB), (6 * MIB, 6 * MIB), (lasts, True)]
 
 
-async def test_a_refused_commit_ends_the_body_with_its_reason(pipeline):
-    async def refuse(stored: int, cleanly: bool) -> None:
+async def test_no_more_than_twice_as_much_is_appended_as_a_commit_takes_while_one_hangs(pipeline):
+    writer = World().writer()
+    hangs, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def midway(stored: int, runs: Sequence[Run]) -> None:
+        hangs.set()
+        await goes_on.wait()
+
+    async def commit(stored: int, cleanly: bool) -> None:
+        pass
+
+    body = ScriptedBody(*[noise(MIB)] * 12, size=12 * MIB)
+    pouring = asyncio.ensure_future(
+        pipeline.pour(
+            body,
+            writer,
+            12 * MIB,
+            Lease(SystemClock(), body.stop),
+            commit,
+            midway=Midway(pipeline.threads, writer, midway, 2 * MIB),
+        )
+    )
+    async with asyncio.timeout(10):
+        await hangs.wait()
+        while body.reads < 5:  # one more batch is read ahead, and waits
+            await asyncio.sleep(0)
+        await pipeline.threads.run(lambda: None)
+        assert writer.offset <= 4 * MIB
+        goes_on.set()
+        assert (await pouring).stored == 12 * MIB
+
+
+async def test_a_commit_that_is_refused_in_mid_body_ends_the_body_with_its_reason(pipeline):
+    async def refuse(stored: int, runs: Sequence[Run]) -> None:
         raise Conflict("the upload was stopped in between", code="conflict")
 
+    async def never(stored: int, cleanly: bool) -> None:
+        raise AssertionError("nothing is committed after a refusal")
+
+    writer = World().writer()
     body = ScriptedBody(*[noise(MIB)] * 4, size=4 * MIB)
     with pytest.raises(Conflict):
         await pipeline.pour(
-            body, World().writer(), 4 * MIB, Lease(SystemClock(), body.stop), refuse, commit_every=2 * MIB
+            body,
+            writer,
+            4 * MIB,
+            Lease(SystemClock(), body.stop),
+            never,
+            midway=Midway(pipeline.threads, writer, refuse, 2 * MIB),
         )
 
 
