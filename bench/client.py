@@ -38,13 +38,15 @@ class Connection:
 
     :param url: of the server; only host and port count.
     :param headers: sent with every request.
+    :param source: the address that it comes from; empty: the system's choice.
     """
 
-    def __init__(self, url: str, payload: Payload, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, url: str, payload: Payload, headers: Mapping[str, str] | None = None, source: str = "") -> None:
         parts = urlsplit(url)
         self._address = (parts.hostname or "", parts.port or 80)
         self._fixed = {"Host": parts.netloc, **(headers or {})}
         self._payload = payload
+        self._source = (source, 0) if source else None
         self._sock: socket.socket | None = None
         self._read = b""
 
@@ -129,7 +131,7 @@ class Connection:
 
     def _connected(self) -> socket.socket:
         if self._sock is None:
-            sock = socket.create_connection(self._address, TIMEOUT_S)
+            sock = socket.create_connection(self._address, TIMEOUT_S, self._source)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(None)  # with Python's own time-out the socket wouldn't block, and sendfile would spin
             limit = struct.pack("ll", TIMEOUT_S, 0)
@@ -152,11 +154,12 @@ class Tus:
     """tus 1.0.0 over one connection.
 
     :param url: the creation URL.
+    :param source: see `Connection`.
     """
 
-    def __init__(self, url: str, payload: Payload, token: str | None = None) -> None:
+    def __init__(self, url: str, payload: Payload, token: str | None = None, source: str = "") -> None:
         headers = {"Tus-Resumable": "1.0.0"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        self.connection = Connection(url, payload, headers)
+        self.connection = Connection(url, payload, headers, source)
         self._url = url
         self._path = urlsplit(url).path
 

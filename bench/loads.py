@@ -13,6 +13,8 @@ from bench.measure import Cpu, Tree, own_cpu
 from bench.payload import Part, Payload, Series, opaque
 
 GIB = 1 << 30
+#: Bodies that are open at once from one address: the gateway takes 128 requests of a client at once.
+OF_ONE_ADDRESS = 100
 Figures = dict[str, float]
 
 
@@ -177,17 +179,16 @@ def slow(server: TusServer, payload: Payload, wish: Slow) -> Figures:
     """Many PATCHes that are open at once; memory is read when all but one piece has come."""
     size = wish.piece * wish.pieces
     url, token = server.open(wish.uploads, size * wish.uploads)
+    sources = [f"127.0.1.{1 + number // OF_ONE_ADDRESS}" for number in range(wish.uploads)]
+    bodies = [Tus(url, payload, token, source) for source in sources]
     maker = Tus(url, payload, token)
-    bodies: list[Tus] = []
     probe = _Probe(url, payload)
     held_mib = 0.0
     meter = Meter(server.tree)
     with meter:
-        for number in range(wish.uploads):
+        for number, tus in enumerate(bodies):
             path = maker.create(size, f"slow{number}")
-            tus = Tus(url, payload, token)
             tus.begin_append(path, size)
-            bodies.append(tus)
         began = time.perf_counter()
         probe.start()
         for piece in range(wish.pieces):
