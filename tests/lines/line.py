@@ -131,7 +131,6 @@ class Traffic:
     """What is seen of the TCP connections that cross a line."""
 
     terms: Terms
-    first_s: float | None = None  #: when the client's first packet came
     sent_bytes: int = 0  #: payload upwards, what went again counted again
     _connections: dict[int, _Connection] = field(default_factory=dict)
 
@@ -152,8 +151,6 @@ class Traffic:
         port = ports[0] if upwards else ports[1]
         if upwards and flags & 0x12 == 0x02:  # SYN alone
             self._connections[port] = _Connection(network)
-        if upwards and self.first_s is None:
-            self.first_s = at_s
         known = self._connections.setdefault(port, _Connection(network))
         if known.network != network:
             return False
@@ -172,11 +169,13 @@ class Line:
     def __init__(self, terms: Terms, server: socket.socket, client: socket.socket, client_pid: int, seed: int) -> None:
         self.terms = terms
         self.traffic = Traffic(terms)
-        self.samples: list[tuple[float, int]] = []  #: seconds since `begin`, acknowledged bytes
+        self.samples: list[tuple[float, int]] = []  #: seconds since the first packet, acknowledged bytes
+        self.first_s = 0.0  #: so long after `begin` the client's first packet came
         self._server, self._client = server, client
         self._client_pid = client_pid
         self._chance = random.Random(seed)
-        self._began = time.monotonic()
+        self._asked = time.monotonic()
+        self._began: float | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._carry, name="line", daemon=True)
 
@@ -185,10 +184,14 @@ class Line:
         return _inside(self._client_pid, *command)
 
     def begin(self) -> None:
-        """Outages, moves, bytes and samples count from now on."""
+        """Outages, moves, bytes and samples count from the client's next packet on: a program's start is not the line's."""
         self.traffic = Traffic(self.terms)
         self.samples = []
-        self._began = time.monotonic()
+        self._asked, self._began = time.monotonic(), None
+
+    def _at_s(self, now: float) -> float:
+        """On the line's clock, which stands until the client's first packet."""
+        return 0.0 if self._began is None else now - self._began
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -210,7 +213,7 @@ class Line:
             now = time.monotonic()
             up.deliver(now)
             down.deliver(now)
-            at_s = now - self._began
+            at_s = self._at_s(now)
             if not self.samples or at_s - self.samples[-1][0] >= _SAMPLE_EVERY_S:
                 self.samples.append((at_s, self.traffic.acknowledged_bytes))
 
@@ -219,7 +222,9 @@ class Line:
         with contextlib.suppress(BlockingIOError):
             while frame := end.recv(65536):
                 now = time.monotonic()
-                at_s = now - self._began
+                if self._began is None and end is self._client:
+                    self._began, self.first_s = now, now - self._asked
+                at_s = self._at_s(now)
                 if self.traffic.passes(frame[_ETHERNET_BYTES:], at_s, upwards=end is self._client):
                     way.take(frame, now, is_down=self.terms.is_down(at_s))
 

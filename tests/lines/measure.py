@@ -62,14 +62,18 @@ def measured(row: str, client: str, *more: str, short: bool = False, seed: int =
     :param more: arguments for the client.
     """
     words = ["--seed", str(seed), *(["--short"] if short else []), row, client]
+    return Figures(**run_apart("tests.lines.measure", *words, "--", *more))
+
+
+def run_apart(module: str, *words: str) -> dict[str, Any]:
+    """What a program of ours prints (JSON) in a network namespace of its own."""
     done = subprocess.run(
-        [*_apart(), sys.executable, "-m", "tests.lines.measure", *words, "--", *more],
+        [*_apart(), sys.executable, "-m", module, *words],
         cwd=ROOT, capture_output=True, text=True, timeout=_MAY_TAKE_S, check=False,
     )  # fmt: skip
     if done.returncode != 0:
         pytest.fail(f"the line broke:\n{done.stderr[-3000:]}")
-    told = json.loads(done.stdout.splitlines()[-1])
-    return Figures(**told)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 @functools.cache
@@ -132,9 +136,9 @@ def measure(row: Row, client: str, more: Sequence[str], seed: int) -> Figures:
         except NotDone as why:
             print(f"not done: {why}", file=sys.stderr)
             return Figures(None, line.traffic.sent_bytes, row.size_bytes, _few(line.samples))
-        first_s = line.traffic.first_s or 0.0
-        shown = [(at_s - first_s, size) for at_s, size in samples if first_s <= at_s <= seconds]
-        return Figures(seconds - first_s, sent_bytes, row.size_bytes, _few(shown))
+        lasted_s = seconds - line.first_s
+        shown = [(at_s, size) for at_s, size in samples if at_s <= lasted_s]
+        return Figures(lasted_s, sent_bytes, row.size_bytes, _few(shown))
 
 
 def _few(samples: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
