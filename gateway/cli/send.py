@@ -111,7 +111,7 @@ def _send(args: argparse.Namespace) -> int:
     from gateway.client.http import GatewayHttp
     from gateway.client.link import read_link
     from gateway.client.retry import RetryPolicy
-    from gateway.client.run import SendRun, width_for
+    from gateway.client.run import SendRun, first_at_once, width_for
     from gateway.client.scan import find
     from gateway.client.scouts import Scouts
     from gateway.clock import SystemClock
@@ -134,9 +134,11 @@ def _send(args: argparse.Namespace) -> int:
         )
     kept = state.StateFile(args.state or state.default_path(), clock)
     try:
-        width = width_for(options, kept, http)
-        scouts = Scouts(http, width.count)
+        scouts = Scouts(http)
+        scouts.go(first_at_once(options, kept, http))
         told = terms.ask(http, RetryPolicy(args.patience, clock, threading.Event()), sender, options.endpoint_id)
+        width = width_for(options, kept, http)
+        scouts.go(width.count)
         plans, losses = _fitting(search, told)
         run_ = SendRun(
             http, kept, sender, clock, options, sys.stdout, sys.stderr, width=width, scouts=scouts, contact=told.contact

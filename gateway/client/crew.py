@@ -25,10 +25,11 @@ Reason = LeftOut | None
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What has gone since the beginning, and how often the gateway had too much to do."""
+    """What has gone since the beginning, and how often the gateway had too much to do. `full`: the line is, just now."""
 
     acknowledged_bytes: int
     refused: int
+    full: bool = False
 
 
 class Crew:
@@ -97,7 +98,7 @@ class Crew:
         self._look_at_s = now_s + _LOOK_EVERY_S
         seen = self._traffic()
         with self._turn:
-            self._width.sampled(now_s, seen.acknowledged_bytes, self._busy, seen.refused)
+            self._width.sampled(now_s, seen.acknowledged_bytes, self._busy, seen.refused, full=seen.full)
             self._turn.notify_all()
         self._man()
 

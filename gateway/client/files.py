@@ -44,15 +44,20 @@ class FileSender:
         self._retry = retry
         self._scouts = scouts
 
-    def pieces(self, missing: Sequence[LocalFile], total_bytes: int) -> list[Piece]:
-        """What has to be sent: a file that is much of all as parts, if the gateway joins them.
+    def pieces(self, files: Sequence[LocalFile]) -> list[Piece]:
+        """What has to be sent of an upload's files, in their order: as parts, if the gateway joins them.
 
-        :param total_bytes: of all files of the upload, those that are there included.
+        :param files: all of them, those that are there too.
         """
-        parted = [(file, spans_of(file.size_bytes, total_bytes)) for file in missing]
-        large = any(len(spans) > 1 for _, spans in parted)
-        if not (large and self._scouts.joins_parts(self._retry, self._entry.tus_url)):
-            return [Piece(file) for file in missing]
+        later_bytes = total_bytes = sum(file.size_bytes for file in files)
+        parted: list[tuple[LocalFile, list[Span]]] = []
+        for file in files:
+            later_bytes -= file.size_bytes
+            if self._state.file_key(file) not in self._entry.done:
+                parted.append((file, spans_of(file.size_bytes, later_bytes, total_bytes)))
+        several = any(len(spans) > 1 for _, spans in parted)
+        if not (several and self._scouts.joins_parts(self._retry, self._entry.tus_url)):
+            return [Piece(file) for file, _ in parted]
         return [piece for file, spans in parted for piece in self._pieces_of(file, spans)]
 
     def _pieces_of(self, file: LocalFile, spans: Sequence[Span]) -> Iterator[Piece]:
@@ -98,8 +103,9 @@ class FileSender:
         """A part; whoever brings the last one has them joined."""
         file = parted.file
         with open_file(file) as stream:
-            part_id = self._state.part_id(self._entry, file, number, len(parted.spans))
-            part = self._tus(file, stream, part_id, lambda offset: parted.at(number, offset), parted.spans[number])
+            span = parted.spans[number]
+            part_id = self._state.part_id(self._entry, file, span)
+            part = self._tus(file, stream, part_id, lambda offset: parted.at(number, offset), span)
             part.upload()
             parts = parted.arrived(number, part.location)
             if parts is not None:

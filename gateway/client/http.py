@@ -22,7 +22,7 @@ from requests.auth import AuthBase
 
 from gateway.client.errors import Misused, NotAllowed, NotLetIn, Refused, TryAgain, UploadGone, plain
 from gateway.client.watch import LineWatch
-from gateway.client.wires import WiredAdapter, Wires
+from gateway.client.wires import WiredAdapter, Wires, are_queued
 from gateway.clock import Clock
 
 #: For connecting: a SYN that got lost is repeated later and later, so a new one is made; now and then with more patience.
@@ -113,6 +113,14 @@ class GatewayHttp:
     def acknowledged_bytes(self) -> int | None:
         """What has arrived of all requests so far, with all that belongs to them; None: this system doesn't tell."""
         return self._wires.acknowledged_bytes()
+
+    def round_trip_s(self) -> float:
+        """Of the quickest packet; 0: this system doesn't tell, or there was none yet."""
+        return self._wires.least_round_trip_s()
+
+    def is_full(self) -> bool:
+        """Whether the line is, as far as this system tells: packets wait for each other there."""
+        return are_queued(self._wires.states().values())
 
     def here(self, url: str, path: str) -> str:
         """A URL that the gateway named, at the address the user gave: a gateway may know itself by another name.

@@ -1,23 +1,23 @@
-"""How a large file is parted, so that it goes over several connections at once, and what has become of its parts.
+"""How files are parted, so that they go over several connections at once, and what has become of a file's parts.
 
 One connection carries only what its losses allow. A study of many files fills its line by them; where there are few, it is
-filled by their parts (tus Concatenation), to the end: a file that is left alone with one connection takes its time. Knows no HTTP.
+filled by their parts (tus Concatenation). What comes late in a study has smaller parts than what comes early, so that at the
+end none is left alone with much, and at the beginning no connection waits for many answers. Knows no HTTP.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.client.scan import LocalFile
 
-#: A smaller part would be over before its connection has come up to speed.
-LEAST_PART_BYTES = 128 * 1024
-#: Of all that is sent together: enough for as many connections as there may be, and some rounds more, so that at the end none
-#: is left alone with much. All of one file's have to be named in one header.
-MOST_PARTS = 48
+#: A smaller part would be over before its connection has come up to speed; of much there are larger ones, so that all of one
+#: file's can be named in one header.
+LEAST_PART_BYTES, LEAST_PART_OF_ALL = 64 * 1024, 1 / 148
+#: Of what is left a part is so much: about as many go at once.
+PART_OF_LEFT = 1 / 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,18 @@ class Piece:
     number: int = 0
 
 
-def spans_of(size_bytes: int, total_bytes: int) -> list[Span]:
+def spans_of(size_bytes: int, later_bytes: int, total_bytes: int) -> list[Span]:
     """The parts of a file; one: it goes as a whole. The same for the same numbers, so that a later run goes on with them.
 
-    :param total_bytes: of all files that are sent with it: the file has parts as it has bytes.
+    :param later_bytes: of the files that are sent after it.
+    :param total_bytes: of all files that are sent with it, itself too.
     """
-    count = max(1, min(size_bytes // LEAST_PART_BYTES, MOST_PARTS * size_bytes // max(1, total_bytes)))
-    edges = [size_bytes * number // count for number in range(count + 1)]
-    return [Span(start, end - start) for start, end in itertools.pairwise(edges)]
+    least_bytes = max(LEAST_PART_BYTES, int(total_bytes * LEAST_PART_OF_ALL))
+    spans: list[Span] = []
+    start = 0
+    while start < size_bytes:
+        left = size_bytes - start
+        part = max(least_bytes, int((left + later_bytes) * PART_OF_LEFT))
+        spans.append(Span(start, left if left < part * 3 // 2 else part))
+        start += spans[-1].size_bytes
+    return spans or [Span(0, size_bytes)]

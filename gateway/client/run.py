@@ -49,6 +49,8 @@ _RECEIVING_STATES = frozenset({"open", "uploading"})
 _LONGEST_POLL_S = 15.0
 #: Requests at once; the first are for a gateway of which nothing is known.
 _LEAST_AT_ONCE, _FIRST_AT_ONCE, _MOST_AT_ONCE = 2, 8, 16
+#: A round trip that the first number is for.
+_NEAR_S = 0.3
 _RECEIPT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -238,7 +240,6 @@ class SendRun:
         sending.left_out.clear()
         sending.names = {self._state.file_id(entry, file): file.path for file in sending.plan.files}
         files = sending.plan.files
-        missing = [file for file in files if self._state.file_key(file) not in entry.done]
         for file in files:
             if self._state.file_key(file) in entry.done:
                 self._meter.done(self._state.file_key(file), file.size_bytes, before=True)
@@ -253,7 +254,7 @@ class SendRun:
             retry=retry,
             scouts=self._scouts,
         )
-        pieces = sender.pieces(missing, sending.plan.size_bytes)
+        pieces = sender.pieces(files)
         try:
             with Crew(pieces, sender.send, self._width, self._traffic, retry.stop, self._clock) as outcomes:
                 for piece, reason in outcomes:
@@ -268,7 +269,9 @@ class SendRun:
     def _traffic(self) -> Traffic:
         acknowledged_bytes = self._http.acknowledged_bytes()
         return Traffic(
-            self._meter.moved_bytes if acknowledged_bytes is None else acknowledged_bytes, self._http.refused
+            self._meter.moved_bytes if acknowledged_bytes is None else acknowledged_bytes,
+            self._http.refused,
+            full=self._http.is_full(),
         )
 
     def _complete(
@@ -348,9 +351,20 @@ class SendRun:
                 sending.standing = None  # its end is still to be learnt
 
 
-def width_for(options: Options, state: StateFile, http: GatewayHttp) -> Width:
-    """How many requests at once there are to be with this gateway at first."""
+def first_at_once(options: Options, state: StateFile, http: GatewayHttp) -> int:
+    """How many requests at once there are to be with this gateway at first: what was right last time; else more where it is
+    far, because a connection comes up to speed by round trips.
+    """
     if options.at_once is not None:
-        return Width(options.at_once, options.at_once, options.at_once)
-    last = state.width(http.base_url)
-    return Width(_LEAST_AT_ONCE, _MOST_AT_ONCE, _FIRST_AT_ONCE if last is None else last)
+        return options.at_once
+    if (last := state.width(http.base_url)) is not None:
+        return last
+    return min(_MOST_AT_ONCE, max(_FIRST_AT_ONCE, int(_FIRST_AT_ONCE * http.round_trip_s() / _NEAR_S)))
+
+
+def width_for(options: Options, state: StateFile, http: GatewayHttp) -> Width:
+    """How many there are to be from then on."""
+    first = first_at_once(options, state, http)
+    if options.at_once is not None:
+        return Width(first, first, first)
+    return Width(_LEAST_AT_ONCE, _MOST_AT_ONCE, first)

@@ -19,17 +19,19 @@ _ANSWER_WITHIN_S = 10.0
 
 
 class Scouts:
-    """They go at once, and nobody waits for them who needs no answer.
+    """They go at once, and nobody waits for them who needs no answer."""
 
-    :param count: how many.
-    """
-
-    def __init__(self, http: GatewayHttp, count: int) -> None:
+    def __init__(self, http: GatewayHttp) -> None:
         self._http = http
         self._answers: queue.SimpleQueue[bool | None] = queue.SimpleQueue()
         self._joins: bool | None = None
-        for number in range(count):
+        self._count = 0
+
+    def go(self, count: int) -> None:
+        """As many as are missing for there to be so many."""
+        for number in range(self._count, count):
             threading.Thread(target=self._go, name=f"scout-{number}", daemon=True).start()
+        self._count = max(self._count, count)
 
     def _go(self) -> None:
         try:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.client.errors import GaveUp, Misused
+from gateway.client.parts import Span
 from gateway.client.scan import LocalFile
 from gateway.clock import Clock
 
@@ -104,9 +105,10 @@ class StateFile:
         """The file's name towards the gateway: tells nothing, and is the same whenever this upload goes on."""
         return self._hash("id", entry.idempotency_key.encode(), self.file_key(file).encode())
 
-    def part_id(self, entry: Entry, file: LocalFile, number: int, count: int) -> str:
+    def part_id(self, entry: Entry, file: LocalFile, span: Span) -> str:
         """Likewise of a part of it: the gateway knows again what it has of a file that is parted in the same way."""
-        return self._hash("part", self.file_id(entry, file).encode(), f"{number} of {count}".encode())
+        place = f"{span.start} + {span.size_bytes}"
+        return self._hash("part", self.file_id(entry, file).encode(), place.encode())
 
     def claim(self, set_key: str) -> Entry:
         """The entry of this set, a new one if there is none; no other run may send it meanwhile.

@@ -19,12 +19,13 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from gateway.client.pacing import Pacing, hold
 from gateway.client.wires import Wires, WireState, end
 from gateway.clock import Clock
 
 #: All is silent for so long beside two round trips: longer than one lost packet costs.
 SILENT_BESIDE_TRIPS_S = 1.0
-LOOK_EVERY_S = 0.2
+LOOK_EVERY_S = 0.05
 TRY_EVERY_S = 0.5
 #: A try that has had no answer for so long gets none. More round trips than a line has.
 _TRY_FOR_S = 3.0
@@ -32,6 +33,7 @@ _TRY_FOR_S = 3.0
 LONGEST_S = 15.0
 #: What has arrived since the last end shows that it came to something.
 _PROGRESS_BYTES = 64 * 1024
+_WAIT_MS = 100
 _UNDER_WAY = {errno.EINPROGRESS, errno.EWOULDBLOCK}
 
 
@@ -48,6 +50,8 @@ class LineWatch:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._ended_at_bytes = 0
+        self._pacing = Pacing()
+        wires.on_new = lambda wire: hold(wire, self._pacing.each_bps)
         self._patience = 1.0  # times what it would be: longer where ending them came to nothing
 
     def close(self) -> None:
@@ -68,7 +72,10 @@ class LineWatch:
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK_EVERY_S):
-            found = self._wires.states().values()
+            states = self._wires.states()
+            found = states.values()
+            if (arrived := self._wires.acknowledged_bytes()) is not None:
+                self._pacing.looked(self._clock.monotonic(), arrived, states)
             doubted = self._doubted.is_set() and not any(one.heard_s < SILENT_BESIDE_TRIPS_S for one in found)
             self._doubted.clear()
             if self._wires.address is not None and (doubted or is_silent(found, self._patience)):
@@ -128,7 +135,7 @@ class _Tries:
         poll = select.poll()
         for _, one in self._waiting:
             poll.register(one, select.POLLOUT)
-        ready = {number for number, _ in poll.poll(int(LOOK_EVERY_S / 2 * 1000))}
+        ready = {number for number, _ in poll.poll(_WAIT_MS)}
         told = [one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) for _, one in self._waiting if one.fileno() in ready]
         for at in [at for at in self._waiting if at[1].fileno() in ready]:
             self._waiting.remove(at)

@@ -28,8 +28,9 @@ FIRST_REST_S, LONGEST_REST_S, LONGEST_REST_OF_FEWER_S = 3.0, 6.0, 30.0
 SILENT_S = 2.0
 #: A line that carries so much more, or less, than before is another one.
 CHANGE = 1.35
-#: Of the number: what is tried beyond it at first is all of it, and less each time when that comes to nothing.
-LEAST_STEP = 0.125
+#: Of the number: what is tried beyond it at first is all of it, and less each time when that comes to nothing. On a line that
+#: is full it is little: more of them can only take from others there, and what overflows is sent in vain.
+LEAST_STEP, STEP_WHEN_FULL = 0.125, 0.25
 #: After the gateway has said that it has too much to do.
 SPARE_S = 10.0
 #: What a cut costs: of each connection what is under way, and no more than the line carries in so long.
@@ -54,20 +55,25 @@ class Width:
         self._more_at_s = self._fewer_at_s = 0.0
         self._busy = 0
         self._refused = 0
+        self._full: bool | None = None
         self._spare_until_s = -math.inf
         self._moved_s = 0.0
         self._began_s = 0.0
         self._seen: deque[tuple[float, int]] = deque()  # since it has settled: seconds, acknowledged bytes
 
-    def sampled(self, at_s: float, acknowledged_bytes: int, busy: int, refused: int) -> int:
+    def sampled(
+        self, at_s: float, acknowledged_bytes: int, busy: int, refused: int, *, full: bool | None = None
+    ) -> int:
         """What is seen a few times a second.
 
         :param at_s: of a clock that only goes forward.
         :param acknowledged_bytes: by the other end, since the beginning.
         :param busy: how many requests are under way.
         :param refused: how often the gateway has said 429 or 503 since the beginning.
+        :param full: packets wait for each other on the line; None: TCP doesn't tell (the app's never does).
         :returns: `count`.
         """
+        self._full = full
         if refused > self._refused:
             self._spare(at_s)
         self._refused = refused
@@ -147,7 +153,8 @@ class Width:
             self._keep(most)
             self._rate = 0.0
         elif at_s >= self._spare_until_s:
-            self.count = min(most, self.kept + max(1, math.floor(self.kept * self._step)))
+            step = min(self._step, STEP_WHEN_FULL) if self._full else self._step
+            self.count = min(most, self.kept + max(1, math.floor(self.kept * step)))
 
     def _of_more(self, at_s: float) -> None:
         now = self._carried(at_s, LOOK_S)
@@ -159,7 +166,7 @@ class Width:
             self._rate = now
             self._found(at_s, min(1.0, 2 * max(LEAST_STEP, self._step)))
             self._try_more(at_s)
-        elif at_s - self._began_s >= TRIAL_S:
+        elif self._full or at_s - self._began_s >= TRIAL_S:
             enough = math.ceil(self.kept * growth)
             if self.kept < enough < self._busy and growth > 1.1:
                 self.count = enough
@@ -174,12 +181,12 @@ class Width:
         part = self._busy / self.kept
         if soon is None or self._rate == 0.0:
             return
-        if now is not None and now >= self._rate * (1 - (1 - part) * WORTH_OF_FEWER):
+        if self._full is not False and now is not None and now >= self._rate * (1 - (1 - part) * WORTH_OF_FEWER):
             self._keep(self._busy)
             self._rate = now
             self._found(at_s, self._step)
             self._more_at_s = at_s + self._rest_s
-        elif now is not None or soon < self._rate * part:
+        elif self._full is False or now is not None or soon < self._rate * part:
             self._rest_of_fewer_s = min(LONGEST_REST_OF_FEWER_S, self._rest_of_fewer_s * 2)
             self._fewer_at_s = at_s + self._rest_of_fewer_s
             self.count = self.kept

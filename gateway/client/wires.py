@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import statistics
 import struct
 import sys
 import threading
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +26,12 @@ SILENT_BESIDE_TRIPS_S = 5.0
 SILENT_S = SILENT_BESIDE_TRIPS_S + 4 * ROUND_TRIP_S
 _PROBE_AFTER_S, _PROBE_EVERY_S = 5, 1
 #: Of Linux' `struct tcp_info`: tcpi_unacked, tcpi_last_ack_recv, tcpi_rtt, tcpi_bytes_acked (RFC 4898
-#: tcpEStatsAppHCThruOctetsAcked; linux/tcp.h).
-_TCP_INFO = struct.Struct("=24xI28xI8xI48xQ")
+#: tcpEStatsAppHCThruOctetsAcked), tcpi_min_rtt (linux/tcp.h).
+_TCP_INFO = struct.Struct("=24xI28xI8xI48xQ20xI")
+#: What it says of the least round trip before there was one: all bits are set.
+_NO_TRIP_S = 4294.0
+#: Packets that take so much longer than the quickest did wait for each other: the line is full.
+QUEUED_S = 0.06
 
 
 def options() -> list[tuple[int, int, int]]:
@@ -53,6 +59,7 @@ class WireState:
     round_trip_s: float
     heard_s: float
     is_owed: bool
+    least_round_trip_s: float = 0.0
 
 
 def state_of(wire: socket.socket) -> WireState:
@@ -60,8 +67,8 @@ def state_of(wire: socket.socket) -> WireState:
     :raises struct.error: this system has an older way to tell.
     """
     told = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-    unacknowledged, heard_ms, round_trip_us, acknowledged_bytes = _TCP_INFO.unpack(told)
-    return WireState(acknowledged_bytes, round_trip_us / 1e6, heard_ms / 1e3, unacknowledged > 0)
+    unacknowledged, heard_ms, round_trip_us, acknowledged_bytes, least_us = _TCP_INFO.unpack(told)
+    return WireState(acknowledged_bytes, round_trip_us / 1e6, heard_ms / 1e3, unacknowledged > 0, least_us / 1e6)
 
 
 class Wires:
@@ -72,9 +79,11 @@ class Wires:
         self._open: dict[socket.socket, int] = {}
         self._closed_bytes = 0
         self.address: tuple[Any, ...] | None = None  #: the other end of the last one
+        self.on_new: Callable[[socket.socket], None] = lambda _: None  #: is told of each
 
     def add(self, wire: socket.socket) -> None:
         """One that was made."""
+        self.on_new(wire)
         with self._lock:
             self._open[wire] = 0
         with contextlib.suppress(OSError):
@@ -95,6 +104,11 @@ class Wires:
                     self._open[wire] = found[wire].acknowledged_bytes
         return found
 
+    def least_round_trip_s(self) -> float:
+        """Of the quickest packet; 0: nobody tells."""
+        known = [one.least_round_trip_s for one in self.states().values() if one.least_round_trip_s < _NO_TRIP_S]
+        return min(known, default=0.0)
+
     def acknowledged_bytes(self) -> int | None:
         """What the other ends have acknowledged of all, as TCP counts (its own bytes, those of TLS and HTTP too); None:
         this system doesn't tell. Of a closed one it is what was known when this was last asked.
@@ -104,6 +118,12 @@ class Wires:
         self.states()
         with self._lock:
             return self._closed_bytes + sum(self._open.values())
+
+
+def are_queued(states: Collection[WireState]) -> bool:
+    """Whether packets wait for each other on the line."""
+    owed = [one.round_trip_s for one in states if one.is_owed]
+    return bool(owed) and statistics.median(owed) > min(one.least_round_trip_s for one in states) + QUEUED_S
 
 
 def end(wire: socket.socket) -> None:

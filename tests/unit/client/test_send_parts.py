@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from gateway.client.parts import LEAST_PART_BYTES, MOST_PARTS, PartedFile, spans_of
+from gateway.client.parts import LEAST_PART_BYTES, PartedFile, spans_of
 from gateway.client.scan import LocalFile
 from tests.unit.client.conftest import MakeFile
 from tests.unit.client.test_send_command import Send, on_disk, run, sent, state
@@ -19,26 +19,36 @@ __all__ = ["run", "state"]  # fixtures
 MIB = 1024 * 1024
 
 
-@pytest.mark.parametrize(("size", "total"), [(8 * MIB, 8 * MIB), (3 * MIB + 7, 4 * MIB), (1, 1)])
-def test_spans_are_all_of_a_file_in_order(size: int, total: int) -> None:
-    spans = spans_of(size, total)
+@pytest.mark.parametrize(("size", "later"), [(8 * MIB, 0), (3 * MIB + 7, MIB), (1, 0), (0, 0), (1024 * MIB, 0)])
+def test_spans_are_all_of_a_file_in_order(size: int, later: int) -> None:
+    spans = spans_of(size, later, size + later)
     assert [one.start for one in spans] == [sum(before.size_bytes for before in spans[:n]) for n in range(len(spans))]
     assert sum(one.size_bytes for one in spans) == size
     assert len(spans) == 1 or min(one.size_bytes for one in spans) >= LEAST_PART_BYTES
 
 
-def test_a_file_has_as_many_parts_as_its_bytes_are_worth() -> None:
-    assert len(spans_of(8 * MIB, 8 * MIB)) == MOST_PARTS
-    assert len(spans_of(1024 * MIB, 1024 * MIB)) == MOST_PARTS
-    assert len(spans_of(1024 * MIB, 1040 * MIB)) == MOST_PARTS - 1
-    assert len(spans_of(4 * MIB, 16 * MIB)) == 12
-    assert len(spans_of(MIB // 2, 7 * MIB)) == 3  # a slice among fourteen
-    assert len(spans_of(MIB // 2, 70 * MIB)) == 1
+def test_a_study_goes_in_about_as_many_parts_however_many_files_it_has() -> None:
+    for count in (1, 2, 14):
+        size = 8 * MIB // count
+        parts = [spans_of(size, (count - 1 - number) * size, count * size) for number in range(count)]
+        assert 40 <= sum(map(len, parts)) <= 56
+    assert [len(spans_of(MIB, number * MIB, 400 * MIB)) for number in range(400)] == [1] * 400
+
+
+def test_all_parts_of_one_file_can_be_named_in_one_header() -> None:
+    assert max(len(spans_of(MIB << power, 0, MIB << power)) for power in range(14)) <= 56
+
+
+def test_what_comes_late_goes_in_smaller_parts() -> None:
+    sizes = [one.size_bytes for one in spans_of(8 * MIB, 0, 8 * MIB)]
+    assert sizes[0] == MIB // 2
+    assert sizes[-1] < 2 * LEAST_PART_BYTES
+    assert sizes[:-1] == sorted(sizes[:-1], reverse=True)
 
 
 def test_a_file_that_cannot_be_sent_is_named_once_however_many_of_its_parts_fail() -> None:
     file = LocalFile(Path("large.dcm"), MIB // 2, 0, "", {})
-    parted = PartedFile(file, spans_of(MIB // 2, MIB // 2), lambda _: None)
+    parted = PartedFile(file, spans_of(MIB // 2, 0, MIB // 2), lambda _: None)
     assert [parted.leave_out() for _ in range(4)] == [True, False, False, False]
 
 
@@ -51,17 +61,18 @@ def test_one_large_file_goes_as_parts_that_the_gateway_joins(
     assert sent(gateway) == on_disk(folder)
     (file,) = gateway.only_upload().files.values()
     assert file.parts is not None
-    assert len(file.parts) == 32
+    assert len(file.parts) == 37
 
 
 def test_parts_of_one_file_travel_at_once(run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path) -> None:
     make_file("large.dcm", 4 * MIB)
     gateway.joins = True
     gateway.meeting = asyncio.Barrier(8)
+    waiting = iter(range(8))
 
     def first_parts(request: web.Request) -> str | None:
         partial = request.headers.get("Upload-Concat") == "partial"
-        return "meet" if partial else None
+        return "meet" if partial and next(waiting, None) is not None else None
 
     gateway.troubles = [first_parts]
     assert run() == 0

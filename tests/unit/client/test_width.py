@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.client.width import Width
-from tests.vectors.widths import CASES, document
+from tests.vectors.widths import CASES, EVERY_S, document
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "widths.json"
 CASE = json.loads(VECTORS.read_text(encoding="utf-8"))["vectors"]
@@ -71,3 +71,25 @@ def vector_kept_before(vector: dict[str, Any], until_s: float) -> int:
 def test_where_it_is_pinned_nothing_moves_it() -> None:
     vector = next(one for one in CASE if one["name"] == "pinned")
     assert set(vector["counts"]) == {4}
+
+
+def after(width: Width, *, bps: float, full: bool | None, until_s: float = 4) -> list[int]:
+    """What it says of so many bytes per second, however many carry them."""
+    counts, busy = [], width.count
+    for number in range(round(until_s / EVERY_S)):
+        at_s = number * EVERY_S
+        busy = width.sampled(at_s, int(at_s * bps), busy, 0, full=full)
+        counts.append(busy)
+    return counts
+
+
+def test_on_a_line_that_is_known_to_be_full_few_more_are_tried() -> None:
+    assert max(after(Width(2, 16, 8), bps=400e3, full=None)) == 16
+    assert max(after(Width(2, 16, 8), bps=400e3, full=True)) == 10
+
+
+def test_where_the_line_is_not_full_none_is_given_up() -> None:
+    assert after(Width(2, 16, 8), bps=400e3, full=None, until_s=60)[-1] < 8
+    widths = Width(2, 16, 8)
+    after(widths, bps=400e3, full=False, until_s=60)
+    assert widths.kept == 8
