@@ -7,10 +7,13 @@ import pytest
 from tests.lines.line import Terms
 from tests.lines.measure import measured
 from tests.lines.rows import LARGE, ROWS, SHORT
+from tests.lines.together import together
 
 #: Times the aim for a whole study, and what may be sent again: four slices have more of a beginning and an end, and what is
 #: under way when a line goes is more of them.
 SHORT_COSTS, SHORT_SENT = 1.5, 1.25
+#: Of three senders: a third of what would be fair.
+LEAST_SHARE = 1 / 9
 
 
 @pytest.mark.root
@@ -34,6 +37,16 @@ def test_a_large_file_that_is_cut_again_and_again_is_sent_about_once() -> None:
     assert figures.seconds is not None
     assert figures.seconds > LARGE.terms.moves_s[-1], "it was over too soon for this test"
     assert figures.sent_ratio <= 1.05, figures.sent_ratio
+
+
+@pytest.mark.root
+@pytest.mark.heavy
+@pytest.mark.soak
+@pytest.mark.timeout(700)
+def test_of_two_phones_and_a_send_on_one_line_none_starves_and_what_is_stat_is_not_last() -> None:
+    found = together()
+    assert min(found.shares.values()) >= LEAST_SHARE, found
+    assert found.seconds["its STAT one"] < found.seconds["phone one"], found
 
 
 def test_a_lines_least_time_counts_its_outages() -> None:
