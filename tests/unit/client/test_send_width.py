@@ -8,11 +8,34 @@ from pathlib import Path
 
 import pytest
 
+from gateway.client.http import GatewayHttp
+from gateway.client.run import Options, first_at_once
+from gateway.client.state import StateFile
+from gateway.clock import SystemClock
 from tests.unit.client.conftest import MakeFile
 from tests.unit.client.test_send_command import Send, on_disk, run, sent, state
 from tests.unit.client.toy_gateway import ToyGateway
 
 __all__ = ["run", "state"]  # fixtures
+
+
+class Far(GatewayHttp):
+    """A gateway whose packets take so long."""
+
+    def __init__(self, trip_s: float) -> None:
+        super().__init__("http://127.0.0.1:1", SystemClock())
+        self._trip_s = trip_s
+
+    def round_trip_s(self) -> float:
+        return self._trip_s
+
+
+@pytest.mark.parametrize(("trip_s", "count"), [(0.0, 8), (0.06, 8), (0.25, 8), (0.4, 10), (0.6, 16), (2.0, 16)])
+def test_the_farther_the_gateway_the_more_there_are_at_first(state: Path, trip_s: float, count: int) -> None:
+    kept = StateFile(state, SystemClock())
+    assert first_at_once(Options(), kept, Far(trip_s)) == count
+    assert first_at_once(Options(at_once=3), kept, Far(trip_s)) == 3
+    kept.close()
 
 
 @pytest.mark.timing
