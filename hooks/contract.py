@@ -81,11 +81,21 @@ class Reject:
 Verdict = Accept | Skip | Reject
 
 
+class Begun(Protocol):
+    """Several files are being judged while whoever asked does something else. It must be ended by `verdicts`."""
+
+    def verdicts(self) -> Sequence[Verdict | None]:
+        """Of each in order; None: it wasn't there in time, or the check failed. Never raises, and doesn't wait for long."""
+
+
 class Check(Protocol):
     """A judgement of one instance."""
 
     def check(self, source: Source) -> Verdict:
         """:raises CheckBroke: the check itself failed; the instance isn't judged."""
+
+    def begin(self, sources: Sequence[Source]) -> Begun | None:
+        """Judge small files that are in memory, as far as that keeps nobody waiting; None: not just now."""
 
     def close(self) -> None:
         """Stop child processes."""

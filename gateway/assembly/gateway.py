@@ -68,8 +68,9 @@ from gateway.uploads.views import Views
 from gateway.web.services import Services
 from gateway.web.shares import Shares
 
-#: Threads that seal, write and sync.
-SPOOL_THREADS = 8
+#: Threads that seal, write and sync; and those that seal and write small appends. What these do is Python's, or the
+#: processor's: more of them take Python's lock from each other.
+SPOOL_THREADS, SEALERS = 8, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ async def open_gateway(config: Config, clock: Clock, parts: Parts = PARTS) -> As
         intake = _intake(base, session_id := new_id())
         await base.ledger.write(lambda tx: tx.runs.close_sessions(but=session_id))
         stack.push_async_callback(intake.sharing.close)
-        stack.callback(intake.pipeline.threads.close)
+        stack.callback(intake.pipeline.close_threads)
         stack.callback(intake.tails.close_all)
         delivery = _delivery(base, parts, stack, telling)
         services = _services(base, intake, delivery, parts, telling)
@@ -125,6 +126,8 @@ async def _begin(gateway: Gateway, stack: AsyncExitStack) -> None:
     for work in (*work_of_others, refusals.run(), *gateway.telling.timers()):
         stack.push_async_callback(_ended, asyncio.create_task(work))
     await delivery.begin()
+    gateway.intake.sharing.judge_by(delivery.arrivals)
+    stack.callback(gateway.intake.sharing.judge_by, None)
     await gateway.workers.start()
     stack.push_async_callback(gateway.workers.stop)
     stack.callback(delivery.drain)
@@ -177,6 +180,7 @@ def _intake(base: Base, session_id: str) -> Intake:
             config.server.body_idle_timeout_s,
             sharing,
             base.ledger.reserve,
+            Threads(SEALERS),
         ),
         clock=base.clock,
         limits=Limits(
@@ -281,7 +285,7 @@ def open_submissions(base: Base) -> Iterator[Submissions]:
     try:
         yield _submissions(base, intake, settling.end)
     finally:
-        intake.pipeline.threads.close()
+        intake.pipeline.close_threads()
 
 
 async def _nothing_to_settle(_upload_id: str) -> None:

@@ -1,6 +1,7 @@
 """The check of whole files: their digest and their verdict, sealed into their rows.
 
-A file that this process took in order was digested on its way in; any other one is read for its digest.
+A file that this process took in order was digested on its way in; any other one is read for its digest. What came whole
+at once was judged then, if that kept nobody waiting (`arrivals.py`).
 
 Idempotent: a verdict that is there is kept. A check that breaks on a file is given a fresh start once; then the file
 is rejected, for what breaks the check must not reach a PACS. Accounts, and their uploads, take turns by what they cost:
@@ -11,18 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from gateway.clock import Clock
 from gateway.delivery.endpoint import ACTOR
-from gateway.delivery.items import FileOutcome, Judgement, Ruling, maker_of, seal_judgement, seal_outcome
+from gateway.delivery.items import FileOutcome, Judgement, maker_of, seal_outcome
 from gateway.delivery.spooled import SpooledPlace, opener, place_of
 from gateway.delivery.streams import Streams
 from gateway.delivery.threads import in_thread
 from gateway.delivery.turns import Turn, Turns
+from gateway.delivery.verdicts import SealedVerdict, judgement_of, sealed, tell
 from gateway.errors import Damaged
 from gateway.jobs.workers import Again, Done
 from gateway.keys.unwrap import unwrapped
@@ -30,9 +31,7 @@ from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import FileRow, JobRow, UploadRow, replace
 from gateway.spool import KeyRing, ServiceKeys, Spool, UploadKey
 from gateway.states import DEAD_STATES, WHOLE_STATES, FileResult, FileState
-from hooks.contract import Accept, Check, CheckBroke, Reject, Source, Verdict
-
-log = logging.getLogger("relaypacs.delivery")
+from hooks.contract import Check, CheckBroke, Reject, Source, Verdict
 
 PIECE_SIZE = 1 << 20
 #: Files that share a look at the ledger and a transaction, at most.
@@ -162,12 +161,12 @@ class Checks:
             done += len(judged)
         return turn.things[done:]
 
-    def _stretch(self, found: Sequence[_Findings | None], ends_at: float) -> list[_Judged | None]:
+    def _stretch(self, found: Sequence[_Findings | None], ends_at: float) -> list[SealedVerdict | None]:
         """In a thread: what comes of the first of `found`, as many as share a transaction. Never of none.
 
         :raises Unavailable: the spool's storage failed.
         """
-        judged: list[_Judged | None] = []
+        judged: list[SealedVerdict | None] = []
         keys: dict[bytes, UploadKey | None] = {}
         size_bytes = 0
         for one in found:
@@ -177,7 +176,7 @@ class Checks:
                 break
         return judged
 
-    def _judged(self, found: _Findings, keys: dict[bytes, UploadKey | None]) -> _Judged | None:
+    def _judged(self, found: _Findings, keys: dict[bytes, UploadKey | None]) -> SealedVerdict | None:
         """None: the bytes are damaged. :raises Unavailable: the spool's storage failed.
 
         :param keys: of uploads, by the same wrapped: files of one turn are of one upload.
@@ -194,12 +193,7 @@ class Checks:
             judgement = _judgement(opener(self._spool, key, found.place), self._check, sha256)
         except Damaged:
             return None
-        outcome, file_id = _outcome(judgement), found.place.file_id
-        return _Judged(
-            judgement,
-            seal_judgement(key, file_id, judgement),
-            None if outcome is None else seal_outcome(self._keys, file_id, outcome),
-        )
+        return sealed(self._keys, key, found.place.file_id, judgement)
 
     async def _write(self, news: Sequence[_News]) -> None:
         """Verdicts, losses and done jobs, in one transaction."""
@@ -229,20 +223,7 @@ class Checks:
             if not one.wanted.done.done():
                 one.wanted.done.set_result(None)
             if one.found is not None:
-                verdict, code = ("lost", "data_lost") if one.judgement is None else _told(one.judgement)
-                log.info(
-                    "file_checked upload=%s file=%s verdict=%s code=%s",
-                    one.found.upload.upload_id, one.wanted.file_id, verdict, code or "-",
-                )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """A judgement, and what is written down of it."""
-
-    judgement: Judgement
-    facts_sealed: bytes
-    outcome_sealed: bytes | None
+                tell(one.found.upload.upload_id, one.wanted.file_id, one.judgement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,16 +232,12 @@ class _News:
 
     wanted: _Wanted
     found: _Findings | None
-    judged: _Judged | None
+    judged: SealedVerdict | None
 
     @property
     def judgement(self) -> Judgement | None:
         """None: there is none."""
         return None if self.judged is None else self.judged.judgement
-
-
-def _told(judgement: Judgement) -> tuple[str, str]:
-    return judgement.verdict, judgement.code
 
 
 def _look(tx: Transaction, file_ids: Sequence[str]) -> list[_Findings | None]:
@@ -281,15 +258,14 @@ def _look(tx: Transaction, file_ids: Sequence[str]) -> list[_Findings | None]:
     return found
 
 
-def _save(tx: Transaction, file_id: str, judged: _Judged) -> None:
+def _save(tx: Transaction, file_id: str, judged: SealedVerdict) -> None:
     file = tx.files.get(file_id)
     upload = None if file is None else tx.uploads.get(file.upload_id)
     if file is None or upload is None or not _open(upload, file):
         return
-    ended = {Ruling.REJECT: FileState.REJECTED, Ruling.SKIP: FileState.SKIPPED}
-    state = ended.get(judged.judgement.verdict, file.state)
-    tx.files.save(replace(file, state=state, facts_sealed=judged.facts_sealed, outcome_sealed=judged.outcome_sealed))
-    if state is not file.state:
+    ruled = judged.on(file)
+    tx.files.save(ruled)
+    if ruled.state is not file.state:
         tx.wake(upload.upload_id)
 
 
@@ -317,13 +293,6 @@ def _open(upload: UploadRow, file: FileRow) -> bool:
     return needs_check(file) and upload.key_id is not None and upload.state not in DEAD_STATES
 
 
-def _outcome(judgement: Judgement) -> FileOutcome | None:
-    if judgement.verdict is Ruling.ACCEPT:
-        return None
-    outcome = FileResult.REJECTED if judgement.verdict is Ruling.REJECT else FileResult.SKIPPED
-    return FileOutcome(outcome, sha256=judgement.sha256, code=judgement.code)
-
-
 def _judgement(open_file: Callable[[], Source], check: Check, sha256: str | None) -> Judgement:
     """In a thread.
 
@@ -337,9 +306,7 @@ def _judgement(open_file: Callable[[], Source], check: Check, sha256: str | None
         verdict = _verdict(source, check)
     finally:
         source.close()
-    if isinstance(verdict, Accept):
-        return Judgement(sha256, Ruling.ACCEPT, warnings=verdict.warnings, facts=verdict.facts)
-    return Judgement(sha256, Ruling.REJECT if isinstance(verdict, Reject) else Ruling.SKIP, verdict.code)
+    return judgement_of(verdict, sha256)
 
 
 def _digested(source: Source) -> str:

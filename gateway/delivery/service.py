@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gateway.clock import Clock
+from gateway.delivery.arrivals import Arrivals
 from gateway.delivery.attempt import Announce, DeliveryRules, Tools
 from gateway.delivery.breaker import Condition
 from gateway.delivery.check import MOST_AT_ONCE, Checks
@@ -32,6 +33,7 @@ class Delivery:
     :param announce: writes messages on what becomes of an upload.
     :param asked: hears of each request to a PACS.
     :param routes: rules that lead uploads elsewhere, in their order.
+    :ivar arrivals: judges small files while they are stored.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Delivery:
         self._tools = Tools(ledger, spool, ring, keys, signer, clock, settings, announce)
         streams = Streams([name for name, one in targets.items() if one.streams], routed=bool(routes))
         self._checks = Checks(ledger, spool, ring, keys, check, clock, settings.checks, streams)
+        self.arrivals = Arrivals(check, keys, streams)
         self._endpoints = {
             endpoint_id: WorkingEndpoint(endpoint_id, config, ledger, clock, settings.backoff, settings.probe_s, asked)
             for endpoint_id, config in targets.items()

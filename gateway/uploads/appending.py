@@ -8,8 +8,9 @@ from gateway.errors import Conflict
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import Dialect, FileRow, replace
 from gateway.protocol.engine import Append, FileView, settle, told
-from gateway.spool import Run, SegmentWriter, SharedWriter
+from gateway.spool import Run, SegmentWriter, SharedWriter, UploadKey
 from gateway.uploads.admission import reserve_more
+from gateway.uploads.arrivals import Arrival
 from gateway.uploads.completion import note_bytes, require_file, require_open
 from gateway.uploads.digests import BodyDigests
 from gateway.uploads.intake import Heard, Intake, write_runs
@@ -20,9 +21,21 @@ from gateway.uploads.seen import Seen
 
 
 class Appender:
-    """Commits what one append stored."""
+    """Commits what one append stored.
 
-    def __init__(self, intake: Intake, seen: Seen, wish: Append, tail: Tail, at: int, heard: Heard | None) -> None:
+    :param key: of its upload, if it is at hand.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        seen: Seen,
+        wish: Append,
+        tail: Tail,
+        at: int,
+        heard: Heard | None,
+        key: UploadKey | None = None,
+    ) -> None:
         self._intake = intake
         self._wish = wish
         self._tail = tail
@@ -31,6 +44,18 @@ class Appender:
         self._whole = intake.spool.digests.resume(seen.file.file_id, at)
         self.hashes = tuple(one for one in (wish.digests and self._declared, self._whole) if one)
         self.seen = seen
+        self._at = at
+        self._key = key
+        self._arrival: Arrival | None = None
+
+    def arrival(self, pieces: Sequence[bytes | memoryview]) -> Arrival | None:
+        """The file, if these are all its bytes and it may be judged by them."""
+        file, digest = self.seen.file, self._whole
+        if self._key is None or digest is None or self._at or file.dialect is not Dialect.TAIL:
+            return None
+        if told(view_of(file), self._wish, self._intake.limits.max_file_size).length == sum(map(len, pieces)):
+            self._arrival = Arrival(file.file_id, self._key, pieces, digest)
+        return self._arrival
 
     async def commit(self, stored: int, ended_cleanly: bool) -> None:
         """Write down that `stored` bytes of this append are durable.
@@ -81,7 +106,8 @@ class Appender:
             now = self._intake.clock.now()
             upload = note_bytes(upload, delta, now, self._intake.timing)
             if done.whole and file.whole_at is None:
-                return Seen(*made_whole(tx, self._intake, upload, grown, now)), run_id
+                judged = None if self._arrival is None else self._arrival.judged
+                return Seen(*made_whole(tx, self._intake, upload, grown, now, judged)), run_id
             tx.uploads.save(upload)
             tx.files.save(grown)
             tx.wake(upload.upload_id)
@@ -95,7 +121,8 @@ class Appender:
         self._noted(result, writer.runs)
         if isinstance(writer, SharedWriter):
             writer.settled()
-        self._intake.spool.digests.commit(self.seen.file.file_id, self.seen.file.offset, self._whole)
+        if self._arrival is None or not self._arrival.told(self.seen.file):
+            self._intake.spool.digests.commit(self.seen.file.file_id, self.seen.file.offset, self._whole)
 
     def _noted(self, result: tuple[Seen, int], runs: Sequence[Run]) -> None:
         self.seen, self._tail.run_id = result

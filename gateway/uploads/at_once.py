@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import Dialect
 from gateway.protocol.engine import Append, Completes
+from gateway.uploads.arrivals import Arrival
 from gateway.uploads.body import Body, BodyAccount, BodyBroken, BodyStopped
 from gateway.uploads.completion import mark_whole, note_bytes, require_open
 from gateway.uploads.intake import Intake, NewFile, UnwrittenFile, is_small, make_file, write_runs
@@ -104,10 +105,11 @@ class AtOnce:
         file_id = made.row.file_id
         writer = intake.spool.shared_writer(file_id=file_id, key=made.key, base_offset=0, fence=made.row.fence)
         tail, digest = Tail(writer), intake.spool.digests.resume(file_id, 0)
+        size = sum(map(len, pieces))
+        arrival = Arrival(file_id, opened.key, pieces, digest) if digest is not None and size == wish.length else None
+        act = self._act(opened, wish, made, tail, size, arrival)
         try:
-            seen = await intake.pipeline.record(
-                writer, pieces, (digest,) if digest else (), self._act(opened, wish, made, tail, sum(map(len, pieces)))
-            )
+            seen = await intake.pipeline.record(writer, pieces, (digest,) if digest else (), act, arrival)
         except BaseException:
             writer.close()
             raise
@@ -116,12 +118,18 @@ class AtOnce:
         else:
             writer.settled()
             intake.tails.put(file_id, tail)
-        if seen is not None:
+        if seen is not None and not (arrival is not None and arrival.told(seen.file)):
             intake.spool.digests.commit(file_id, seen.file.offset, digest)
         return seen
 
     def _act(
-        self, opened: OpenUpload, wish: NewFile, made: UnwrittenFile, tail: Tail, size: int
+        self,
+        opened: OpenUpload,
+        wish: NewFile,
+        made: UnwrittenFile,
+        tail: Tail,
+        size: int,
+        arrival: Arrival | None,
     ) -> Callable[[Transaction], Seen | None]:
         intake = self._intake
 
@@ -136,7 +144,8 @@ class AtOnce:
             tail.sealed_bytes = row.sealed_bytes
             upload = note_bytes(upload, size, now, intake.timing)
             if row.offset == row.length:
-                return Seen(*mark_whole(tx, upload, row, now, intake.timing), fresh=True)
+                judged = None if arrival is None else arrival.judged
+                return Seen(*mark_whole(tx, upload, row, now, intake.timing, judged), fresh=True)
             tx.uploads.save(upload)
             tx.wake(upload.upload_id)
             return Seen(upload, row, fresh=True)

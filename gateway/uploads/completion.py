@@ -14,6 +14,7 @@ from gateway.ledger.resting import wake
 from gateway.ledger.rows import Dialect, FileRow, JobKind, JobRow, UploadRow, replace
 from gateway.protocol import chunks
 from gateway.states import LEFT_STATES, RECEIVING_STATES, FileState, UploadEvent, UploadState, after, refusal
+from gateway.uploads.arrivals import Judged
 from gateway.uploads.reservations import reserved
 
 #: Who acts when nobody asked: the gateway's own timers and workers.
@@ -103,16 +104,17 @@ def note_bytes(upload: UploadRow, delta_bytes: int, now: float, timing: Timing) 
 
 
 def mark_whole(
-    tx: Transaction, upload: UploadRow, file: FileRow, now: float, timing: Timing
+    tx: Transaction, upload: UploadRow, file: FileRow, now: float, timing: Timing, judged: Judged | None = None
 ) -> tuple[UploadRow, FileRow]:
-    """Save both rows with the file whole, and write what follows from it.
+    """Save both rows with the file whole, and write what follows from it: its verdict, or the job that brings one.
 
     A single upload is completed at once, if its account may; another one whose sums add up gets a job that completes
     it if its client forgets to.
 
+    :param judged: its verdict, if there is one already.
     :returns: both as saved.
     """
-    whole = _save_whole(tx, file, now, now)
+    whole = _save_whole(tx, upload, file, now, judged=judged)
     upload = replace(upload, whole_files=upload.whole_files + 1, whole_bytes=upload.whole_bytes + whole.offset)
     tx.uploads.save(upload)
     tx.wake(upload.upload_id)
@@ -124,11 +126,22 @@ def mark_whole(
     return upload, whole
 
 
-def _save_whole(tx: Transaction, file: FileRow, whole_at: float, now: float) -> FileRow:
-    """The file's row, its check and its event."""
-    whole = replace(file, state=FileState.WHOLE, whole_at=whole_at, length=file.offset)
+def _save_whole(
+    tx: Transaction,
+    upload: UploadRow,
+    file: FileRow,
+    now: float,
+    *,
+    whole_at: float | None = None,
+    judged: Judged | None = None,
+) -> FileRow:
+    """The file's row, its verdict or its check, and its event."""
+    whole = replace(file, state=FileState.WHOLE, whole_at=whole_at or now, length=file.offset)
+    ruled = None if judged is None else judged.on(upload, whole)
+    if ruled is None:
+        tx.jobs.insert(new_job(JobKind.CHECK, file.upload_id, file.file_id, now))
+    whole = ruled or whole
     tx.files.save(whole)
-    tx.jobs.insert(new_job(JobKind.CHECK, file.upload_id, file.file_id, now))
     detail = {"file": file.file_id, "size_bytes": whole.offset}
     tx.audit.append("file.whole", at=now, actor=GATEWAY, upload_id=file.upload_id, detail=detail)
     return whole
@@ -236,7 +249,7 @@ def end_page(tx: Transaction, upload_id: str, after_id: str, now: float) -> str 
             tx.keys.delete([file.key_id] if file.key_id is not None else [])
             tx.files.save(replace(file, state=FileState.REMOVED, key_id=None, client_mac=None))
         elif ends(upload, file):
-            _save_whole(tx, replace(file, total_chunks=file.chunks), upload.completed_at or now, now)
+            _save_whole(tx, upload, replace(file, total_chunks=file.chunks), now, whole_at=upload.completed_at)
         else:
             continue
         upload = noted(upload, file, None)

@@ -35,6 +35,11 @@ class OpenUploads:
         self._intake = intake
         self._known: dict[str, OpenUpload] = {}
 
+    def key_of(self, upload_id: str) -> UploadKey | None:
+        """If it is at hand."""
+        known = self._known.get(upload_id)
+        return None if known is None else known.key
+
     async def find(self, who: Principal, upload_id: str) -> OpenUpload:
         """The upload, if it takes bytes of the caller. :raises NotFound, Gone, Conflict: it doesn't."""
         known = self._known.get(upload_id)

@@ -16,6 +16,7 @@ from gateway.ledger.base import Transaction
 from gateway.ledger.rows import Dialect, FileRow, RunRow, UploadRow
 from gateway.states import RECEIVING_STATES, FileState
 from gateway.uploads.admission import reserve_more
+from gateway.uploads.arrivals import Judged
 from gateway.uploads.completion import GATEWAY, mark_whole, note_bytes
 from gateway.uploads.intake import Intake, file_key
 from gateway.uploads.membership import is_taken, with_changed, without_file, without_part
@@ -26,14 +27,15 @@ MOST_RUNS = 50_000
 
 
 def made_whole(
-    tx: Transaction, intake: Intake, upload: UploadRow, file: FileRow, now: float
+    tx: Transaction, intake: Intake, upload: UploadRow, file: FileRow, now: float, judged: Judged | None = None
 ) -> tuple[UploadRow, FileRow]:
     """Save both rows with the file whole, and write what follows from it: of a part, finals that waited for it alone.
 
+    :param judged: see `mark_whole`.
     :returns: both as saved.
     """
     if file.dialect is not Dialect.PART:
-        return mark_whole(tx, upload, file, now, intake.timing)
+        return mark_whole(tx, upload, file, now, intake.timing, judged)
     part = replace(file, state=FileState.WHOLE, whole_at=now, length=file.offset)
     tx.uploads.save(upload)
     tx.files.save(part)

@@ -17,6 +17,7 @@ from gateway.fair import CLIENT
 from gateway.ledger.base import Transaction
 from gateway.ledger.promises import Recorded, Reserve, tell
 from gateway.spool import Run, SegmentWriter, SharedSegment, SharedWriter
+from gateway.uploads.arrivals import Arrival
 from gateway.uploads.body import Body, BodyAccount, BodyBroken, BodyStopped, Buffered, Gatherer, clip
 from gateway.uploads.leases import Lease
 from gateway.uploads.sharing import Sharing
@@ -52,6 +53,9 @@ class Last(Protocol):
 
     def act(self, stored: int, ended_cleanly: bool) -> Callable[[Transaction], Any]:
         """What to do when so many bytes of the body are durable."""
+
+    def arrival(self, pieces: Sequence[bytes | memoryview]) -> Arrival | None:
+        """The file, if these, which came to a clean end, are all its bytes, and it may be judged by them."""
 
     def told(self, result: Any) -> None:
         """What that returned, after its commit."""
@@ -112,6 +116,7 @@ class Pipeline:
 
     :param sharing: where small appends go.
     :param reserve: while it is used up no byte more is taken, whatever was promised.
+    :param sealers: threads that seal and write small appends, and wait for nothing; None: `threads` do that, too.
     """
 
     def __init__(
@@ -121,8 +126,10 @@ class Pipeline:
         idle_timeout_s: float,
         sharing: Sharing,
         reserve: Reserve | None = None,
+        sealers: Threads | None = None,
     ) -> None:
         self._reserve = reserve
+        self._sealers = sealers or threads
         self._sharing = sharing
         self.threads = threads
         self._buffered = buffered
@@ -169,7 +176,8 @@ class Pipeline:
                         stored, in_flight = stored + size, size
                         if over and last is not None and isinstance(writer, SharedWriter):
                             cleanly = gatherer.error is None and not overrun
-                            last.told(await self.record(writer, pieces, digests, last.act(stored, cleanly)))
+                            arrival = last.arrival(pieces) if cleanly and stored == size else None
+                            last.told(await self.record(writer, pieces, digests, last.act(stored, cleanly), arrival))
                             return Flow(stored, gatherer.error, overrun)
                         synced = stored if over else synced
                         storing = self._store(writer, pieces, size, digests, sync=over)
@@ -199,6 +207,12 @@ class Pipeline:
         """Of a body that is read before it has a place; closed by `with`."""
         return BodyAccount(self._buffered)
 
+    def close_threads(self) -> None:
+        """At the end of the process: wait for what they do."""
+        self._sealers.close()
+        if self._sealers is not self.threads:
+            self.threads.close()
+
     async def ensure_reserve(self) -> None:
         """:raises SpoolFull: the room that is kept for the end of what is there is used up."""
         if self._reserve is not None and not self._reserve.held and not await self.threads.run(self._reserve.hold):
@@ -210,16 +224,19 @@ class Pipeline:
         pieces: Sequence[bytes | memoryview],
         digests: tuple[Any, ...],
         act: Callable[[Transaction], T],
+        arrival: Arrival | None = None,
     ) -> T:
         """Seal, write, sync, and commit by `act`: from thread to thread, and each hands on what waits together.
 
+        :param arrival: the file, if these are all its bytes: `act` finds the verdict there if it came in time.
         :raises SpoolFull, Unavailable: the disk refuses.
         :raises GatewayError: what `act` raised.
         """
         segment = await self._sharing.segment()
         writer.take(segment)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.threads.begin(self._append_to, writer, segment, pieces, digests, Recorded(act, done, CLIENT.get()))
+        one = Recorded(act, done, CLIENT.get())
+        self._sealers.begin(self._append_to, writer, segment, pieces, digests, one, arrival)
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
@@ -266,7 +283,7 @@ class Pipeline:
             await self.threads.run(writer.append, pieces, digests)
             return
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.threads.begin(self._append_to, writer, segment, pieces, digests, done)
+        self._sealers.begin(self._append_to, writer, segment, pieces, digests, done)
         await done
 
     def _append_to(
@@ -276,6 +293,7 @@ class Pipeline:
         pieces: Sequence[bytes | memoryview],
         digests: tuple[Any, ...],
         one: Recorded | asyncio.Future[None],
+        arrival: Arrival | None = None,
     ) -> None:
         try:
             writer.sync(but=segment)
@@ -283,7 +301,7 @@ class Pipeline:
         except BaseException as error:  # noqa: BLE001 # whatever it is, whoever waits must hear of it
             tell(one.done if isinstance(one, Recorded) else one, None, error)
         else:
-            self._sharing.sync_soon(segment, one)
+            self._sharing.sync_soon(segment, one, arrival)
 
     async def digest(self, body: Body, room: int, lease: Lease, digest: Any) -> Flow:
         """Read a body only to know its digest."""

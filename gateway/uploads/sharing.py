@@ -11,12 +11,14 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from gateway.errors import GatewayError
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.promises import Recorded, tell
 from gateway.spool import SharedSegment, Spool
 from gateway.uploads.admission import new_id
+from gateway.uploads.arrivals import Arrival, Judge, Judging
 
 #: An append of so many bytes or more has a segment for itself.
 SMALL_BELOW_BYTES = 1 << 20
@@ -81,11 +83,19 @@ class Sharing:
         for one in done:
             _let_go(one)
 
-    def sync_soon(self, segment: SharedSegment, one: Recorded | asyncio.Future[None]) -> None:
+    def judge_by(self, judge: Judge | None) -> None:
+        """From now on files that arrive whole are judged beside their sync; None: no more are."""
+        self._syncs.judge = judge
+
+    def sync_soon(
+        self, segment: SharedSegment, one: Recorded | asyncio.Future[None], arrival: Arrival | None = None
+    ) -> None:
         """From any thread, after an entry was written: after the next sync the ledger is given the act, or who waits for the
         sync alone is told; or they hear of its error.
+
+        :param arrival: the file whose bytes they all are: it may have its verdict by then.
         """
-        self._syncs.put(segment, one)
+        self._syncs.put(_Waiting(segment, one, arrival))
 
     async def close(self) -> None:
         """At the end of the process, when nothing is under way any more; what can't be written down the next one does."""
@@ -98,7 +108,13 @@ class Sharing:
             _let_go(one)
 
 
-_Waiting = tuple[SharedSegment, "Recorded | asyncio.Future[None]"]
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Who waits for a sync."""
+
+    segment: SharedSegment
+    one: Recorded | asyncio.Future[None]
+    arrival: Arrival | None
 
 
 class _Syncs:
@@ -108,6 +124,7 @@ class _Syncs:
         self._ledger = ledger
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self.judge: Judge | None = None
 
     def start(self) -> None:
         """Where it wasn't yet."""
@@ -115,8 +132,8 @@ class _Syncs:
             self._thread = threading.Thread(target=self._run, name="spool-syncs", daemon=True)
             self._thread.start()
 
-    def put(self, segment: SharedSegment, one: Recorded | asyncio.Future[None]) -> None:
-        self._queue.put((segment, one))
+    def put(self, waiting: _Waiting) -> None:
+        self._queue.put(waiting)
 
     def close(self) -> None:
         if self._thread is not None:
@@ -138,19 +155,25 @@ class _Syncs:
                 return
 
     def _settle(self, group: list[_Waiting]) -> None:
-        errors: dict[SharedSegment, BaseException | None] = {}
-        for segment, _ in group:
-            if segment not in errors:
-                errors[segment] = _synced(segment)
-        good = [one for segment, one in group if isinstance(one, Recorded) and errors[segment] is None]
-        if good:
+        arriving = [waiting.arrival for waiting in group if waiting.arrival is not None]
+        judging = self.judge.begin(arriving) if arriving and self.judge is not None else None
+        errors = {segment: _synced(segment) for segment in dict.fromkeys(waiting.segment for waiting in group)}
+        if judging is not None:
+            _take_verdicts(arriving, judging)
+        recorded = [(waiting.one, errors[waiting.segment]) for waiting in group if isinstance(waiting.one, Recorded)]
+        if good := [one for one, error in recorded if error is None]:
             self._ledger.record(good)
-        for segment, one in group:
-            error = errors[segment]
-            if not isinstance(one, Recorded):
-                tell(one, None, error)
-            elif error is not None:
+        for one, error in recorded:
+            if error is not None:
                 one.tell(None, error)
+        for waiting in group:
+            if not isinstance(waiting.one, Recorded):
+                tell(waiting.one, None, errors[waiting.segment])
+
+
+def _take_verdicts(arriving: list[Arrival], judging: Judging) -> None:
+    for arrival, judged in zip(arriving, judging.verdicts(), strict=True):
+        arrival.judged = judged
 
 
 def _synced(segment: SharedSegment) -> BaseException | None:

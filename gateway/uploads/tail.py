@@ -266,7 +266,8 @@ class Files:
             await ensure_sound(intake, seen.upload, seen.file)
             await ensure_reserved(intake, seen.upload)
             tail = await tail_at(intake, seen.upload, seen.file, leave.at, small=is_small(body.size, leave.room))
-            appender = Appender(intake, seen, wish, tail, leave.at, heard)
+            key = self._open.key_of(seen.upload.upload_id)
+            appender = Appender(intake, seen, wish, tail, leave.at, heard, key)
             midway = None if wish.digests else intake.pipeline.midway(tail.writer, appender.midway)
             last = None if wish.digests else appender
             try:

@@ -2,16 +2,18 @@
 
 Parent to child: `ASK` begins a file: size and level as a line of JSON, then the file's beginning, which every file is
 asked for; `BYTES` answers a `READ`. Child to parent: `READ` (offset, size) any number of times, then one `VERDICT`
-(JSON). A message is a byte of kind, a four-byte length and so many bytes.
+(JSON). The parent may ask about several files before it hears of the first: they are judged in order, and a `READ` is of
+the first that has no verdict. A message is a byte of kind, a four-byte length and so many bytes.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
+from hooks.checks.dicom_reader import FIRST_WINDOW_BYTES
 from hooks.contract import Accept, Facts, Reject, Skip, Verdict
 
 HEAD = struct.Struct(">cI")
@@ -22,7 +24,9 @@ ASK, BYTES, READ_KIND, VERDICT = b"A", b"B", b"R", b"V"
 MAX_READ_BYTES = 2**20
 MAX_VERDICT_BYTES = 64 * 1024
 #: What of a file goes with the question.
-BEGINNING_BYTES = 64 * 1024
+BEGINNING_BYTES = FIRST_WINDOW_BYTES
+
+_FACTS = tuple(field.name for field in fields(Facts))
 
 
 class BadMessage(Exception):
@@ -54,7 +58,11 @@ def unframed(gathered: bytearray, most_bytes: int) -> tuple[bytes, bytes] | None
 
 def dump_verdict(verdict: Verdict) -> bytes:
     """A verdict as JSON."""
-    value: dict[str, Any] = {"kind": type(verdict).__name__, **asdict(verdict)}
+    value: dict[str, Any] = {"kind": type(verdict).__name__}
+    if isinstance(verdict, Accept):
+        value |= {"facts": {name: getattr(verdict.facts, name) for name in _FACTS}, "warnings": verdict.warnings}
+    else:
+        value["code"] = verdict.code
     return json.dumps(value).encode()
 
 

@@ -6,7 +6,7 @@ as a program or a script is refused, for it would reach every workstation that o
 
 from __future__ import annotations
 
-from hooks.checks.dicom_reader import WINDOW_BYTES, Broken, ReadAt
+from hooks.checks.dicom_reader import FIRST_WINDOW_BYTES, WINDOW_BYTES, Broken, ReadAt
 from hooks.contract import Reject, Skip
 
 PREAMBLE_BYTES = 128
@@ -43,8 +43,8 @@ def without_prefix(source: ReadAt) -> Reject | Skip:
     """
     if source.size_bytes == 0:
         return Skip("empty_file")
-    head = source.read_at(0, min(WINDOW_BYTES, source.size_bytes))
-    if not any(head):
+    head = source.read_at(0, min(FIRST_WINDOW_BYTES, source.size_bytes))
+    if not any(head) and not any(source.read_at(0, min(WINDOW_BYTES, source.size_bytes))):
         # A copy whose content got lost, not a file that somebody put on a CD.
         return Reject("only_zeros")
     return Reject("no_preamble") if _begins_like_dicom(head, source.size_bytes) else Skip("not_dicom")

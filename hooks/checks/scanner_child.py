@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import resource
 import socket
+from collections import deque
 from json import loads
 
 from hooks.checks.child_protocol import (
     ASK,
-    BEGINNING_BYTES,
     BYTES,
     MAX_READ_BYTES,
     READ,
@@ -26,6 +26,8 @@ from hooks.checks.child_protocol import (
 from hooks.checks.scanner import scan
 
 MAX_OPEN_FILES = 16
+#: What is received at once: questions about several files come together.
+RECEIVE_BYTES = 128 * 1024
 
 
 class Parent:
@@ -34,13 +36,22 @@ class Parent:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._gathered = bytearray()
+        self._asked: deque[bytes] = deque()  #: questions that came before the one in hand was answered
         self._beginning = b""
         self.size_bytes = 0
 
-    def receive(self) -> tuple[bytes, bytes]:
-        """The next message; EOFError: the parent is gone."""
+    def question(self) -> bytes:
+        """The next one. :raises EOFError: the parent is gone."""
+        if self._asked:
+            return self._asked.popleft()
+        kind, payload = self._receive()
+        if kind != ASK:
+            raise BadMessage
+        return payload
+
+    def _receive(self) -> tuple[bytes, bytes]:
         while (message := unframed(self._gathered, MAX_READ_BYTES)) is None:
-            piece = self._sock.recv(2 * BEGINNING_BYTES)
+            piece = self._sock.recv(RECEIVE_BYTES)
             if not piece:
                 raise EOFError
             self._gathered += piece
@@ -58,10 +69,13 @@ class Parent:
         if offset + size <= len(self._beginning):
             return self._beginning[offset : offset + size]
         self.send(READ_KIND, READ.pack(offset, size))
-        kind, payload = self.receive()
-        if kind != BYTES:
-            raise BadMessage
-        return payload
+        while True:
+            kind, payload = self._receive()
+            if kind == BYTES:
+                return payload
+            if kind != ASK:
+                raise BadMessage
+            self._asked.append(payload)
 
 
 def main(memory_limit_bytes: int) -> None:
@@ -73,11 +87,9 @@ def main(memory_limit_bytes: int) -> None:
     parent = Parent(socket.socket(fileno=0))
     while True:
         try:
-            kind, payload = parent.receive()
+            payload = parent.question()
         except (EOFError, ConnectionError):
             return
-        if kind != ASK:
-            raise BadMessage
         line, _, beginning = payload.partition(b"\n")
         question = loads(line)
         parent.begin(question["size_bytes"], beginning)

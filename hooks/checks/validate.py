@@ -13,6 +13,8 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hooks.checks.child_protocol import (
@@ -32,6 +34,12 @@ from hooks.checks.child_protocol import (
 from hooks.contract import CheckBroke, Source, Verdict
 
 LEVELS = ("standard", "strict")
+#: How long those wait who have something else to do: for a child that takes their questions, then for its verdicts.
+BESIDE_S = 0.2
+#: After it took longer nobody asks in this way for so long.
+PAUSE_S = 5.0
+#: Files that are asked about together, at most.
+MOST_TOGETHER = 64
 #: Slowest reading that isn't taken for a hang: pixel data in many fragments is read through.
 SLOWEST_BYTES_PER_S = 32 * 2**20
 
@@ -64,6 +72,7 @@ class ChildCheck:
         self._idle: queue.LifoQueue[_Child] = queue.LifoQueue()
         for child in self._children:
             self._idle.put(child)
+        self._paused_until = 0.0
 
     def check(self, source: Source) -> Verdict:
         child = self._idle.get()
@@ -72,6 +81,23 @@ class ChildCheck:
             return child.judge(source, self._level, time_s)
         finally:
             self._idle.put(child)
+
+    def begin(self, sources: Sequence[Source]) -> BegunCheck | None:
+        if len(sources) > MOST_TOGETHER or time.monotonic() < self._paused_until:
+            return None
+        try:
+            child = self._idle.get_nowait()
+        except queue.Empty:
+            return None
+        begun = BegunCheck(child, sources, self._level, self._over) if child.has_judged else None
+        if begun is None:
+            self._idle.put(child)
+        return begun
+
+    def _over(self, child: _Child, in_time: bool) -> None:
+        if not in_time:
+            self._paused_until = time.monotonic() + PAUSE_S
+        self._idle.put(child)
 
     def close(self) -> None:
         for child in self._children:
@@ -85,25 +111,30 @@ class _Child:
         self._memory_limit_bytes = memory_limit_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
+        self.has_judged = False  #: the process is there, and has done it before
 
     def judge(self, source: Source, level: str, time_s: float) -> Verdict:
         """:raises CheckBroke: crashed, or not done within `time_s` seconds."""
         done = False
-        if self._process is not None and self._process.poll() is not None:
-            self.end()  # it went while idle; this file has nothing to do with it
-        sock = self._sock or self._start()
-        beginning = source.read_at(0, min(source.size_bytes, BEGINNING_BYTES))
+        sock = self.present() or self._start()
+        question = _question(source, level, time_s)
         try:
-            conversation = _Conversation(sock, source, time.monotonic() + time_s)
-            question = {"size_bytes": source.size_bytes, "level": level, "cpu_s": int(time_s) + 1}
-            verdict = conversation.hold(json.dumps(question).encode() + b"\n" + beginning)
-            done = True
+            conversation = _Conversation(sock, time.monotonic() + time_s)
+            conversation.send(ASK, question)
+            verdict = conversation.verdict_on(source)
+            done = self.has_judged = True
             return verdict
         except _Lost:
             raise CheckBroke("the scanner crashed, hung or ran out of memory") from None
         finally:
             if not done:
                 self.end()
+
+    def present(self) -> socket.socket | None:
+        """The way to its process, if it has one."""
+        if self._process is not None and self._process.poll() is not None:
+            self.end()  # it went while idle; the next file has nothing to do with it
+        return self._sock
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -128,6 +159,7 @@ class _Child:
         """Stop the process, whatever it does."""
         sock, self._sock = self._sock, None
         process, self._process = self._process, None
+        self.has_judged = False
         if sock is not None:
             sock.close()
         if process is not None:
@@ -135,22 +167,62 @@ class _Child:
             process.wait()
 
 
+class BegunCheck:
+    """Implements `Begun`: a child has the questions, and judges while nobody listens.
+
+    :param over: gives the child back; hears whether it was in time.
+    """
+
+    def __init__(
+        self, child: _Child, sources: Sequence[Source], level: str, over: Callable[[_Child, bool], None]
+    ) -> None:
+        self._child = child
+        self._sources = sources
+        self._over = over
+        self._conversation: _Conversation | None = None
+        sock = child.present()
+        if sock is not None:
+            self._conversation = _Conversation(sock, time.monotonic() + BESIDE_S)
+            try:
+                self._conversation.send(ASK, *(_question(source, level, BESIDE_S) for source in sources))
+            except _Lost:
+                self._conversation = None
+
+    def verdicts(self) -> list[Verdict | None]:
+        found: list[Verdict | None] = []
+        if self._conversation is not None:
+            self._conversation.deadline = time.monotonic() + BESIDE_S
+            with suppress(_Lost):
+                found.extend(self._conversation.verdict_on(source) for source in self._sources)
+        in_time = len(found) == len(self._sources)
+        if not in_time:
+            self._child.end()
+        self._over(self._child, in_time)
+        return found + [None] * (len(self._sources) - len(found))
+
+
 class _Lost(Exception):
     """The child is gone, late, or talks nonsense."""
 
 
-class _Conversation:
-    """About one file: the child asks for bytes until it gives its verdict."""
+def _question(source: Source, level: str, time_s: float) -> bytes:
+    about = {"size_bytes": source.size_bytes, "level": level, "cpu_s": int(time_s) + 1}
+    return json.dumps(about).encode() + b"\n" + source.read_at(0, min(source.size_bytes, BEGINNING_BYTES))
 
-    def __init__(self, sock: socket.socket, source: Source, deadline: float) -> None:
+
+class _Conversation:
+    """About files, one after the other: the child asks for bytes until it gives its verdict.
+
+    :ivar deadline: when who asked has waited for long enough, monotonic seconds.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
-        self._source = source
-        self._deadline = deadline
+        self.deadline = deadline
         self._gathered = bytearray()
 
-    def hold(self, question: bytes) -> Verdict:
+    def verdict_on(self, source: Source) -> Verdict:
         """:raises _Lost: see there; what the source raises is passed on."""
-        self._send(ASK, question)
         while True:
             kind, payload = self._receive()
             if kind == VERDICT:
@@ -161,12 +233,13 @@ class _Conversation:
             if kind != READ_KIND or len(payload) != READ.size:
                 raise _Lost
             offset, size = READ.unpack(payload)
-            if size > MAX_READ_BYTES or offset + size > self._source.size_bytes:
+            if size > MAX_READ_BYTES or offset + size > source.size_bytes:
                 raise _Lost
-            self._send(BYTES, self._source.read_at(offset, size))
+            self.send(BYTES, source.read_at(offset, size))
 
-    def _send(self, kind: bytes, payload: bytes) -> None:
-        left = memoryview(frame(kind, payload))
+    def send(self, kind: bytes, *payloads: bytes) -> None:
+        """Messages of one kind. :raises _Lost: see there."""
+        left = memoryview(b"".join(frame(kind, payload) for payload in payloads))
         while left:
             self._limit(socket.SO_SNDTIMEO)
             try:
@@ -192,7 +265,7 @@ class _Conversation:
         By the kernel: a time-out of Python's own costs two more calls to the system each time, and at each of them
         another thread may have Python's lock.
         """
-        left_s = self._deadline - time.monotonic()
+        left_s = self.deadline - time.monotonic()
         if left_s <= 0:
             raise _Lost
         whole_s = int(left_s)

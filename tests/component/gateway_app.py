@@ -503,12 +503,13 @@ def sha256_field(content: bytes) -> str:
 async def gateway_app(folder: Path, **options: Any) -> AsyncIterator[Gate]:
     """A gateway over `folder`.
 
-    :param options: `toml`, `uploads`: more lines of the configuration, of its table [uploads]; `blobs`: a store instead of one in memory; `services`:
+    :param options: `toml`, `uploads`: more lines of the configuration, of its table [uploads]; `blobs`: a store instead of one in memory; `check`: another one than toys'; `services`:
         fields of `Services`; `spool_max_bytes`; `audit_file`; `login_limits`; `others`: endpoints with a PACS of their own; `sqlite`: a ledger on the disk, not in memory; `now`: where the clock starts.
     """
     clock = ManualClock(options["now"]) if "now" in options else ManualClock()
     gate = Gate(folder, clock, LittlePacs(now=clock.now), options, options.get("blobs") or MemoryBlobs())
     gate.others = {name: LittlePacs(now=clock.now) for name in options.get("others", ())}
+    gate.check = options.get("check", gate.check)
     await gate.open()
     try:
         yield gate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -53,6 +53,9 @@ class HeadCheck:
                 pass
 
         return self.inner.check(Head())
+
+    def begin(self, sources: Sequence[Source]) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -15,6 +15,7 @@ from pydicom import dcmread
 from hooks.contract import (
     Accept,
     BatchTooLarge,
+    Begun,
     CheckBroke,
     Comparison,
     Facts,
@@ -100,6 +101,10 @@ class ToyCheck:
             ),
             toy.warnings,
         )  # fmt: skip
+
+    def begin(self, sources: Sequence[Source]) -> Begun | None:
+        """Never beside something else."""
+        return None
 
     def close(self) -> None:
         pass
