@@ -33,7 +33,7 @@ class SqliteAudit(Part):
         self._quick = quick_of(db)
         self._group = joined(db, self)
         self._waiting: dict[int, AuditRow] = {}
-        self._head: dict[str, tuple[int, bytes]] = {}  #: under "head", once it is known
+        self._head: dict[str, tuple[int, bytes]] = {}  #: under "head", once it is known; nobody else sets it
         self.key: bytes | None = None
 
     def append(
@@ -78,7 +78,7 @@ class SqliteAudit(Part):
     @property
     def used(self) -> bool:
         """Something waits or is known."""
-        return bool(self._head)
+        return bool(self._waiting)
 
     def write(self) -> None:
         """Write what waits."""
@@ -91,6 +91,9 @@ class SqliteAudit(Part):
     def forget(self) -> None:
         """Nothing waits, nothing is known."""
         self._waiting.clear()
+
+    def forget_numbers(self) -> None:
+        """Not even the head."""
         self._head.clear()
 
     def prune(self, up_to: int) -> int:

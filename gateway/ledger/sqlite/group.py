@@ -3,7 +3,8 @@
 Each statement lets other threads have Python's lock, and to get it back takes as long as they please: a group of appends
 with twenty statements each waits hundreds of times. So a row that is read is kept until the transaction ends, and rows
 that are written go to SQLite together, a table at a time, before the commit and before any other statement: whoever asks
-by anything but a row's key sees all that was written.
+by anything but a row's key sees all that was written. The highest numbers, and the head of the trail, are kept from one
+transaction to the next, until another process has written.
 
 An act that raises is undone here, if none of what it wrote has gone to SQLite yet.
 """
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="DataclassInstance")
 
 #: Rows that share a statement: few shapes of it, so that SQLite's cache has them all.
-_AT_ONCE = (16, 4, 1)
+_AT_ONCE = (16, 8, 7, 6, 5, 4, 3, 2, 1)
 _ABSENT: Any = object()
 
 
@@ -63,13 +64,14 @@ class Group:
     :ivar of_others: changes that SQLite was told of for the acts before the present one, while that ran.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: WritingConnection) -> None:
         self.parts: list[Part] = []
         self.failed = False
         self.of_others = 0
         self._db = db
         self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
         self._mark = 0
+        self._data_version = 0
 
     def put(self, values: dict[Any, Any], key: Any, value: Any) -> None:
         """Set a value in a way that `undo_act` takes back."""
@@ -80,6 +82,13 @@ class Group:
         """Take a value out, if it is there, in a way that `undo_act` takes back."""
         if key in values:
             self._journal.append((values, key, values.pop(key)))
+
+    def begin(self) -> None:
+        """A transaction has begun, and nobody else writes: what is kept from the one before is true if nobody else did."""
+        (data_version,) = self._db.quick("PRAGMA data_version").fetchone()
+        if data_version != self._data_version:
+            self._data_version = data_version
+            self.forget()
 
     def begin_act(self) -> None:
         """What comes now is another act's."""
@@ -110,14 +119,16 @@ class Group:
             self.failed = True
             raise
         finally:
-            self.forget(failed=self.failed)
+            self.forget(failed=self.failed, numbers=self.failed)
         if only_of_others:
             self.of_others += self._db.total_changes - before
 
-    def forget(self, *, failed: bool = False) -> None:
-        """The transaction is over, or was undone: nothing waits, and nothing is known."""
+    def forget(self, *, failed: bool = False, numbers: bool = True) -> None:
+        """All was written, or undone: nothing waits, and nothing is known. :param numbers: nor the highest numbers."""
         for part in self.parts:
             part.forget()
+            if numbers:
+                part.forget_numbers()
         self._journal.clear()
         self._mark = 0
         self.failed = failed
@@ -137,6 +148,10 @@ class Part:
 
     def forget(self) -> None:
         """Nothing waits, nothing is known."""
+        raise NotImplementedError
+
+    def forget_numbers(self) -> None:
+        """Not even what is kept from one transaction to the next."""
         raise NotImplementedError
 
 
@@ -260,9 +275,12 @@ class GroupRows(Rows[R], Part, Generic[R]):
         for some in in_shapes(list(self._dropped)):
             self._quick(f"{self._drop_sql}({marks(len(some))})", some)
 
+    def forget_numbers(self) -> None:
+        """Not even the highest number."""
+        self._next = 0
+
     def forget(self) -> None:
         """Nothing waits, nothing is known."""
-        self._next = 0
         for kept in (self._known, self._new, self._changed, self._dropped, self._none):
             kept.clear()
 

@@ -61,7 +61,7 @@ class SqliteKeys(Part):
         last = self._slots.get("last")
         if last is None:
             last = self._quick("SELECT max(slot) FROM key_slots").fetchone()[0] or 0
-        slot = last + 1
+        slot = last + 1  # kept with the act that takes it: one that is undone gives it back
         self._group.put(self._slots, "last", slot)
         self._group.put(self._added, slot, _content(0, wrapped))
         self._group.put(self._known, slot, _content(0, wrapped))
@@ -91,6 +91,7 @@ class SqliteKeys(Part):
                 slot, turn = key_id & 0xFFFF_FFFF, key_id >> 32
                 self._write(slot, turn.to_bytes(4, "big").ljust(SLOT_BYTES, b"\0"))
                 self._db.execute("INSERT INTO free_key_slots VALUES (?)", (slot,))
+                self._ask_again()
 
     def service(self) -> list[ServiceKeyRow]:
         """The gateway's own keys, oldest first. A handful."""
@@ -128,7 +129,7 @@ class SqliteKeys(Part):
     @property
     def used(self) -> bool:
         """Something waits or is known."""
-        return bool(self._known or self._slots)
+        return bool(self._known)
 
     def write(self) -> None:
         """Write what waits."""
@@ -141,8 +142,12 @@ class SqliteKeys(Part):
 
     def forget(self) -> None:
         """Nothing waits, nothing is known."""
-        for kept in (self._known, self._added, self._reused, self._slots):
+        for kept in (self._known, self._added, self._reused):
             kept.clear()
+
+    def forget_numbers(self) -> None:
+        """Not even which slots are free, and which is the highest."""
+        self._slots.clear()
 
     def _take_free(self) -> int | None:
         """The highest slot that is free; None: there is none."""
@@ -158,10 +163,17 @@ class SqliteKeys(Part):
             )
         elif not free and self._slots.get("more"):
             self._group.settle()
+            self._ask_again()
             return self._take_free()
         self._group.put(self._slots, "more", len(free) == _FREE_AT_ONCE or self._slots.get("more", False))
         self._group.put(self._slots, "free", free[1:])
         return free[0] if free else None
+
+    def _ask_again(self) -> None:
+        """Others are free than those that are known."""
+        if self._group is not None:
+            for name in ("free", "more"):
+                self._group.drop(self._slots, name)
 
     def _write(self, slot: int, content: bytes) -> None:
         self._db.execute("UPDATE key_slots SET content = ? WHERE slot = ?", (content, slot))

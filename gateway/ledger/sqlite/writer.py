@@ -167,6 +167,7 @@ class Writer:
         db = self._db
         try:
             patiently(lambda: db.execute("BEGIN IMMEDIATE"))
+            db.group.begin()
             for act in acts:
                 act.result, act.error, act.woken = None, None, set()
                 self._perform(act, alone=alone)

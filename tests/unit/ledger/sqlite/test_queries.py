@@ -33,6 +33,7 @@ U, F, S, T = "0a" * 16, "1a" * 16, "2a" * 16, "3a" * 16
 MAY_BE_WALKED = {
     *("accounts", "service_keys", "audit_head", "upload_counts", "uploads_unfinished", "uploads_delayed"),
     "sqlite_sequence",
+    "CONSTANT",  # rows that the statement itself brings
 }
 
 TABLES = {
