@@ -13,7 +13,7 @@ from typing import Protocol
 from gateway.delivery.streams import Streams
 from gateway.delivery.verdicts import SealedVerdict, judgement_of, sealed, tell
 from gateway.ledger.rows import FileRow, UploadRow
-from gateway.spool import ServiceKeys, UploadKey
+from gateway.spool import Fresh, ServiceKeys, UploadKey
 from hooks.contract import Begun, Check
 
 
@@ -74,11 +74,12 @@ class JudgedArrivals:
     def verdicts(self) -> list[ArrivalVerdict | None]:
         """Of each in order; None: there is none in time."""
         found: list[ArrivalVerdict | None] = []
+        fresh = Fresh(2 * 12 * len(self._arriving))
         for one, verdict in zip(self._arriving, self._begun.verdicts(), strict=True):
             if verdict is None:
                 found.append(None)
                 continue
-            ruling = sealed(self._keys, one.key, one.file_id, judgement_of(verdict, one.sha256))
+            ruling = sealed(self._keys, one.key, one.file_id, judgement_of(verdict, one.sha256), fresh)
             found.append(ArrivalVerdict(one.key.upload_id, one.file_id, ruling, self._streams))
         return found
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.keys.columns import Column
 from gateway.ledger.rows import Dialect, FileRow, JobRow
-from gateway.spool import Sealer, ServiceKeys, UploadKey
+from gateway.spool import Fresh, Sealer, ServiceKeys, UploadKey
 from gateway.states import WHOLE_STATES, FileResult, FileState
 from hooks.contract import Facts
 
@@ -183,8 +183,8 @@ def maker_of(row: FileRow) -> str:
     return "gateway" if row.dialect is Dialect.GATEWAY else ""
 
 
-def seal_judgement(key: UploadKey, file_id: str, judgement: Judgement) -> bytes:
-    """For `facts_sealed`."""
+def seal_judgement(key: UploadKey, file_id: str, judgement: Judgement, fresh: Fresh | None = None) -> bytes:
+    """For `facts_sealed`. :param fresh: of the act."""
     facts = judgement.facts
     value = {
         "sha256": judgement.sha256,
@@ -193,7 +193,7 @@ def seal_judgement(key: UploadKey, file_id: str, judgement: Judgement) -> bytes:
         "warnings": judgement.warnings,
         "facts": None if facts is None else {name: getattr(facts, name) for name in _FACTS},
     }
-    return key.meta.seal_json(value, context=Column.FILE_FACTS.of(file_id))
+    return key.meta.seal_json(value, context=Column.FILE_FACTS.of(file_id), fresh=fresh)
 
 
 def open_judgement(key: UploadKey, file_id: str, sealed: bytes) -> Judgement:
@@ -213,10 +213,10 @@ def _kept(name: str, text: str) -> str:
     return sys.intern(text) if name in _SHARED else text
 
 
-def seal_outcome(keys: ServiceKeys, file_id: str, outcome: FileOutcome) -> bytes:
-    """For `outcome_sealed`; empty fields are left out."""
+def seal_outcome(keys: ServiceKeys, file_id: str, outcome: FileOutcome, fresh: Fresh | None = None) -> bytes:
+    """For `outcome_sealed`; empty fields are left out. :param fresh: of the act."""
     told = {name: value for name in _OUTCOME if (value := getattr(outcome, name))}
-    return keys.records.seal_json(told, context=Column.FILE_OUTCOME.of(file_id))
+    return keys.records.seal_json(told, context=Column.FILE_OUTCOME.of(file_id), fresh=fresh)
 
 
 def open_outcome(keys: ServiceKeys, file_id: str, sealed: bytes) -> FileOutcome:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.delivery.items import FileOutcome, Judgement, Ruling, seal_judgement, seal_outcome
 from gateway.ledger.rows import FileRow, replace
-from gateway.spool import ServiceKeys, UploadKey
+from gateway.spool import Fresh, ServiceKeys, UploadKey
 from gateway.states import FileResult, FileState
 from hooks.contract import Accept, Reject, Verdict
 
@@ -37,13 +37,17 @@ def judgement_of(verdict: Verdict, sha256: str) -> Judgement:
     return Judgement(sha256, Ruling.REJECT if isinstance(verdict, Reject) else Ruling.SKIP, verdict.code)
 
 
-def sealed(keys: ServiceKeys, key: UploadKey, file_id: str, judgement: Judgement) -> SealedVerdict:
-    """:param key: of the file's upload."""
+def sealed(
+    keys: ServiceKeys, key: UploadKey, file_id: str, judgement: Judgement, fresh: Fresh | None = None
+) -> SealedVerdict:
+    """:param key: of the file's upload.
+    :param fresh: of the act.
+    """
     outcome = _outcome(judgement)
     return SealedVerdict(
         judgement,
-        seal_judgement(key, file_id, judgement),
-        None if outcome is None else seal_outcome(keys, file_id, outcome),
+        seal_judgement(key, file_id, judgement, fresh),
+        None if outcome is None else seal_outcome(keys, file_id, outcome, fresh),
     )
 
 

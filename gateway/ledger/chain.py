@@ -26,6 +26,8 @@ from gateway.ledger.rows import AuditRow
 Head = tuple[int, bytes]
 #: Head of an empty trail.
 START: Head = (0, b"")
+#: `json.dumps` would make one for each event.
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 #: Purpose of the seal of the head that deleted events left behind.
 PRUNED = "pruned"
 
@@ -99,7 +101,7 @@ class ChainWalk:
 
 def seal(key: bytes, purpose: str, head: Head) -> bytes:
     """Proof that the trail itself named this head for this purpose: who lacks the key can't make one."""
-    return hmac.digest(key, f"{purpose}|{head[0]}|".encode() + head[1], "sha256")
+    return hmac.new(key, f"{purpose}|{head[0]}|".encode() + head[1], "sha256").digest()
 
 
 def opening_line(key: bytes, head: Head) -> bytes:
@@ -187,10 +189,10 @@ def from_line(line: bytes) -> AuditRow:
 
 
 def _canonical(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def _sealed(key: bytes, before: bytes, row: AuditRow) -> AuditRow:
     said = _canonical([row.number, row.at, row.event, row.actor, row.upload_id, row.detail])
-    mac = hmac.digest(key, before + said.encode(), "sha256")
+    mac = hmac.new(key, before + said.encode(), "sha256").digest()
     return AuditRow(row.number, row.at, row.event, row.actor, row.upload_id, row.detail, mac)

@@ -18,6 +18,7 @@ from gateway.spool.frames import FRAME_OVERHEAD, FRAME_SIZE, HEADER_SIZE, sealed
 from gateway.spool.keys import (
     SERVICE_KEY_NAMES,
     FileKey,
+    Fresh,
     KeyRing,
     Sealer,
     ServiceKeys,
@@ -40,6 +41,7 @@ __all__ = [
     "Digest",
     "EntryPlace",
     "FileKey",
+    "Fresh",
     "KeyRing",
     "KnownDigests",
     "Run",

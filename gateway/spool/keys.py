@@ -22,14 +22,35 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from gateway.errors import ConfigError, Damaged
 
 KEY_SIZE = 32
+NONCE_SIZE = 12
 SEALED_OVERHEAD = 1 + 12 + 16  #: form, nonce, tag
 
 #: What the gateway keeps for itself; see `ServiceKeys`.
 SERVICE_KEY_NAMES = ("records", "index", "receipt", "audit")
 
 _FORM = b"\x01"  #: AES-256-GCM, 96-bit random nonce, tag at the end
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _NO_SALT = bytes(32)  #: as RFC 5869 has it: as many zeros as the hash has bytes
 _ID = re.compile(r"[0-9a-f]{32}")
+
+
+class Fresh:
+    """Random bytes for one act, drawn from the system together: each drawing lets other threads have Python's lock. None is
+    given twice; what isn't wanted after all is thrown away with the act.
+
+    :param size: bytes that the act wants; what it takes beyond them is drawn then.
+    """
+
+    __slots__ = ("_at", "_drawn")
+
+    def __init__(self, size: int) -> None:
+        self._drawn = os.urandom(size)
+        self._at = 0
+
+    def take(self, size: int) -> bytes:
+        """So many of them."""
+        at, self._at = self._at, self._at + size
+        return self._drawn[at : self._at] if self._at <= len(self._drawn) else os.urandom(size)
 
 
 class Sealer:
@@ -43,10 +64,12 @@ class Sealer:
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(_checked(key))
 
-    def seal(self, plaintext: bytes, *, context: str) -> bytes:
-        """:param context: what the value is, as `table|column|row`; it must be the same to open it."""
+    def seal(self, plaintext: bytes, *, context: str, fresh: Fresh | None = None) -> bytes:
+        """:param context: what the value is, as `table|column|row`; it must be the same to open it.
+        :param fresh: of the act that it belongs to.
+        """
         # Never drawn ahead: a machine that is set back to a snapshot of its memory would use such nonces twice.
-        nonce = os.urandom(12)
+        nonce = os.urandom(NONCE_SIZE) if fresh is None else fresh.take(NONCE_SIZE)
         return _FORM + nonce + self._cipher.encrypt(nonce, plaintext, _FORM + context.encode())
 
     def open(self, blob: bytes, *, context: str) -> bytes:
@@ -58,10 +81,10 @@ class Sealer:
         except InvalidTag:
             raise Damaged("a sealed value can't be opened") from None
 
-    def seal_json(self, value: Any, *, context: str) -> bytes:
+    def seal_json(self, value: Any, *, context: str, fresh: Fresh | None = None) -> bytes:
         """`seal` of a value as compact JSON in UTF-8."""
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return self.seal(text.encode("utf-8", "surrogatepass"), context=context)
+        text = _COMPACT.encode(value)
+        return self.seal(text.encode("utf-8", "surrogatepass"), context=context, fresh=fresh)
 
     def open_json(self, blob: bytes, *, context: str) -> Any:
         """What `seal_json` took. :raises Damaged: see `open`."""
@@ -196,10 +219,11 @@ class UploadKey:
         """:raises ConfigError, Damaged: see `KeyRing.unwrap`."""
         return cls(ring.unwrap(kek_id, wrapped, belongs_to=upload_of(upload_id)), upload_id)
 
-    def new_file_key(self, file_id: str) -> tuple[FileKey, bytes]:
-        """A new key for a file of this upload, and the same wrapped under this key."""
-        key = os.urandom(KEY_SIZE)
-        return FileKey(key), self._wrapper.seal(key, context=self._file_context(file_id))
+    def new_file_key(self, file_id: str, fresh: Fresh | None = None) -> tuple[FileKey, bytes]:
+        """A new key for a file of this upload, and the same wrapped under this key. :param fresh: of the act."""
+        fresh = fresh or Fresh(KEY_SIZE + NONCE_SIZE)
+        key = fresh.take(KEY_SIZE)
+        return FileKey(key), self._wrapper.seal(key, context=self._file_context(file_id), fresh=fresh)
 
     def file_key(self, file_id: str, wrapped: bytes) -> FileKey:
         """:raises Damaged: not the wrapped key of this file of this upload."""
@@ -214,7 +238,7 @@ class UploadKey:
         key = self._macs.get(purpose)
         if key is None:
             key = self._macs[purpose] = derive(self._key, f"mac|{purpose}")
-        return hmac.digest(key, data, "sha256")
+        return hmac.new(key, data, "sha256").digest()
 
     def _file_context(self, file_id: str) -> str:
         return f"file|{self.upload_id}|{_id(file_id)}"
@@ -237,7 +261,7 @@ class ServiceKeys:
 
     def index_mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 for look-ups across uploads."""
-        return hmac.digest(self.index_key, data, "sha256")
+        return hmac.new(self.index_key, data, "sha256").digest()
 
 
 def new_service_key(ring: KeyRing, name: str) -> tuple[bytes, bytes, str]:
@@ -259,12 +283,12 @@ def derive(key: bytes, purpose: str) -> bytes:
 
 def _extracted(key: bytes) -> bytes:
     """RFC 5869, 2.2, without a salt. By the standard library: an object of a library's own costs ten times as much."""
-    return hmac.digest(_NO_SALT, key, "sha256")
+    return hmac.new(_NO_SALT, key, "sha256").digest()
 
 
 def _expanded(extracted: bytes, purpose: str) -> bytes:
     """RFC 5869, 2.3: the first block, which is all that is wanted."""
-    return hmac.digest(extracted, f"relaypacs|1|{purpose}\x01".encode(), "sha256")
+    return hmac.new(extracted, f"relaypacs|1|{purpose}\x01".encode(), "sha256").digest()
 
 
 def upload_of(upload_id: str) -> str:

@@ -20,7 +20,7 @@ from typing import Protocol
 from gateway.blobs.base import BlobStore, BlobWriter, Bytes
 from gateway.errors import SpoolFull, Unavailable
 from gateway.spool.frames import FRAME_SIZE, HEADER_SIZE, SEALED_FRAME_SIZE, EntryHeader, header_digest, seal_frames
-from gateway.spool.keys import FileKey
+from gateway.spool.keys import FileKey, Fresh
 
 _SLAB_FRAMES = 16  #: 1 MiB of plaintext: larger pieces of scratch lose to cache misses
 _MAX_SLABS = 4  #: scratch of a thread; a larger append takes several writes
@@ -107,21 +107,27 @@ class EntrySealer:
         self._digest = b""
         self._frames = 0
 
-    def begin(self, offset: int) -> tuple[str, bytes]:
-        """A new entry for bytes from `offset` on: its id, and its header."""
-        entry_id = os.urandom(16).hex()
+    def begin(self, offset: int, fresh: Fresh | None = None) -> tuple[str, bytes]:
+        """A new entry for bytes from `offset` on: its id, and its header. :param fresh: of the append."""
+        entry_id = (os.urandom(16) if fresh is None else fresh.take(16)).hex()
         header = EntryHeader(self._file_id, entry_id, offset, self._fence, self._key.commitment).pack()
         self._digest, self._frames = header_digest(header), 0
         return entry_id, header
 
-    def seal(self, offset: int, views: list[memoryview], write: Callable[[list[memoryview]], None]) -> None:
-        """Seal `views` as the next frames of the entry; `write` gets them by up to 4 MiB."""
+    def seal(
+        self,
+        offset: int,
+        views: list[memoryview],
+        write: Callable[[list[memoryview]], None],
+        nonces: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """Seal `views` as the next frames of the entry; `write` gets them by up to 4 MiB. :param nonces: see `seal_frames`."""
         for span in _spans(views, _SCRATCH.bounce):
             rest = span
             while rest:
                 taken = min(len(rest), _SCRATCH.room_frames * FRAME_SIZE)
                 frames, size = seal_frames(
-                    self._key.frames, self._digest, self._frames, offset, rest[:taken], _SCRATCH.target
+                    self._key.frames, self._digest, self._frames, offset, rest[:taken], _SCRATCH.target, nonces
                 )
                 _SCRATCH.advance(frames, size)
                 self._frames += frames

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 
 from gateway.blobs.base import BlobStore, BlobWriter, Bytes
 from gateway.errors import Unavailable
-from gateway.spool.frames import HEADER_SIZE
+from gateway.spool.frames import FRAME_SIZE, HEADER_SIZE, NONCE_SIZE
+from gateway.spool.keys import Fresh
 from gateway.spool.segments import Digest, EntrySealer, Run, reset_scratch, storage_errors, take_views
 
 #: From so many bytes on a segment takes no more entries.
@@ -163,9 +164,10 @@ class SharedWriter:
             return 0
         segment = self._segments[-1]
         try:
-            entry_id, header = self._sealer.begin(start)
+            fresh = Fresh(16 + -(-size // FRAME_SIZE) * NONCE_SIZE)
+            entry_id, header = self._sealer.begin(start, fresh)
             entry: list[Bytes] = [header]
-            self._sealer.seal(start, views, entry.extend)
+            self._sealer.seal(start, views, entry.extend, fresh.take)
             at = segment.write(entry)
         except BaseException:
             self._broken = True

@@ -15,7 +15,7 @@ from gateway.keys.columns import Column
 from gateway.ledger.base import Ledger, Transaction
 from gateway.ledger.rows import Dialect, FileRow, RunRow, UploadRow, replace
 from gateway.protocol.engine import Completes
-from gateway.spool import FileKey, KeyRing, Run, SegmentWriter, ServiceKeys, Spool, UploadKey
+from gateway.spool import FileKey, Fresh, KeyRing, Run, SegmentWriter, ServiceKeys, Spool, UploadKey
 from gateway.states import FileState
 from gateway.uploads.admission import Limits, new_id, reserve_again
 from gateway.uploads.completion import Timing
@@ -23,6 +23,8 @@ from gateway.uploads.leases import Leases
 from gateway.uploads.pipeline import Pipeline, Tail, Tails
 from gateway.uploads.sharing import SMALL_BELOW_BYTES, Sharing
 
+#: Of a new file: its id, its key, and the nonces of what is sealed for it.
+_RANDOM_BYTES = 16 + 32 + 3 * 12
 #: Hears the offset at every commit of an append.
 Heard = Callable[[int], None]
 
@@ -103,8 +105,9 @@ class UnwrittenFile:
 
 def make_file(intake: Intake, key: UploadKey, dialect: Dialect, wish: NewFile, *, length: int | None) -> UnwrittenFile:
     """A new file with its key. :param key: the upload's."""
-    file_id = new_id()
-    file_key, wrapped = key.new_file_key(file_id)
+    fresh = Fresh(_RANDOM_BYTES)
+    file_id = fresh.take(16).hex()
+    file_key, wrapped = key.new_file_key(file_id, fresh)
     client_id, raw = wish.client_file_id, wish.raw_metadata
     row = FileRow(
         file_id=file_id,
@@ -112,10 +115,14 @@ def make_file(intake: Intake, key: UploadKey, dialect: Dialect, wish: NewFile, *
         dialect=dialect,
         state=FileState.RECEIVING,
         client_mac=key.mac("file_id", client_id.encode()) if client_id is not None else None,
-        client_id_sealed=intake.keys.records.seal(client_id.encode(), context=Column.FILE_CLIENT_ID.of(file_id))
+        client_id_sealed=intake.keys.records.seal(
+            client_id.encode(), context=Column.FILE_CLIENT_ID.of(file_id), fresh=fresh
+        )
         if client_id is not None
         else None,
-        meta_sealed=key.meta.seal(raw.encode(), context=Column.FILE_META.of(file_id)) if raw is not None else None,
+        meta_sealed=key.meta.seal(raw.encode(), context=Column.FILE_META.of(file_id), fresh=fresh)
+        if raw is not None
+        else None,
         key_id=None,
         length=length,
         offset=0,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from random import getrandbits
 
 from aiohttp import hdrs, web
 
@@ -106,7 +106,7 @@ def guarded(route: Route) -> Handler:
 async def _envelope(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Request id, errors, common headers and one line of log for every request."""
     given = request.headers.get("X-Request-ID", "")
-    request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else f"{getrandbits(64):016x}"
     begun = time.perf_counter()
     with services(request).in_flight:
         response = await answered(request, _chosen(handler), request[REQUEST_ID])
