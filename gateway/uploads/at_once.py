@@ -7,12 +7,12 @@ follows from it. What comes slowly, or breaks off, is made first and stored then
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.ledger.base import Transaction
 from gateway.ledger.rows import Dialect
 from gateway.protocol.engine import Append, Completes
+from gateway.spool import RunningDigest, SharedWriter
 from gateway.uploads.arrivals import Arrival
 from gateway.uploads.body import Body, BodyAccount, BodyBroken, BodyStopped
 from gateway.uploads.completion import mark_whole, note_bytes, require_open
@@ -100,57 +100,78 @@ class AtOnce:
         return None
 
     async def _store(self, opened: OpenUpload, wish: NewFile, pieces: list[bytes]) -> Seen | None:
-        intake = self._intake
-        made = make_file(intake, opened.key, Dialect.TAIL, wish, length=wish.length)
-        file_id = made.row.file_id
-        writer = intake.spool.shared_writer(file_id=file_id, key=made.key, base_offset=0, fence=made.row.fence)
-        tail, digest = Tail(writer), intake.spool.digests.resume(file_id, 0)
-        size = sum(map(len, pieces))
-        arrival = Arrival(file_id, opened.key, pieces, digest) if digest is not None and size == wish.length else None
-        act = self._act(opened, wish, made, tail, size, arrival)
+        arriving = _Arriving(self._intake, opened, wish, pieces)
         try:
-            seen = await intake.pipeline.record(writer, pieces, (digest,) if digest else (), act, arrival)
+            seen = await self._intake.pipeline.record(arriving.begin, pieces, (arriving.digest,), arriving.act)
         except BaseException:
-            writer.close()
+            arriving.close()
             raise
-        if seen is None or seen.file.whole_at is not None:
-            writer.close()
-        else:
-            writer.settled()
-            intake.tails.put(file_id, tail)
-        if seen is not None and not (arrival is not None and arrival.told(seen.file)):
-            intake.spool.digests.commit(file_id, seen.file.offset, digest)
+        arriving.told(seen)
         return seen
 
-    def _act(
-        self,
-        opened: OpenUpload,
-        wish: NewFile,
-        made: UnwrittenFile,
-        tail: Tail,
-        size: int,
-        arrival: Arrival | None,
-    ) -> Callable[[Transaction], Seen | None]:
-        intake = self._intake
 
-        def act(tx: Transaction) -> Seen | None:
-            upload = require_open(tx, opened.row.upload_id, opened.row.epoch)
-            if twin_of(tx, opened.key, wish, Dialect.TAIL, made.row.client_mac) is not None:
-                return None
-            upload = with_file(upload, wish.length or 0)
-            now, runs = intake.clock.now(), tail.writer.runs
-            row = made.insert(tx, size, sum(run.sealed_bytes for run in runs))
-            tail.run_id = write_runs(tx, row.file_id, Tail(tail.writer), runs)
-            tail.sealed_bytes = row.sealed_bytes
-            upload = note_bytes(upload, size, now, intake.timing)
-            if row.offset == row.length:
-                judged = None if arrival is None else arrival.judged
-                return Seen(*mark_whole(tx, upload, row, now, intake.timing, judged), fresh=True)
-            tx.uploads.save(upload)
-            tx.wake(upload.upload_id)
-            return Seen(upload, row, fresh=True)
+class _Arriving:
+    """One of them on its way: made by the thread that seals it, for keys aren't the event loop's work; written down by the
+    ledger's.
+    """
 
-        return act
+    def __init__(self, intake: Intake, opened: OpenUpload, wish: NewFile, pieces: list[bytes]) -> None:
+        self.digest = RunningDigest()
+        self._intake = intake
+        self._opened = opened
+        self._wish = wish
+        self._pieces = pieces
+        self._size = sum(map(len, pieces))
+        self._made: UnwrittenFile | None = None
+        self._tail: Tail | None = None
+        self._writer: SharedWriter | None = None
+        self._arrival: Arrival | None = None
+
+    def begin(self) -> tuple[SharedWriter, Arrival | None]:
+        """Make it, but for its rows; what stores its bytes, and what may be judged. In a thread."""
+        wish, key = self._wish, self._opened.key
+        self._made = made = make_file(self._intake, key, Dialect.TAIL, wish, length=wish.length)
+        file_id, fence = made.row.file_id, made.row.fence
+        writer = self._intake.spool.shared_writer(file_id=file_id, key=made.key, base_offset=0, fence=fence)
+        self._writer, self._tail = writer, Tail(writer)
+        if self._size == wish.length:
+            self._arrival = Arrival(file_id, key, self._pieces, self.digest)
+        return writer, self._arrival
+
+    def act(self, tx: Transaction) -> Seen | None:
+        """Write it down with its bytes; None: it is there already, or its name is."""
+        intake, opened, wish, made, tail = self._intake, self._opened, self._wish, self._made, self._tail
+        assert made is not None
+        assert tail is not None
+        upload = require_open(tx, opened.row.upload_id, opened.row.epoch)
+        if twin_of(tx, opened.key, wish, Dialect.TAIL, made.row.client_mac) is not None:
+            return None
+        upload = with_file(upload, wish.length or 0)
+        now, runs = intake.clock.now(), tail.writer.runs
+        row = made.insert(tx, self._size, sum(run.sealed_bytes for run in runs))
+        tail.run_id = write_runs(tx, row.file_id, Tail(tail.writer), runs)
+        tail.sealed_bytes = row.sealed_bytes
+        upload = note_bytes(upload, self._size, now, intake.timing)
+        if row.offset == row.length:
+            judged = None if self._arrival is None else self._arrival.judged
+            return Seen(*mark_whole(tx, upload, row, now, intake.timing, judged), fresh=True)
+        tx.uploads.save(upload)
+        tx.wake(upload.upload_id)
+        return Seen(upload, row, fresh=True)
+
+    def told(self, seen: Seen | None) -> None:
+        """What `act` returned is committed."""
+        assert self._tail is not None
+        self.close()
+        if seen is not None and seen.file.whole_at is None:
+            self._intake.tails.put(seen.file.file_id, self._tail)
+        if seen is not None and not (self._arrival is not None and self._arrival.told(seen.file)):
+            self._intake.spool.digests.commit(seen.file.file_id, seen.file.offset, self.digest)
+
+    def close(self) -> None:
+        """Nothing more comes to it from here."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 class BegunBody:

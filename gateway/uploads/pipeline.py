@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, Self, TypeVar
 
 from gateway.errors import SpoolFull, TooLarge
@@ -177,7 +178,8 @@ class Pipeline:
                         if over and last is not None and isinstance(writer, SharedWriter):
                             cleanly = gatherer.error is None and not overrun
                             arrival = last.arrival(pieces) if cleanly and stored == size else None
-                            last.told(await self.record(writer, pieces, digests, last.act(stored, cleanly), arrival))
+                            begin = partial(_with, writer, arrival)
+                            last.told(await self.record(begin, pieces, digests, last.act(stored, cleanly)))
                             return Flow(stored, gatherer.error, overrun)
                         synced = stored if over else synced
                         storing = self._store(writer, pieces, size, digests, sync=over)
@@ -220,23 +222,23 @@ class Pipeline:
 
     async def record(
         self,
-        writer: SharedWriter,
+        begin: Callable[[], tuple[SharedWriter, Arrival | None]],
         pieces: Sequence[bytes | memoryview],
         digests: tuple[Any, ...],
         act: Callable[[Transaction], T],
-        arrival: Arrival | None = None,
     ) -> T:
         """Seal, write, sync, and commit by `act`: from thread to thread, and each hands on what waits together.
 
-        :param arrival: the file, if these are all its bytes: `act` finds the verdict there if it came in time.
+        :param begin: in the thread that seals: the file's writer; and the file, if these are all its bytes, so that `act`
+            finds its verdict there if that came in time.
         :raises SpoolFull, Unavailable: the disk refuses.
         :raises GatewayError: what `act` raised.
         """
         segment = await self._sharing.segment()
-        writer.take(segment)
+        segment.pin()  # until the writer has taken it
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         one = Recorded(act, done, CLIENT.get())
-        self._sealers.begin(self._append_to, writer, segment, pieces, digests, one, arrival)
+        self._sealers.begin(self._append_to, begin, segment, pieces, digests, one)
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
@@ -278,24 +280,25 @@ class Pipeline:
     ) -> None:
         """The thread that wrote hands on to the one that syncs: the loop hears of it once."""
         segment = await self._sharing.segment()
-        writer.take(segment)
         if not sync:
+            writer.take(segment)
             await self.threads.run(writer.append, pieces, digests)
             return
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._sealers.begin(self._append_to, writer, segment, pieces, digests, done)
+        segment.pin()
+        self._sealers.begin(self._append_to, partial(_with, writer), segment, pieces, digests, done)
         await done
 
     def _append_to(
         self,
-        writer: SharedWriter,
+        begin: Callable[[], tuple[SharedWriter, Arrival | None]],
         segment: SharedSegment,
         pieces: Sequence[bytes | memoryview],
         digests: tuple[Any, ...],
         one: Recorded | asyncio.Future[None],
-        arrival: Arrival | None = None,
     ) -> None:
         try:
+            writer, arrival = _begun(begin, segment)
             writer.sync(but=segment)
             writer.append(pieces, digests)
         except BaseException as error:  # noqa: BLE001 # whatever it is, whoever waits must hear of it
@@ -314,6 +317,21 @@ class Pipeline:
                 await self.threads.run(_update, digest, pieces)
                 held.give_back(size)
         return Flow(size_so_far, gatherer.error, overrun)
+
+
+def _begun(
+    begin: Callable[[], tuple[SharedWriter, Arrival | None]], segment: SharedSegment
+) -> tuple[SharedWriter, Arrival | None]:
+    try:
+        writer, arrival = begin()
+        writer.take(segment)
+    finally:
+        segment.unpin()
+    return writer, arrival
+
+
+def _with(writer: SharedWriter, arrival: Arrival | None = None) -> tuple[SharedWriter, Arrival | None]:
+    return writer, arrival
 
 
 def _append(writer: SegmentWriter, pieces: list[bytes | memoryview], digests: tuple[Any, ...], sync: bool) -> None:
