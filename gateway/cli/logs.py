@@ -39,6 +39,17 @@ def log_to_stderr(form: str = "text", level: str = "info") -> None:
     # Nobody asks which of our threads and tasks spoke; each record would look it up.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(handlers=[handler], level=level.upper())
+    for name, logger in logging.root.manager.loggerDict.items():
+        if _is_ours(name) and isinstance(logger, logging.Logger):
+            logger.__class__ = PlaceLess
+
+
+class PlaceLess(logging.Logger):
+    """A logger of ours: no line says where in the code it was written, and to look for that took longer than the line."""
+
+    def findCaller(self, stack_info: bool = False, stacklevel: int = 1) -> tuple[str, int, str, str | None]:  # noqa: ARG002, N802 # logging's own
+        """As logging has it where nobody knows."""
+        return "(unknown file)", 0, "(unknown function)", None
 
 
 class Discreet(logging.StreamHandler[TextIO]):
@@ -122,7 +133,7 @@ class TextLines(logging.Formatter):
 
 def _discreet(record: logging.LogRecord) -> logging.LogRecord:
     """Libraries quote addresses and values: of theirs only who spoke, how loud and from where is told."""
-    if record.name == OURS or record.name.startswith(f"{OURS}."):
+    if _is_ours(record.name):
         return record
     told = logging.LogRecord(
         record.name,
@@ -135,6 +146,10 @@ def _discreet(record: logging.LogRecord) -> logging.LogRecord:
     )
     told.created, told.msecs = record.created, record.msecs
     return told
+
+
+def _is_ours(name: str) -> bool:
+    return name == OURS or name.startswith(f"{OURS}.")
 
 
 def _kind(record: logging.LogRecord) -> str:

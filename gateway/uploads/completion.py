@@ -114,15 +114,18 @@ def mark_whole(
     :param judged: its verdict, if there is one already.
     :returns: both as saved.
     """
-    whole = _save_whole(tx, upload, file, now, judged=judged)
+    whole, ruled = _save_whole(tx, upload, file, now, judged=judged)
     upload = replace(upload, whole_files=upload.whole_files + 1, whole_bytes=upload.whole_bytes + whole.offset)
     tx.uploads.save(upload)
     tx.wake(upload.upload_id)
-    tx.wake(JOBS)
+    if not ruled:
+        tx.wake(JOBS)
     if upload.single and may_complete(tx, upload.owner_id):
         upload = enqueue_delivery(tx, upload, now, GATEWAY)
         return upload, tx.files.get(file.file_id) or whole
-    await_completion(tx, upload, now, timing)
+    if adds_up(upload):  # else it didn't before either: a job was never written
+        await_completion(tx, upload, now, timing)
+        tx.wake(JOBS)
     return upload, whole
 
 
@@ -134,8 +137,8 @@ def _save_whole(
     *,
     whole_at: float | None = None,
     judged: Judged | None = None,
-) -> FileRow:
-    """The file's row, its verdict or its check, and its event."""
+) -> tuple[FileRow, bool]:
+    """The file's row, its verdict or its check, and its event; whether it has its verdict."""
     whole = replace(file, state=FileState.WHOLE, whole_at=whole_at or now, length=file.offset)
     ruled = None if judged is None else judged.on(upload, whole)
     if ruled is None:
@@ -144,7 +147,7 @@ def _save_whole(
     tx.files.save(whole)
     detail = {"file": file.file_id, "size_bytes": whole.offset}
     tx.audit.append("file.whole", at=now, actor=GATEWAY, upload_id=file.upload_id, detail=detail)
-    return whole
+    return whole, ruled is not None
 
 
 def await_completion(tx: Transaction, upload: UploadRow, now: float, timing: Timing) -> None:
