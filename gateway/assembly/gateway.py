@@ -58,11 +58,12 @@ from gateway.uploads.completion import GATEWAY, Timing
 from gateway.uploads.destinations import Destination, Destinations
 from gateway.uploads.intake import Intake, raise_fence
 from gateway.uploads.leases import Leases
-from gateway.uploads.pipeline import Pipeline, Tails
+from gateway.uploads.pipeline import Pipeline
 from gateway.uploads.qr import QrSessions, QrTerms
 from gateway.uploads.sharing import Sharing
 from gateway.uploads.submissions import Submissions
 from gateway.uploads.tail import Files
+from gateway.uploads.tails import Tails
 from gateway.uploads.threads import Threads
 from gateway.uploads.views import Views
 from gateway.web.services import Services

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from gateway.config import Config
 from gateway.identity.throttle import LoginLimits
-from gateway.uploads.pipeline import OPEN_SEGMENTS
+from gateway.uploads.tails import OPEN_SEGMENTS
 from gateway.web.connections import ConnectionLimits
 
 #: As many handles as anybody needs, where the system sets no limit.

@@ -16,8 +16,8 @@ from gateway.uploads.digests import BodyDigests
 from gateway.uploads.intake import Heard, Intake, write_runs
 from gateway.uploads.membership import needs_more_room, with_changed
 from gateway.uploads.parts import made_whole
-from gateway.uploads.pipeline import Tail
 from gateway.uploads.seen import Seen
+from gateway.uploads.tails import Tail
 
 
 class Appender:

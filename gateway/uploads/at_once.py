@@ -20,8 +20,8 @@ from gateway.uploads.intake import Intake, NewFile, UnwrittenFile, is_small, mak
 from gateway.uploads.making import twin_of
 from gateway.uploads.membership import with_file
 from gateway.uploads.open_uploads import OpenUpload
-from gateway.uploads.pipeline import Tail
 from gateway.uploads.seen import Seen
+from gateway.uploads.tails import Tail
 
 #: A body that takes longer isn't waited for.
 AT_ONCE_S = 1.0

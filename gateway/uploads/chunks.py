@@ -37,7 +37,8 @@ from gateway.uploads.intake import (
 )
 from gateway.uploads.leases import Claim
 from gateway.uploads.membership import with_bytes, with_file
-from gateway.uploads.pipeline import OPEN_SEGMENTS, Tail, raise_unless_clean
+from gateway.uploads.pipeline import raise_unless_clean
+from gateway.uploads.tails import OPEN_SEGMENTS, Tail
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ from gateway.states import FileState
 from gateway.uploads.admission import Limits, new_id, reserve_again
 from gateway.uploads.completion import Timing
 from gateway.uploads.leases import Leases
-from gateway.uploads.pipeline import Pipeline, Tail, Tails
+from gateway.uploads.pipeline import Pipeline
 from gateway.uploads.sharing import SMALL_BELOW_BYTES, Sharing
+from gateway.uploads.tails import Tail, Tails
 
 #: Of a new file: its id, its key, and the nonces of what is sealed for it.
 _RANDOM_BYTES = 16 + 32 + 3 * 12

@@ -13,9 +13,9 @@ from gateway.uploads.completion import note_bytes
 from gateway.uploads.intake import Intake, NewFile, UnwrittenFile, first_tail, make_file
 from gateway.uploads.membership import with_file, with_part
 from gateway.uploads.parts import made_whole
-from gateway.uploads.pipeline import Tail
 from gateway.uploads.reservations import room_of
 from gateway.uploads.seen import Seen
+from gateway.uploads.tails import Tail
 
 
 def twin_of(

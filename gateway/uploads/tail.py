@@ -47,10 +47,11 @@ from gateway.uploads.looking import looked_at
 from gateway.uploads.making import insert, made_of, twin_of
 from gateway.uploads.membership import needs_more_room, with_changed, without_file
 from gateway.uploads.open_uploads import OpenUploads
-from gateway.uploads.pipeline import Tail, raise_unless_clean
+from gateway.uploads.pipeline import raise_unless_clean
 from gateway.uploads.probe import ensure_sound
 from gateway.uploads.recent import Recent
 from gateway.uploads.seen import Seen
+from gateway.uploads.tails import Tail
 
 #: A question of a client moves `expires_at` only if that moved it by more than this share of its life.
 TOUCH_SHARE = 0.05

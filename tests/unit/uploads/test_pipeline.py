@@ -16,8 +16,9 @@ from gateway.ledger.memory.ledger import MemoryLedger
 from gateway.spool import Run, SegmentWriter, Spool
 from gateway.uploads.body import BodyBroken, BodyStopped, Buffered
 from gateway.uploads.leases import Lease
-from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Flow, Midway, Pipeline, Tail, Tails, raise_unless_clean
+from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Flow, Midway, Pipeline, raise_unless_clean
 from gateway.uploads.sharing import Sharing
+from gateway.uploads.tails import Tail, Tails
 from gateway.uploads.threads import Threads
 from tests.unit.spool.support import World, noise
 
