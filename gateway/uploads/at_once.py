@@ -100,7 +100,7 @@ class AtOnce:
         return None
 
     async def _store(self, opened: OpenUpload, wish: NewFile, pieces: list[bytes]) -> Seen | None:
-        arriving = _Arriving(self._intake, opened, wish, pieces)
+        arriving = _Coming(self._intake, opened, wish, pieces)
         try:
             seen = await self._intake.pipeline.record(arriving.begin, pieces, (arriving.digest,), arriving.act)
         except BaseException:
@@ -110,7 +110,7 @@ class AtOnce:
         return seen
 
 
-class _Arriving:
+class _Coming:
     """One of them on its way: made by the thread that seals it, for keys aren't the event loop's work; written down by the
     ledger's.
     """

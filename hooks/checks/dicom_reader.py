@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-WINDOW_BYTES = 64 * 1024
-#: Of the first window: the headers of most files are in it.
-FIRST_WINDOW_BYTES = 16 * 1024
+WINDOW_BYTES, FIRST_WINDOW_BYTES = 64 * 1024, 16 * 1024  #: in the first one most files have their headers
 UNDEFINED_LENGTH = 0xFFFFFFFF
 #: Real structured reports stay below 15; 60 crash an archive in wide use.
 MAX_NESTING = 32
@@ -76,8 +74,7 @@ class FileWindow:
         at = position - self._start
         if at < 0 or at + size > len(self._bytes):
             self._start, at = position, 0
-            most = WINDOW_BYTES if position or size > FIRST_WINDOW_BYTES else FIRST_WINDOW_BYTES
-            wanted = min(most, max(self._size - position, 0))
+            wanted = min(WINDOW_BYTES if position else max(size, FIRST_WINDOW_BYTES), max(self._size - position, 0))
             self._bytes = self._source.read_at(position, wanted) if wanted else b""
         return self._bytes[at : at + size]
 

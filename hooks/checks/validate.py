@@ -35,7 +35,7 @@ from hooks.contract import CheckBroke, Source, Verdict
 
 LEVELS = ("standard", "strict")
 #: How long those wait who have something else to do: for a child that takes their questions, then for its verdicts.
-BESIDE_S = 0.2
+BESIDE_S = 0.1
 #: After it took longer nobody asks in this way for so long.
 PAUSE_S = 5.0
 #: Files that are asked about together, at most.
