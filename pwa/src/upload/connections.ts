@@ -4,6 +4,9 @@
  */
 export const MOST_HELD = 5;
 
+/** So many of them this worker has just now. */
+let most = MOST_HELD;
+let heard = (): void => undefined;
 let files = 0;
 let streams = 0;
 let followed = 0;
@@ -17,16 +20,17 @@ const doubts = new Set<() => void>();
 /** Looks for room for files from now on. @returns ends it */
 export function lookForRoom(look: () => void): () => void {
   lookers.add(look);
+  heard();
   return () => {
-    if (lookers.delete(look)) tellLookers();
+    if (lookers.delete(look)) changed();
   };
 }
 
 /** How many files more may be begun by one who looks for room and has so many on their way. */
 export function roomForFiles(busy: number): number {
-  const most = MOST_HELD - (followed > 0 ? 1 : 0); // one for the stream
-  const share = Math.max(1, Math.floor(most / Math.max(1, lookers.size)));
-  return Math.min(share - busy, most - files);
+  const forFiles = most - (followed > 0 ? 1 : 0); // one for the stream
+  const share = Math.max(1, Math.floor(forFiles / Math.max(1, lookers.size)));
+  return Math.min(share - busy, forFiles - files);
 }
 
 /** A file is on its way. @returns it isn't any more */
@@ -34,25 +38,27 @@ export function holdForFile(): () => void {
   files += 1;
   return () => {
     files -= 1;
-    tellLookers();
+    changed();
   };
 }
 
 /** An upload is followed, and wants the stream. @returns it doesn't any more */
 export function wantStream(): () => void {
   followed += 1;
+  heard();
   return () => {
     followed -= 1;
-    tellLookers();
+    changed();
   };
 }
 
 /** One stream at a time. @returns ends it; null: it is taken, or there is no room, and who wants it asks */
 export function holdForStream(): (() => void) | null {
-  if (streams > 0 || files >= MOST_HELD) return null;
+  if (streams > 0 || files >= most) return null;
   streams += 1;
   return () => {
     streams -= 1;
+    heard();
     offerStream();
   };
 }
@@ -78,6 +84,35 @@ export function whenDoubted(doubt: () => void): () => void {
 /** The device may be on another network, where nothing goes on of what was begun: what doesn't move soon is given up. */
 export function doubtConnections(): void {
   for (const doubt of doubts) doubt();
+}
+
+/** How many this worker could use now. */
+export function demand(): { files: number; stream: number } {
+  return { files: lookers.size > 0 ? MOST_HELD : files, stream: streams > 0 || followed > 0 ? 1 : 0 };
+}
+
+/** How many it uses. */
+export function inUse(): number {
+  return files + streams;
+}
+
+/** @param hear told when it could use more or fewer */
+export function whenDemanded(hear: () => void): void {
+  heard = hear;
+}
+
+/** It may hold so many from now on; what is under way ends by itself. */
+export function allow(count: number): void {
+  const more = count > most;
+  most = count;
+  if (!more) return;
+  tellLookers();
+  offerStream();
+}
+
+function changed(): void {
+  heard();
+  tellLookers();
 }
 
 function tellLookers(): void {

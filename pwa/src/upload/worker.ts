@@ -9,6 +9,7 @@ import { doubtConnections } from "./connections";
 import { Engine } from "./engine";
 import type { Lanes } from "./lanes";
 import { onDevice, onPage } from "./rules";
+import { Slots } from "./slots";
 import { Traffic } from "./traffic";
 import { byXhr } from "./xhr";
 
@@ -29,6 +30,7 @@ function wake(): void {
 }
 
 async function main(): Promise<void> {
+  new Slots(navigator.locks);
   const open = await queue;
   const engine = new Engine(open, new Channel(), { ...way(), studies: onDevice, bytes: new SealedSegments(open) });
   engines.push(engine);
