@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { FileRow } from "../src/queue/rows";
 import type { Carriage, CarriedAnswer } from "../src/upload/carry";
+import { wholeOf } from "../src/upload/parcels";
 import { FIRST_PACE } from "../src/upload/rules";
 import { sendFile, type Transfer } from "../src/upload/tus";
 
@@ -48,7 +49,7 @@ function transfer(more: Partial<Transfer>): Transfer {
 
 test("a file goes in pieces, the first with its creation", async () => {
   const { asked, carry } = gateway();
-  expect(await sendFile(FILE, transfer({ carry }))).toBe(true);
+  expect(await sendFile(wholeOf(FILE), transfer({ carry }))).toBe(true);
   expect(asked).toEqual(["POST", "PATCH", "PATCH"]);
 });
 
@@ -60,9 +61,9 @@ test("what is to give way is left at the end of its piece, and goes on from ther
     offsets.push(offset);
     if (offset === MIB) leave.abort();
   };
-  expect(await sendFile(FILE, transfer({ carry, onOffset, leave: leave.signal }))).toBe(false);
+  expect(await sendFile(wholeOf(FILE), transfer({ carry, onOffset, leave: leave.signal }))).toBe(false);
   expect(asked).toEqual(["POST"]);
-  const again = { ...FILE, url: "https://relay.example.org/files/a" };
+  const again = wholeOf({ ...FILE, url: "https://relay.example.org/files/a" });
   expect(await sendFile(again, transfer({ carry, onOffset }))).toBe(true);
   expect(asked).toEqual(["POST", "HEAD", "PATCH", "PATCH"]);
   expect(offsets).toEqual([MIB, 2 * MIB, 3 * MIB]);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { AT_ONCE, LEAST_AT_ONCE, Line } from "./line.mjs";
-import { arrived, BARE, browse, closeAll, Device, eventually, Gateway, LARGE, openPage, orthanc, pickFolder, send, signIn, STUDY, until } from "./stage.mjs";
+import { arrived, BARE, browse, closeAll, Device, eventually, Gateway, LARGE, ONE, openPage, orthanc, pickFolder, send, signIn, STUDY, until } from "./stage.mjs";
 
 const gateway = new Gateway();
 let line;
@@ -129,6 +129,28 @@ test("the browser killed, and started again", async () => {
   } finally {
     await device.end();
   }
+});
+
+test("one large file goes over several connections, each byte once, through a cut and a reload", async () => {
+  context = await browse();
+  const page = await openPage(context, line.url);
+  await signIn(page, gateway);
+  line.slow({ rate: 300_000 });
+  await pickFolder(page, ONE.folder);
+  await send(page);
+  await eventually("several parts have arrived", () => line.pieces.length > AT_ONCE + LEAST_AT_ONCE);
+  assert.ok(line.mostAtOnce >= LEAST_AT_ONCE && line.mostAtOnce <= AT_ONCE, `${line.mostAtOnce} connections`);
+  line.cut();
+  await page.getByText("No connection. Resumes automatically.").first().waitFor();
+  line.mend();
+  const before = line.received;
+  await eventually("it goes on", () => line.received > before + ONE.bytes / 20);
+  await page.reload();
+  line.fast();
+  await arrived(page);
+  await whole(ONE);
+  assert.ok(line.received <= 1.1 * ONE.bytes, `${line.received} bytes for ${ONE.bytes}`);
+  assert.deepEqual(page.faults, []);
 });
 
 fully("the gateway killed, and started again; the app's shell opens without it", async () => {

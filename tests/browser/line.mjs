@@ -20,12 +20,15 @@ export class Line {
   waiting = 0;
   /** A proxy that takes no larger bodies, and lets no PATCH through. */
   most = Infinity;
+  /** So many pieces of files were under way at once. */
+  mostAtOnce = 0;
   patches = true;
   #rules = [];
   #sockets = new Set();
   #passing = Infinity;
   #door = null;
   #open = () => undefined;
+  #under = 0;
   #agent = new Agent({ keepAlive: true });
 
   constructor(gateway) {
@@ -116,7 +119,7 @@ export class Line {
 
   async #carry(request, response) {
     const rule = this.#ruleFor(request);
-    const ofFile = request.url.startsWith("/files");
+    const ofFile = request.url.startsWith("/files") && request.method !== "OPTIONS"; // that asks what the gateway can do
     const refused = Number(request.headers["content-length"]) > this.most ? 413 : !this.patches && request.method === "PATCH" ? 405 : 0;
     if (refused) {
       request.resume();
@@ -141,6 +144,7 @@ export class Line {
     gone.catch(() => undefined);
     const piece = { bytes: 0, bearer: request.headers.authorization };
     if (ofFile) this.pieces.push(piece);
+    if (ofFile) this.#count(response);
     for await (const part of request) {
       if (early) continue;
       if (ofFile) this.received += part.length;
@@ -160,6 +164,12 @@ export class Line {
     answer.pipe(response);
     answer.on("error", () => response.destroy());
     rule?.done();
+  }
+
+  #count(response) {
+    this.#under += 1;
+    this.mostAtOnce = Math.max(this.mostAtOnce, this.#under);
+    response.on("close", () => (this.#under -= 1));
   }
 
   /** What may be sent twice where something broke: a piece of each request that was under way. */

@@ -4,8 +4,8 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, unlinkSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { AT_ONCE } from "./line.mjs";
-import { arrived, browse, closeAll, door, FILES, Gateway, openPage, pickFolder, send, SERIES, signIn, stores, until } from "./stage.mjs";
+import { AT_ONCE, Line } from "./line.mjs";
+import { arrived, browse, closeAll, door, eventually, FILES, Gateway, openPage, pickFolder, send, SERIES, signIn, stores, until } from "./stage.mjs";
 
 const gateway = new Gateway();
 const PICKS = process.env.RELAYPACS_PICKS ?? "";
@@ -65,8 +65,9 @@ async function reaches(rows, wanted) {
 
 /** Which of them a request is about: named where it is created, else known by its address; undefined: it was created just now. */
 function fileOf(request, rows) {
+  // A part of a file has its number behind it.
   const name = /file_id ([^,]+)/.exec(request.headers()["upload-metadata"] ?? "")?.[1];
-  return name ? Buffer.from(name, "base64").toString() : rows.find(({ url }) => url === request.url())?.id;
+  return name ? Buffer.from(name, "base64").toString().split("_")[0] : rows.find(({ url }) => url === request.url())?.id;
 }
 
 /** A browser that gives this origin so much. Told before it is asked the first time: it remembers its answer a while. */
@@ -186,6 +187,34 @@ test("a reload in the middle of sending directly asks for the same files, and wh
   await page.getByRole("heading", { name: /^In the PACS of/ }).waitFor({ timeout: 30_000 });
   assert.deepEqual([...asked].filter(Boolean).sort(), left.sort(), "nothing is asked or told of a file that was sent");
   assert.equal((await stores(page)).count.SegmentStore, 0);
+});
+
+test("two tabs that send directly hold five connections together: a page that is loaded meanwhile doesn't wait for them", async () => {
+  const line = new Line(gateway);
+  await line.start();
+  line.shut(0);
+  try {
+    context = await browse({ serviceWorkers: "block" });
+    const known = (await gateway.uploads()).length;
+    const tabs = [];
+    for (const [number, series] of [SERIES, join(PICKS, "many", "000")].entries()) {
+      const page = await openPage(context, line.url);
+      if (number === 0) await signIn(page, gateway);
+      await page.evaluate(() => (navigator.storage.estimate = async () => ({ quota: 1e8, usage: 9e7 })));
+      await pickFolder(page, series);
+      await page.getByRole("button", { name: /^Send \d/ }).click();
+      await page.getByRole("button", { name: "Send directly from the files", exact: true }).click();
+      await eventually("its upload is open", async () => (await gateway.uploads()).length > known + number);
+      await eventually("what may be under way is", () => line.waiting >= AT_ONCE);
+      tabs.push(page);
+    }
+    await openPage(context, line.url);
+    assert.equal(line.waiting, AT_ONCE);
+    line.fast();
+    for (const page of tabs) await reaches(page.locator(".how", { hasText: "In the PACS of Demo archive" }), tabs.length);
+  } finally {
+    await line.end();
+  }
 });
 
 test("the device is full in the middle of copying: nothing is lost, and it goes on straight from the files", async () => {

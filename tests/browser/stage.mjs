@@ -28,6 +28,8 @@ export const STUDY = SERIES ? new Series(SERIES) : null;
 export const FILES = STUDY?.files;
 /** Another patient's, which take a while. */
 export const LARGE = process.env.RELAYPACS_LARGE_SERIES && new Series(process.env.RELAYPACS_LARGE_SERIES);
+/** A patient of one large file. */
+export const ONE = process.env.RELAYPACS_ONE_LARGE && new Series(process.env.RELAYPACS_ONE_LARGE);
 
 /** As in browsers that have no Background Sync, QR codes, folders and wake locks, with service workers blocked. */
 export const BARE = Boolean(process.env.RELAYPACS_BARE);

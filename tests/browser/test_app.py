@@ -125,7 +125,11 @@ def test_the_app_does_what_its_screens_say(spec: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("browser", [{}, BARE], ids=["whole", "bare"])
 def test_an_upload_survives_what_happens_to_it(browser: dict[str, str], serve: Stage, tmp_path: Path) -> None:
-    more = {"RELAYPACS_LARGE_SERIES": str(large(tmp_path))}
+    one = study(1, pixel_bytes=LARGE_BYTES, patient_name="ONE^LARGE", patient_id="TEST-3")
+    more = {
+        "RELAYPACS_LARGE_SERIES": str(large(tmp_path)),
+        "RELAYPACS_ONE_LARGE": str(write_series(tmp_path / "one", one).folder),
+    }
     run("cuts.spec.mjs", synthetic(tmp_path), **serve.settings, **browser, **more)
 
 

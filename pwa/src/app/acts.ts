@@ -53,7 +53,13 @@ async function sendAnew(id: string, code?: Grant): Promise<true> {
   const files = await theQueue().files(id);
   const here = files.filter((file) => file.state === "sent" || file.state === "stored").map((file) => file.id);
   const direct = (await theQueue().study(id))?.direct;
-  await theQueue().changeFiles(here, { state: direct ? "picked" : "stored", url: null, offset: 0, problem: null });
+  await theQueue().changeFiles(here, {
+    state: direct ? "picked" : "stored",
+    url: null,
+    parts: null,
+    offset: 0,
+    problem: null,
+  });
   const by = code && {
     subject: code.subject,
     endpoint_id: code.endpoint_id,

@@ -90,7 +90,7 @@ export class Holding {
     const cursor = this.open.get(file) ?? new Cursor(source, PIECE_BYTES);
     this.open.delete(file);
     this.open.set(file, cursor); // the last one used is the last one shut
-    for (const other of [...this.open.keys()].slice(0, -MOST_OPEN)) await this.shut(other);
+    for (const other of [...this.open.keys()].slice(0, -MOST_OPEN)) void this.shut(other);
     try {
       return await cursor.read(start, end);
     } finally {

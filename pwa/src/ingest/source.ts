@@ -31,8 +31,12 @@ export class FileSource implements Source {
   }
 }
 
-/** Bytes from anywhere of a source, cheap where each reading goes on where the one before it ended. */
+/**
+ * Bytes from anywhere of a source, cheap where each reading goes on where the one before it ended. Readings have their turns:
+ * parts of one file are asked for at the same time.
+ */
 export class Cursor {
+  private turn: Promise<unknown> = Promise.resolve();
   private at = 0;
   private pieces: AsyncGenerator<ArrayBuffer, void, undefined> | null = null;
   private rest = new Uint8Array();
@@ -42,9 +46,23 @@ export class Cursor {
     private readonly pieceBytes: number,
   ) {}
 
-  async read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+  read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+    return this.inTurn(() => this.readNow(start, end));
+  }
+
+  close(): Promise<void> {
+    return this.inTurn(() => this.closeNow());
+  }
+
+  private inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const done = this.turn.then(act);
+    this.turn = done.catch(() => undefined);
+    return done;
+  }
+
+  private async readNow(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
     if (!this.pieces || this.at !== start) {
-      await this.close();
+      await this.closeNow();
       this.pieces = this.source.pieces(this.pieceBytes, start);
       this.at = start;
     }
@@ -65,7 +83,7 @@ export class Cursor {
     return out;
   }
 
-  async close(): Promise<void> {
+  private async closeNow(): Promise<void> {
     const pieces = this.pieces;
     this.pieces = null;
     this.rest = new Uint8Array();

@@ -138,11 +138,21 @@ export interface FileRow {
   /** The last offset that the gateway told; a hint for the bar, never more. */
   offset: number;
   url: string | null;
+  /** How it is parted, once a byte of it has gone or may have; none: it goes as a whole. */
+  parts?: readonly PartRow[] | null;
   /** `{ name, sopUid }` */
   named: Sealed;
   problem: string | null;
   /** What became of it, where it isn't just stored. */
   outcome: FileOutcome | null;
+}
+
+/** A part of a file that goes as several. */
+export interface PartRow {
+  /** Of the file. */
+  end: number;
+  /** Where the gateway has it, once it has arrived. */
+  url: string | null;
 }
 
 /** The gateway's words: a state of its own, its code, and the PACS's reason. */

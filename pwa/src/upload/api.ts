@@ -14,7 +14,7 @@ export class Refused extends Error {
 }
 
 export interface Call {
-  method?: "GET" | "POST" | "DELETE";
+  method?: "GET" | "POST" | "DELETE" | "OPTIONS";
   bearer?: string;
   body?: unknown;
   headers?: Record<string, string>;

@@ -13,10 +13,12 @@ import type { Channel } from "./channel";
 import { type GatewayStatus, outcomes, receipt, sleep, statuses } from "./follow";
 import type { Lanes } from "./lanes";
 import { Meter } from "./meter";
+import { LEAST_PARTED } from "./parts";
 import { at } from "./place";
 import * as rules from "./rules";
-import { Sending, UNCERTAIN } from "./sending";
+import { Sending } from "./sending";
 import { asUpload, openUpload, uploadToken } from "./tokens";
+import { extensions } from "./tus";
 import { askAbout, wipeUpload } from "./wipe";
 
 const PROBE_MS = 5_000;
@@ -46,7 +48,7 @@ interface Sent {
 export class Engine {
   private readonly following = new Set<string>();
   private readonly pace: rules.Pace = { ...rules.FIRST_PACE };
-  /** Files that may be at the gateway though they aren't marked as sent. */
+  /** What may be at the gateway though it isn't marked as sent. */
   private readonly asked = new Set<string>();
   /** Studies of which this engine knows what it sent; of others somebody else may have sent more than is written down. */
   private readonly begun = new Set<string>();
@@ -55,6 +57,7 @@ export class Engine {
   /** Studies that are being sent: how to stop each at once, or to leave it at the end of what is under way. */
   private readonly sent = new Map<string, Sent>();
   private ends = new AbortController().signal;
+  private joined: Promise<boolean> | null = null;
   private kept: { upload: string | null; token: string; until: number } | null = null;
 
   constructor(
@@ -135,6 +138,8 @@ export class Engine {
     try {
       const resumed = found.upload_id !== null && !this.begun.has(found.id);
       this.begun.add(found.id);
+      // Beside the opening: no round trip more.
+      if (found.total_bytes >= LEAST_PARTED * found.total_files) void this.joins().catch(() => undefined);
       const row = await openUpload(this.queue, found);
       await this.change(row.id, (now) => (now.status === "queued" ? { status: "sending" } : {}));
       if (!(await this.sendFiles(row, resumed, signal, leave))) return;
@@ -167,6 +172,7 @@ export class Engine {
       creation: row.tus_url ?? at("/files/"),
       token: (bad) => this.token(row, bad),
       pace: this.pace,
+      joins: () => this.joins(),
       asked: this.asked,
       onOffset: (file, offset) => {
         meter.at(file, offset);
@@ -187,14 +193,20 @@ export class Engine {
           await this.idle(500, signal); // its bytes are still being copied in
           continue;
         }
-        if (first) for (const file of due.slice(0, UNCERTAIN)) this.asked.add(file.id);
-        await sending.pass(due, signal, leave);
+        await sending.pass(due, first, signal, leave);
         signal.throwIfAborted();
       }
       return false;
     } finally {
       meter.end();
     }
+  }
+
+  /** Whether the gateway puts parts together (tus Concatenation): older ones don't. */
+  private async joins(): Promise<boolean> {
+    this.joined ??= extensions(at("/files/")).then((told) => told.includes("concatenation"));
+    this.joined.catch(() => (this.joined = null));
+    return this.joined;
   }
 
   /** The first byte that is acknowledged ends a trouble, in the middle of a file too; told once per trouble. */

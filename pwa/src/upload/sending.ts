@@ -11,14 +11,18 @@ import { holdForFile, lookForRoom, MOST_HELD, roomForFiles } from "./connections
 import { sleep } from "./follow";
 import type { Lanes } from "./lanes";
 import { Marks, MOST_UNWRITTEN } from "./marks";
+import { type Parcel, type Parted, parcelsOf } from "./parcels";
+import { endsOf, LEAST_PARTED } from "./parts";
 import * as rules from "./rules";
-import { sendFile } from "./tus";
+import { joinParts, sendFile, type Transfer } from "./tus";
 
-const TRIES_PER_FILE = 4;
+const TRIES_PER_PARCEL = 4;
+/** What the gateway says when it doesn't put parts together. */
+const LACKS_PART = new Set(["not_found", "not_a_part", "file_gone"]);
 /** A larger file is read when it is its turn. */
 const MOST_AHEAD_BYTES = 1 << 20;
-/** So many of the first files may have been sent by somebody who could not write it down any more. */
-export const UNCERTAIN = MOST_UNWRITTEN + MOST_HELD;
+/** So many of the first may have been sent by somebody who could not write it down any more. */
+const UNCERTAIN = MOST_UNWRITTEN + MOST_HELD;
 
 /** What the engine gives to a study's files. */
 export interface Way {
@@ -31,7 +35,9 @@ export interface Way {
   pace: rules.Pace;
   carry: Carry;
   lanes: Lanes;
-  /** Files that may be at the gateway though they aren't marked as sent. */
+  /** Whether the gateway puts together what comes as parts. @throws Refused */
+  joins: () => Promise<boolean>;
+  /** What may be at the gateway though it isn't marked as sent. */
   asked: Set<string>;
   /** The gateway has acknowledged so much of a file. */
   onOffset: (file: string, offset: number) => void;
@@ -49,27 +55,43 @@ export class Sending {
 
   /**
    * Each of the files once. What ends the study ends all of them; after a trouble that passes the others finish.
+   * @param resumed somebody else may have sent more of them than is written down
    * @param leave begin nothing more, and leave what is under way at the end of its piece
    * @throws Refused; Missing, where the device has lost bytes; AbortError
    */
-  async pass(files: readonly FileRow[], outer: AbortSignal, leave: AbortSignal): Promise<void> {
+  async pass(files: readonly FileRow[], resumed: boolean, outer: AbortSignal, leave: AbortSignal): Promise<void> {
+    const parcels = await this.parcels(files);
+    if (resumed) for (const { id } of parcels.slice(0, UNCERTAIN)) this.way.asked.add(id);
     const over = new AbortController();
     const signal = AbortSignal.any([outer, over.signal]);
     const troubles: unknown[] = [];
-    const send = async (file: FileRow): Promise<void> => {
+    const send = async (parcel: Parcel): Promise<void> => {
       try {
-        if (await this.sendOne(file, signal, leave)) await this.marks.sent(file.id);
+        if (await this.sendOne(parcel, signal, leave)) await this.marks.sent(parcel.file.id);
       } catch (error) {
         troubles.push(error);
         if (!(error instanceof Refused) || rules.isFinal(error.status, error.code)) over.abort();
       }
     };
     const ends = AbortSignal.any([signal, leave]);
-    await this.severalOf(files, send, () => (ends.aborted ? 0 : this.way.lanes.atOnce - troubles.length), ends);
+    await this.severalOf(parcels, send, () => (ends.aborted ? 0 : this.way.lanes.atOnce - troubles.length), ends);
     await this.marks.end().catch((error: unknown) => troubles.push(error));
     this.ahead.forget();
     const worst = troubles.find((one) => one instanceof Refused && rules.isFinal(one.status, one.code));
     if (troubles.length > 0) throw worst ?? troubles[0];
+  }
+
+  /** A large file as parts, so that the line isn't left to one connection. */
+  private async parcels(files: readonly FileRow[]): Promise<Parcel[]> {
+    const large = files.some(({ parts, size, url }) => !parts && !url && size >= LEAST_PARTED);
+    const joins = large && (await this.way.joins());
+    let left = files.reduce((sum, { size }) => sum + size, 0);
+    const parcels: Parcel[] = [];
+    for (const file of files) {
+      parcels.push(...(await parcelsOf(file, joins ? endsOf(file.size, left) : [file.size], this.way.queue)));
+      left -= file.size;
+    }
+    return parcels;
   }
 
   /**
@@ -78,8 +100,8 @@ export class Sending {
    * @param changed most may be another number
    */
   private severalOf(
-    files: readonly FileRow[],
-    send: (file: FileRow) => Promise<void>,
+    parcels: readonly Parcel[],
+    send: (parcel: Parcel) => Promise<void>,
     most: () => number,
     changed: AbortSignal,
   ): Promise<void> {
@@ -87,18 +109,18 @@ export class Sending {
     let busy = 0;
     return new Promise<void>((done) => {
       const look = (): void => {
-        for (let file = files[next]; file && busy < most() && roomForFiles(busy) > 0; file = files[next]) {
+        for (let one = parcels[next]; one && busy < most() && roomForFiles(busy) > 0; one = parcels[next]) {
           next += 1;
           busy += 1;
-          this.readAhead(files[next + most() - 1]);
+          this.readAhead(parcels[next + most() - 1]);
           const end = holdForFile();
-          void send(file).finally(() => {
+          void send(one).finally(() => {
             busy -= 1;
             end();
             look();
           });
         }
-        if (next < files.length && most() > 0) return;
+        if (next < parcels.length && most() > 0) return;
         unlook();
         if (busy > 0) return;
         unwatch();
@@ -111,35 +133,45 @@ export class Sending {
     });
   }
 
-  private readAhead(file: FileRow | undefined): void {
-    if (!file?.size || this.way.asked.has(file.id)) return;
-    if (file.size <= Math.min(this.way.pace.chunk, MOST_AHEAD_BYTES)) this.ahead.begin(file);
+  private readAhead(parcel: Parcel | undefined): void {
+    if (!parcel?.size || parcel.parted || this.way.asked.has(parcel.id)) return;
+    if (parcel.size <= Math.min(this.way.pace.chunk, MOST_AHEAD_BYTES)) this.ahead.begin(parcel.file);
   }
 
-  /** @returns false: it isn't at the gateway yet, or can't be read, and is looked at again */
-  private async sendOne(file: FileRow, signal: AbortSignal, leave: AbortSignal): Promise<boolean> {
+  /** @returns whether its file is whole at the gateway by it; else there is more of it, or it is looked at again */
+  private async sendOne(parcel: Parcel, signal: AbortSignal, leave: AbortSignal): Promise<boolean> {
     const { way } = this;
+    const { file, id, number, parted } = parcel;
     let used = "";
     try {
-      const sent = await sendFile(file, {
+      const told = (offset: number): void => way.onOffset(file.id, parted?.at(number, offset) ?? offset);
+      const token = async (): Promise<string> => (used = await way.token());
+      const to: Transfer = {
         queue: way.queue,
         bytes: this.ahead,
         creation: way.creation,
-        token: async () => (used = await way.token()),
+        token,
         pace: way.pace,
         carry: way.carry,
         moved: (bytes) => way.lanes.moved(bytes),
-        asked: way.asked.has(file.id),
+        asked: way.asked.has(id),
         signal,
         leave,
-        onOffset: (offset) => way.onOffset(file.id, offset),
-      });
-      way.asked.add(file.id);
-      if (sent) way.onOffset(file.id, file.size);
-      return sent;
+        onOffset: told,
+      };
+      if (!parted?.urls) {
+        const sent = await sendFile(parcel, to);
+        way.asked.add(id);
+        if (sent) told(parcel.size);
+        if (!sent || !parted) return sent;
+        await parted.arrived(parcel);
+      }
+      if (!parted.urls) return false;
+      await joinParts(file.id, parted.urls, to);
+      return true;
     } catch (error) {
       if (error instanceof Missing) await this.missing(file, error);
-      else await this.refused(file, error, used, signal);
+      else await this.refused(parcel, error, used, signal);
       return false;
     }
   }
@@ -149,18 +181,31 @@ export class Sending {
     if (error.problem === "lost_here") throw error; // of a picked file that can't be read the others are sent first
   }
 
-  private async refused(file: FileRow, error: unknown, used: string, signal: AbortSignal): Promise<void> {
+  private async refused(
+    { file, id, parted }: Parcel,
+    error: unknown,
+    used: string,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { way } = this;
-    way.asked.add(file.id);
+    way.asked.add(id);
     if (!(error instanceof Refused)) throw error;
     way.lanes.refused(error.status);
-    const tries = (this.tried.get(file.id) ?? 0) + 1;
-    this.tried.set(file.id, tries);
-    if (rules.concernsAll(error.status) || tries >= TRIES_PER_FILE) throw error;
+    const tries = (this.tried.get(id) ?? 0) + 1;
+    this.tried.set(id, tries);
+    if (rules.concernsAll(error.status) || tries >= TRIES_PER_PARCEL) throw error;
     const verdict = rules.judge(error.status, error.code);
     if (verdict === "renew" || verdict === "wipe") await way.token(used);
+    else if (parted && error.code === "other_dialect") await parted.giveUp();
+    else if (parted && LACKS_PART.has(error.code)) await this.doubt(parted);
     else if (error.status === 404) await way.queue.changeFiles([file.id], { url: null, offset: 0 });
     else if (verdict === "again") await sleep(error.retryAfterMs || rules.backoff(tries, Math.random()), signal);
     else throw error;
+  }
+
+  /** Any of its parts may be gone: each is asked for. */
+  private async doubt(parted: Parted): Promise<void> {
+    await parted.doubt();
+    for (const { id } of parted.parcels()) this.way.asked.add(id);
   }
 }

@@ -1,11 +1,11 @@
-/** One file over tus 1.0.0: tus-js-client with a stack of our own (it ships none that works in a worker). */
+/** One file over tus 1.0.0, or a part of one: tus-js-client with a stack of our own (it ships none that works in a worker). */
 import type { FileSource, HttpRequest, HttpResponse, HttpStack } from "tus-js-client";
 import Upload from "tus-js-client/lib/upload.js";
 import type { Queue } from "../queue/db";
-import type { FileRow } from "../queue/rows";
 import { Refused, refusal, request } from "./api";
 import { type ByteSource, Missing } from "./bytes";
 import type { Carry } from "./carry";
+import type { Parcel } from "./parcels";
 import { at } from "./place";
 import { firstChunk, lessChunk, type Pace, paced, yielding } from "./rules";
 
@@ -29,37 +29,54 @@ export interface Transfer {
 }
 
 /**
- * Send a file from wherever the gateway has it.
+ * Send it from wherever the gateway has it.
  * @returns false: it was left at the end of a piece
  * @throws Refused, Missing, AbortError
  */
-export async function sendFile(file: FileRow, to: Transfer): Promise<boolean> {
-  let url = file.url ?? (to.asked ? await found(file, to) : null);
+export async function sendFile(parcel: Parcel, to: Transfer): Promise<boolean> {
+  if (to.asked) parcel.url ??= await found(parcel, to);
   for (;;) {
-    const ended = await attempt(file, url, to);
-    if (typeof ended === "boolean") return ended;
-    url = ended.url;
+    const ended = await attempt(parcel, to);
+    if (ended !== null) return ended;
   }
 }
 
-/** @returns whether it is sent; or where it goes on, in another way than before */
-async function attempt(
-  file: FileRow,
-  uploadUrl: string | null,
-  to: Transfer,
-): Promise<boolean | { url: string | null }> {
+/** What the gateway can do beside plain tus. @throws Refused: it can't be reached */
+export async function extensions(creation: string): Promise<string[]> {
+  try {
+    const answer = await request(creation, { method: "OPTIONS" });
+    return (answer.headers.get("Tus-Extension") ?? "").split(",");
+  } catch (error) {
+    if (error instanceof Refused && error.status > 0 && error.status < 500) return [];
+    throw error;
+  }
+}
+
+/** Put together what has arrived as parts. @param urls where the gateway has them, in order @throws Refused, AbortError */
+export async function joinParts(
+  file: string,
+  urls: readonly string[],
+  to: Pick<Transfer, "creation" | "token" | "signal">,
+): Promise<void> {
+  await create(file, { "Upload-Concat": `final;${urls.join(" ")}` }, to);
+}
+
+/** @returns whether it is sent; null: it goes on in another way than before */
+async function attempt(parcel: Parcel, to: Transfer): Promise<boolean | null> {
+  const { file, size } = parcel;
   let began = 0;
   let index = 0;
   const over = new AbortController();
-  return new Promise<boolean | { url: string | null }>((done, failed) => {
-    const upload = new Upload(file as unknown as Blob, {
+  return new Promise<boolean | null>((done, failed) => {
+    const upload = new Upload(parcel as unknown as Blob, {
       ...Upload.defaultOptions,
       fingerprint: async () => "",
       endpoint: to.creation,
-      uploadUrl,
+      uploadUrl: parcel.url,
       httpStack: new Stack(to),
-      fileReader: { openFile: async () => new PartSource(to.bytes, file) },
-      metadata: { file_id: file.id, filetype: FILE_TYPE },
+      fileReader: { openFile: async () => new ParcelSource(to.bytes, parcel) },
+      headers: headersOf(parcel),
+      metadata: { file_id: parcel.id, filetype: FILE_TYPE },
       chunkSize: to.pace.chunk,
       overridePatchMethod: to.pace.posts,
       uploadDataDuringCreation: true,
@@ -71,15 +88,17 @@ async function attempt(
         began = performance.now();
       },
       onUploadUrlAvailable: () => {
-        if (file.size > to.pace.chunk) void to.queue.changeFiles([file.id], { url: upload.url });
+        parcel.url = upload.url;
+        if (size > to.pace.chunk && !parcel.parted) void to.queue.changeFiles([file.id], { url: upload.url });
       },
       onChunkComplete: (bytes, accepted) => {
         to.pace.chunk = paced(to.pace, bytes, performance.now() - began);
         upload.options.chunkSize = to.pace.chunk;
-        if (accepted < file.size) void to.queue.acknowledged(file, index, accepted).catch(() => undefined); // a hint, no more
+        // A hint, no more.
+        if (accepted < size && !parcel.parted) void to.queue.acknowledged(file, index, accepted).catch(() => undefined);
         index += 1;
         to.onOffset(accepted);
-        if (!to.leave.aborted || accepted === file.size) return;
+        if (!to.leave.aborted || accepted === size) return;
         void upload.abort(false);
         done(false);
       },
@@ -88,8 +107,9 @@ async function attempt(
         const why = reason(error);
         if (timedOut(error)) to.pace.chunk = lessChunk(to.pace.chunk);
         else if (why instanceof Refused && why.status === 0) to.pace.chunk = firstChunk(to.pace.chunk);
-        if (yields(to.pace, error, why)) done({ url: upload.url });
-        else failed(why);
+        if (!yields(to.pace, error, why)) return failed(why);
+        parcel.url = upload.url;
+        done(null);
       },
     });
     const stop = (): void => {
@@ -112,20 +132,32 @@ function yields(pace: Pace, error: Error, why: Error): boolean {
 }
 
 /** Asks for the creation once more, without bytes: the same `file_id` gives the same file, and HEAD says what it has. */
-async function found(file: FileRow, to: Transfer): Promise<string> {
-  const answer = await request(to.creation, {
+async function found(parcel: Parcel, to: Transfer): Promise<string> {
+  const answer = await create(parcel.id, { "Upload-Length": String(parcel.size), ...headersOf(parcel) }, to);
+  const url = new URL(answer.headers.get("Location") ?? to.creation, at("/")).href;
+  if (!parcel.parted) await to.queue.changeFiles([parcel.id], { url });
+  return url;
+}
+
+function headersOf({ parted }: Parcel): Record<string, string> {
+  return parted ? { "Upload-Concat": "partial" } : {};
+}
+
+async function create(
+  id: string,
+  headers: Record<string, string>,
+  to: Pick<Transfer, "creation" | "token" | "signal">,
+): Promise<Response> {
+  return request(to.creation, {
     method: "POST",
     bearer: await to.token(),
     headers: {
       "Tus-Resumable": "1.0.0",
-      "Upload-Length": String(file.size),
-      "Upload-Metadata": `file_id ${btoa(file.id)},filetype ${btoa(FILE_TYPE)}`,
+      "Upload-Metadata": `file_id ${btoa(id)},filetype ${btoa(FILE_TYPE)}`,
+      ...headers,
     },
     signal: to.signal,
   });
-  const url = new URL(answer.headers.get("Location") ?? to.creation, at("/")).href;
-  await to.queue.changeFiles([file.id], { url });
-  return url;
 }
 
 /** The line is too slow for requests of this size, or dead. */
@@ -153,20 +185,21 @@ class Piece {
   }
 }
 
-/** The parts of a file that tus-js-client asks for. */
-class PartSource implements FileSource {
+/** The bytes that tus-js-client asks for. */
+class ParcelSource implements FileSource {
   constructor(
     private readonly bytes: ByteSource,
-    private readonly file: FileRow,
+    private readonly parcel: Parcel,
   ) {}
 
   get size(): number {
-    return this.file.size;
+    return this.parcel.size;
   }
 
-  async slice(start: number, end: number): Promise<{ value: Piece; done: boolean }> {
-    const until = Math.min(end, this.file.size);
-    return { value: new Piece(await this.bytes.read(this.file, start, until)), done: until >= this.file.size };
+  async slice(from: number, to: number): Promise<{ value: Piece; done: boolean }> {
+    const { file, size, start } = this.parcel;
+    const until = Math.min(to, size);
+    return { value: new Piece(await this.bytes.read(file, start + from, start + until)), done: until >= size };
   }
 
   close(): void {
