@@ -22,8 +22,9 @@ _UNLIMITED = 0xFFFFFFFF
 #: Of what the line carries: what may be sent into it.
 ROOM = 1.25
 #: While the queue stays empty for so long, more may be sent after each span.
-EMPTY_S, GROWTH, GROW_EVERY_S = 0.5, 1.25, 0.25
-#: What is carried is looked at over so long; at first over less, before the queue overflows.
+EMPTY_S, GROWTH, GROW_EVERY_S = 0.5, 1.5, 0.25
+#: What is carried is looked at over so long; at first over less, before the queue overflows, but over a round trip: bytes are
+#: acknowledged by the flight.
 SPAN_S, FIRST_SPAN_S = 1.0, 0.15
 #: Of what it carried, what is believed a second later while it carries less: a loss that is mended looks like that.
 _FADING = 0.8
@@ -54,17 +55,18 @@ class Pacing:
         while len(self._seen) > 1 and self._seen[1][0] <= at_s - SPAN_S:
             self._seen.popleft()
         if at_s - self._moved_at_s <= _SILENT_S:
-            self._decide(at_s, queued=are_queued(states.values()), count=len(owed))
+            trip_s = min(one.least_round_trip_s for one in owed)
+            self._decide(at_s, trip_s, queued=are_queued(states.values()), count=len(owed))
         for wire in states:
             hold(wire, self.each_bps)
 
-    def _decide(self, at_s: float, *, queued: bool, count: int) -> None:
+    def _decide(self, at_s: float, trip_s: float, *, queued: bool, count: int) -> None:
         if not (queued or self._carried_bps):  # nobody knows what it carries before it is full
             self._seen = deque([self._seen[-1]])
             return
         then_s, before = self._seen[0]
         span_s = at_s - then_s
-        if span_s >= (SPAN_S if self._carried_bps else FIRST_SPAN_S):
+        if span_s >= (SPAN_S if self._carried_bps else max(FIRST_SPAN_S, min(SPAN_S, trip_s))):
             now_bps = (self._seen[-1][1] - before) / span_s
             self._carried_bps = max(now_bps, self._carried_bps * _FADING ** (at_s - self._seen[-2][0]))
         if queued:

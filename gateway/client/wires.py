@@ -25,6 +25,9 @@ ROUND_TRIP_S = 0.6
 SILENT_BESIDE_TRIPS_S = 5.0
 SILENT_S = SILENT_BESIDE_TRIPS_S + 4 * ROUND_TRIP_S
 _PROBE_AFTER_S, _PROBE_EVERY_S = 5, 1
+#: In so long a block of a body goes, also over a line of 600 bytes per second. Where the system knows nothing of the time-outs
+#: above this is the one that ends a connection which died.
+_BLOCK_WITHIN_S = 120.0
 #: Of Linux' `struct tcp_info`: tcpi_unacked, tcpi_last_ack_recv, tcpi_rtt, tcpi_bytes_acked (RFC 4898
 #: tcpEStatsAppHCThruOctetsAcked), tcpi_min_rtt (linux/tcp.h).
 _TCP_INFO = struct.Struct("=24xI28xI8xI48xQ20xI")
@@ -174,8 +177,14 @@ def _telling(pool: Any, wires: Wires) -> Any:
 
     def connect(connection: Any) -> None:
         made.connect(connection)
+        connection.sock.settimeout(_BLOCK_WITHIN_S)  # else the time for connecting is that of each block of a body, too
         _fit(connection.sock)
         wires.add(connection.sock)
 
-    told = type("WiredConnection", (made,), {"connect": connect})
+    def request(connection: Any, *args: Any, **kwargs: Any) -> None:
+        if connection.sock is not None:  # it stands already: likewise
+            connection.timeout = _BLOCK_WITHIN_S
+        made.request(connection, *args, **kwargs)
+
+    told = type("WiredConnection", (made,), {"connect": connect, "request": request})
     return type("WiredPool", (pool,), {"ConnectionCls": told})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from gateway.client.http import GatewayHttp
 from gateway.client.run import Options, first_at_once
 from gateway.client.state import StateFile
+from gateway.client.wires import options
 from gateway.clock import SystemClock
 from tests.unit.client.conftest import MakeFile
 from tests.unit.client.test_send_command import Send, on_disk, run, sent, state
@@ -75,3 +77,19 @@ def test_a_number_that_is_pinned_stays(run: Send, gateway: ToyGateway, make_file
     assert run("--at-once", "3") == 0
     assert gateway.most_bodies == 3
     assert "widths" not in json.loads(state.read_text()) or not json.loads(state.read_text())["widths"]
+
+
+@pytest.mark.timing
+def test_a_body_may_take_longer_than_the_time_for_connecting(
+    run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes move: nobody ends it."""
+    make_file("slow.dcm", 600_000)
+    gateway.each_bytes_per_s = 200_000
+    monkeypatch.setattr("gateway.client.http.CONNECT_TIMEOUTS_S", (0.2,))
+    small = (socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)  # else the system takes all of it at once
+    monkeypatch.setattr("gateway.client.wires.options", lambda: [*options(), small])
+    assert run("--at-once", "1") == 0
+    assert sent(gateway) == on_disk(folder)
+    assert gateway.count("POST", "/files/") == 1
+    assert gateway.count("PATCH", "/files/") == 0

@@ -50,6 +50,9 @@ class ToyUpload:
 Trouble = Callable[[web.Request], "web.Response | str | None"]
 
 
+_MADE: web.RequestKey[ToyFile] = web.RequestKey("made", ToyFile)
+
+
 def problem(status: int, code: str, detail: str = "", headers: dict[str, str] | None = None) -> web.Response:
     body = {"type": "about:blank", "status": status, "code": code, "title": code, "detail": detail or code}
     return web.Response(status=status, text=json.dumps(body), content_type="application/problem+json", headers=headers)
@@ -310,7 +313,7 @@ class ToyGateway:
         file = among.get(file_id)
         if file is None:
             file = among[file_id] = ToyFile(file_id, length, metadata=metadata)
-            request["file"] = file
+            request[_MADE] = file
             await self._take(request, None)
         if self.lose_answers:
             self.lose_answers -= 1
@@ -351,7 +354,7 @@ class ToyGateway:
         if request.method == "PATCH":
             file: ToyFile | None = self._file(request)
         else:
-            file = request.get("file")
+            file = request.get(_MADE)
         if self.each_bytes_per_s and request.transport is not None:  # else the system would take much of it at once
             request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
         self.bodies_now += 1
