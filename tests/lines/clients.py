@@ -136,8 +136,10 @@ def nginx(lab: Lab, *, http2: bool) -> Iterator[str]:
     subprocess.run([*new, *about, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     port = free_port()
     command = example(folder, urlsplit(lab.url).port or 0, port, (certificate, key))
+    config = folder / "nginx.conf"
+    if os.geteuid() == 0:  # in a namespace of users there is nobody but root
+        config.write_text(f"user root;\n{config.read_text()}")
     if http2:
-        config = folder / "nginx.conf"
         plain = f"listen 127.0.0.1:{port} ssl"
         assert plain in config.read_text()
         config.write_text(config.read_text().replace(plain, f"{plain} http2"))
