@@ -13,7 +13,7 @@ GATHER_BYTES = 1 << 20
 #: Under memory pressure.
 SMALL_GATHER_BYTES = 1 << 16
 #: Bytes wait no longer than this for company.
-FLUSH_AFTER_S = 10.0
+FLUSH_AFTER_S = 3.0
 #: Whoever holds bytes looks this often whether others need the memory.
 LOOK_EVERY_S = 1.0
 

@@ -155,7 +155,7 @@ class Pipeline:
         """
         await self.ensure_reserve()
         gatherer = Gatherer(body, self._buffered, self._idle_timeout_s, lease.heard)
-        stored, synced, in_flight = 0, 0, 0  # bytes
+        stored, synced = 0, 0  # bytes
         over, overrun = gatherer.ended, False
         writing: asyncio.Future[Any] | None = None
         async with midway or nullcontext():
@@ -167,11 +167,10 @@ class Pipeline:
                         over = gatherer.ended or overrun
                         if writing is not None:
                             await writing
-                            held.give_back(in_flight)
                             writing = None
                         if not size:
                             continue
-                        stored, in_flight = stored + size, size
+                        stored += size
                         if over and last is not None and isinstance(writer, SharedWriter):
                             cleanly = gatherer.error is None and not overrun
                             arrival = last.arrival(pieces) if cleanly and stored == size else None
@@ -180,7 +179,8 @@ class Pipeline:
                             return Flow(stored, gatherer.error, overrun)
                         synced = stored if over else synced
                         storing = self._store(writer, pieces, size, digests, sync=over)
-                        writing = asyncio.ensure_future(storing if over else _then(storing, midway, stored))
+                        writing = asyncio.ensure_future(_then(storing, held, size, None if over else midway, stored))
+                        del batch, pieces, storing  # what is stored isn't held while the next bytes are waited for
                 finally:
                     if writing is not None:
                         await writing
@@ -338,8 +338,9 @@ def _append(writer: SegmentWriter, pieces: list[bytes | memoryview], digests: tu
         writer.sync()
 
 
-async def _then(storing: Awaitable[None], midway: Midway | None, stored: int) -> None:
+async def _then(storing: Awaitable[None], held: BodyAccount, size: int, midway: Midway | None, stored: int) -> None:
     await storing
+    held.give_back(size)
     if midway is not None:
         await midway.appended(stored)
 
