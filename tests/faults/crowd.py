@@ -115,11 +115,14 @@ class Crowd:
                 "nothing moves any more"
             )
 
-    def look(self, file: Written) -> int | None:
-        """HEAD; the offset, or None: none was told."""
+    def look(self, file: Written, *, forgotten: bool = False) -> int | None:
+        """HEAD; the offset, or None: none was told.
+
+        :param forgotten: its disk has forgotten bytes: whoever writes beside us may be told of it first (409).
+        """
         began = time.monotonic()
         answer = self._answer(lambda: self.client.head(file.url))
-        if answer is None or answer.status in {423, 503, 507}:
+        if answer is None or answer.status in {423, 503, 507} or (forgotten and answer.status == 409):
             return None
         if answer.status in {404, 410}:
             file.missing |= answer.status == 404
