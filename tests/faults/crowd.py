@@ -115,14 +115,11 @@ class Crowd:
                 "nothing moves any more"
             )
 
-    def look(self, file: Written, *, forgotten: bool = False) -> int | None:
-        """HEAD; the offset, or None: none was told.
-
-        :param forgotten: its disk has forgotten bytes: whoever writes beside us may be told of it first (409).
-        """
+    def look(self, file: Written) -> int | None:
+        """HEAD; the offset, or None: none was told."""
         began = time.monotonic()
         answer = self._answer(lambda: self.client.head(file.url))
-        if answer is None or answer.status in {423, 503, 507} or (forgotten and answer.status == 409):
+        if answer is None or answer.status in {423, 503, 507}:
             return None
         if answer.status in {404, 410}:
             file.missing |= answer.status == 404

@@ -144,7 +144,7 @@ def found_at_a_fall(stage: Stage) -> list[str]:
             crowd.some_more(20)
             stage.fall(crowd)
             for file in crowd.files:
-                crowd.look(file, forgotten=True)
+                crowd.look(file)
             if crowd.faults():
                 break
     return crowd.faults()

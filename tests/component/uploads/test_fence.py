@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gateway.blobs.memory import MemoryBlobs
 from gateway.spool import SegmentWriter, SharedSegment
 from gateway.uploads import leases
 from gateway.uploads.probe import ensure_sound
@@ -93,6 +94,21 @@ async def test_who_asks_is_not_disturbed_by_bytes_that_are_committed_just_then(g
     assert (await gate.tus_patch(opened.token, path, 1000, noise(1000))).status == 204
     gate.intake.tails.close(before.file_id)  # as if another request wrote just now
     await ensure_sound(gate.intake, await gate.upload(opened.upload_id), before)
+
+
+async def test_all_who_find_the_same_damage_hear_of_it_and_it_is_written_down_once(gate: Gate, person: Person) -> None:
+    opened = await gate.init(person.token, [3000])
+    path = await gate.tus_file(opened.token, 3000, body=noise(1000), metadata={"file_id": "f"})
+    before = await gate.file_at(path)
+    gate.intake.tails.close(before.file_id)  # as if another process had written
+    assert isinstance(gate.blobs, MemoryBlobs)
+    for blob in list(gate.blobs.list()):
+        gate.blobs.put(blob.name, gate.blobs.content(blob.name)[:-1])
+    upload = await gate.upload(opened.upload_id)
+    found = await asyncio.gather(*(ensure_sound(gate.intake, upload, before) for _ in range(5)), return_exceptions=True)
+    assert [getattr(one, "code", one) for one in found] == ["data_lost"] * 5
+    events = [row.event for row in await gate.ledger.read(lambda tx: tx.audit.after(0, 100))]
+    assert events.count("file.lost") == 1
 
 
 async def test_delete_goes_on_without_it_too(gate: Gate, person: Person, syncs: Syncs) -> None:
