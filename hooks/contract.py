@@ -85,7 +85,9 @@ class Begun(Protocol):
     """Several files are being judged while whoever asked does something else. It must be ended by `verdicts`."""
 
     def verdicts(self) -> Sequence[Verdict | None]:
-        """Of each in order; None: it wasn't there in time, or the check failed. Never raises, and doesn't wait for long."""
+        """Of each in order; None: it wasn't there in time, or the check failed. Doesn't wait for long; what a source raises is
+        passed on.
+        """
 
 
 class Check(Protocol):

@@ -49,7 +49,7 @@ class ArrivalVerdict:
 
 
 class Arrivals:
-    """Judges them. Never raises: nothing that was sent may be lost by it."""
+    """Judges them."""
 
     def __init__(self, check: Check, keys: ServiceKeys, streams: Streams) -> None:
         self._check = check

@@ -28,7 +28,7 @@ class Judging(Protocol):
     """Some that are being judged; it is ended by `verdicts`."""
 
     def verdicts(self) -> Sequence[Judged | None]:
-        """Of each in order; None: there is none in time. Doesn't wait for long, and never raises."""
+        """Of each in order; None: there is none in time. Doesn't wait for long."""
 
 
 @dataclass(slots=True)
@@ -64,4 +64,4 @@ class Judge(Protocol):
     """Whoever does it."""
 
     def begin(self, arriving: Sequence[Arrival]) -> Judging | None:
-        """None: not just now. Never raises."""
+        """None: not just now."""

@@ -7,6 +7,7 @@ for nobody.
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from gateway.ledger.promises import Recorded, tell
 from gateway.spool import SharedSegment, Spool
 from gateway.uploads.admission import new_id
 from gateway.uploads.arrivals import Arrival, Judge, Judging
+
+log = logging.getLogger("relaypacs.uploads")
 
 #: An append of so many bytes or more has a segment for itself.
 SMALL_BELOW_BYTES = 1 << 20
@@ -156,7 +159,7 @@ class _Syncs:
 
     def _settle(self, group: list[_Waiting]) -> None:
         arriving = [waiting.arrival for waiting in group if waiting.arrival is not None]
-        judging = self.judge.begin(arriving) if arriving and self.judge is not None else None
+        judging = _begun(self.judge, arriving) if arriving and self.judge is not None else None
         errors = {segment: _synced(segment) for segment in dict.fromkeys(waiting.segment for waiting in group)}
         if judging is not None:
             _take_verdicts(arriving, judging)
@@ -171,9 +174,25 @@ class _Syncs:
                 tell(waiting.one, None, errors[waiting.segment])
 
 
+def _begun(judge: Judge, arriving: list[Arrival]) -> Judging | None:
+    try:
+        return judge.begin(arriving)
+    except Exception as error:  # noqa: BLE001 # the thread's edge: everybody's bytes go by it, and jobs judge as well
+        _complain(error)
+        return None
+
+
 def _take_verdicts(arriving: list[Arrival], judging: Judging) -> None:
-    for arrival, judged in zip(arriving, judging.verdicts(), strict=True):
-        arrival.judged = judged
+    try:
+        for arrival, judged in zip(arriving, judging.verdicts(), strict=True):
+            arrival.judged = judged
+    except Exception as error:  # noqa: BLE001 # likewise
+        _complain(error)
+
+
+def _complain(error: Exception) -> None:
+    """Its kind only: its words may quote what was sent."""
+    log.error("a check beside a sync failed, jobs do it instead error=%s", type(error).__name__)
 
 
 def _synced(segment: SharedSegment) -> BaseException | None:

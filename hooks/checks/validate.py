@@ -89,9 +89,13 @@ class ChildCheck:
             child = self._idle.get_nowait()
         except queue.Empty:
             return None
-        begun = BegunCheck(child, sources, self._level, self._over) if child.has_judged else None
-        if begun is None:
-            self._idle.put(child)
+        begun = None
+        try:
+            if child.has_judged:
+                begun = BegunCheck(child, sources, self._level, self._over)
+        finally:
+            if begun is None:
+                self._idle.put(child)
         return begun
 
     def _over(self, child: _Child, in_time: bool) -> None:
@@ -190,14 +194,16 @@ class BegunCheck:
 
     def verdicts(self) -> list[Verdict | None]:
         found: list[Verdict | None] = []
-        if self._conversation is not None:
-            self._conversation.deadline = time.monotonic() + BESIDE_S
-            with suppress(_Lost):
-                found.extend(self._conversation.verdict_on(source) for source in self._sources)
-        in_time = len(found) == len(self._sources)
-        if not in_time:
-            self._child.end()
-        self._over(self._child, in_time)
+        try:
+            if self._conversation is not None:
+                self._conversation.deadline = time.monotonic() + BESIDE_S
+                with suppress(_Lost):
+                    found.extend(self._conversation.verdict_on(source) for source in self._sources)
+        finally:  # whatever it was: the child is wanted by others
+            in_time = len(found) == len(self._sources)
+            if not in_time:
+                self._child.end()
+            self._over(self._child, in_time)
         return found + [None] * (len(self._sources) - len(found))
 
 
@@ -241,8 +247,8 @@ class _Conversation:
         """Messages of one kind. :raises _Lost: see there."""
         left = memoryview(b"".join(frame(kind, payload) for payload in payloads))
         while left:
-            self._limit(socket.SO_SNDTIMEO)
             try:
+                self._limit(socket.SO_SNDTIMEO)
                 left = left[self._sock.send(left) :]
             except OSError:
                 raise _Lost from None

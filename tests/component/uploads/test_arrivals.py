@@ -24,9 +24,12 @@ class PromptCheck(ToyCheck):
         super().__init__()
         self.late: set[bytes] = set()
         self.together: list[int] = []
+        self.fails: str = ""  #: "begin" or "verdicts"
 
     def begin(self, sources: Sequence[Source]) -> PromptVerdicts:
         self.together.append(len(sources))
+        if self.fails == "begin":
+            raise ValueError("broken")
         return PromptVerdicts(self, sources)
 
 
@@ -36,6 +39,8 @@ class PromptVerdicts:
         self._sources = sources
 
     def verdicts(self) -> list[Verdict | None]:
+        if self._check.fails:
+            raise ValueError("broken")
         contents = [source.read_at(0, source.size_bytes) for source in self._sources]
         return [
             None if content in self._check.late else self._check.check(source)
@@ -116,6 +121,18 @@ async def test_what_has_no_verdict_in_time_is_judged_by_a_job(gate: Gate) -> Non
     assert first.facts_sealed is not None
     assert second.facts_sealed is None
     assert await jobs(gate, opened) == [second.file_id]
+    await gate.complete(opened)
+    await gate.deliver(for_s=60)
+    assert (await gate.upload(opened.upload_id)).state == "success"
+
+
+@pytest.mark.parametrize("where", ["begin", "verdicts"])
+async def test_a_check_that_breaks_beside_the_sync_keeps_nobodys_bytes(gate: Gate, where: str) -> None:
+    some = toys(2)
+    opened = await opened_for(gate, some)
+    gate.check.fails = where  # type: ignore[attr-defined]  # it is a PromptCheck
+    rows = [await sent(gate, opened, toy, whole=True) for toy in some]
+    assert set(await jobs(gate, opened)) == {row.file_id for row in rows}
     await gate.complete(opened)
     await gate.deliver(for_s=60)
     assert (await gate.upload(opened.upload_id)).state == "success"

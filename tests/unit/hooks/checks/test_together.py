@@ -82,3 +82,30 @@ def test_a_hang_is_waited_for_briefly_and_then_nobody_asks_in_this_way_for_a_whi
     assert check.begin([BytesSource(GOOD)]) is None
     check._paused_until = 0.0
     assert check.begin([BytesSource(GOOD)]) is not None
+
+
+class Unreadable:
+    """Its storage fails."""
+
+    size_bytes = 70_000
+
+    def __init__(self, readable_bytes: int) -> None:
+        self._readable_bytes = readable_bytes
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        if offset + size > self._readable_bytes:
+            raise OSError(5, "Input/output error")
+        return bytes(size)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_file_that_cannot_be_read_costs_nobody_the_child(check):
+    check.check(BytesSource(GOOD))
+    with pytest.raises(OSError, match="Input/output"):
+        check.begin([Unreadable(0)])
+    begun = check.begin([Unreadable(20_000)])
+    with pytest.raises(OSError, match="Input/output"):
+        begun.verdicts()
+    assert isinstance(check.check(BytesSource(GOOD)), Accept)
