@@ -109,6 +109,48 @@ class Midway:
         await self._act(stored, runs)
 
 
+class _Appends:
+    """The batches of one body on their way through a writer: one is appended while the next one is gathered.
+
+    :param store: seals and writes a batch, and syncs it if told so.
+    :ivar stored: bytes of all batches; those of the last one may be on their way.
+    :ivar synced: of them, what its own append has synced.
+    """
+
+    def __init__(self, store: Callable[..., Awaitable[None]], held: BodyAccount, midway: Midway | None) -> None:
+        self._store = store
+        self._held = held
+        self._midway = midway
+        self._under_way: asyncio.Future[None] | None = None
+        self.stored = self.synced = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.settled()
+
+    async def next(self, pieces: list[bytes | memoryview], size: int, *, sync: bool) -> None:
+        """Begin with a batch, after the one before. Without bytes it is only waited for that one."""
+        await self.settled()
+        if size:
+            self.stored += size
+            self.synced = self.stored if sync else self.synced
+            self._under_way = asyncio.ensure_future(self._append(pieces, size, sync))
+
+    async def settled(self) -> None:
+        """Wait for what is under way. :raises SpoolFull, Unavailable: the disk refuses."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            await under_way
+
+    async def _append(self, pieces: list[bytes | memoryview], size: int, sync: bool) -> None:
+        await self._store(pieces, size, sync=sync)
+        self._held.give_back(size)
+        if self._midway is not None and not sync:
+            await self._midway.appended(self.stored)
+
+
 class Pipeline:
     """The way of the bytes.
 
@@ -155,43 +197,47 @@ class Pipeline:
         """
         await self.ensure_reserve()
         gatherer = Gatherer(body, self._buffered, self._idle_timeout_s, lease.heard)
-        stored, synced = 0, 0  # bytes
         over, overrun = gatherer.ended, False
-        writing: asyncio.Future[Any] | None = None
         async with midway or nullcontext():
             with gatherer.held as held:
-                try:
+                appends = _Appends(partial(self._store, writer, digests), held, midway)
+                async with appends:
                     while not over:
-                        batch = await gatherer.batch(room - stored)
-                        pieces, size, overrun = clip(batch, room - stored)
+                        pieces, size, overrun = clip(await gatherer.batch(room - appends.stored), room - appends.stored)
                         over = gatherer.ended or overrun
-                        if writing is not None:
-                            await writing
-                            writing = None
-                        if not size:
-                            continue
-                        stored += size
-                        if over and last is not None and isinstance(writer, SharedWriter):
+                        if over and size and last is not None and isinstance(writer, SharedWriter):
+                            await appends.settled()
                             cleanly = gatherer.error is None and not overrun
-                            arrival = last.arrival(pieces) if cleanly and stored == size else None
-                            begin = partial(_with, writer, arrival)
-                            last.told(await self.record(begin, pieces, digests, last.act(stored, cleanly)))
+                            stored = await self._record_last(
+                                writer, pieces, digests, last, appends.stored, size, cleanly
+                            )
                             return Flow(stored, gatherer.error, overrun)
-                        synced = stored if over else synced
-                        storing = self._store(writer, pieces, size, digests, sync=over)
-                        writing = asyncio.ensure_future(_then(storing, held, size, None if over else midway, stored))
-                        del batch, pieces, storing  # what is stored isn't held while the next bytes are waited for
-                finally:
-                    if writing is not None:
-                        await writing
-        cleanly = gatherer.error is None and not overrun
+                        await appends.next(pieces, size, sync=over)
+                        del pieces  # what is stored isn't held while the next bytes are waited for
+        stored, cleanly = appends.stored, gatherer.error is None and not overrun
         if stored > (midway.asked if midway is not None else 0):
-            if synced < stored:
+            if appends.synced < stored:
                 await self.threads.run(writer.sync)
             await commit(stored, cleanly)
         elif cleanly:
             await commit(stored, True)
         return Flow(stored, gatherer.error, overrun)
+
+    async def _record_last(
+        self,
+        writer: SharedWriter,
+        pieces: Sequence[bytes | memoryview],
+        digests: tuple[Any, ...],
+        last: Last,
+        before: int,
+        size: int,
+        cleanly: bool,
+    ) -> int:
+        """What ends a small body, with its rows; bytes of it that are durable. :param before: bytes that came before."""
+        arrival = last.arrival(pieces) if cleanly and not before else None
+        act = last.act(before + size, cleanly)
+        last.told(await self.record(partial(_with, writer, arrival), pieces, digests, act))
+        return before + size
 
     def midway(self, writer: Writer, act: Callable[[int, Sequence[Run]], Awaitable[None]]) -> Midway | None:
         """For a body that may be long; those that share a segment aren't."""
@@ -257,9 +303,9 @@ class Pipeline:
     async def _store(
         self,
         writer: Writer,
+        digests: tuple[Any, ...],
         pieces: list[bytes | memoryview],
         size: int,
-        digests: tuple[Any, ...],
         *,
         sync: bool,
     ) -> None:
@@ -336,13 +382,6 @@ def _append(writer: SegmentWriter, pieces: list[bytes | memoryview], digests: tu
     writer.append(pieces, digests)
     if sync:
         writer.sync()
-
-
-async def _then(storing: Awaitable[None], held: BodyAccount, size: int, midway: Midway | None, stored: int) -> None:
-    await storing
-    held.give_back(size)
-    if midway is not None:
-        await midway.appended(stored)
 
 
 def _update(digest: Any, pieces: list[bytes | memoryview]) -> None:

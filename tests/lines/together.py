@@ -81,7 +81,7 @@ def _shares(lab: Lab) -> dict[str, float]:
         of_each |= {name: arrived[name] for name in ("phone two", "send")}
         if any(arrived[name] >= SLICES[name] * SLICE_BYTES for name in of_each):
             return {name: size / sum(of_each.values()) for name, size in of_each.items()}
-        time.sleep(0.2)
+        time.sleep(0.2)  # a sample: another process's ledger tells nobody
     raise TimeoutError("nobody had sent all")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -149,62 +150,48 @@ async def test_what_is_beyond_the_room_is_left_and_said(pipeline):
     assert commits.calls == [(1000, False)]
 
 
+async def pour_with(pipeline: Pipeline, writer: SegmentWriter, mebibytes: int, midway: Any, commit: Any) -> Flow:
+    """So many pieces of a mebibyte, with a commit after every two."""
+    body = ScriptedBody(*[noise(MIB)] * mebibytes, size=mebibytes * MIB)
+    lease = Lease(SystemClock(), body.stop)
+    of_two = Midway(pipeline.threads, writer, midway, 2 * MIB)
+    async with asyncio.timeout(10):
+        return await pipeline.pour(body, writer, mebibytes * MIB, lease, commit, midway=of_two)
+
+
 async def test_bytes_are_read_and_appended_while_a_commit_in_mid_body_runs(pipeline):
     writer = World().writer()
-    committed, lasts = [], 7 * MIB
+    committed = []
 
     async def midway(stored: int, runs: Sequence[Run]) -> None:
         while stored == 2 * MIB and writer.offset < 4 * MIB:  # what came since is with the system, beside us
-            await asyncio.sleep(0)
+            await pipeline.threads.run(lambda: None)
         committed.append((stored, sum(run.length for run in runs)))
 
     async def commit(stored: int, cleanly: bool) -> None:
         committed.append((stored, cleanly))
 
-    body = ScriptedBody(*[noise(MIB)] * 7, size=lasts)
-    async with asyncio.timeout(10):
-        flow = await pipeline.pour(
-            body,
-            writer,
-            lasts,
-            Lease(SystemClock(), body.stop),
-            commit,
-            midway=Midway(pipeline.threads, writer, midway, 2 * MIB),
-        )
-    assert flow.stored == lasts
-    assert committed == [(2 * MIB, 2 * MIB), (4 * MIB, 4 * MIB), (6 * MIB, 6 * MIB), (lasts, True)]
+    flow = await pour_with(pipeline, writer, 7, midway, commit)
+    assert flow.stored == 7 * MIB
+    assert committed == [(2 * MIB, 2 * MIB), (4 * MIB, 4 * MIB), (6 * MIB, 6 * MIB), (7 * MIB, True)]
 
 
 async def test_no_more_than_twice_as_much_is_appended_as_a_commit_takes_while_one_hangs(pipeline):
     writer = World().writer()
-    hangs, goes_on = asyncio.Event(), asyncio.Event()
+    goes_on = asyncio.Event()
 
     async def midway(stored: int, runs: Sequence[Run]) -> None:
-        hangs.set()
         await goes_on.wait()
 
     async def commit(stored: int, cleanly: bool) -> None:
         pass
 
-    body = ScriptedBody(*[noise(MIB)] * 12, size=12 * MIB)
-    pouring = asyncio.ensure_future(
-        pipeline.pour(
-            body,
-            writer,
-            12 * MIB,
-            Lease(SystemClock(), body.stop),
-            commit,
-            midway=Midway(pipeline.threads, writer, midway, 2 * MIB),
-        )
-    )
-    async with asyncio.timeout(10):
-        await hangs.wait()
-        while body.reads < 5:  # one more batch is read ahead, and waits
-            await asyncio.sleep(0)
+    pouring = asyncio.ensure_future(pour_with(pipeline, writer, 12, midway, commit))
+    for _ in range(100):  # with nothing that held it all would be appended by then
         await pipeline.threads.run(lambda: None)
-        assert writer.offset <= 4 * MIB
-        goes_on.set()
-        assert (await pouring).stored == 12 * MIB
+    assert writer.offset == 4 * MIB
+    goes_on.set()
+    assert (await pouring).stored == 12 * MIB
 
 
 async def test_a_commit_that_is_refused_in_mid_body_ends_the_body_with_its_reason(pipeline):
@@ -214,17 +201,31 @@ async def test_a_commit_that_is_refused_in_mid_body_ends_the_body_with_its_reaso
     async def never(stored: int, cleanly: bool) -> None:
         raise AssertionError("nothing is committed after a refusal")
 
-    writer = World().writer()
-    body = ScriptedBody(*[noise(MIB)] * 4, size=4 * MIB)
     with pytest.raises(Conflict):
-        await pipeline.pour(
-            body,
-            writer,
-            4 * MIB,
-            Lease(SystemClock(), body.stop),
-            never,
-            midway=Midway(pipeline.threads, writer, refuse, 2 * MIB),
-        )
+        await pour_with(pipeline, World().writer(), 4, refuse, never)
+
+
+async def test_what_was_appended_is_not_held_while_the_next_bytes_are_waited_for(pipeline):
+    gone, waits = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Piece(bytes):
+        def __del__(self) -> None:
+            loop.call_soon_threadsafe(gone.set)  # whoever held it last may be a thread
+
+    body = ScriptedBody(Piece(noise(MIB)), waits, noise(1), size=MIB + 1)
+    writer = World().writer()
+
+    async def commit(stored: int, cleanly: bool) -> None:
+        pass
+
+    lease = Lease(SystemClock(), body.stop)
+    pouring = asyncio.ensure_future(pipeline.pour(body, writer, MIB + 1, lease, commit))
+    async with asyncio.timeout(10):
+        await gone.wait()
+        assert writer.offset == MIB
+        waits.set()
+        assert (await pouring).stored == MIB + 1
 
 
 @pytest.mark.parametrize("failing", ["append", "sync"])
