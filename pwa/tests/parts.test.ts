@@ -120,11 +120,11 @@ beforeEach(() => {
 });
 afterEach(() => void vi.unstubAllGlobals());
 
-/** Somebody new goes on with what is written down. @returns offsets of the whole file that were told, and what broke it */
-async function go(joins = true): Promise<{ told: number[]; broke: unknown }> {
-  const told: number[] = [];
+/** @param told gets the offsets of the whole file */
+function wayOf(told: number[], joins = true): Way {
   const queue = {
     changeFiles: async (_ids: string[], change: Partial<FileRow>) => {
+      await new Promise((done) => setTimeout(done)); // a database takes its time
       row = structuredClone({ ...row, ...change });
     },
     acknowledged: async () => undefined,
@@ -132,7 +132,7 @@ async function go(joins = true): Promise<{ told: number[]; broke: unknown }> {
       row = { ...row, state: "sent" };
     },
   };
-  const way: Way = {
+  return {
     queue: queue as unknown as Queue,
     bytes: { read: async (_file, start, end) => SOURCE.slice(start, end) },
     creation: "/files/",
@@ -144,6 +144,12 @@ async function go(joins = true): Promise<{ told: number[]; broke: unknown }> {
     asked: new Set(),
     onOffset: (_file, offset) => void told.push(offset),
   };
+}
+
+/** Somebody new goes on with what is written down. @returns offsets of the whole file that were told, and what broke it */
+async function go(joins = true): Promise<{ told: number[]; broke: unknown }> {
+  const told: number[] = [];
+  const way = wayOf(told, joins);
   const never = new AbortController().signal;
   let broke: unknown = null;
   try {
@@ -167,6 +173,21 @@ test("a large file goes as parts that are put together, each byte once", async (
   expect(isThere()).toBe(true);
   expect(gateway.received).toBe(SIZE);
   expect(told.at(-1)).toBe(SIZE);
+  expect(gateway.asked.filter((id) => id === "file")).toHaveLength(1); // joined once, however many parts end together
+});
+
+test("who has to leave while it is asked where to go on begins no piece any more", async () => {
+  const leave = new AbortController();
+  const ask = gateway.take.bind(gateway);
+  gateway.take = (...request) => {
+    leave.abort();
+    return ask(...request);
+  };
+  await new Sending(wayOf([])).pass([row], true, new AbortController().signal, leave.signal);
+  expect(gateway.asked.length).toBeGreaterThan(0);
+  expect(gateway.received).toBe(0);
+  expect((await go()).broke).toBeNull();
+  expect(isThere()).toBe(true);
 });
 
 test("wherever it was broken off, whoever goes on sends what is missing and nothing else", async () => {

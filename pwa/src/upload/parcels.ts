@@ -24,6 +24,7 @@ export function wholeOf(file: FileRow): Parcel {
 export class Parted {
   private readonly parts: PartRow[];
   private readonly gone: number[];
+  private joined = false;
 
   constructor(
     readonly file: FileRow,
@@ -61,10 +62,16 @@ export class Parted {
     await this.write(this.parts);
   }
 
-  /** Where all are, in order; null: some are missing. */
-  get urls(): string[] | null {
-    const urls = this.parts.flatMap(({ url }) => url ?? []);
-    return urls.length === this.parts.length ? urls : null;
+  /** None is missing. */
+  get complete(): boolean {
+    return this.parts.every(({ url }) => url);
+  }
+
+  /** Where all are, in order, for the first who comes when none is missing: one alone has them joined. */
+  toJoin(): string[] | null {
+    if (this.joined || !this.complete) return null;
+    this.joined = true;
+    return this.parts.flatMap(({ url }) => url ?? []);
   }
 
   /** The gateway may lack any of them: each is asked for. */

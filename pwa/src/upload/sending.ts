@@ -159,15 +159,16 @@ export class Sending {
         leave,
         onOffset: told,
       };
-      if (!parted?.urls) {
+      if (!parted?.complete) {
         const sent = await sendFile(parcel, to);
         way.asked.add(id);
         if (sent) told(parcel.size);
         if (!sent || !parted) return sent;
         await parted.arrived(parcel);
       }
-      if (!parted.urls) return false;
-      await joinParts(file.id, parted.urls, to);
+      const urls = parted.toJoin();
+      if (!urls) return false;
+      await joinParts(file.id, urls, to);
       return true;
     } catch (error) {
       if (error instanceof Missing) await this.missing(file, error);

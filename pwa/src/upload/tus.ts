@@ -30,12 +30,13 @@ export interface Transfer {
 
 /**
  * Send it from wherever the gateway has it.
- * @returns false: it was left at the end of a piece
+ * @returns false: it was left at the end of a piece, or before one
  * @throws Refused, Missing, AbortError
  */
 export async function sendFile(parcel: Parcel, to: Transfer): Promise<boolean> {
   if (to.asked) parcel.url ??= await found(parcel, to);
   for (;;) {
+    if (to.leave.aborted) return false;
     const ended = await attempt(parcel, to);
     if (ended !== null) return ended;
   }
