@@ -276,9 +276,13 @@ test("a new version waits for the person's word, and for files that need this pa
 /** So slow that the large file doesn't go whole with its creation. */
 const CREATION_MS = 300;
 
-/** The gateway, seen through a line on which PATCH takes its time; a service worker's requests can't be held up otherwise. */
+/**
+ * The gateway, seen through a line on which PATCH takes its time; a service worker's requests can't be held up otherwise. It
+ * doesn't say that it puts parts together: so the large file is one request, and keeps no other one waiting.
+ */
 async function slowLine(patch_ms) {
   const line = createServer((from, answer) => {
+    if (from.method === "OPTIONS") return answer.writeHead(204, { "Tus-Resumable": "1.0.0", "Tus-Version": "1.0.0" }).end();
     const turn = setTimeout(() => {
       const { pathname: path, search } = new URL(from.url, gateway.url);
       const to = request(gateway.url, { path: path + search, method: from.method, headers: from.headers }, (told) => {
