@@ -19,7 +19,8 @@ interface ListProps {
 }
 
 const FEW_STUDIES = 3;
-const WIDE = "(min-width: 53.75em)";
+/** Where its columns have room: across the page, or beside the card with Send. */
+const WIDE = "(min-width: 53.75em) and (max-width: 62.4em), (min-width: 70em)";
 
 export function isTable(patients: readonly Patient[], wide: boolean): boolean {
   return wide && patients.reduce((sum, one) => sum + one.studies.length, 0) > FEW_STUDIES;
