@@ -44,7 +44,31 @@ async function unseen(page) {
   return found;
 }
 
-test("axe finds nothing on any screen, light or dark, at 360 and at 1280 px; in forced colours all is seen that matters", async () => {
+/** The browser's own setting for the size of letters, which em in media queries follows, too; 16 is usual. */
+async function letters(page, standard) {
+  const debug = await page.context().newCDPSession(page);
+  await debug.send("Page.setFontSizes", { fontSizes: { standard, fixed: (standard * 13) / 16 } });
+  await debug.detach();
+}
+
+/** What reaches beyond the screen or the card it is in: WCAG 2.2, 1.4.4 and 1.4.10. */
+async function beyond() {
+  // The app hears of the new width with a frame, and draws with the next.
+  for (let frames = 0; frames < 2; frames++) await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  const root = document.scrollingElement;
+  const found = root.scrollWidth > root.clientWidth ? [`the page is ${root.scrollWidth} px wide`] : [];
+  for (const element of document.querySelectorAll("#app *, dialog *")) {
+    if (element.closest(".aloud, .unseen, option, svg, #late") || !element.checkVisibility()) continue;
+    const box = element.getBoundingClientRect();
+    const around = element.parentElement.closest("button, .card, .entry, .notice, .picker, dialog, main")?.getBoundingClientRect();
+    const [left, right] = [Math.max(0, around?.left ?? 0), Math.min(innerWidth, around?.right ?? innerWidth)];
+    // Rows of buttons without an edge begin a little before what they are in.
+    if (!element.matches(".row.tight") && box.width > 1 && (box.left < left - 10.5 || box.right > right + 0.5)) found.push(`${element.localName}.${element.className}: ${element.textContent.slice(0, 40)}`);
+  }
+  return found;
+}
+
+test("axe finds nothing on any screen, light or dark, at 360 and at 1280 px; in forced colours all is seen that matters; with letters twice as large nothing sticks out", async () => {
   const found = [];
   const seen = new Set();
   await walk(new Stage(hospital, await words()), async ({ name }, page) => {
@@ -55,6 +79,12 @@ test("axe finds nothing on any screen, light or dark, at 360 and at 1280 px; in 
       found.push(...(await violations(page)).map((text) => `${name}, ${colorScheme}: ${text}`));
     }
     found.push(...(await unseen(page)).map((text) => `${name}, forced colours: ${text}`));
+    await letters(page, 32);
+    for (const width of [1280, 390]) {
+      await page.setViewportSize({ width, height: 800 });
+      found.push(...(await page.evaluate(beyond)).map((text) => `${name}, letters twice as large at ${width} px: ${text}`));
+    }
+    await letters(page, 16);
     await page.setViewportSize({ width: 360, height: 740 });
   });
   assert.equal(seen.size, SCENES.length);
