@@ -10,13 +10,15 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from gateway.ledger.promises import tell
 
 T = TypeVar("T")
 
-_Task = Callable[[], None]
+#: Does it; what it returns tells whoever waits, once the thread counts as free.
+_Task = Callable[[], Callable[[], None] | None]
 
 
 class Threads:
@@ -63,17 +65,19 @@ class Threads:
 
     def _work(self, number: int) -> None:
         while (task := self._queue.get()) is not None:
-            task()
+            told = task()
             del task  # what it held isn't held until the next one comes
             self._done[number] += 1
+            if told is not None:
+                told()
+            del told
 
 
-def _settle(done: asyncio.Future[T], act: Callable[..., T], args: tuple[Any, ...]) -> None:
+def _settle(done: asyncio.Future[T], act: Callable[..., T], args: tuple[Any, ...]) -> Callable[[], None] | None:
     if done.cancelled():
-        return
+        return None
     try:
         result = act(*args)
     except BaseException as error:  # noqa: BLE001 # whatever it is, whoever waits must hear of it
-        tell(done, None, error)
-    else:
-        tell(done, result)
+        return partial(tell, done, None, error)
+    return partial(tell, done, result)

@@ -27,7 +27,7 @@ async def test_what_an_act_returns_or_raises_is_told_in_the_loop(threads):
 
 
 async def test_acts_that_come_one_after_the_other_share_a_thread(threads):
-    assert len({await threads.run(threading.get_ident) for _ in range(20)}) <= 2  # the first may still be ending
+    assert len({await threads.run(threading.get_ident) for _ in range(100)}) == 1
 
 
 async def test_as_many_acts_run_at_once_as_there_are_threads_and_no_more(threads):
