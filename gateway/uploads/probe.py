@@ -32,15 +32,24 @@ async def ensure_sound(intake: Intake, upload: UploadRow, file: FileRow) -> None
         await intake.pipeline.threads.run(_probe, source)
     except Damaged:
         await intake.ledger.write(lambda tx: _lost(tx, intake, file.file_id))
-        raise Gone("stored bytes of this file are damaged", code="data_lost", state="lost") from None
+        raise _data_lost() from None
 
 
 def _source(tx: Transaction, intake: Intake, upload: UploadRow, file: FileRow) -> SpooledFile | None:
-    """None: somebody has gone on with the file since its row was read, having looked at it as we do here."""
+    """None: somebody has gone on with the file since its row was read, having looked at it as we do here.
+
+    :raises Gone: `data_lost`: somebody has looked since, and written down what was found.
+    """
     now = tx.files.get(file.file_id)
+    if now is not None and now.state is FileState.LOST:
+        raise _data_lost()
     if now is None or now.offset != file.offset:
         return None
     return open_source(tx, intake, upload, file)
+
+
+def _data_lost() -> Gone:
+    return Gone("stored bytes of this file are damaged", code="data_lost", state="lost")
 
 
 def _probe(source: SpooledFile) -> None:

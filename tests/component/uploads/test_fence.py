@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.blobs.memory import MemoryBlobs
+from gateway.errors import Gone
 from gateway.spool import SegmentWriter, SharedSegment
 from gateway.uploads import leases
 from gateway.uploads.probe import ensure_sound
@@ -106,7 +107,9 @@ async def test_all_who_find_the_same_damage_hear_of_it_and_it_is_written_down_on
         gate.blobs.put(blob.name, gate.blobs.content(blob.name)[:-1])
     upload = await gate.upload(opened.upload_id)
     found = await asyncio.gather(*(ensure_sound(gate.intake, upload, before) for _ in range(5)), return_exceptions=True)
-    assert [getattr(one, "code", one) for one in found] == ["data_lost"] * 5
+    with pytest.raises(Gone) as late:  # who read the row before that, and looks only now
+        await ensure_sound(gate.intake, upload, before)
+    assert [getattr(one, "code", one) for one in [*found, late.value]] == ["data_lost"] * 6
     events = [row.event for row in await gate.ledger.read(lambda tx: tx.audit.after(0, 100))]
     assert events.count("file.lost") == 1
 
