@@ -67,7 +67,7 @@ class Rest:
 Handler = Callable[[JobRow], Awaitable[Done | Again | Rest]]
 
 #: The shortest time between two claims: what many small files want in that time shares a claim and its transaction.
-CLAIM_EVERY_S = 0.1
+CLAIM_EVERY_S = 0.03
 
 
 class Workers:

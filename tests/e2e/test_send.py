@@ -65,13 +65,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write(folder: Path, count: int, size_bytes: int, patient: str = "PAT-0042") -> list[Path]:
-    """Instances of one study of a patient."""
-    study = new_uid()
+    """Instances of one series of a patient."""
+    study, series = new_uid(), new_uid()
     paths = []
     for number in range(count):
         path = folder / f"{patient}-{number}.dcm"
         pixels = hashlib.shake_128(path.name.encode()).digest(size_bytes)
-        path.write_bytes(instance(study_instance_uid=study, patient_id=patient, pixel_data=pixels))
+        path.write_bytes(
+            instance(study_instance_uid=study, series_instance_uid=series, patient_id=patient, pixel_data=pixels)
+        )
         paths.append(path)
     return paths
 
