@@ -25,7 +25,9 @@ from gateway.clock import Clock
 
 #: All is silent for so long beside two round trips: longer than one lost packet costs.
 SILENT_BESIDE_TRIPS_S = 1.0
-LOOK_EVERY_S = 0.05
+LOOK_EVERY_S = 0.03
+#: While it isn't known what the line carries: its queue overflows within a few looks.
+FIRST_LOOK_EVERY_S = 0.015
 TRY_EVERY_S = 0.5
 #: A try that has had no answer for so long gets none. More round trips than a line has.
 _TRY_FOR_S = 3.0
@@ -71,11 +73,10 @@ class LineWatch:
         return self._there.wait(within_s)
 
     def _watch(self) -> None:
-        while not self._over.wait(LOOK_EVERY_S):
+        while not self._over.wait(LOOK_EVERY_S if self._pacing.each_bps else FIRST_LOOK_EVERY_S):
             states = self._wires.states()
             found = states.values()
-            if (arrived := self._wires.acknowledged_bytes()) is not None:
-                self._pacing.looked(self._clock.monotonic(), arrived, states)
+            self._pacing.looked(self._clock.monotonic(), states)
             doubted = self._doubted.is_set() and not any(one.heard_s < SILENT_BESIDE_TRIPS_S for one in found)
             self._doubted.clear()
             if self._wires.address is not None and (doubted or is_silent(found, self._patience)):

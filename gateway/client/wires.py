@@ -28,13 +28,15 @@ _PROBE_AFTER_S, _PROBE_EVERY_S = 5, 1
 #: In so long a block of a body goes, also over a line of 600 bytes per second. Where the system knows nothing of the time-outs
 #: above this is the one that ends a connection which died.
 _BLOCK_WITHIN_S = 120.0
-#: Of Linux' `struct tcp_info`: tcpi_unacked, tcpi_last_ack_recv, tcpi_rtt, tcpi_bytes_acked (RFC 4898
-#: tcpEStatsAppHCThruOctetsAcked), tcpi_min_rtt (linux/tcp.h).
-_TCP_INFO = struct.Struct("=24xI28xI8xI48xQ20xI")
+#: Of Linux' `struct tcp_info`: tcpi_snd_mss, tcpi_unacked, tcpi_sacked, tcpi_lost, tcpi_retrans, tcpi_last_ack_recv, tcpi_rtt,
+#: tcpi_snd_cwnd, tcpi_bytes_acked (RFC 4898 tcpEStatsAppHCThruOctetsAcked), tcpi_min_rtt, tcpi_delivered (linux/tcp.h).
+_TCP_INFO = struct.Struct("=16xI4x4I16xI8xI8xI36xQ20xI40xI")
 #: What it says of the least round trip before there was one: all bits are set.
 _NO_TRIP_S = 4294.0
 #: Packets that take so much longer than the quickest did wait for each other: the line is full.
 QUEUED_S = 0.06
+#: And so much of a round trip is none: packets are never equally quick.
+EMPTY_OF_TRIP = 0.25
 
 
 def options() -> list[tuple[int, int, int]]:
@@ -56,6 +58,9 @@ class WireState:
 
     :ivar is_owed: bytes of it are under way.
     :ivar heard_s: since the other end last said anything.
+    :ivar delivered_bytes: that have arrived there, also behind a lost packet; by packets, so about.
+    :ivar under_way_bytes: sent, and neither arrived nor known to be lost; by packets.
+    :ivar window_bytes: so much may be under way, as TCP sees it (RFC 5681 cwnd).
     """
 
     acknowledged_bytes: int
@@ -63,6 +68,9 @@ class WireState:
     heard_s: float
     is_owed: bool
     least_round_trip_s: float = 0.0
+    delivered_bytes: int = 0
+    under_way_bytes: int = 0
+    window_bytes: int = 0
 
 
 def state_of(wire: socket.socket) -> WireState:
@@ -70,8 +78,19 @@ def state_of(wire: socket.socket) -> WireState:
     :raises struct.error: this system has an older way to tell.
     """
     told = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-    unacknowledged, heard_ms, round_trip_us, acknowledged_bytes, least_us = _TCP_INFO.unpack(told)
-    return WireState(acknowledged_bytes, round_trip_us / 1e6, heard_ms / 1e3, unacknowledged > 0, least_us / 1e6)
+    packet_bytes, owed, sacked, lost, again, heard_ms, trip_us, window, acknowledged_bytes, least_us, delivered = (
+        _TCP_INFO.unpack(told)
+    )
+    return WireState(
+        acknowledged_bytes,
+        trip_us / 1e6,
+        heard_ms / 1e3,
+        owed > 0,
+        least_us / 1e6,
+        delivered * packet_bytes,
+        max(0, owed - sacked - lost + again) * packet_bytes,
+        window * packet_bytes,
+    )
 
 
 class Wires:
@@ -123,10 +142,20 @@ class Wires:
             return self._closed_bytes + sum(self._open.values())
 
 
-def are_queued(states: Collection[WireState]) -> bool:
-    """Whether packets wait for each other on the line."""
+def are_queued(states: Collection[WireState], queued_s: float = QUEUED_S) -> bool:
+    """Whether packets wait for each other on the line, so long."""
+    return _waits_s(states) > queued_s
+
+
+def is_empty(states: Collection[WireState]) -> bool:
+    """Whether a packet waits for hardly anything there, next to what it takes anyway."""
+    least_s = min((one.least_round_trip_s for one in states), default=0.0)
+    return _waits_s(states) < least_s * EMPTY_OF_TRIP
+
+
+def _waits_s(states: Collection[WireState]) -> float:
     owed = [one.round_trip_s for one in states if one.is_owed]
-    return bool(owed) and statistics.median(owed) > min(one.least_round_trip_s for one in states) + QUEUED_S
+    return statistics.median(owed) - min(one.least_round_trip_s for one in states) if owed else 0.0
 
 
 def end(wire: socket.socket) -> None:
