@@ -136,14 +136,18 @@ def _send(args: argparse.Namespace) -> int:
     try:
         scouts = Scouts(http)
         scouts.go(first_at_once(options, kept, http))
-        told = terms.ask(http, RetryPolicy(args.patience, clock, threading.Event()), sender, options.endpoint_id)
+        sender.bearer()
+        asked = terms.ask_beside(
+            http, RetryPolicy(args.patience, clock, threading.Event()), sender, options.endpoint_id
+        )
         width = width_for(options, kept, http)
         scouts.go(width.count)
+        run_ = SendRun(http, kept, sender, clock, options, sys.stdout, sys.stderr, width=width, scouts=scouts)
+        run_.open_ahead(group(search.found)[0])
+        told = asked()
         plans, losses = _fitting(search, told)
-        run_ = SendRun(
-            http, kept, sender, clock, options, sys.stdout, sys.stderr, width=width, scouts=scouts, contact=told.contact
-        )
-        status = run_.send(plans)
+        run_.cancel_others(plans)
+        status = run_.send(plans, told.contact)
         with contextlib.suppress(SendFault, TryAgain):  # a session that isn't closed runs out by itself
             sender.leave()
     finally:

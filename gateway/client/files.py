@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
@@ -19,7 +20,10 @@ from gateway.clock import Clock
 
 
 class FileSender:
-    """Sends pieces of one upload. For all threads."""
+    """Sends pieces of one upload. For all threads.
+
+    :param on_all_there: is told when every byte of the pieces is there, and all that is missing is that parts are joined.
+    """
 
     def __init__(
         self,
@@ -33,6 +37,7 @@ class FileSender:
         access: UploadAccess,
         retry: RetryPolicy,
         scouts: Scouts,
+        on_all_there: Callable[[], None] = lambda: None,
     ) -> None:
         self._http = http
         self._state = state
@@ -43,6 +48,9 @@ class FileSender:
         self._access = access
         self._retry = retry
         self._scouts = scouts
+        self._on_all_there = on_all_there
+        self._lock = threading.Lock()
+        self._underway = 0  # pieces of which bytes are missing
 
     def pieces(self, files: Sequence[LocalFile]) -> list[Piece]:
         """What has to be sent of an upload's files, in their order: as parts, if the gateway joins them.
@@ -56,9 +64,12 @@ class FileSender:
             if self._state.file_key(file) not in self._entry.done:
                 parted.append((file, spans_of(file.size_bytes, later_bytes, total_bytes)))
         several = any(len(spans) > 1 for _, spans in parted)
-        if not (several and self._scouts.joins_parts(self._retry, self._entry.tus_url)):
-            return [Piece(file) for file, _ in parted]
-        return [piece for file, spans in parted for piece in self._pieces_of(file, spans)]
+        if several and self._scouts.joins_parts(self._retry, self._entry.tus_url):
+            pieces = [piece for file, spans in parted for piece in self._pieces_of(file, spans)]
+        else:
+            pieces = [Piece(file) for file, _ in parted]
+        self._underway = len(pieces)
+        return pieces
 
     def _pieces_of(self, file: LocalFile, spans: Sequence[Span]) -> Iterator[Piece]:
         if len(spans) < 2:
@@ -80,8 +91,9 @@ class FileSender:
         try:
             if parted is None:
                 self._send_whole(piece.file)
+                self._one_less()
             else:
-                self._send_part(parted, piece.number)
+                self._send_part(parted, piece.number, again=piece.again)
         except Unreadable:
             reason = LeftOut.UNREADABLE
         except Refused as refusal:
@@ -99,17 +111,26 @@ class FileSender:
             self._tus(file, stream, file_id, lambda offset: self._meter.at(key, offset)).upload()
         self._finished(file)
 
-    def _send_part(self, parted: PartedFile, number: int) -> None:
+    def _send_part(self, parted: PartedFile, number: int, *, again: bool) -> None:
         """A part; whoever brings the last one has them joined."""
         file = parted.file
         with open_file(file) as stream:
             span = parted.spans[number]
-            part_id = self._state.part_id(self._entry, file, span)
+            part_id = self._state.part_id(self._entry, file, span, again=again)
             part = self._tus(file, stream, part_id, lambda offset: parted.at(number, offset), span)
             part.upload()
             parts = parted.arrived(number, part.location)
             if parts is not None:
+                self._one_less()
+            if parts:
                 self._join(file, stream, parts)
+
+    def _one_less(self) -> None:
+        with self._lock:
+            self._underway -= 1
+            is_last = self._underway == 0
+        if is_last:
+            self._on_all_there()
 
     def _join(self, file: LocalFile, stream: BinaryIO, parts: Sequence[str]) -> None:
         try:

@@ -19,10 +19,12 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
+from requests.structures import CaseInsensitiveDict
 
+from gateway import __version__
 from gateway.client.errors import Misused, NotAllowed, NotLetIn, Refused, TryAgain, UploadGone, plain
 from gateway.client.watch import LineWatch
-from gateway.client.wires import WiredAdapter, Wires, are_queued
+from gateway.client.wires import WiredAdapter, Wires, are_queued, is_empty
 from gateway.clock import Clock
 
 #: For connecting: a SYN that got lost is repeated later and later, so a new one is made; now and then with more patience.
@@ -66,6 +68,10 @@ class Answer:
         return value
 
 
+#: Of each request; what HTTP takes for granted isn't said: there are many, and some lines are slow.
+_HEADERS = {"User-Agent": f"relaypacs/{__version__}", "Accept-Encoding": "identity"}
+
+
 class _TokenAuth(AuthBase):
     def __init__(self, token: str) -> None:
         self._token = token
@@ -89,6 +95,7 @@ class GatewayHttp:
         self._wires = Wires()
         self._watch = LineWatch(self._wires, clock)
         self._session = requests.Session()
+        self._session.headers = CaseInsensitiveDict(_HEADERS)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, WiredAdapter(self._wires, _BLOCK_BYTES, _MOST_KEPT))
         self.refused = 0  #: how often the gateway had too much to do
@@ -121,6 +128,10 @@ class GatewayHttp:
     def is_full(self) -> bool:
         """Whether the line is, as far as this system tells: packets wait for each other there."""
         return are_queued(self._wires.states().values())
+
+    def is_empty(self) -> bool:
+        """Whether the line has room for more; as far as this system tells."""
+        return is_empty(self._wires.states().values())
 
     def here(self, url: str, path: str) -> str:
         """A URL that the gateway named, at the address the user gave: a gateway may know itself by another name.

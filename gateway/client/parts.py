@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from gateway.client.scan import LocalFile
 
-#: A smaller part would be over before its connection has come up to speed; of much there are larger ones, so that all of one
-#: file's can be named in one header.
-LEAST_PART_BYTES, LEAST_PART_OF_ALL = 64 * 1024, 1 / 148
+#: A smaller part would be over before its connection has come up to speed: it is about what a fresh one sends in two goes
+#: (RFC 6928). Where there is much, smaller ones at its end save little; and all of one file's can be named in one header.
+LEAST_PART_BYTES, LEAST_PART_OF_ALL, LEAST_PART_OF_FILE = 40 * 1024, 1 / 400, 1 / 148
 #: Of what is left a part is so much: about as many go at once.
-PART_OF_LEFT = 1 / 16
+PART_OF_LEFT = 1 / 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +51,42 @@ class PartedFile:
         return first
 
     def at(self, number: int, offset: int) -> None:
-        """A part has come as far as this."""
+        """A part has come as far as this, by one of those who send it."""
         with self._lock:
-            self._offsets[number] = offset
+            if number not in self._locations:
+                self._offsets[number] = offset
             gone = sum(self._offsets)
         self._on_offset(gone)
 
     def arrived(self, number: int, location: str) -> list[str] | None:
-        """A part is whole. :returns: where all of them are, in order, if it was the last."""
+        """A part is whole. :returns: where all of them are, in order, if it was the last; empty, if others are missing; None,
+        if somebody else has brought it before.
+        """
         with self._lock:
-            self._locations[number] = location
-            if len(self._locations) < len(self.spans):
+            if number in self._locations:
                 return None
+            self._locations[number] = location
+            self._offsets[number] = self.spans[number].size_bytes
+            if len(self._locations) < len(self.spans):
+                return []
             return [self._locations[one] for one in range(len(self.spans))]
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one thread sends: a file, or a part of one. `parted`: None: it is the whole file."""
+    """What one thread sends: a file, or a part of one. `parted`: None: it is the whole file. `again`: by a second one, beside
+    the first: a part of its own.
+    """
 
     file: LocalFile
     parted: PartedFile | None = None
     number: int = 0
+    again: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """How large it is."""
+        return self.file.size_bytes if self.parted is None else self.parted.spans[self.number].size_bytes
 
 
 def spans_of(size_bytes: int, later_bytes: int, total_bytes: int) -> list[Span]:
@@ -81,7 +95,7 @@ def spans_of(size_bytes: int, later_bytes: int, total_bytes: int) -> list[Span]:
     :param later_bytes: of the files that are sent after it.
     :param total_bytes: of all files that are sent with it, itself too.
     """
-    least_bytes = max(LEAST_PART_BYTES, int(total_bytes * LEAST_PART_OF_ALL))
+    least_bytes = max(LEAST_PART_BYTES, int(total_bytes * LEAST_PART_OF_ALL), int(size_bytes * LEAST_PART_OF_FILE))
     spans: list[Span] = []
     start = 0
     while start < size_bytes:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,11 @@ from typing import TextIO
 
 from gateway.client import uploads
 from gateway.client.access import Sender, UploadAccess
+from gateway.client.ahead import CompleteAhead
 from gateway.client.crew import Crew, Traffic
 from gateway.client.errors import (
     FileChanged,
-    Misused,
     NotAllowed,
-    NotLetIn,
     Refused,
     SendFault,
     TryAgain,
@@ -35,6 +34,7 @@ from gateway.client.files import FileSender
 from gateway.client.grouping import PlannedUpload
 from gateway.client.http import GatewayHttp
 from gateway.client.meter import Display, Meter
+from gateway.client.opening import Opener
 from gateway.client.outcome import PlanInProgress, Reporter, exit_status
 from gateway.client.retry import RetryPolicy
 from gateway.client.scan import LeftOut
@@ -86,39 +86,46 @@ class SendRun:
         *,
         width: Width,
         scouts: Scouts,
-        contact: str = "",
     ) -> None:
         self._http = http
         self._state = state
         self._sender = sender
         self._clock = clock
         self._options = options
+        self._out = out
         self._err = err
-        self._reporter = Reporter(
-            lambda words: print(words, file=out, flush=True),
-            lambda words: print(words, file=err, flush=True),
-            contact=contact,
-            verbose=options.verbose,
-        )
         self._pace = Pace(options.chunk_bytes)
         self._width = width
         self._scouts = scouts
         self._meter = Meter(0, 0, clock)
         self._display = Display(self._meter, err, quiet=True)
         self._stop = threading.Event()
+        self._opener = Opener(http, state, sender, clock, options.endpoint_id, self._say)
 
-    def send(self, plans: Sequence[PlannedUpload]) -> int:
+    def open_ahead(self, plan: PlannedUpload) -> None:
+        """The upload of what is likely to be sent first: while it isn't known yet what the gateway takes."""
+        self._opener.open_ahead(plan, self._retry(threading.Event()))
+
+    def cancel_others(self, plans: Sequence[PlannedUpload]) -> None:
+        """What was opened ahead and isn't to be sent like that."""
+        self._opener.cancel_others(plans)
+
+    def _say(self, words: str) -> None:
+        self._display.say(words)
+
+    def send(self, plans: Sequence[PlannedUpload], contact: str = "") -> int:
         """Send all, wait for all, say what became of each.
 
+        :param contact: whom to ask about held uploads.
         :returns: the exit status.
         :raises KeyboardInterrupt: the user's; what was sent is remembered.
         """
-        sendings = [PlanInProgress(plan, self._set_key(plan)) for plan in plans]
+        sendings = [PlanInProgress(plan, self._opener.set_key(plan)) for plan in plans]
         self._meter = Meter(sum(plan.size_bytes for plan in plans), sum(len(plan.files) for plan in plans), self._clock)
         try:
             with Display(self._meter, self._err, quiet=self._options.quiet) as self._display:
                 self._send_all(sendings)
-            self._await_outcomes(sendings)
+            self._await_outcomes(sendings, self._reporter(contact))
         finally:
             self._stop.set()
             if self._options.at_once is None:
@@ -126,16 +133,20 @@ class SendRun:
             self._state.save()
         return exit_status(sendings)
 
+    def _reporter(self, contact: str) -> Reporter:
+        return Reporter(
+            lambda words: print(words, file=self._out, flush=True),
+            lambda words: print(words, file=self._err, flush=True),
+            contact=contact,
+            verbose=self._options.verbose,
+        )
+
     def _retry(self, stop: threading.Event) -> RetryPolicy:
         def tell(words: str) -> None:
             if not self._options.quiet:
                 self._display.say(words)
 
         return RetryPolicy(self._options.patience_s, self._clock, stop, tell=tell)
-
-    def _set_key(self, plan: PlannedUpload) -> str:
-        destination = (self._http.base_url, self._options.endpoint_id or "", self._sender.scope)
-        return self._state.set_key(plan.files, *destination)
 
     def _send_all(self, sendings: list[PlanInProgress]) -> None:
         for sending in sendings:
@@ -147,20 +158,19 @@ class SendRun:
                     return  # the others would fare no better
 
     def _ship(self, sending: PlanInProgress, *, is_last: bool) -> None:
-        entry = self._state.claim(sending.set_key)
         retry = self._retry(threading.Event())
         try:
-            entry, resumed = self._open(sending, entry, retry)
-            access = sending.access
-            assert access is not None
-            standing = retry.persist(lambda: uploads.status(self._http, access)) if resumed else None
+            opened = self._opener.open(sending.plan, retry)
+            entry, access = opened.entry, opened.access
+            sending.access = access
+            standing = retry.persist(lambda: uploads.status(self._http, access)) if opened.resumed else None
             if standing is None or standing.state in _RECEIVING_STATES:
-                self._send_files(sending, entry, access, retry)
+                wait_s = min(30.0, self._options.wait_s) if is_last else 0.0
+                ahead = CompleteAhead(lambda: uploads.complete(self._http, access, wait_s))
+                self._send_files(sending, entry, access, retry, ahead.begin)
                 if is_last:
                     threading.Thread(target=self._leave, name="leave", daemon=True).start()
-                standing = self._complete(
-                    sending, entry, access, retry, min(30.0, self._options.wait_s) if is_last else 0.0
-                )
+                standing = ahead.standing() or self._complete(sending, entry, access, retry, wait_s)
             else:
                 for file in sending.plan.files:
                     self._meter.done(self._state.file_key(file), file.size_bytes, before=True)
@@ -182,59 +192,17 @@ class SendRun:
         with contextlib.suppress(SendFault, TryAgain):  # the end of the run says it again
             self._sender.leave()
 
-    def _open(self, sending: PlanInProgress, entry: Entry, retry: RetryPolicy) -> tuple[Entry, bool]:
-        """Tokens for the upload that a former run began, or for a new one.
-
-        :returns: its entry, and whether a former run began it.
-        """
-        if entry.refresh_token:
-            access = self._access(entry, entry.upload_id, retry)
-            try:
-                access.resume(entry.refresh_token)
-            except NotLetIn:
-                pass  # too old, or replaced by an answer that was lost: the Idempotency-Key gets fresh ones
-            except UploadGone:
-                self._display.say("the upload that was begun is gone from the gateway: a new one begins")
-                entry = self._state.restart(sending.set_key)
-            else:
-                sending.access = access
-                return entry, True
-        try:
-            return self._init(sending, entry, retry)
-        except Refused as refusal:
-            if refusal.code != "idempotency_key_reused" and not isinstance(refusal, UploadGone):
-                raise
-            return self._init(sending, self._state.restart(sending.set_key), retry)
-
-    def _init(self, sending: PlanInProgress, entry: Entry, retry: RetryPolicy) -> tuple[Entry, bool]:
-        body = uploads.init_body(sending.plan, self._options.endpoint_id)
-        try:
-            answer = uploads.init(self._http, retry, self._sender, body, entry.idempotency_key)
-        except Refused as refusal:
-            if refusal.code == "unknown_endpoint":
-                raise Misused("the gateway has no such endpoint for you: check --endpoint") from None
-            raise
-        upload_id = str(answer["upload_id"])
-        resumed = upload_id == entry.upload_id
-        if not resumed:
-            entry.done.clear()
-        entry.upload_id = upload_id
-        entry.tus_url = self._http.here(str(answer.get("tus_url") or ""), "/files/")
-        sending.access = self._access(entry, upload_id, retry)
-        sending.access.take(answer)
-        self._state.save()
-        return entry, resumed
-
-    def _access(self, entry: Entry, upload_id: str, retry: RetryPolicy) -> UploadAccess:
-        def remember(refresh_token: str) -> None:
-            entry.refresh_token = refresh_token
-            self._state.save()
-
-        return UploadAccess(self._http, retry, self._clock, upload_id, self._sender, remember)
-
-    def _send_files(self, sending: PlanInProgress, entry: Entry, access: UploadAccess, retry: RetryPolicy) -> None:
+    def _send_files(
+        self,
+        sending: PlanInProgress,
+        entry: Entry,
+        access: UploadAccess,
+        retry: RetryPolicy,
+        on_all_there: Callable[[], None] = lambda: None,
+    ) -> None:
         """Several at once; the first fault ends it, but for what is one file's alone: that file is left out.
 
+        :param on_all_there: see `FileSender`.
         :raises Unreadable: none of the files can be read.
         """
         sending.left_out.clear()
@@ -243,6 +211,7 @@ class SendRun:
         for file in files:
             if self._state.file_key(file) in entry.done:
                 self._meter.done(self._state.file_key(file), file.size_bytes, before=True)
+        own = self._retry(threading.Event())  # who is still at something that others have done ends with it
         sender = FileSender(
             self._http,
             self._state,
@@ -251,18 +220,21 @@ class SendRun:
             self._pace,
             entry=entry,
             access=access,
-            retry=retry,
+            retry=own,
             scouts=self._scouts,
+            on_all_there=on_all_there,
         )
         pieces = sender.pieces(files)
         try:
-            with Crew(pieces, sender.send, self._width, self._traffic, retry.stop, self._clock) as outcomes:
+            trip_s = self._http.round_trip_s()
+            with Crew(pieces, sender.send, self._width, self._traffic, own.stop, self._clock, trip_s) as outcomes:
                 for piece, reason in outcomes:
                     if reason is not None:
                         sending.left_out.append((piece.file, reason))
                         self._display.say(f"not sent: {plain(piece.file.path)}: {reason}")
         finally:
             self._state.save()
+        retry.moved()
         if len(sending.left_out) == len(files):
             raise Unreadable("none of its files can be sent")
 
@@ -272,6 +244,7 @@ class SendRun:
             self._meter.moved_bytes if acknowledged_bytes is None else acknowledged_bytes,
             self._http.refused,
             full=self._http.is_full(),
+            empty=self._http.is_empty(),
         )
 
     def _complete(
@@ -294,7 +267,7 @@ class SendRun:
         self._send_files(sending, entry, access, retry)
         return retry.persist(once)
 
-    def _await_outcomes(self, sendings: Sequence[PlanInProgress]) -> None:
+    def _await_outcomes(self, sendings: Sequence[PlanInProgress], reporter: Reporter) -> None:
         """Ask until all is over, or until the user's waiting time is; say of each what became of it, when it is known.
 
         Held ones are waited for only if the user said so: a person decides, and nobody knows when.
@@ -308,7 +281,7 @@ class SendRun:
                     if sending.standing is not None:
                         self._keep_receipt(sending, retry)
                         self._state.drop(sending.set_key)
-                    self._reporter.report(f"upload {number} of {len(sendings)}", waiting.pop(number))
+                    reporter.report(f"upload {number} of {len(sendings)}", waiting.pop(number))
             waited_s = self._clock.monotonic() - began
             if not waiting or waited_s >= self._options.wait_s:
                 break
@@ -319,7 +292,7 @@ class SendRun:
             for sending in waiting.values():
                 self._ask(sending, retry)
         for number, sending in waiting.items():
-            self._reporter.report(f"upload {number} of {len(sendings)}", sending)
+            reporter.report(f"upload {number} of {len(sendings)}", sending)
 
     def _keep_receipt(self, sending: PlanInProgress, retry: RetryPolicy) -> None:
         """Into the user's folder, before the upload is forgotten here."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 
 from gateway.client import uploads
 from gateway.client.errors import SendFault, TryAgain
@@ -16,6 +17,8 @@ from gateway.client.http import GatewayHttp
 from gateway.client.retry import RetryPolicy
 
 _ANSWER_WITHIN_S = 10.0
+#: The second time what has to be asked of the gateway anyway takes the connections that stand.
+_LATER_S = 0.02
 
 
 class Scouts:
@@ -28,12 +31,15 @@ class Scouts:
         self._count = 0
 
     def go(self, count: int) -> None:
-        """As many as are missing for there to be so many."""
-        for number in range(self._count, count):
-            threading.Thread(target=self._go, name=f"scout-{number}", daemon=True).start()
-        self._count = max(self._count, count)
+        """So many connections stand afterwards: all ask at once, so that each has one of its own."""
+        if count > self._count:
+            after_s = _LATER_S if self._count else 0.0
+            for number in range(count):
+                threading.Thread(target=self._go, args=(after_s,), name=f"scout-{number}", daemon=True).start()
+            self._count = count
 
-    def _go(self) -> None:
+    def _go(self, after_s: float) -> None:
+        time.sleep(after_s)
         try:
             self._answers.put(uploads.joins_parts(self._http, f"{self._http.base_url}/files/"))
         except (SendFault, TryAgain):

@@ -105,9 +105,9 @@ class StateFile:
         """The file's name towards the gateway: tells nothing, and is the same whenever this upload goes on."""
         return self._hash("id", entry.idempotency_key.encode(), self.file_key(file).encode())
 
-    def part_id(self, entry: Entry, file: LocalFile, span: Span) -> str:
+    def part_id(self, entry: Entry, file: LocalFile, span: Span, *, again: bool = False) -> str:
         """Likewise of a part of it: the gateway knows again what it has of a file that is parted in the same way."""
-        place = f"{span.start} + {span.size_bytes}"
+        place = f"{span.start} + {span.size_bytes}{' again' if again else ''}"
         return self._hash("part", self.file_id(entry, file).encode(), place.encode())
 
     def claim(self, set_key: str) -> Entry:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import queue
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.client.access import QrSender, Sender
-from gateway.client.errors import Misused, NotLetIn, Refused, plain
+from gateway.client.errors import Misused, NotLetIn, Refused, SendFault, plain
 from gateway.client.grouping import PlannedUpload
 from gateway.client.http import GatewayHttp
 from gateway.client.meter import size_words
@@ -54,6 +56,28 @@ def ask(http: GatewayHttp, retry: RetryPolicy, sender: Sender, endpoint_id: str 
     except (Refused, Misused):  # a gateway that doesn't tell: it refuses what it won't have
         return EndpointTerms()
     return _terms(_chosen(answer.get("endpoints"), endpoint_id))
+
+
+def ask_beside(
+    http: GatewayHttp, retry: RetryPolicy, sender: Sender, endpoint_id: str | None
+) -> Callable[[], EndpointTerms]:
+    """Likewise, without waiting for the answer. :returns: what waits for it, and raises what `ask` does."""
+    answers: queue.SimpleQueue[EndpointTerms | SendFault] = queue.SimpleQueue()
+
+    def go() -> None:
+        try:
+            answers.put(ask(http, retry, sender, endpoint_id))
+        except SendFault as fault:
+            answers.put(fault)
+
+    def told() -> EndpointTerms:
+        answer = answers.get()
+        if isinstance(answer, SendFault):
+            raise answer
+        return answer
+
+    threading.Thread(target=go, name="terms", daemon=True).start()
+    return told
 
 
 def sort_out(plans: Sequence[PlannedUpload], terms: EndpointTerms) -> tuple[list[PlannedUpload], list[str]]:

@@ -135,7 +135,7 @@ class TusFile(Uploader):
         on_offset: Callable[[int], None],
         span: Span | None = None,
     ) -> None:
-        metadata = {"file_id": file_id, "filetype": "application/dicom"}
+        metadata = {"file_id": file_id} | ({"filetype": "application/dicom"} if span is None else {})
         super().__init__(file_stream=stream, client=TusClient(tus_url), metadata=metadata)
         self._found = found
         self._span = span or Span(0, found.size_bytes)

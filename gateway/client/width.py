@@ -46,7 +46,7 @@ class Width:
 
     def __init__(self, least: int, most: int, first: int) -> None:
         self._least = least
-        self._most = most
+        self.most = most
         self.kept = min(most, max(least, first))  #: what has proved right
         self.count = self.kept  #: how many there are to be now
         self._rate = 0.0  # bytes per second that `kept` carries; 0: not known yet
@@ -60,6 +60,11 @@ class Width:
         self._moved_s = 0.0
         self._began_s = 0.0
         self._seen: deque[tuple[float, int]] = deque()  # since it has settled: seconds, acknowledged bytes
+
+    @property
+    def is_pinned(self) -> bool:
+        """The user has said how many."""
+        return self._least == self.most
 
     def sampled(
         self, at_s: float, acknowledged_bytes: int, busy: int, refused: int, *, full: bool | None = None
@@ -148,7 +153,7 @@ class Width:
             self._try_more(at_s)
 
     def _try_more(self, at_s: float) -> None:
-        most = min(self._most, max(self._least, int(self._rate * CUT_S / CUT_BYTES)))
+        most = min(self.most, max(self._least, int(self._rate * CUT_S / CUT_BYTES)))
         if most < self.kept:
             self._keep(most)
             self._rate = 0.0
