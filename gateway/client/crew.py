@@ -30,7 +30,7 @@ _SLOW = 0.6
 #: After so many round trips the last pieces are late, and so often it is looked.
 _LATE_TRIPS, _LEAST_TRIP_S, _LATE_LOOK_S = 3, 0.1, 0.05
 #: Of all bytes so many may go twice, and no larger part: that would cost more than to wait for it.
-_MOST_TWICE, _MOST_TWICE_BYTES = 1 / 32, 128 * 1024
+_MOST_TWICE, _MOST_TWICE_BYTES = 1 / 48, 128 * 1024
 
 Reason = LeftOut | None
 

@@ -15,7 +15,7 @@ from gateway.client.scan import LocalFile
 
 #: A smaller part would be over before its connection has come up to speed: it is about what a fresh one sends in two goes
 #: (RFC 6928). Where there is much, smaller ones at its end save little; and all of one file's can be named in one header.
-LEAST_PART_BYTES, LEAST_PART_OF_ALL, LEAST_PART_OF_FILE = 40 * 1024, 1 / 400, 1 / 148
+LEAST_PART_BYTES, LEAST_PART_OF_ALL, LEAST_PART_OF_FILE = 48 * 1024, 1 / 400, 1 / 148
 #: Of what is left a part is so much: about as many go at once.
 PART_OF_LEFT = 1 / 12
 

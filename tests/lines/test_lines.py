@@ -18,7 +18,6 @@ LEAST_SHARE = 1 / 9
 
 @pytest.mark.root
 @pytest.mark.timing
-@pytest.mark.soak
 @pytest.mark.parametrize("name", SHORT)
 def test_a_study_takes_little_longer_than_its_line_needs(name: str) -> None:
     whole, row = ROWS[name], SHORT[name]
