@@ -21,7 +21,6 @@ import requests
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
-from gateway import __version__
 from gateway.client.errors import Misused, NotAllowed, NotLetIn, Refused, TryAgain, UploadGone, plain
 from gateway.client.watch import LineWatch
 from gateway.client.wires import WiredAdapter, Wires, are_queued, is_empty
@@ -69,7 +68,7 @@ class Answer:
 
 
 #: Of each request; what HTTP takes for granted isn't said: there are many, and some lines are slow.
-_HEADERS = {"User-Agent": f"relaypacs/{__version__}", "Accept-Encoding": "identity"}
+_HEADERS = {"User-Agent": "relaypacs-send", "Accept-Encoding": "identity"}
 
 
 class _TokenAuth(AuthBase):

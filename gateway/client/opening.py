@@ -20,7 +20,7 @@ from gateway.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class UploadInHand:
     """An upload that is open. `resumed`: a former run began it."""
 
     entry: Entry
@@ -49,7 +49,7 @@ class Opener:
         self._clock = clock
         self._endpoint_id = endpoint_id
         self._say = say
-        self._ahead: dict[str, Opened | SendFault] = {}
+        self._ahead: dict[str, UploadInHand | SendFault] = {}
 
     def set_key(self, plan: PlannedUpload) -> str:
         """The name of its files in the state file."""
@@ -69,12 +69,12 @@ class Opener:
         """What was opened ahead and is none of these."""
         for set_key in self._ahead.keys() - {self.set_key(plan) for plan in plans}:
             opened = self._ahead.pop(set_key)
-            if isinstance(opened, Opened):
+            if isinstance(opened, UploadInHand):
                 with contextlib.suppress(SendFault, TryAgain):  # it expires by itself
                     uploads.cancel(self._http, opened.access)
                 self._state.drop(set_key)
 
-    def open(self, plan: PlannedUpload, retry: RetryPolicy) -> Opened:
+    def open(self, plan: PlannedUpload, retry: RetryPolicy) -> UploadInHand:
         """Tokens for the upload that a former run began, or for a new one.
 
         :raises SendFault: there is none to be had.
@@ -96,7 +96,7 @@ class Opener:
                 self._say("the upload that was begun is gone from the gateway: a new one begins")
                 entry = self._state.restart(set_key)
             else:
-                return Opened(entry, access, resumed=True)
+                return UploadInHand(entry, access, resumed=True)
         try:
             return self._init(plan, entry, retry)
         except Refused as refusal:
@@ -104,7 +104,7 @@ class Opener:
                 raise
             return self._init(plan, self._state.restart(set_key), retry)
 
-    def _init(self, plan: PlannedUpload, entry: Entry, retry: RetryPolicy) -> Opened:
+    def _init(self, plan: PlannedUpload, entry: Entry, retry: RetryPolicy) -> UploadInHand:
         body = uploads.init_body(plan, self._endpoint_id)
         try:
             answer = uploads.init(self._http, retry, self._sender, body, entry.idempotency_key)
@@ -121,7 +121,7 @@ class Opener:
         access = self._access(entry, upload_id, retry)
         access.take(answer)
         self._state.save()
-        return Opened(entry, access, resumed)
+        return UploadInHand(entry, access, resumed)
 
     def _access(self, entry: Entry, upload_id: str, retry: RetryPolicy) -> UploadAccess:
         def remember(refresh_token: str) -> None:

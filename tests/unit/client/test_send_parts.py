@@ -61,7 +61,7 @@ def test_one_large_file_goes_as_parts_that_the_gateway_joins(
     assert sent(gateway) == on_disk(folder)
     (file,) = gateway.only_upload().files.values()
     assert file.parts is not None
-    assert len(file.parts) == 37
+    assert len(file.parts) == 35
 
 
 def test_parts_of_one_file_travel_at_once(run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path) -> None:
