@@ -3,6 +3,10 @@ import { doubtConnections } from "../src/upload/connections";
 import { FIRST_PACE } from "../src/upload/rules";
 import { byXhr } from "../src/upload/xhr";
 
+vi.mock("../src/upload/watching", () => ({
+  watched: () => ({ moved: () => undefined, answered: () => undefined, over: () => undefined }),
+}));
+
 const URL_OF_FILE = "https://relay.example.org/files/a";
 
 /** A browser's, whose line the test is. */

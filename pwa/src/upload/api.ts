@@ -1,4 +1,5 @@
 /** Calls to the gateway: JSON in and out, refusals as `Refused`, a dead line as status 0. Knows no queue. */
+import type { Watched } from "./carry";
 import { hear } from "./clock";
 import { at } from "./place";
 
@@ -19,11 +20,52 @@ export interface Call {
   body?: unknown;
   headers?: Record<string, string>;
   signal?: AbortSignal;
+  /** The same once more does no harm: it goes again at once where its connection is dead. A GET always does. */
+  repeats?: boolean;
+  /** Its answer may take long. */
+  slow?: boolean;
 }
 
 const ANSWER_WITHIN_MS = 45_000;
+/** The last one has all the time. */
+const TRIES_AT_ONCE = 3;
+
+type Watch = (size: number, giveUp: () => void, slow?: boolean) => Watched;
+let watch: Watch | null = null;
+
+/** Calls are looked at from now on while they are under way. */
+export function watchCalls(by: Watch): void {
+  watch = by;
+}
 
 export async function request(path: string, call: Call = {}): Promise<Response> {
+  const { method = "GET", repeats = method === "GET" } = call;
+  for (let tries = watch && repeats ? TRIES_AT_ONCE : 1; tries > 1; tries -= 1) {
+    const response = await requestWatched(path, call);
+    if (response) return response;
+  }
+  return requestOnce(path, call);
+}
+
+/** @returns null: its connection is dead */
+async function requestWatched(path: string, call: Call): Promise<Response | null> {
+  const own = new AbortController();
+  const watched = watch?.(0, () => own.abort(), call.slow);
+  const signal = call.signal ? AbortSignal.any([call.signal, own.signal]) : own.signal;
+  try {
+    const response = await requestOnce(path, { ...call, signal });
+    watched?.answered();
+    return response;
+  } catch (error) {
+    if (error instanceof Refused && error.status > 0) watched?.answered();
+    if (own.signal.aborted && !call.signal?.aborted) return null;
+    throw error;
+  } finally {
+    watched?.over();
+  }
+}
+
+async function requestOnce(path: string, call: Call): Promise<Response> {
   const headers = new Headers(call.headers);
   if (call.bearer) headers.set("Authorization", `Bearer ${call.bearer}`);
   if (call.body !== undefined) headers.set("Content-Type", "application/json");
@@ -73,7 +115,7 @@ export function refusal(status: number, text: string, retryAfter: string | null 
 /** The gateway itself answers; `navigator.onLine` says yes behind a hotel's login page. */
 export async function reachable(): Promise<boolean> {
   try {
-    const answer = await json<{ status?: string }>("/healthz", { signal: AbortSignal.timeout(4_000) });
+    const answer = await json<{ status?: string }>("/healthz", { signal: AbortSignal.timeout(4_000), repeats: false });
     return answer.status === "alive";
   } catch {
     return false;

@@ -17,7 +17,19 @@ export interface CarriedAnswer {
   text: string;
 }
 
-/** @throws `AbortError`, `TimeoutError`, `NetworkError` */
+/** A request that is looked at while it is under way. */
+export interface Watched {
+  /** So many bytes more have left. */
+  moved(bytes: number): void;
+  answered(): void;
+  /** It has ended, however. */
+  over(): void;
+}
+
+/** The line is there, and its connection isn't: over a new one the request may go at once. */
+export const GIVEN_UP = "GivenUpError";
+
+/** @throws `AbortError`, `TimeoutError`, `NetworkError`, `GIVEN_UP` */
 export type Carry = (asked: Carriage, pace: Pace) => Promise<CarriedAnswer>;
 
 /** It isn't told whether bytes go, and has patience. */

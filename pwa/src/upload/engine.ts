@@ -232,6 +232,7 @@ export class Engine {
         body,
         headers: { Prefer: "wait=0" },
         signal,
+        repeats: true,
       }),
     );
     const status = rules.statusOf(answer.status ?? answer.state) === "held" ? "held" : "delivering";

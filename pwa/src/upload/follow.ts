@@ -26,6 +26,11 @@ interface FilesPage {
 const SLOWEST_MS = 15_000;
 /** A stream says every 15 s that it is there. */
 const STREAM_SILENT_MS = 40_000;
+/** One that has told nothing for so long is doubted: its connection may be dead. */
+const STREAM_DOUBTED_MS = 3_000;
+
+/** Whether the gateway tells another thing than the stream has. */
+type News = () => Promise<boolean>;
 
 /** Waits so long, or until somebody wants to know, or it has its turn. @throws AbortError */
 type Rest = (ms: number, turn: AbortSignal) => Promise<void>;
@@ -69,8 +74,16 @@ async function* streamedOrAsked(
     if (["success", "partial", "failed"].includes(status.state)) return;
     let held = status.state === "held";
     try {
-      for await (const told of held ? [] : stream(uploadId, await uploadToken(queue, id), signal)) {
+      let last = status;
+      const news = async (): Promise<boolean> => {
+        const now = await asUpload(queue, id, (bearer) =>
+          json<GatewayStatus>(`/upload/${uploadId}/status`, { bearer, signal }),
+        );
+        return JSON.stringify(now.files) !== JSON.stringify(last.files) || now.state !== last.state;
+      };
+      for await (const told of held ? [] : stream(uploadId, await uploadToken(queue, id), signal, news)) {
         wait = 500;
+        last = told;
         held = told.state === "held";
         yield told;
         if (["success", "partial", "failed"].includes(told.state)) return;
@@ -89,22 +102,35 @@ async function* streamedOrAsked(
 }
 
 /** Ends at once when others have taken the streams that there may be. */
-async function* stream(uploadId: string, bearer: string, signal: AbortSignal): AsyncGenerator<GatewayStatus> {
+async function* stream(
+  uploadId: string,
+  bearer: string,
+  signal: AbortSignal,
+  news: News,
+): AsyncGenerator<GatewayStatus> {
   const end = holdForStream();
   if (!end) return;
   try {
-    yield* events(uploadId, bearer, signal);
+    yield* events(uploadId, bearer, signal, news);
   } finally {
     end();
   }
 }
 
-/** Given up when it is silent for too long. */
-async function* events(uploadId: string, bearer: string, signal: AbortSignal): AsyncGenerator<GatewayStatus> {
+/** Given up when it is silent for too long, or there is news that it hasn't told. */
+async function* events(
+  uploadId: string,
+  bearer: string,
+  signal: AbortSignal,
+  news: News,
+): AsyncGenerator<GatewayStatus> {
   const over = new AbortController();
   const giveUp = (): void => over.abort();
   let timer = setTimeout(giveUp, STREAM_SILENT_MS);
+  let heardAt: number | null = null;
+  void doubted(over.signal, () => heardAt, news).then(giveUp, () => undefined);
   const heard = (): void => {
+    heardAt = performance.now();
     clearTimeout(timer);
     timer = setTimeout(giveUp, STREAM_SILENT_MS);
   };
@@ -114,6 +140,17 @@ async function* events(uploadId: string, bearer: string, signal: AbortSignal): A
   } finally {
     clearTimeout(timer);
     undoubted();
+    giveUp();
+  }
+}
+
+/** Less and less often it is asked beside a silent stream. @returns it is dead @throws AbortError */
+async function doubted(over: AbortSignal, heardAt: () => number | null, news: News): Promise<void> {
+  for (let quiet = STREAM_DOUBTED_MS; ; quiet = Math.min(2 * quiet, STREAM_SILENT_MS)) {
+    await sleep(quiet, over);
+    const heard = heardAt();
+    if (heard === null) return; // the first thing is told at once
+    if (performance.now() - heard >= quiet && (await news().catch(() => false))) return;
   }
 }
 

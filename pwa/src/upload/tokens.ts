@@ -34,6 +34,7 @@ export async function openUpload(queue: Queue, row: StudyRow): Promise<StudyRow>
         method: "POST",
         bearer,
         headers: { "Idempotency-Key": present.openings ? `${row.id}.${present.openings}` : row.id },
+        repeats: true,
         body: {
           study_metadata: metadata.declared,
           total_files: row.total_files,

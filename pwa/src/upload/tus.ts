@@ -4,12 +4,14 @@ import Upload from "tus-js-client/lib/upload.js";
 import type { Queue } from "../queue/db";
 import { Refused, refusal, request } from "./api";
 import { type ByteSource, Missing } from "./bytes";
-import type { Carry } from "./carry";
+import { type Carry, GIVEN_UP } from "./carry";
 import type { Parcel } from "./parcels";
 import { at } from "./place";
 import { firstChunk, lessChunk, type Pace, paced, yielding } from "./rules";
 
 const FILE_TYPE = "application/dicom";
+/** It was given up so often, and the gateway had got no more of it: whatever the reason, there is a pause. */
+const MOST_IN_VAIN = 4;
 
 export interface Transfer {
   queue: Queue;
@@ -35,11 +37,19 @@ export interface Transfer {
  */
 export async function sendFile(parcel: Parcel, to: Transfer): Promise<boolean> {
   if (to.asked) parcel.url ??= await found(parcel, to);
+  const went: Went = { offset: 0, inVain: 0 };
   for (;;) {
     if (to.leave.aborted) return false;
-    const ended = await attempt(parcel, to);
-    if (ended !== null) return ended;
+    const ended = await attempt(parcel, to, went);
+    if (ended === "anew") parcel.url ??= await found(parcel, to);
+    else if (ended !== "otherwise") return ended;
   }
+}
+
+/** What the gateway has of it, and how often in a row it was given up without having got more. */
+interface Went {
+  offset: number;
+  inVain: number;
 }
 
 /** What the gateway can do beside plain tus. @throws Refused: it can't be reached */
@@ -59,22 +69,22 @@ export async function joinParts(
   urls: readonly string[],
   to: Pick<Transfer, "creation" | "token" | "signal">,
 ): Promise<void> {
-  await create(file, { "Upload-Concat": `final;${urls.join(" ")}` }, to);
+  await create(file, { "Upload-Concat": `final;${urls.join(" ")}` }, to, true);
 }
 
-/** @returns whether it is sent; null: it goes on in another way than before */
-async function attempt(parcel: Parcel, to: Transfer): Promise<boolean | null> {
+/** @returns whether it is sent; else how it goes on: in another way than before, or over a new connection */
+async function attempt(parcel: Parcel, to: Transfer, went: Went): Promise<boolean | "otherwise" | "anew"> {
   const { file, size } = parcel;
   let began = 0;
   let index = 0;
   const over = new AbortController();
-  return new Promise<boolean | null>((done, failed) => {
+  return new Promise<boolean | "otherwise" | "anew">((done, failed) => {
     const upload = new Upload(parcel as unknown as Blob, {
       ...Upload.defaultOptions,
       fingerprint: async () => "",
       endpoint: to.creation,
       uploadUrl: parcel.url,
-      httpStack: new Stack(to),
+      httpStack: new Stack(to, went),
       fileReader: { openFile: async () => new ParcelSource(to.bytes, parcel) },
       headers: headersOf(parcel),
       metadata: { file_id: parcel.id, filetype: FILE_TYPE },
@@ -106,11 +116,16 @@ async function attempt(parcel: Parcel, to: Transfer): Promise<boolean | null> {
       onSuccess: () => done(true),
       onError: (error) => {
         const why = reason(error);
+        if (goesOn(error, went)) {
+          if (went.inVain > 1) to.pace.chunk = lessChunk(to.pace.chunk);
+          parcel.url = upload.url;
+          return done("anew");
+        }
         if (timedOut(error)) to.pace.chunk = lessChunk(to.pace.chunk);
         else if (why instanceof Refused && why.status === 0) to.pace.chunk = firstChunk(to.pace.chunk);
         if (!yields(to.pace, error, why)) return failed(why);
         parcel.url = upload.url;
-        done(null);
+        done("otherwise");
       },
     });
     const stop = (): void => {
@@ -134,7 +149,7 @@ function yields(pace: Pace, error: Error, why: Error): boolean {
 
 /** Asks for the creation once more, without bytes: the same `file_id` gives the same file, and HEAD says what it has. */
 async function found(parcel: Parcel, to: Transfer): Promise<string> {
-  const answer = await create(parcel.id, { "Upload-Length": String(parcel.size), ...headersOf(parcel) }, to);
+  const answer = await create(parcel.id, { "Upload-Length": String(parcel.size), ...headersOf(parcel) }, to, false);
   const url = new URL(answer.headers.get("Location") ?? to.creation, at("/")).href;
   if (!parcel.parted) await to.queue.changeFiles([parcel.id], { url });
   return url;
@@ -148,6 +163,7 @@ async function create(
   id: string,
   headers: Record<string, string>,
   to: Pick<Transfer, "creation" | "token" | "signal">,
+  slow: boolean,
 ): Promise<Response> {
   return request(to.creation, {
     method: "POST",
@@ -158,12 +174,21 @@ async function create(
       ...headers,
     },
     signal: to.signal,
+    repeats: true,
+    slow,
   });
 }
 
 /** The line is too slow for requests of this size, or dead. */
 function timedOut(error: Error): boolean {
   return (error as { causingError?: Error }).causingError?.name === "TimeoutError";
+}
+
+/** Its connection was dead, and the line isn't. */
+function goesOn(error: Error, went: Went): boolean {
+  if ((error as { causingError?: Error }).causingError?.name !== GIVEN_UP) return false;
+  went.inVain += 1;
+  return went.inVain < MOST_IN_VAIN;
 }
 
 function reason(error: Error): Error {
@@ -209,10 +234,13 @@ class ParcelSource implements FileSource {
 }
 
 class Stack implements HttpStack {
-  constructor(private readonly to: Transfer) {}
+  constructor(
+    private readonly to: Transfer,
+    private readonly went: Went,
+  ) {}
 
   createRequest(method: string, url: string): HttpRequest {
-    return new TusRequest(method, url, this.to);
+    return new TusRequest(method, url, this.to, this.went);
   }
 
   getName(): string {
@@ -230,6 +258,7 @@ class TusRequest implements HttpRequest {
     private readonly method: string,
     private readonly url: string,
     private readonly to: Transfer,
+    private readonly went: Went,
   ) {}
 
   getMethod = (): string => this.method;
@@ -245,6 +274,8 @@ class TusRequest implements HttpRequest {
     const signal = AbortSignal.any([this.to.signal, this.own.signal]);
     const { carry, moved, pace } = this.to;
     const answer = await carry({ method, url, headers, body: body?.bytes ?? null, signal, moved }, pace);
+    const offset = Number(answer.header("Upload-Offset") ?? 0);
+    if (offset > this.went.offset) Object.assign(this.went, { offset, inVain: 0 });
     return {
       getStatus: () => answer.status,
       getHeader: answer.header,

@@ -2,9 +2,10 @@
  * Requests that bring bytes, by `XMLHttpRequest`: it tells that they go, which `fetch` doesn't. One that stands still is given
  * up early, one whose bytes move never.
  */
-import type { CarriedAnswer, Carry } from "./carry";
+import { type CarriedAnswer, type Carry, GIVEN_UP } from "./carry";
 import { whenDoubted } from "./connections";
 import { DOUBTED_MS, patience } from "./rules";
+import { watched } from "./watching";
 
 export const byXhr: Carry = ({ method, url, headers, body, signal, moved }, pace) => {
   const size = body?.byteLength ?? 0;
@@ -27,13 +28,16 @@ export const byXhr: Carry = ({ method, url, headers, body, signal, moved }, pace
     if (signal.aborted) return stop();
     signal.addEventListener("abort", stop);
     const undoubted = whenDoubted(doubt);
+    const watch = watched(size, () => fail(GIVEN_UP));
     xhr.upload.onprogress = ({ loaded }) => {
       moved(loaded - left);
+      watch.moved(loaded - left);
       left = loaded;
       wait(patience(pace, size, left >= size));
     };
     xhr.onerror = () => fail("NetworkError");
     xhr.onload = () => {
+      watch.answered();
       // Whatever led elsewhere is no gateway.
       if (xhr.responseURL !== new URL(url, self.location.href).href) return fail("NetworkError");
       done({ status: xhr.status, header: (name) => xhr.getResponseHeader(name) ?? undefined, text: xhr.responseText });
@@ -41,6 +45,7 @@ export const byXhr: Carry = ({ method, url, headers, body, signal, moved }, pace
     xhr.onloadend = () => {
       clearTimeout(timer);
       undoubted();
+      watch.over();
       signal.removeEventListener("abort", stop);
     };
     xhr.open(method, url);

@@ -1,0 +1,79 @@
+/** Looks at the requests of a worker while there are any, and asks the gateway small questions while they are silent. */
+import type { Watched } from "./carry";
+import { type Held, LineWatch, type Question } from "./line";
+import { at } from "./place";
+
+const LOOK_EVERY_MS = 100;
+/** What a portal's page doesn't say. */
+const ALIVE = '"alive"';
+/** Where each request has a connection of its own. Over HTTP/2 a question goes the way of the bodies, and says nothing. */
+const OWN_CONNECTIONS = "http/1.1";
+
+const watch = new LineWatch();
+const giveUps = new Map<Held, () => void>();
+const asking = new Map<Question, AbortController>();
+let timer: ReturnType<typeof setInterval> | undefined;
+let ownConnections = true;
+
+/**
+ * @param size bytes of the request's body
+ * @param giveUp it doesn't go on by itself: over a new connection it does
+ * @param slow its answer may take long
+ */
+export function watched(size: number, giveUp: () => void, slow = false): Watched {
+  const one = watch.begin(performance.now(), size, slow);
+  giveUps.set(one, giveUp);
+  if (ownConnections) timer ??= setInterval(look, LOOK_EVERY_MS);
+  return {
+    moved: (bytes) => watch.moved(performance.now(), one, bytes),
+    answered: () => watch.answered(performance.now(), one),
+    over: () => {
+      watch.end(one);
+      giveUps.delete(one);
+    },
+  };
+}
+
+function look(): void {
+  if (watch.idle || !ownConnections) {
+    clearInterval(timer);
+    timer = undefined;
+    return;
+  }
+  const { ask, drop, end } = watch.look(performance.now());
+  for (const late of drop) asking.get(late)?.abort();
+  for (let number = 0; number < ask; number += 1) void askNow();
+  for (const one of end) giveUps.get(one)?.();
+}
+
+async function askNow(): Promise<void> {
+  const asked = watch.ask(performance.now());
+  const late = new AbortController();
+  asking.set(asked, late);
+  const heard = await answers(late.signal);
+  asking.delete(asked);
+  if (heard) ownConnections = protocol() === OWN_CONNECTIONS;
+  watch.told(performance.now(), asked, heard);
+}
+
+/**
+ * Whether the gateway itself does. By `XMLHttpRequest` as the bodies: a browser takes connections of its own for a `fetch`
+ * without credentials, and what is to be found out is whether those of the bodies are dead.
+ */
+function answers(signal: AbortSignal): Promise<boolean> {
+  const xhr = new XMLHttpRequest();
+  return new Promise<boolean>((done) => {
+    xhr.onload = () => done(xhr.responseText.includes(ALIVE));
+    xhr.onloadend = () => done(false);
+    signal.addEventListener("abort", () => xhr.abort());
+    xhr.open("GET", at("/healthz"));
+    xhr.send();
+  });
+}
+
+/** Of the last answer. */
+function protocol(): string {
+  const entries = performance.getEntriesByType("resource") as PerformanceResourceTiming[];
+  performance.clearResourceTimings(); // a browser keeps the first 250 only
+  return entries.findLast(({ nextHopProtocol }) => nextHopProtocol)?.nextHopProtocol ?? OWN_CONNECTIONS;
+}
