@@ -14,7 +14,7 @@ from gateway.client.errors import Refused, SendFault, TryAgain
 from gateway.client.uploads import UploadStatus
 
 #: For the request that joins to go first, and for what the gateway has to do for it.
-HEAD_START_S = 0.02
+HEAD_START_S = 0.01
 
 
 class CompleteAhead:

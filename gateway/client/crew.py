@@ -19,7 +19,7 @@ from gateway.clock import Clock
 
 _PARTING_S = 1.0
 #: So many begin at once: what a fresh connection sends in one go (RFC 6928), so many times, fits into the queue of most lines.
-_AT_FIRST = 4
+_AT_FIRST = 8
 #: Pieces for each that works already: where fewer wait, one more would still be connecting when they are gone.
 _WORTH_ONE_MORE = 2
 _LOOK_EVERY_S = 0.25
