@@ -157,7 +157,8 @@ class Crew:
     def _work(self, after_s: float) -> None:
         self._stop.wait(after_s)
         own_bps = 0.0
-        while (number := self._next(own_bps)) is not None:
+        number = self._next(own_bps)
+        while number is not None:
             piece = self._pieces[number]
             with self._turn:
                 again = number in self._twice
@@ -170,13 +171,13 @@ class Crew:
             took_s = self._clock.monotonic() - began_s
             own_bps = piece.size_bytes / max(took_s, 0.001)
             self._end(number, outcome, took_s, own_bps, again=again)
+            number = self._next(own_bps, after=True)
 
     def _end(
         self, number: int, outcome: tuple[Piece, Reason] | Exception, took_s: float, carried_bps: float, *, again: bool
     ) -> None:
         """It is over, if it wasn't before; where the second one fails the first is still at it."""
         with self._turn:
-            self._busy -= 1
             self._took_s += (took_s - self._took_s) * (_LATELY if self._took_s else 1.0)
             self._each_bps += (carried_bps - self._each_bps) * (_LATELY if self._each_bps else 1.0)
             if number in self._ended or (again and isinstance(outcome, Exception)):
@@ -186,12 +187,14 @@ class Crew:
             self._turn.notify_all()
         self._outcomes.put(outcome)
 
-    def _next(self, own_bps: float) -> int | None:
+    def _next(self, own_bps: float, *, after: bool = False) -> int | None:
         """The next piece, once one more may be busy; where none waits, one that is late; None: it has to end.
 
+        :param after: its thread has been busy until now: whoever counts them in between sees no fewer.
         :param own_bps: what its thread's connection has carried of late; 0: not known. A slow one gets a small piece.
         """
         with self._turn:
+            self._busy -= after
             while not self._stop.is_set() and len(self._ended) < len(self._pieces):
                 number: int | None = None
                 if self._waiting:
