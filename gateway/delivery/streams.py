@@ -7,7 +7,7 @@ ledger has all of it, and a process that begins reads it there.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +25,8 @@ from gateway.states import LEFT_STATES, RECEIVING_STATES, FileState
 from hooks.contract import Facts
 
 PAGE = 500
+#: More verdicts than ever are being written at once.
+LATELY = 4096
 #: Uploads whose files are remembered; those that were served longest ago are read again.
 REMEMBERED = 64
 #: `last_code` of a job that rests: until the next verdict; until the upload is complete.
@@ -91,6 +93,7 @@ class Streams:
         self._endpoint_ids = frozenset(endpoint_ids)
         self._routed = routed
         self._streams: OrderedDict[str, Stream] = OrderedDict()
+        self._lately: deque[tuple[str, str]] = deque(maxlen=LATELY)  # upload_id and file_id of verdicts
 
     def has(self, upload: UploadRow) -> bool:
         """What is valid of it may leave before it is complete, as far as is known."""
@@ -101,7 +104,8 @@ class Streams:
         return upload.endpoint_id in self._endpoint_ids
 
     def judged(self, upload_id: str, file_id: str) -> None:
-        """A verdict is about to be written."""
+        """A verdict is about to be written: who begins to read now may not find it yet, and is to look for it again."""
+        self._lately.append((upload_id, file_id))
         if (stream := self._streams.get(upload_id)) is not None:
             stream.news.append(file_id)
 
@@ -146,7 +150,10 @@ class Streams:
         try:
             stream = self._streams.get(upload.upload_id)
             if stream is None or stream.epoch != upload.epoch:
-                stream = self._streams[upload.upload_id] = Stream(upload.epoch)  # from here on it hears of verdicts
+                lately = [file_id for upload_id, file_id in list(self._lately) if upload_id == upload.upload_id]
+                stream = self._streams[upload.upload_id] = Stream(
+                    upload.epoch, lately
+                )  # it hears of verdicts from here on
                 await _read_all(stream, attempt)
             await _read_news(stream, attempt)
         except BaseException:

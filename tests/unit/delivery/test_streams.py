@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from gateway.delivery import streams
 from gateway.delivery.routes import DeliveryRoute, RouteConditions
 from gateway.ledger.base import Transaction
 from gateway.ledger.resting import is_at_rest
@@ -581,3 +583,23 @@ async def test_where_a_file_may_change_the_route_or_it_has_several_ends_nothing_
     upload_id, *left = await streamed_to(it)
     assert left == [0, 0]
     assert await ends_well(it, upload_id) == 2
+
+
+async def test_who_begins_to_read_an_upload_looks_again_for_verdicts_that_are_being_written(monkeypatch) -> None:
+    """They were told of before anybody read the upload, and are committed after its rows were read."""
+    looked_for: list[str] = []
+
+    async def read_all(*_: Any) -> None:
+        return
+
+    async def read_news(stream: streams.Stream, _: Any) -> None:
+        looked_for.extend(stream.news)
+
+    monkeypatch.setattr(streams, "_read_all", read_all)
+    monkeypatch.setattr(streams, "_read_news", read_news)
+    known = streams.Streams(["main"])
+    known.judged("this", "file")
+    known.judged("another", "not this one's")
+    attempt: Any = SimpleNamespace(upload=SimpleNamespace(upload_id="this", epoch=0))
+    await known.load(attempt)
+    assert looked_for == ["file"]
