@@ -27,8 +27,8 @@ export interface Call {
 }
 
 const ANSWER_WITHIN_MS = 45_000;
-/** The last one has all the time. */
-const TRIES_AT_ONCE = 3;
+/** As many as a browser may have dead connections, and one; the last one has all the time. */
+const TRIES_AT_ONCE = 7;
 
 type Watch = (size: number, giveUp: () => void, slow?: boolean) => Watched;
 let watch: Watch | null = null;

@@ -9,13 +9,15 @@
 /** All is silent for so long beside two round trips: longer than one lost packet costs. A question is due sooner. */
 const SILENT_MS = 1_000;
 const DOUBTFUL_MS = 500;
+/** So much longer, and the line was away: a device or a gateway that has much to do answers nobody for a second, too. */
+const AWAY_BESIDE_MS = 1_000;
 const ASK_EVERY_MS = 500;
 /** A question goes again over a new connection after so long, beside two round trips: one lost greeting costs a second. */
 const ANSWER_MS = 1_250;
 /** One alone is silent for so long, beside four round trips, though the line is there. */
 const DEAD_MS = 5_000;
 /** One that brings nothing: giving it up costs a round trip. */
-const DEAD_BARE_MS = 1_500;
+const DEAD_BARE_MS = 2_500;
 const FIRST_TRIP_MS = 600;
 const TRIPS_KNOWN = 8;
 /** As many connections as a browser has for a gateway. */
@@ -145,7 +147,7 @@ export class LineWatch {
     this.lookedAt = now;
     const silent_ms = this.held.size > 0 ? now - this.movedAt : 0;
     const late = [...this.questions].filter(({ at }) => now - at > this.silence);
-    if (silent_ms > this.silence && late[0]) this.away ??= { from: late[0].at, known: now };
+    if (silent_ms > this.silence + AWAY_BESIDE_MS && late[0]) this.away ??= { from: late[0].at, known: now };
     const drop = late.filter(({ at }) => now - at > this.silence - SILENT_MS + ANSWER_MS);
     for (const one of drop) this.questions.delete(one);
     return { ask: this.due(now, silent_ms), drop, end: this.given(now) };

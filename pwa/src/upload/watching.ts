@@ -14,6 +14,7 @@ const giveUps = new Map<Held, () => void>();
 const asking = new Map<Question, AbortController>();
 let timer: ReturnType<typeof setInterval> | undefined;
 let ownConnections = true;
+let asked = 0;
 
 /**
  * @param size bytes of the request's body
@@ -47,18 +48,19 @@ function look(): void {
 }
 
 async function askNow(): Promise<void> {
-  const asked = watch.ask(performance.now());
+  const question = watch.ask(performance.now());
   const late = new AbortController();
-  asking.set(asked, late);
+  asking.set(question, late);
   const heard = await answers(late.signal);
-  asking.delete(asked);
+  asking.delete(question);
   if (heard) ownConnections = protocol() === OWN_CONNECTIONS;
-  watch.told(performance.now(), asked, heard);
+  watch.told(performance.now(), question, heard);
 }
 
 /**
  * Whether the gateway itself does. By `XMLHttpRequest` as the bodies: a browser takes connections of its own for a `fetch`
- * without credentials, and what is to be found out is whether those of the bodies are dead.
+ * without credentials, and what is to be found out is whether those of the bodies are dead. Each has an address of its own:
+ * of one address a browser asks once at a time, and the first one may hang.
  */
 function answers(signal: AbortSignal): Promise<boolean> {
   const xhr = new XMLHttpRequest();
@@ -66,7 +68,8 @@ function answers(signal: AbortSignal): Promise<boolean> {
     xhr.onload = () => done(xhr.responseText.includes(ALIVE));
     xhr.onloadend = () => done(false);
     signal.addEventListener("abort", () => xhr.abort());
-    xhr.open("GET", at("/healthz"));
+    asked += 1;
+    xhr.open("GET", `${at("/healthz")}?${asked}`);
     xhr.send();
   });
 }
