@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { arrived, browse, closeAll, Gateway, openPage, pickFolder, send, SERIES, signIn } from "./stage.mjs";
 
 const gateway = new Gateway();
@@ -17,6 +18,16 @@ afterEach(() => context?.close());
 
 /** Where the keyboard is, and what the window is called. */
 const place = (page) => page.evaluate(() => [document.activeElement.localName, document.activeElement.textContent.trim(), document.title]);
+
+/** A screen says where it is once it is painted: a moment after its words can be read. */
+async function isAt(page, expected) {
+  let found;
+  const end = Date.now() + 2_000;
+  do {
+    found = await place(page);
+  } while (!isDeepStrictEqual(found, expected) && Date.now() < end);
+  assert.deepEqual(found, expected);
+}
 
 /** A drop of files on whatever the selector finds. */
 async function drop(page, selector, names) {
@@ -39,24 +50,23 @@ test("after signing in, opening and Send the keyboard is at the screen's heading
   await page.getByLabel("Password").fill(gateway.password);
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Add images" }).waitFor();
-  assert.deepEqual(await place(page), ["h1", "Add images", "RelayPACS"]);
+  await isAt(page, ["h1", "Add images", "RelayPACS"]);
   await pickFolder(page);
-  assert.deepEqual(await place(page), ["h1", "Check before sending", "Check · RelayPACS"]);
+  await isAt(page, ["h1", "Check before sending", "Check · RelayPACS"]);
   await page.getByRole("radio", { name: "STAT" }).check({ force: true });
   await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
   await send(page);
   assert.equal(await page.locator(".entry-open strong").textContent(), `Show ${process.env.RELAYPACS_PATIENT} STAT`, "a tag is a word of its own");
-  assert.deepEqual(await place(page), ["h1", "Add images", "RelayPACS"]);
+  await isAt(page, ["h1", "Add images", "RelayPACS"]);
   assert.equal(await page.evaluate(() => scrollY), 0, "the list begins at its beginning");
   await arrived(page);
   await page.getByRole("button", { name: /^Show / }).click();
   await page.getByRole("heading", { name: /^In the PACS/ }).waitFor();
-  assert.deepEqual((await place(page))[2], "Upload · RelayPACS");
-  assert.equal((await place(page))[0], "h1");
+  await page.waitForFunction(() => document.title === "Upload · RelayPACS" && document.activeElement.localName === "h1");
   await page.getByRole("button", { name: "Back" }).click();
   await page.getByRole("button", { name: "Settings" }).click();
   await page.getByText("There are no copies of images on this device.").waitFor();
-  assert.deepEqual(await place(page), ["h1", "Settings", "Settings · RelayPACS"]);
+  await isAt(page, ["h1", "Settings", "Settings · RelayPACS"]);
 });
 
 test("forty studies: on a wide screen destination, priority and Send stay in sight; on a phone priority stands above the notes", async () => {
