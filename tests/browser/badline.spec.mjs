@@ -71,6 +71,7 @@ test("discarding a code asks; a second code that is opened doesn't lose the firs
   for (const left of [1, 0]) {
     await page.getByRole("button", { name: "Discard this code" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Discard this code" }).click();
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
     await page.getByRole("heading", { name: left ? "Demo archive" : "Send a study" }).waitFor();
   }
 });

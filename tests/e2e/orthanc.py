@@ -23,6 +23,8 @@ HOW_TO_GET_IT = "Orthanc with DICOMweb is needed: apt-get install orthanc orthan
 PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 USER, PASSWORD = "gw", "secret"
 START_WITHIN_S = 30.0
+#: Somebody else may have taken a free port before Orthanc does.
+PORTS_TO_TRY, PORT_TAKEN = 3, "already in use"
 
 
 def free_port() -> int:
@@ -49,6 +51,7 @@ class Orthanc:
         self.storage = storage or folder / "db"  #: where the files are; the index is in `db` in any case
         self.port = free_port()
         self.dicom_port = free_port()
+        self._known = False  #: it has been there at this port
         self.dicom_server = dicom_server
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -68,6 +71,19 @@ class Orthanc:
         program = shutil.which("Orthanc") or "/usr/sbin/Orthanc"
         if not Path(program).exists() or not Path(PLUGIN).exists():
             pytest.fail(HOW_TO_GET_IT)
+        for _ in range(PORTS_TO_TRY):
+            if self._runs(program):
+                self._known = True
+                return
+            if self._known or PORT_TAKEN not in self._said():
+                break  # who knows where it is looks for it there
+            self.port, self.dicom_port = free_port(), free_port()
+        pytest.fail(f"Orthanc did not start:\n{self._said()}")
+
+    def _said(self) -> str:
+        return (self.folder / "orthanc.log").read_text()[-2000:]
+
+    def _runs(self, program: str) -> bool:
         config = self.folder / "orthanc.json"
         config.write_text(json.dumps(self._config()))
         with (self.folder / "orthanc.log").open("ab") as log:
@@ -76,11 +92,12 @@ class Orthanc:
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                pytest.fail(f"Orthanc did not start:\n{(self.folder / 'orthanc.log').read_text()[-2000:]}")
+                return False
             try:
                 self.process.wait(0.05)
             except subprocess.TimeoutExpired:
                 continue
+        return True
 
     def stop(self) -> None:
         """An orderly end; returns when it is gone, so that the port is free."""
