@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.client.parts import Piece
+from gateway.client.parts import BroughtByAnother, Piece
 from gateway.client.scan import LeftOut
 from gateway.client.width import Width
 from gateway.clock import Clock
@@ -163,24 +163,26 @@ class Crew:
             with self._turn:
                 again = number in self._twice
             began_s = self._clock.monotonic()
-            outcome: tuple[Piece, Reason] | Exception
+            outcome: tuple[Piece, Reason] | Exception | None
             try:
                 outcome = piece, self._send(replace(piece, again=again))
+            except BroughtByAnother:
+                outcome = None
             except Exception as fault:  # noqa: BLE001  a thread's edge: the run's own thread raises it again
                 outcome = fault
             took_s = self._clock.monotonic() - began_s
             own_bps = piece.size_bytes / max(took_s, 0.001)
-            self._end(number, outcome, took_s, own_bps, again=again)
+            self._end(number, outcome, took_s, own_bps)
             number = self._next(own_bps, after=True)
 
     def _end(
-        self, number: int, outcome: tuple[Piece, Reason] | Exception, took_s: float, carried_bps: float, *, again: bool
+        self, number: int, outcome: tuple[Piece, Reason] | Exception | None, took_s: float, carried_bps: float
     ) -> None:
-        """It is over, if it wasn't before; where the second one fails the first is still at it."""
+        """A thread has done with it; None: another one ends it."""
         with self._turn:
             self._took_s += (took_s - self._took_s) * (_LATELY if self._took_s else 1.0)
             self._each_bps += (carried_bps - self._each_bps) * (_LATELY if self._each_bps else 1.0)
-            if number in self._ended or (again and isinstance(outcome, Exception)):
+            if outcome is None or number in self._ended:
                 return
             self._ended.add(number)
             self._began_s.pop(number, None)
@@ -223,7 +225,8 @@ class Crew:
             for number, began_s in self._began_s.items()
             if began_s < before_s
             and number not in self._twice
-            and self._pieces[number].parted is not None
+            and (parted := self._pieces[number].parted) is not None
+            and not parted.is_there(self._pieces[number].number)  # it is being joined
             and self._pieces[number].size_bytes <= min(_MOST_TWICE_BYTES, spare_bytes)
         ]
         return min(late, key=lambda number: self._began_s[number], default=None)

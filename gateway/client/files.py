@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 from gateway.client.access import UploadAccess
-from gateway.client.errors import Refused, Unreadable
+from gateway.client.errors import Refused, SendFault, Unreadable
 from gateway.client.http import GatewayHttp
 from gateway.client.meter import Meter
-from gateway.client.parts import PartedFile, Piece, Span, spans_of
+from gateway.client.parts import BroughtByAnother, PartedFile, Piece, Span, spans_of
 from gateway.client.retry import RetryPolicy
 from gateway.client.scan import LeftOut, LocalFile
 from gateway.client.scouts import Scouts
@@ -83,6 +83,7 @@ class FileSender:
     def send(self, piece: Piece) -> LeftOut | None:
         """It, to its end; why its file is left out, if it has to be and nobody has said so yet.
 
+        :raises BroughtByAnother: it goes twice, and this one doesn't count.
         :raises SendFault: nothing of the upload can be sent.
         """
         parted = piece.parted
@@ -118,10 +119,16 @@ class FileSender:
             span = parted.spans[number]
             part_id = self._state.part_id(self._entry, file, span, again=again)
             part = self._tus(file, stream, part_id, lambda offset: parted.at(number, offset), span)
-            part.upload()
+            try:
+                part.upload()
+            except SendFault:
+                if again:  # the first one is still at it, and says what is the matter
+                    raise BroughtByAnother from None
+                raise
             parts = parted.arrived(number, part.location)
-            if parts is not None:
-                self._one_less()
+            if parts is None:
+                raise BroughtByAnother
+            self._one_less()
             if parts:
                 self._join(file, stream, parts)
 

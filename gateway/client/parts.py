@@ -58,6 +58,11 @@ class PartedFile:
             gone = sum(self._offsets)
         self._on_offset(gone)
 
+    def is_there(self, number: int) -> bool:
+        """Whether somebody has brought this part."""
+        with self._lock:
+            return number in self._locations
+
     def arrived(self, number: int, location: str) -> list[str] | None:
         """A part is whole. :returns: where all of them are, in order, if it was the last; empty, if others are missing; None,
         if somebody else has brought it before.
@@ -70,6 +75,10 @@ class PartedFile:
             if len(self._locations) < len(self.spans):
                 return []
             return [self._locations[one] for one in range(len(self.spans))]
+
+
+class BroughtByAnother(Exception):
+    """A part goes twice, and the other one has brought it or is at it: nothing ends by this one."""
 
 
 @dataclass(frozen=True, slots=True)

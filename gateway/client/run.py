@@ -167,7 +167,13 @@ class SendRun:
             if standing is None or standing.state in _RECEIVING_STATES:
                 wait_s = min(30.0, self._options.wait_s) if is_last else 0.0
                 ahead = CompleteAhead(lambda: uploads.complete(self._http, access, wait_s))
-                self._send_files(sending, entry, access, retry, ahead.begin)
+                try:
+                    self._send_files(sending, entry, access, retry, ahead.begin)
+                except (
+                    SendFault
+                ):  # of a joining whose answer was lost, perhaps, and that was too late when it was tried again
+                    if (standing := ahead.standing()) is None:
+                        raise
                 if is_last:
                     threading.Thread(target=self._leave, name="leave", daemon=True).start()
                 standing = ahead.standing() or self._complete(sending, entry, access, retry, wait_s)

@@ -104,3 +104,26 @@ def test_a_last_part_that_is_late_goes_again_beside(
     assert run() == 0
     assert gateway.hanging.is_set()
     assert sent(gateway) == on_disk(folder)
+
+
+def test_a_joining_whose_answer_is_lost_is_no_fault_once_complete_has_been_taken(
+    run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path
+) -> None:
+    make_file("large.dcm", 4 * MIB)
+    gateway.joins = True
+    seen: list[str] = []
+
+    def is_lost(request: web.Request) -> web.Response | str | None:
+        """The first joining is done, and nobody hears of it until `complete` is there."""
+        if not is_join(request):
+            return None
+        seen.append("join")
+        if len(seen) > 1:
+            return problem(409, "upload_completed")
+        gateway.lost_joins = 1
+        return None
+
+    gateway.troubles = [is_lost]
+    assert run() == 0
+    assert len(seen) == 2
+    assert sent(gateway) == on_disk(folder)

@@ -94,6 +94,7 @@ class ToyGateway:
         self.contact = "+00 000 0000"
         self.lose_answers = 0  #: of creations
         self.joins = False  #: it has tus' concatenation
+        self.lost_joins = 0  #: answers of joinings that are lost, once `complete` has come
         self.each_bytes_per_s = 0  #: what each body is taken with; 0: as it comes
         self.bodies_now = 0
         self.most_bodies = 0  #: that came at once
@@ -307,7 +308,14 @@ class ToyGateway:
         file_id = base64.b64decode(pairs["file_id"]).decode()
         concat = request.headers.get("Upload-Concat", "")
         if concat.startswith("final;"):
-            return self._join(upload, file_id, concat.removeprefix("final;").split(" "))
+            joined = self._join(upload, file_id, concat.removeprefix("final;").split(" "))
+            if self.lost_joins:
+                self.lost_joins -= 1
+                while upload.state == "open":
+                    await asyncio.sleep(0.01)
+                assert request.transport is not None
+                request.transport.abort()
+            return joined
         length = int(request.headers["Upload-Length"])
         among = upload.parts if concat == "partial" else upload.files
         file = among.get(file_id)
