@@ -2,6 +2,7 @@
 import type { Watched } from "./carry";
 import { type Held, LineWatch, type Question } from "./line";
 import { at } from "./place";
+import { askByXhr } from "./small";
 
 const LOOK_EVERY_MS = 100;
 /** What a portal's page doesn't say. */
@@ -58,20 +59,17 @@ async function askNow(): Promise<void> {
 }
 
 /**
- * Whether the gateway itself does. By `XMLHttpRequest` as the bodies: a browser takes connections of its own for a `fetch`
- * without credentials, and what is to be found out is whether those of the bodies are dead. Each has an address of its own:
- * of one address a browser asks once at a time, and the first one may hang.
+ * Whether the gateway itself does. Over the connections of the bodies: what is to be found out is whether those are dead. Each
+ * question has an address of its own: of one address a browser asks once at a time, and the first one may hang.
  */
-function answers(signal: AbortSignal): Promise<boolean> {
-  const xhr = new XMLHttpRequest();
-  return new Promise<boolean>((done) => {
-    xhr.onload = () => done(xhr.responseText.includes(ALIVE));
-    xhr.onloadend = () => done(false);
-    signal.addEventListener("abort", () => xhr.abort());
-    asked += 1;
-    xhr.open("GET", `${at("/healthz")}?${asked}`);
-    xhr.send();
-  });
+async function answers(signal: AbortSignal): Promise<boolean> {
+  asked += 1;
+  const question = { method: "GET", headers: new Headers(), body: null, signal };
+  try {
+    return (await (await askByXhr(`${at("/healthz")}?${asked}`, question)).text()).includes(ALIVE);
+  } catch {
+    return false;
+  }
 }
 
 /** Of the last answer. */

@@ -2,7 +2,7 @@
 import { Queue } from "../queue/db";
 import type { StudyRow } from "../queue/rows";
 import { twice } from "../twice";
-import { watchCalls } from "./api";
+import { callBeside } from "./api";
 import { PickedFiles, SealedSegments } from "./bytes";
 import type { Carry } from "./carry";
 import { Channel } from "./channel";
@@ -11,6 +11,7 @@ import { Engine } from "./engine";
 import type { Lanes } from "./lanes";
 import { onDevice, onPage } from "./rules";
 import { Slots } from "./slots";
+import { askByXhr } from "./small";
 import { Traffic } from "./traffic";
 import { watched } from "./watching";
 import { byXhr } from "./xhr";
@@ -32,7 +33,7 @@ function wake(): void {
 }
 
 async function main(): Promise<void> {
-  watchCalls(watched);
+  callBeside(askByXhr, watched);
   new Slots(navigator.locks);
   const open = await queue;
   const engine = new Engine(open, new Channel(), { ...way(), studies: onDevice, bytes: new SealedSegments(open) });
