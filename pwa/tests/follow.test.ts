@@ -14,17 +14,19 @@ function gateway(): { state: Map<string, string>; asked: string[]; streams: Map<
   const asked: string[] = [];
   const streams = new Map<string, (state: string) => void>();
   vi.stubGlobal("self", { location: { origin: "https://relay.example.org", pathname: "/upload.js" } });
-  vi.stubGlobal("fetch", async (url: string) => {
+  vi.stubGlobal("fetch", async (url: string, { signal }: RequestInit) => {
     const [, id = "", what] = /upload\/(\w+)\/(\w+)/.exec(url) ?? [];
     if (what === "status") {
       asked.push(id);
       return new Response(JSON.stringify({ state: state.get(id) ?? "delivering" }));
     }
     const body = new ReadableStream<Uint8Array>({
-      start: (out) =>
-        void streams.set(id, (now) => {
+      start: (out) => {
+        signal?.addEventListener("abort", () => out.error(signal.reason));
+        streams.set(id, (now) => {
           out.enqueue(new TextEncoder().encode(`event: status\ndata: ${JSON.stringify({ state: now })}\n\n`));
-        }),
+        });
+      },
     });
     return new Response(body);
   });
@@ -69,4 +71,24 @@ test("an upload that is held wants no stream: a person decides, maybe in days", 
   await vi.waitFor(() => expect([...streams.keys()]).toEqual(["b"]));
   streams.get("b")?.("success");
   await vi.waitFor(() => expect(other).toEqual(["delivering", "success"]));
+});
+
+test("beside a stream that is silent it is asked now and then; one that has missed the end is left", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  try {
+    const { state, asked, streams } = gateway();
+    const heard = follow("d");
+    await vi.waitFor(() => expect(streams.has("d")).toBe(true));
+    streams.get("d")?.("delivering");
+    await vi.waitFor(() => expect(heard).toHaveLength(2));
+    await vi.advanceTimersByTimeAsync(4_000);
+    expect(asked).toEqual(["d", "d"]); // it is silent because nothing happens
+    state.set("d", "success"); // and its connection is dead from now on
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(asked).toEqual(["d", "d", "d"]);
+    follow("e");
+    await vi.waitFor(() => expect([...streams.keys()]).toEqual(["d", "e"])); // the only stream is free again
+  } finally {
+    vi.useRealTimers();
+  }
 });

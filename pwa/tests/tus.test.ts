@@ -1,13 +1,22 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { FileRow } from "../src/queue/rows";
-import type { Carriage, CarriedAnswer } from "../src/upload/carry";
+import { type Carriage, type CarriedAnswer, GIVEN_UP } from "../src/upload/carry";
 import { wholeOf } from "../src/upload/parcels";
 import { FIRST_PACE } from "../src/upload/rules";
 import { sendFile, type Transfer } from "../src/upload/tus";
 
 const MIB = 1 << 20;
 
-beforeEach(() => void vi.stubGlobal("self", { location: { href: "https://relay.example.org/upload.js" } }));
+beforeEach(
+  () =>
+    void vi.stubGlobal("self", {
+      location: {
+        origin: "https://relay.example.org",
+        pathname: "/upload.js",
+        href: "https://relay.example.org/upload.js",
+      },
+    }),
+);
 afterEach(() => void vi.unstubAllGlobals());
 
 /** A gateway that takes all that it is brought. */
@@ -67,4 +76,53 @@ test("what is to give way is left at the end of its piece, and goes on from ther
   expect(await sendFile(again, transfer({ carry, onOffset }))).toBe(true);
   expect(asked).toEqual(["POST", "HEAD", "PATCH", "PATCH"]);
   expect(offsets).toEqual([MIB, 2 * MIB, 3 * MIB]);
+});
+
+/** A line on which so many requests are given up: each had brought the gateway so many bytes. */
+function dying(times: number, brings: number): { asked: string[]; carry: (asked: Carriage) => Promise<CarriedAnswer> } {
+  const asked: string[] = [];
+  let lost = times;
+  let offset = 0;
+  const headers = new Map([
+    ["Location", "/files/a"],
+    ["Upload-Length", String(3 * MIB)],
+  ]);
+  const header = (name: string): string | undefined => (name === "Upload-Offset" ? String(offset) : headers.get(name));
+  vi.stubGlobal("fetch", async () => {
+    asked.push("creation again");
+    return new Response(null, { status: 200, headers: [...headers] });
+  });
+  return {
+    asked,
+    carry: async ({ method, body }) => {
+      asked.push(`${method} ${body?.byteLength ?? 0}`);
+      if (body && lost > 0) {
+        lost -= 1;
+        offset += brings;
+        throw new DOMException("dead", GIVEN_UP);
+      }
+      offset += body?.byteLength ?? 0;
+      return { status: method === "POST" ? 201 : 204, header, text: "" };
+    },
+  };
+}
+
+test("a request whose connection is dead goes on at once over another, from what the gateway has", async () => {
+  const { asked, carry } = dying(1, 1000);
+  expect(await sendFile(wholeOf(FILE), transfer({ carry }))).toBe(true);
+  expect(asked).toEqual([
+    "POST 1048576",
+    "creation again",
+    "HEAD 0",
+    "PATCH 1048576",
+    "PATCH 1048576",
+    `PATCH ${MIB - 1000}`,
+  ]);
+});
+
+test("given up again and again, with nothing more at the gateway, it waits, and asks for less at once", async () => {
+  const { carry } = dying(10, 0);
+  const to = transfer({ carry });
+  await expect(sendFile(wholeOf(FILE), to)).rejects.toMatchObject({ status: 0 });
+  expect(to.pace.chunk).toBeLessThan(MIB);
 });

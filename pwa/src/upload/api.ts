@@ -34,8 +34,7 @@ const TRIES_AT_ONCE = 7;
 type Watch = (size: number, giveUp: () => void, slow?: boolean) => Watched;
 type Go = (url: string, asked: Asked) => Promise<Response>;
 
-const byFetch: Go = (url, asked) =>
-  fetch(url, { ...asked, cache: "no-store", credentials: "omit", redirect: "error" });
+const byFetch: Go = (url, asked) => fetch(url, { ...asked, cache: "no-store", credentials: "omit", redirect: "error" });
 
 let go = byFetch;
 let watch: Watch | null = null;

@@ -146,11 +146,13 @@ async function* events(
 
 /** Less and less often it is asked beside a silent stream. @returns it is dead @throws AbortError */
 async function doubted(over: AbortSignal, heardAt: () => number | null, news: News): Promise<void> {
+  let since = performance.now();
   for (let quiet = STREAM_DOUBTED_MS; ; quiet = Math.min(2 * quiet, STREAM_SILENT_MS)) {
-    await sleep(quiet, over);
-    const heard = heardAt();
-    if (heard === null) return; // the first thing is told at once
-    if (performance.now() - heard >= quiet && (await news().catch(() => false))) return;
+    for (let left = quiet; left > 0; left = Math.max(since, heardAt() ?? 0) + quiet - performance.now())
+      await sleep(left, over);
+    if (heardAt() === null) return; // the first thing is told at once
+    if (await news().catch(() => false)) return;
+    since = performance.now();
   }
 }
 
