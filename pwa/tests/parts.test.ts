@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Queue } from "../src/queue/db";
 import type { FileRow } from "../src/queue/rows";
+import { Refused } from "../src/upload/api";
 import type { Carriage, CarriedAnswer } from "../src/upload/carry";
 import { STEADY } from "../src/upload/lanes";
 import { endsOf } from "../src/upload/parts";
@@ -30,7 +31,14 @@ test("the end of a study is many small parts, and no connection is left alone wi
 
 test("of many files each goes whole while the others are enough for the line; a small one always", () => {
   expect(endsOf(2 * MIB, 20 * MIB)).toEqual([2 * MIB]);
-  expect(endsOf(MIB - 1, MIB - 1)).toEqual([MIB - 1]);
+  expect(endsOf(MIB / 4 - 1, MIB / 4 - 1)).toEqual([MIB / 4 - 1]);
+});
+
+test("the last files of a study go as parts, too: none of them is left alone to one connection", () => {
+  const slice = 528_000;
+  const parts = Array.from({ length: 14 }, (_, before) => endsOf(slice, (14 - before) * slice).length);
+  expect(parts.slice(0, 6)).toEqual([1, 1, 1, 1, 1, 1]);
+  expect(parts.at(-1)).toBe(4);
 });
 
 interface Kept {
@@ -153,7 +161,8 @@ async function go(joins = true): Promise<{ told: number[]; broke: unknown }> {
   const never = new AbortController().signal;
   let broke: unknown = null;
   try {
-    for (let first = true; row.state !== "sent"; first = false) await new Sending(way).pass([row], first, never, never);
+    for (let first = true; row.state !== "sent"; first = false)
+      await new Sending(way).pass([row], SIZE, first, never, never);
   } catch (error) {
     broke = error;
   }
@@ -176,6 +185,34 @@ test("a large file goes as parts that are put together, each byte once", async (
   expect(gateway.asked.filter((id) => id === "file")).toHaveLength(1); // joined once, however many parts end together
 });
 
+test("what goes whole anyway doesn't wait for the gateway's word on parts", async () => {
+  const small = { ...row, id: "small", size: 1000 };
+  const way = wayOf([]);
+  const began: string[] = [];
+  let say = (_joins: boolean): void => undefined;
+  way.joins = () => new Promise((done) => (say = done));
+  way.carry = (asked) => {
+    began.push(asked.headers.get("Upload-Metadata") ?? "");
+    return gateway.carry(asked);
+  };
+  const never = new AbortController().signal;
+  const ended = new Sending(way).pass([small, row], SIZE + small.size, false, never, never);
+  await vi.waitFor(() => expect(began).toHaveLength(1));
+  expect(gateway.kept.has("/files/small")).toBe(true);
+  say(true);
+  await ended;
+  expect(isThere()).toBe(true);
+});
+
+test("a gateway that can't be asked for parts is a trouble that passes; what went whole is sent", async () => {
+  const small = { ...row, id: "small", size: 1000 };
+  const way = wayOf([]);
+  way.joins = () => Promise.reject(new Refused(0, "offline"));
+  const never = new AbortController().signal;
+  await expect(new Sending(way).pass([small, row], SIZE, false, never, never)).rejects.toThrow("offline");
+  expect([...gateway.kept.keys()]).toEqual(["/files/small"]);
+});
+
 test("who has to leave while it is asked where to go on begins no piece any more", async () => {
   const leave = new AbortController();
   const ask = gateway.take.bind(gateway);
@@ -183,7 +220,7 @@ test("who has to leave while it is asked where to go on begins no piece any more
     leave.abort();
     return ask(...request);
   };
-  await new Sending(wayOf([])).pass([row], true, new AbortController().signal, leave.signal);
+  await new Sending(wayOf([])).pass([row], SIZE, true, new AbortController().signal, leave.signal);
   expect(gateway.asked.length).toBeGreaterThan(0);
   expect(gateway.received).toBe(0);
   expect((await go()).broke).toBeNull();

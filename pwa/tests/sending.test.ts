@@ -44,7 +44,7 @@ function pass(leave = new AbortController().signal, of = files): Promise<unknown
   };
   const way = { queue: { markSent: async () => undefined }, token: async () => "", asked: new Set(), lanes };
   const sending = new Sending({ ...way, onOffset: () => undefined } as unknown as Way);
-  return sending.pass(of, false, new AbortController().signal, leave).catch((error: unknown) => error);
+  return sending.pass(of, 0, false, new AbortController().signal, leave).catch((error: unknown) => error);
 }
 
 async function arrive(...ids: string[]): Promise<void> {

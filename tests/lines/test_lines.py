@@ -31,8 +31,9 @@ def test_a_study_takes_little_longer_than_its_line_needs(name: str) -> None:
 @pytest.mark.heavy
 @pytest.mark.soak
 @pytest.mark.timeout(700)
-def test_a_large_file_that_is_cut_again_and_again_is_sent_about_once() -> None:
-    figures = measured(LARGE.name, "send")
+@pytest.mark.parametrize("client", LARGE.aims)
+def test_a_large_file_that_is_cut_again_and_again_is_sent_about_once(client: str) -> None:
+    figures = measured(LARGE.name, client)
     assert figures.seconds is not None
     assert figures.seconds > LARGE.terms.moves_s[-1], "it was over too soon for this test"
     assert figures.sent_ratio <= 1.05, figures.sent_ratio

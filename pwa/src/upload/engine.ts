@@ -13,7 +13,7 @@ import type { Channel } from "./channel";
 import { type GatewayStatus, outcomes, receipt, sleep, statuses } from "./follow";
 import type { Lanes } from "./lanes";
 import { Meter } from "./meter";
-import { LEAST_PARTED } from "./parts";
+import { endsOf } from "./parts";
 import { at } from "./place";
 import * as rules from "./rules";
 import { Sending } from "./sending";
@@ -138,8 +138,9 @@ export class Engine {
     try {
       const resumed = found.upload_id !== null && !this.begun.has(found.id);
       this.begun.add(found.id);
-      // Beside the opening: no round trip more.
-      if (found.total_bytes >= LEAST_PARTED * found.total_files) void this.joins().catch(() => undefined);
+      // Where the first file goes as parts, beside the opening: no round trip more.
+      const [size, left] = [found.total_bytes / found.total_files, found.total_bytes];
+      if (endsOf(size, left).length > 1) void this.joins().catch(() => undefined);
       const row = await openUpload(this.queue, found);
       await this.change(row.id, (now) => (now.status === "queued" ? { status: "sending" } : {}));
       if (!(await this.sendFiles(row, resumed, signal, leave))) return;
@@ -193,7 +194,9 @@ export class Engine {
           await this.idle(500, signal); // its bytes are still being copied in
           continue;
         }
-        await sending.pass(due, first, signal, leave);
+        const unsent = files.filter(({ state }) => state === "stored" || state === "picked");
+        const left = unsent.reduce((sum, { size }) => sum + size, 0);
+        await sending.pass(due, left, first, signal, leave);
         signal.throwIfAborted();
       }
       return false;

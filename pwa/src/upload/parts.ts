@@ -4,7 +4,7 @@
  */
 
 /** A smaller file isn't: it is little for one request. */
-export const LEAST_PARTED = 1 << 20;
+const LEAST_PARTED = 256 << 10;
 /** A smaller part would be over before its connection has come up to speed. */
 const LEAST_PART = 128 << 10;
 /** Of what is left of the study a part is a tenth at most: at the end no connection is left alone with much. */

@@ -12,7 +12,7 @@ import { sleep } from "./follow";
 import type { Lanes } from "./lanes";
 import { Marks, MOST_UNWRITTEN } from "./marks";
 import { type Parcel, type Parted, parcelsOf } from "./parcels";
-import { endsOf, LEAST_PARTED } from "./parts";
+import { endsOf } from "./parts";
 import * as rules from "./rules";
 import { joinParts, sendFile, type Transfer } from "./tus";
 
@@ -23,6 +23,12 @@ const LACKS_PART = new Set(["not_found", "not_a_part", "file_gone"]);
 const MOST_AHEAD_BYTES = 1 << 20;
 /** So many of the first may have been sent by somebody who could not write it down any more. */
 const UNCERTAIN = MOST_UNWRITTEN + MOST_HELD;
+
+/** Where the parts of a file are to end, if the gateway puts them together. */
+interface Plan {
+  file: FileRow;
+  ends: readonly number[];
+}
 
 /** What the engine gives to a study's files. */
 export interface Way {
@@ -55,13 +61,24 @@ export class Sending {
 
   /**
    * Each of the files once. What ends the study ends all of them; after a trouble that passes the others finish.
+   * @param left bytes of the study that aren't sent, of these and of those that are still read
    * @param resumed somebody else may have sent more of them than is written down
    * @param leave begin nothing more, and leave what is under way at the end of its piece
    * @throws Refused; Missing, where the device has lost bytes; AbortError
    */
-  async pass(files: readonly FileRow[], resumed: boolean, outer: AbortSignal, leave: AbortSignal): Promise<void> {
-    const parcels = await this.parcels(files);
-    if (resumed) for (const { id } of parcels.slice(0, UNCERTAIN)) this.way.asked.add(id);
+  async pass(
+    files: readonly FileRow[],
+    left: number,
+    resumed: boolean,
+    outer: AbortSignal,
+    leave: AbortSignal,
+  ): Promise<void> {
+    let uncertain = resumed ? UNCERTAIN : 0;
+    const doubted = (parcels: Parcel[]): Parcel[] => {
+      for (const { id } of parcels.slice(0, uncertain)) this.way.asked.add(id);
+      uncertain = Math.max(0, uncertain - parcels.length);
+      return parcels;
+    };
     const over = new AbortController();
     const signal = AbortSignal.any([outer, over.signal]);
     const troubles: unknown[] = [];
@@ -74,37 +91,64 @@ export class Sending {
       }
     };
     const ends = AbortSignal.any([signal, leave]);
-    await this.severalOf(parcels, send, () => (ends.aborted ? 0 : this.way.lanes.atOnce - troubles.length), ends);
+    const most = (): number => (ends.aborted ? 0 : this.way.lanes.atOnce - troubles.length);
+    const { first, rest } = await this.parcels(files, left);
+    const then = rest?.then(doubted).catch((error: unknown) => {
+      troubles.push(error);
+      return [];
+    });
+    await this.severalOf(doubted(first), then, send, most, ends);
     await this.marks.end().catch((error: unknown) => troubles.push(error));
     this.ahead.forget();
     const worst = troubles.find((one) => one instanceof Refused && rules.isFinal(one.status, one.code));
     if (troubles.length > 0) throw worst ?? troubles[0];
   }
 
-  /** A large file as parts, so that the line isn't left to one connection. */
-  private async parcels(files: readonly FileRow[]): Promise<Parcel[]> {
-    const large = files.some(({ parts, size, url }) => !parts && !url && size >= LEAST_PARTED);
-    const joins = large && (await this.way.joins());
-    let left = files.reduce((sum, { size }) => sum + size, 0);
+  /**
+   * A large file, or one of the last, as parts, so that the line isn't left to one connection.
+   * @returns those that go whole anyway; and the others, when it is known whether the gateway puts parts together
+   */
+  private async parcels(
+    files: readonly FileRow[],
+    left: number,
+  ): Promise<{ first: Parcel[]; rest: Promise<Parcel[]> | undefined }> {
+    let before = 0;
+    const planned = files.map((file) => {
+      const ends = file.parts || file.url ? [file.size] : endsOf(file.size, left - before);
+      before += file.size;
+      return { file, ends };
+    });
+    const parted = planned.findIndex(({ ends }) => ends.length > 1);
+    if (parted < 0) return { first: await this.planned(planned, false), rest: undefined };
+    return {
+      first: await this.planned(planned.slice(0, parted), false),
+      rest: this.way.joins().then((joins) => this.planned(planned.slice(parted), joins)),
+    };
+  }
+
+  private async planned(plans: readonly Plan[], joins: boolean): Promise<Parcel[]> {
     const parcels: Parcel[] = [];
-    for (const file of files) {
-      parcels.push(...(await parcelsOf(file, joins ? endsOf(file.size, left) : [file.size], this.way.queue)));
-      left -= file.size;
-    }
+    for (const { file, ends } of plans)
+      parcels.push(...(await parcelsOf(file, joins ? ends : [file.size], this.way.queue)));
     return parcels;
   }
 
   /**
    * One after the other, several at once.
+   * @param rest what else goes, once it is known
    * @param most how many may be on their way just now; at 0 none more is begun
    * @param changed most may be another number
    */
   private severalOf(
-    parcels: readonly Parcel[],
+    first: readonly Parcel[],
+    rest: Promise<readonly Parcel[]> | undefined,
     send: (parcel: Parcel) => Promise<void>,
     most: () => number,
     changed: AbortSignal,
   ): Promise<void> {
+    const parcels = [...first];
+    let awaited = rest !== undefined;
+    let over = false;
     let next = 0;
     let busy = 0;
     return new Promise<void>((done) => {
@@ -120,15 +164,21 @@ export class Sending {
             look();
           });
         }
-        if (next < parcels.length && most() > 0) return;
+        if ((next < parcels.length || awaited) && most() > 0) return;
         unlook();
         if (busy > 0) return;
         unwatch();
+        over = true;
         done();
       };
       const unlook = lookForRoom(look);
       const unwatch = this.way.lanes.watch(() => busy, look);
       changed.addEventListener("abort", look, { once: true });
+      void rest?.then((more) => {
+        parcels.push(...more);
+        awaited = false;
+        if (!over) look();
+      });
       look();
     });
   }
