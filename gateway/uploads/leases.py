@@ -7,8 +7,8 @@ Places are plain strings: a file id for a tail, file id and chunk index for a RE
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
 from enum import Enum, auto
 
 from gateway.clock import Clock
@@ -24,6 +24,7 @@ class Claim(Enum):
     """How a newcomer asks."""
 
     POLITE = auto()  #: only a silent or vanished holder is cut off; a live one: Locked
+    PATIENT = auto()  #: likewise, but a live one is waited for
     CUT = auto()  #: whoever holds it is cut off
 
 
@@ -73,12 +74,12 @@ class Leases:
         wanted = set(file_ids)
         return [place for place in self._held if place.partition("#")[0] in wanted]
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def hold(self, place: str, claim: Claim, stop: Callable[[], None]) -> AsyncIterator[Lease]:
         """Hold `place` for the block; `stop` is called when somebody wants it.
 
-        :raises Locked: a live holder is there and `claim` is polite, or the holder doesn't let go in time and can't be
-            fenced off.
+        :raises Locked: a live holder is there and `claim` is polite, or there is no end of waiting for it; or the holder
+            doesn't let go in time and can't be fenced off.
         """
         await self._free(place, claim)
         lease = Lease(self._clock, stop)
@@ -90,10 +91,10 @@ class Leases:
                 del self._held[place]
             lease.released.set()
 
-    async def cut(self, file_ids: Iterable[str]) -> None:
+    async def cut(self, file_ids: Iterable[str], claim: Claim = Claim.CUT) -> None:
         """Cut every holder of these files and wait until they have let go, or were fenced off. :raises Locked: see `hold`."""
         for place in self.under(file_ids):
-            await self._free(place, Claim.CUT)
+            await self._free(place, claim)
 
     async def cut_all(self) -> None:
         """Tell every holder to let go, and wait for them: the process is about to end."""
@@ -107,7 +108,9 @@ class Leases:
 
     async def _free(self, place: str, claim: Claim) -> None:
         while (holder := self._held.get(place)) is not None:
-            if claim is Claim.POLITE and holder.silent_s() < SILENT_AFTER_S:
+            if claim is Claim.PATIENT:
+                await _until_silent(holder)
+            if claim is not Claim.CUT and holder.silent_s() < SILENT_AFTER_S and not holder.released.is_set():
                 raise Locked("another request is writing here", retry_after_s=1)
             holder.let_go()
             try:
@@ -118,3 +121,12 @@ class Leases:
                 await self._fence(place.partition("#")[0])
                 if self._held.get(place) is holder:
                     del self._held[place]
+
+
+async def _until_silent(holder: Lease) -> None:
+    """Or gone, or for as long as anybody is waited for."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LET_GO_TIMEOUT_S):
+            while not holder.released.is_set() and (left_s := SILENT_AFTER_S - holder.silent_s()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(holder.released.wait(), left_s)

@@ -93,7 +93,10 @@ class Files:
 
         seen, tail = await intake.ledger.write(act)
         if not seen.fresh:
-            await intake.leases.cut([seen.file.file_id])
+            # Without bytes it asks where to go on. One with bytes may have been under way all the time, on a line that was
+            # cut: whoever goes on over a new connection keeps the file.
+            claim = Claim.CUT if first is None else Claim.PATIENT
+            await intake.leases.cut([seen.file.file_id], claim)
             seen, tail = await intake.ledger.write(act)  # where those have left it who wrote meanwhile
         return self._created(seen, tail)
 
@@ -179,8 +182,8 @@ class Files:
 
     async def append_first(self, created: Seen, wish: Append, body: Body, heard: Heard | None = None) -> Seen:
         """The body of a creation, from wherever the file is. See `append`."""
-        fresh = created if created.fresh else None
-        return await self._append(created.file.file_id, wish, body, Claim.CUT, fresh, heard)
+        fresh, claim = (created, Claim.CUT) if created.fresh else (None, Claim.PATIENT)
+        return await self._append(created.file.file_id, wish, body, claim, fresh, heard)
 
     async def drop(self, who: Principal, file_id: str) -> UploadRow:
         """Take a file out that isn't completed yet; its upload's totals stay as declared.

@@ -126,3 +126,15 @@ test("given up again and again, with nothing more at the gateway, it waits, and 
   await expect(sendFile(wholeOf(FILE), to)).rejects.toMatchObject({ status: 0 });
   expect(to.pace.chunk).toBeLessThan(MIB);
 });
+
+test("what arrived late of an earlier request took its place: it goes on at once", async () => {
+  const { asked, carry } = gateway();
+  let taken = false;
+  const late = async (one: Carriage): Promise<CarriedAnswer> => {
+    if (one.method !== "PATCH" || taken) return carry(one);
+    taken = true;
+    return { status: 409, header: () => undefined, text: '{"code":"taken_over"}' };
+  };
+  expect(await sendFile(wholeOf(FILE), transfer({ carry: late }))).toBe(true);
+  expect(asked).toEqual(["POST", "HEAD", "PATCH", "PATCH"]);
+});

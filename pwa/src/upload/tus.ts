@@ -10,7 +10,7 @@ import { at } from "./place";
 import { firstChunk, lessChunk, type Pace, paced, yielding } from "./rules";
 
 const FILE_TYPE = "application/dicom";
-/** It was given up so often, and the gateway had got no more of it: whatever the reason, there is a pause. */
+/** It was ended so often, and the gateway had got no more of it: whatever the reason, there is a pause. */
 const MOST_IN_VAIN = 4;
 
 export interface Transfer {
@@ -46,7 +46,7 @@ export async function sendFile(parcel: Parcel, to: Transfer): Promise<boolean> {
   }
 }
 
-/** What the gateway has of it, and how often in a row it was given up without having got more. */
+/** What the gateway has of it, and how often in a row it was ended without having got more. */
 interface Went {
   offset: number;
   inVain: number;
@@ -116,7 +116,7 @@ async function attempt(parcel: Parcel, to: Transfer, went: Went): Promise<boolea
       onSuccess: () => done(true),
       onError: (error) => {
         const why = reason(error);
-        if (goesOn(error, went)) {
+        if (goesOn(error, why, went)) {
           if (went.inVain > 1) to.pace.chunk = lessChunk(to.pace.chunk);
           parcel.url = upload.url;
           return done("anew");
@@ -184,9 +184,10 @@ function timedOut(error: Error): boolean {
   return (error as { causingError?: Error }).causingError?.name === "TimeoutError";
 }
 
-/** Its connection was dead, and the line isn't. */
-function goesOn(error: Error, went: Went): boolean {
-  if ((error as { causingError?: Error }).causingError?.name !== GIVEN_UP) return false;
+/** Its connection was dead, and the line isn't; or what was left of an earlier request arrived, and took its place. */
+function goesOn(error: Error, why: Error, went: Went): boolean {
+  const wasGivenUp = (error as { causingError?: Error }).causingError?.name === GIVEN_UP;
+  if (!wasGivenUp && !(why instanceof Refused && why.code === "taken_over")) return false;
   went.inVain += 1;
   return went.inVain < MOST_IN_VAIN;
 }

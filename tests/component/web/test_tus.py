@@ -386,6 +386,28 @@ async def test_a_creation_repeated_cuts_whoever_writes_and_tells_where_to_go_on(
         assert again.headers["Upload-Offset"] == "10"
 
 
+async def test_a_creation_with_bytes_that_comes_late_waits_for_whoever_goes_on_by_now(gate, opened):
+    """It was under way on a line that was cut, and arrives when its client has long gone on over another connection."""
+    name = {"file_id": "a"}
+    path = await gate.tus_file(opened.token, 100, metadata=name)
+    async with gate.hanging_patch(opened.token, path, 0, 100, b"x" * 10) as line:
+        late = asyncio.ensure_future(gate.tus_create(opened.token, 100, b"x" * 100, metadata=name))
+        await gate.in_flight(2)
+        await line.send(b"x" * 90)
+        assert (await line.answer()).status == 204
+        assert (await late).headers["Upload-Offset"] == "100"
+
+
+async def test_a_creation_with_bytes_takes_the_place_of_one_that_is_silent(gate, opened):
+    name = {"file_id": "a"}
+    path = await gate.tus_file(opened.token, 100, metadata=name)
+    async with gate.hanging_patch(opened.token, path, 0, 100, b"") as line:
+        gate.clock.advance(1.1)
+        assert (await gate.tus_create(opened.token, 100, b"y" * 100, metadata=name)).headers["Upload-Offset"] == "100"
+        assert (await line.answer()).code == "taken_over"
+    assert await gate.stored(await gate.file_at(path)) == b"y" * 100
+
+
 async def test_of_eight_patches_at_one_offset_one_wins_and_its_bytes_only(gate, opened):
     path = await gate.tus_file(opened.token, 100)
     answers = await asyncio.gather(

@@ -200,3 +200,24 @@ async def test_an_error_gives_the_place_back(leases):
         async with leases.hold("f", Claim.POLITE, lambda: None):
             raise KeyError
     assert leases.holder("f") is None
+
+
+async def test_the_patient_wait_for_a_live_holder_and_cut_a_silent_one(leases, holding, clock):
+    holder = await holding()
+    waiting = asyncio.create_task(enter(leases, "f", Claim.PATIENT))
+    await asyncio.sleep(0)
+    assert not holder.stopped.is_set()
+    holder.stopped.set()  # it ends by itself
+    await waiting
+    silent = await holding()
+    clock.advance(1)
+    await enter(leases, "f", Claim.PATIENT)
+    assert silent.stopped.is_set()
+
+
+async def test_even_the_patient_wait_for_nobody_for_ever(leases, holding, monkeypatch):
+    monkeypatch.setattr(leases_module, "LET_GO_TIMEOUT_S", 0.01)
+    holder = await holding()
+    with pytest.raises(Locked):
+        await enter(leases, "f", Claim.PATIENT)
+    assert not holder.stopped.is_set()
