@@ -3,8 +3,9 @@ import { doubtConnections } from "../src/upload/connections";
 import { FIRST_PACE } from "../src/upload/rules";
 import { byXhr } from "../src/upload/xhr";
 
+let tells = false;
 vi.mock("../src/upload/watching", () => ({
-  watched: () => ({ moved: () => undefined, answered: () => undefined, over: () => undefined }),
+  watched: () => ({ tells, moved: () => undefined, answered: () => undefined, over: () => undefined }),
 }));
 
 const URL_OF_FILE = "https://relay.example.org/files/a";
@@ -73,6 +74,15 @@ test("one of which nothing goes is given up after 8 s, and its connection with i
   await vi.advanceTimersByTimeAsync(8_000);
   expect(await told).toBe("TimeoutError");
   expect(Wire.last.aborted).toBe(true);
+});
+test("where it is found out otherwise whether it goes on, an outage of seconds doesn't end it", async () => {
+  tells = true;
+  const told = carried();
+  tells = false;
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(Wire.last.aborted).toBe(false);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(await told).toBe("TimeoutError");
 });
 test("one whose bytes move is left alone, however slow it is", async () => {
   const told = carried();

@@ -115,9 +115,10 @@ describe("waiting and pacing", () => {
     expect(nextChunk(128 << 10, 10)).toBe(512 << 10);
   });
   test("a body may stand still for some seconds; once all of it has left, it is waited for as long as it needs to arrive", () => {
-    expect(patience(FIRST_PACE, 1 << 20, false)).toBe(8_000);
-    expect(patience(FIRST_PACE, 0, true)).toBe(18_000);
-    expect(patience(FIRST_PACE, 4 << 20, true)).toBe(48_000);
+    expect(patience(FIRST_PACE, 1 << 20, false, false)).toBe(8_000);
+    expect(patience(FIRST_PACE, 0, true, false)).toBe(18_000);
+    expect(patience(FIRST_PACE, 4 << 20, true, false)).toBe(48_000);
+    expect(patience(FIRST_PACE, 1 << 20, false, true)).toBe(20_000);
   });
   test("after a line that broke the next request is a small one, whose answer comes soon", () => {
     expect(firstChunk(4 << 20)).toBe(128 << 10);

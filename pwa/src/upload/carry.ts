@@ -19,6 +19,8 @@ export interface CarriedAnswer {
 
 /** A request that is looked at while it is under way. */
 export interface Watched {
+  /** Whether that tells something: over a connection that it shares with others it doesn't. */
+  readonly tells: boolean;
   /** So many bytes more have left. */
   moved(bytes: number): void;
   answered(): void;

@@ -7,8 +7,8 @@
 const LEAST_PARTED = 256 << 10;
 /** A smaller part would be over before its connection has come up to speed. */
 const LEAST_PART = 128 << 10;
-/** Of what is left of the study a part is a tenth at most: at the end no connection is left alone with much. */
-const SHARES = 10;
+/** Of what is left of the study a part is a sixth at most: at the end no connection is left alone with much. */
+const SHARES = 6;
 /** The addresses of all of them have to fit into one header. */
 const MOST_PARTS = 64;
 

@@ -97,13 +97,19 @@ export function nextChunk(bytes: number, took_ms: number): number {
 
 /** Nothing goes for so long, or no answer comes: 5 s, and four round trips of a slow line. */
 const SILENT_MS = 8_000;
+/** Where small questions tell sooner whether it goes on: an outage of seconds ends no request. */
+const SILENT_WATCHED_MS = 20_000;
 
 /** Four round trips of a slow line: after a change of networks what lives has moved by then. */
 export const DOUBTED_MS = 3_000;
 
-/** How long a body may stand still. @param gone all of it has left, and what the system holds of it is still to arrive */
-export function patience(pace: Pace, bytes: number, gone: boolean): number {
-  return SILENT_MS + (gone ? CHUNK_TAKES_MS * Math.max(1, bytes / pace.chunk) : 0);
+/**
+ * How long a body may stand still.
+ * @param gone all of it has left, and what the system holds of it is still to arrive
+ * @param isWatched it is found out otherwise whether it goes on
+ */
+export function patience(pace: Pace, bytes: number, gone: boolean, isWatched: boolean): number {
+  return (isWatched ? SILENT_WATCHED_MS : SILENT_MS) + (gone ? CHUNK_TAKES_MS * Math.max(1, bytes / pace.chunk) : 0);
 }
 
 /** Bytes of the next request, after one that took too long to be heard of. */

@@ -82,13 +82,21 @@ export class Sending {
     const over = new AbortController();
     const signal = AbortSignal.any([outer, over.signal]);
     const troubles: unknown[] = [];
-    const send = async (parcel: Parcel): Promise<void> => {
+    const settle = async ({ file }: Parcel, act: Promise<boolean>): Promise<void> => {
       try {
-        if (await this.sendOne(parcel, signal, leave)) await this.marks.sent(parcel.file.id);
+        if (await act) await this.marks.sent(file.id);
       } catch (error) {
         troubles.push(error);
         if (!(error instanceof Refused) || rules.isFinal(error.status, error.code)) over.abort();
       }
+    };
+    const joins: Promise<void>[] = []; // beside the bytes of others
+    const send = async (parcel: Parcel): Promise<void> => {
+      const { parted } = parcel;
+      const sent = this.sendOne(parcel, signal, leave);
+      await settle(parcel, parted ? sent.then(() => false) : sent);
+      const urls = parted && (await sent.catch(() => false)) ? parted.toJoin() : null;
+      if (urls) joins.push(settle(parcel, this.join(parcel, urls, signal)));
     };
     const ends = AbortSignal.any([signal, leave]);
     const most = (): number => (ends.aborted ? 0 : this.way.lanes.atOnce - troubles.length);
@@ -98,6 +106,7 @@ export class Sending {
       return [];
     });
     await this.severalOf(doubted(first), then, send, most, ends);
+    await Promise.all(joins);
     await this.marks.end().catch((error: unknown) => troubles.push(error));
     this.ahead.forget();
     const worst = troubles.find((one) => one instanceof Refused && rules.isFinal(one.status, one.code));
@@ -188,14 +197,13 @@ export class Sending {
     if (parcel.size <= Math.min(this.way.pace.chunk, MOST_AHEAD_BYTES)) this.ahead.begin(parcel.file);
   }
 
-  /** @returns whether its file is whole at the gateway by it; else there is more of it, or it is looked at again */
-  private async sendOne(parcel: Parcel, signal: AbortSignal, leave: AbortSignal): Promise<boolean> {
+  /** @returns whether it is whole at the gateway; else there is more of it, or it is looked at again */
+  private sendOne(parcel: Parcel, signal: AbortSignal, leave: AbortSignal): Promise<boolean> {
     const { way } = this;
     const { file, id, number, parted } = parcel;
-    let used = "";
-    try {
+    return this.tryIt(parcel, signal, async (token) => {
+      if (parted?.complete) return true;
       const told = (offset: number): void => way.onOffset(file.id, parted?.at(number, offset) ?? offset);
-      const token = async (): Promise<string> => (used = await way.token());
       const to: Transfer = {
         queue: way.queue,
         bytes: this.ahead,
@@ -209,19 +217,33 @@ export class Sending {
         leave,
         onOffset: told,
       };
-      if (!parted?.complete) {
-        const sent = await sendFile(parcel, to);
-        way.asked.add(id);
-        if (sent) told(parcel.size);
-        if (!sent || !parted) return sent;
-        await parted.arrived(parcel);
-      }
-      const urls = parted.toJoin();
-      if (!urls) return false;
-      await joinParts(file.id, urls, to);
+      const sent = await sendFile(parcel, to);
+      way.asked.add(id);
+      if (sent) told(parcel.size);
+      if (sent) await parted?.arrived(parcel);
+      return sent;
+    });
+  }
+
+  /** @returns whether its file is whole at the gateway by it */
+  private join(parcel: Parcel, urls: readonly string[], signal: AbortSignal): Promise<boolean> {
+    return this.tryIt(parcel, signal, async (token) => {
+      await joinParts(parcel.file.id, urls, { creation: this.way.creation, token, signal });
       return true;
+    });
+  }
+
+  /** @param act takes tokens from there @returns what it returns; false: it is looked at again */
+  private async tryIt(
+    parcel: Parcel,
+    signal: AbortSignal,
+    act: (token: () => Promise<string>) => Promise<boolean>,
+  ): Promise<boolean> {
+    let used = "";
+    try {
+      return await act(async () => (used = await this.way.token()));
     } catch (error) {
-      if (error instanceof Missing) await this.missing(file, error);
+      if (error instanceof Missing) await this.missing(parcel.file, error);
       else await this.refused(parcel, error, used, signal);
       return false;
     }

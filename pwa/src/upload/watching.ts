@@ -27,6 +27,9 @@ export function watched(size: number, giveUp: () => void, slow = false): Watched
   giveUps.set(one, giveUp);
   if (ownConnections) timer ??= setInterval(look, LOOK_EVERY_MS);
   return {
+    get tells() {
+      return ownConnections;
+    },
     moved: (bytes) => watch.moved(performance.now(), one, bytes),
     answered: () => watch.answered(performance.now(), one),
     over: () => {

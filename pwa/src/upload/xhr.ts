@@ -33,7 +33,7 @@ export const byXhr: Carry = ({ method, url, headers, body, signal, moved }, pace
       moved(loaded - left);
       watch.moved(loaded - left);
       left = loaded;
-      wait(patience(pace, size, left >= size));
+      wait(patience(pace, size, left >= size, watch.tells));
     };
     xhr.onerror = () => fail("NetworkError");
     xhr.onload = () => {
@@ -51,6 +51,6 @@ export const byXhr: Carry = ({ method, url, headers, body, signal, moved }, pace
     xhr.open(method, url);
     for (const [name, value] of headers) xhr.setRequestHeader(name, value);
     xhr.send(body);
-    wait(patience(pace, size, size === 0));
+    wait(patience(pace, size, size === 0, watch.tells));
   });
 };
