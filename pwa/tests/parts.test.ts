@@ -150,6 +150,7 @@ function wayOf(told: number[], joins = true): Way {
     lanes: STEADY,
     joins: async () => joins,
     asked: new Set(),
+    onAllThere: () => undefined,
     onOffset: (_file, offset) => void told.push(offset),
   };
 }
@@ -202,6 +203,19 @@ test("what goes whole anyway doesn't wait for the gateway's word on parts", asyn
   say(true);
   await ended;
   expect(isThere()).toBe(true);
+});
+
+test("whoever completes is told once, when no byte of the study is missing any more", async () => {
+  const never = new AbortController().signal;
+  const way = wayOf([]);
+  way.onAllThere = vi.fn(() => expect(gateway.received).toBe(SIZE));
+  await new Sending(way).pass([row], SIZE, false, never, never);
+  expect(way.onAllThere).toHaveBeenCalledTimes(1);
+  gateway = new Gateway();
+  row = { ...row, state: "stored", parts: null, offset: 0 };
+  const more = { ...wayOf([]), carry: gateway.carry, onAllThere: vi.fn() };
+  await new Sending(more).pass([row], SIZE + 1, false, never, never); // another file is still read
+  expect(more.onAllThere).not.toHaveBeenCalled();
 });
 
 test("a gateway that can't be asked for parts is a trouble that passes; what went whole is sent", async () => {

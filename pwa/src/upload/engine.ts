@@ -6,10 +6,12 @@
 import type { Queue } from "../queue/db";
 import { ENDED, type Problem, type Receipt, type StudyRow, type Told } from "../queue/rows";
 import type { Sealed } from "../queue/seal";
-import { json, Refused, reachable, request } from "./api";
+import { Refused, reachable, request } from "./api";
+import { Beforehand } from "./beforehand";
 import { type ByteSource, Missing } from "./bytes";
 import type { Carry } from "./carry";
 import type { Channel } from "./channel";
+import { askToComplete, type Completed } from "./completing";
 import { type GatewayStatus, outcomes, receipt, sleep, statuses } from "./follow";
 import type { Lanes } from "./lanes";
 import { Meter } from "./meter";
@@ -28,6 +30,8 @@ const SOON_FOR_MS = 120_000;
 const MOST_QUESTIONS = 4;
 const IDLE_MS = 60_000;
 const TOKEN_KEPT_MS = 2_000;
+/** For the request that puts the last file together to be there before `complete`. */
+const HEAD_START_MS = 10;
 
 /** What an engine takes care of: its studies among all, where their bytes are, and how its host brings them. */
 export interface Share {
@@ -143,8 +147,9 @@ export class Engine {
       if (endsOf(size, left).length > 1) void this.joins().catch(() => undefined);
       const row = await openUpload(this.queue, found);
       await this.change(row.id, (now) => (now.status === "queued" ? { status: "sending" } : {}));
-      if (!(await this.sendFiles(row, resumed, signal, leave))) return;
-      await this.complete(row, signal);
+      const completion = new Beforehand(() => askToComplete(this.queue, row, signal));
+      if (!(await this.sendFiles(row, resumed, signal, leave, completion))) return;
+      await this.completed(row, await completion.now());
     } catch (error) {
       if (!signal.aborted) await this.failed(found.id, error);
     }
@@ -163,7 +168,13 @@ export class Engine {
   }
 
   /** @returns false: it stopped before all files were sent, and the row says why; or it gives way */
-  private async sendFiles(row: StudyRow, resumed: boolean, signal: AbortSignal, leave: AbortSignal): Promise<boolean> {
+  private async sendFiles(
+    row: StudyRow,
+    resumed: boolean,
+    signal: AbortSignal,
+    leave: AbortSignal,
+    completion: Beforehand<Completed>,
+  ): Promise<boolean> {
     const meter = new Meter(this.channel, row.id);
     const sending = new Sending({
       queue: this.queue,
@@ -175,6 +186,7 @@ export class Engine {
       pace: this.pace,
       joins: () => this.joins(),
       asked: this.asked,
+      onAllThere: () => completion.begin(HEAD_START_MS),
       onOffset: (file, offset) => {
         meter.at(file, offset);
         void this.gotThrough(row).catch(() => undefined); // told again with the next
@@ -225,20 +237,8 @@ export class Engine {
     return false;
   }
 
-  private async complete(row: StudyRow, signal: AbortSignal): Promise<void> {
-    const skipped = (await this.queue.files(row.id)).filter((file) => file.state === "skipped");
-    const body = { skipped: skipped.map((file) => ({ file_id: file.id, reason: "left out by the sender" })) };
-    const answer = await asUpload(this.queue, row.id, (bearer) =>
-      json<GatewayStatus & { status?: string }>(`/upload/${row.upload_id}/complete`, {
-        method: "POST",
-        bearer,
-        body,
-        headers: { Prefer: "wait=0" },
-        signal,
-        repeats: true,
-      }),
-    );
-    const status = rules.statusOf(answer.status ?? answer.state) === "held" ? "held" : "delivering";
+  private async completed(row: StudyRow, answer: Completed | null): Promise<void> {
+    const status = rules.statusOf(answer?.status ?? answer?.state ?? "") === "held" ? "held" : "delivering";
     await this.change(row.id, () => ({ status, retry_count: 0, next_try_at: 0, problem: null }));
   }
 
@@ -327,9 +327,12 @@ export class Engine {
     try {
       const rest = (ms: number, turn: AbortSignal): Promise<void> =>
         sleep(ms, AbortSignal.any([signal, this.looked.signal, turn])).catch(() => signal.throwIfAborted());
+      const ahead = new Beforehand(() => receipt(this.queue, row.id, row.upload_id ?? ""));
+      if (row.status === "delivering") ahead.begin();
       for await (const told of statuses(this.queue, row.id, row.upload_id, signal, rest)) {
         const status = rules.statusOf(told.state) ?? "delivering";
-        if (status === "success" || status === "partial" || status === "failed") await this.finish(row, told, status);
+        if (status === "success" || status === "partial" || status === "failed")
+          await this.finish(row, told, status, ahead);
         else {
           const sealed = told.held_reasons && (await this.sealTold(row.id, told));
           await this.change(row.id, () => ({
@@ -348,8 +351,13 @@ export class Engine {
   }
 
   /** The receipt first, then the bytes, then the end: a crash between them repeats, and neither loses nor leaves anything. */
-  private async finish(row: StudyRow, told: GatewayStatus, status: "success" | "partial" | "failed"): Promise<void> {
-    const jws = await receipt(this.queue, row.id, told.upload_id);
+  private async finish(
+    row: StudyRow,
+    told: GatewayStatus,
+    status: "success" | "partial" | "failed",
+    ahead: Beforehand<string>,
+  ): Promise<void> {
+    const jws = await ahead.now();
     const sealed = jws && (await this.queue.sealFor(row.id, "receipt", read(jws)));
     const saying = await this.sealTold(row.id, told);
     const plain = Object.entries(told.files).every(([state, n]) => state === "stored" || n === 0);

@@ -95,6 +95,14 @@ export function nextChunk(bytes: number, took_ms: number): number {
   return Math.min(MOST_CHUNK, steps * LEAST_CHUNK);
 }
 
+/** So much more than the usual goes with one request: a little rest alone costs a round trip. */
+const MORE_AT_ONCE = 1.25;
+
+/** Bytes of the next request, of so many that are left. */
+export function nextPiece({ chunk, most }: Pace, left: number): number {
+  return left <= Math.min(most, chunk * MORE_AT_ONCE) ? left : chunk;
+}
+
 /** Nothing goes for so long, or no answer comes: 5 s, and four round trips of a slow line. */
 const SILENT_MS = 8_000;
 /** Where small questions tell sooner whether it goes on: an outage of seconds ends no request. */

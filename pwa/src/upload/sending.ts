@@ -45,6 +45,8 @@ export interface Way {
   joins: () => Promise<boolean>;
   /** What may be at the gateway though it isn't marked as sent. */
   asked: Set<string>;
+  /** All bytes of the study are at the gateway, and what puts the last of them together is on its way. */
+  onAllThere: () => void;
   /** The gateway has acknowledged so much of a file. */
   onOffset: (file: string, offset: number) => void;
 }
@@ -106,6 +108,8 @@ export class Sending {
       return [];
     });
     await this.severalOf(doubted(first), then, send, most, ends);
+    const ofThese = files.reduce((sum, { size }) => sum + size, 0);
+    if (joins.length > 0 && troubles.length === 0 && ofThese === left && !ends.aborted) this.way.onAllThere();
     await Promise.all(joins);
     await this.marks.end().catch((error: unknown) => troubles.push(error));
     this.ahead.forget();

@@ -7,7 +7,7 @@ import { type ByteSource, Missing } from "./bytes";
 import { type Carry, GIVEN_UP } from "./carry";
 import type { Parcel } from "./parcels";
 import { at } from "./place";
-import { firstChunk, lessChunk, type Pace, paced, yielding } from "./rules";
+import { firstChunk, lessChunk, nextPiece, type Pace, paced, yielding } from "./rules";
 
 const FILE_TYPE = "application/dicom";
 /** It was ended so often, and the gateway had got no more of it: whatever the reason, there is a pause. */
@@ -88,7 +88,7 @@ async function attempt(parcel: Parcel, to: Transfer, went: Went): Promise<boolea
       fileReader: { openFile: async () => new ParcelSource(to.bytes, parcel) },
       headers: headersOf(parcel),
       metadata: { file_id: parcel.id, filetype: FILE_TYPE },
-      chunkSize: to.pace.chunk,
+      chunkSize: nextPiece(to.pace, size),
       overridePatchMethod: to.pace.posts,
       uploadDataDuringCreation: true,
       storeFingerprintForResuming: false,
@@ -104,7 +104,7 @@ async function attempt(parcel: Parcel, to: Transfer, went: Went): Promise<boolea
       },
       onChunkComplete: (bytes, accepted) => {
         to.pace.chunk = paced(to.pace, bytes, performance.now() - began);
-        upload.options.chunkSize = to.pace.chunk;
+        upload.options.chunkSize = nextPiece(to.pace, size - accepted);
         // A hint, no more.
         if (accepted < size && !parcel.parted) void to.queue.acknowledged(file, index, accepted).catch(() => undefined);
         index += 1;
