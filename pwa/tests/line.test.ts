@@ -69,6 +69,20 @@ describe("requests that are silent", () => {
     expect((line.ended[0]?.at ?? Number.POSITIVE_INFINITY) - back).toBeLessThanOrEqual(2_000);
   });
 
+  it("while the line is away it is asked twice a second, each time over a new connection", () => {
+    const line = new Line();
+    const first = line.body(0);
+    line.passes(TRIP_MS);
+    line.watch.answered(line.now, first);
+    line.watch.end(first);
+    line.carries(3_000, 1_000_000, [line.body(), line.body(), line.body(), line.body(), line.body()]);
+    line.there = false;
+    line.passes(4_000);
+    const before = line.asked;
+    line.passes(5_000);
+    expect(line.asked - before).toBeGreaterThanOrEqual(8);
+  });
+
   it("when all missed its return all are given up within a second of it", () => {
     const line = new Line();
     const bodies = [line.body(), line.body()];

@@ -14,6 +14,8 @@ const AWAY_BESIDE_MS = 1_000;
 const ASK_EVERY_MS = 500;
 /** A question goes again over a new connection after so long, beside two round trips: one lost greeting costs a second. */
 const ANSWER_MS = 1_250;
+/** Sooner while the line is away: on one that is back the first greeting is answered. */
+const ANSWER_AWAY_MS = 300;
 /** One alone is silent for so long, beside four round trips, though the line is there. */
 const DEAD_MS = 5_000;
 /** One that brings nothing: giving it up costs a round trip. */
@@ -148,7 +150,9 @@ export class LineWatch {
     const silent_ms = this.held.size > 0 ? now - this.movedAt : 0;
     const late = [...this.questions].filter(({ at }) => now - at > this.silence);
     if (silent_ms > this.silence + AWAY_BESIDE_MS && late[0]) this.away ??= { from: late[0].at, known: now };
-    const drop = late.filter(({ at }) => now - at > this.silence - SILENT_MS + ANSWER_MS);
+    const patience_ms =
+      2 * this.trip + (this.away ? ANSWER_AWAY_MS : (this.ofBodies.times - 1) * SILENT_MS + ANSWER_MS);
+    const drop = [...this.questions].filter(({ at }) => now - at > patience_ms);
     for (const one of drop) this.questions.delete(one);
     return { ask: this.due(now, silent_ms), drop, end: this.given(now) };
   }

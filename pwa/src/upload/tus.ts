@@ -4,7 +4,7 @@ import Upload from "tus-js-client/lib/upload.js";
 import type { Queue } from "../queue/db";
 import { Refused, refusal, request } from "./api";
 import { type ByteSource, Missing } from "./bytes";
-import { type Carry, GIVEN_UP } from "./carry";
+import { type CarriedAnswer, type Carry, GIVEN_UP } from "./carry";
 import type { Parcel } from "./parcels";
 import { at } from "./place";
 import { firstChunk, lessChunk, nextPiece, type Pace, paced, yielding } from "./rules";
@@ -36,12 +36,12 @@ export interface Transfer {
  * @throws Refused, Missing, AbortError
  */
 export async function sendFile(parcel: Parcel, to: Transfer): Promise<boolean> {
-  if (to.asked) parcel.url ??= await found(parcel, to);
-  const went: Went = { offset: 0, inVain: 0 };
+  const went: Went = { offset: 0, inVain: 0, known: null };
+  if (to.asked) parcel.url ??= await found(parcel, to, went);
   for (;;) {
     if (to.leave.aborted) return false;
     const ended = await attempt(parcel, to, went);
-    if (ended === "anew") parcel.url ??= await found(parcel, to);
+    if (ended === "anew") parcel.url ??= await found(parcel, to, went);
     else if (ended !== "otherwise") return ended;
   }
 }
@@ -50,6 +50,8 @@ export async function sendFile(parcel: Parcel, to: Transfer): Promise<boolean> {
 interface Went {
   offset: number;
   inVain: number;
+  /** Told just now with the address: no question more. */
+  known: string | null;
 }
 
 /** What the gateway can do beside plain tus. @throws Refused: it can't be reached */
@@ -84,7 +86,7 @@ async function attempt(parcel: Parcel, to: Transfer, went: Went): Promise<boolea
       fingerprint: async () => "",
       endpoint: to.creation,
       uploadUrl: parcel.url,
-      httpStack: new Stack(to, went),
+      httpStack: new Stack(to, went, size),
       fileReader: { openFile: async () => new ParcelSource(to.bytes, parcel) },
       headers: headersOf(parcel),
       metadata: { file_id: parcel.id, filetype: FILE_TYPE },
@@ -147,10 +149,11 @@ function yields(pace: Pace, error: Error, why: Error): boolean {
   return next !== null;
 }
 
-/** Asks for the creation once more, without bytes: the same `file_id` gives the same file, and HEAD says what it has. */
-async function found(parcel: Parcel, to: Transfer): Promise<string> {
+/** Asks for the creation once more, without bytes: the same `file_id` gives the same file, and tells what it has. */
+async function found(parcel: Parcel, to: Transfer, went: Went): Promise<string> {
   const answer = await create(parcel.id, { "Upload-Length": String(parcel.size), ...headersOf(parcel) }, to, false);
   const url = new URL(answer.headers.get("Location") ?? to.creation, at("/")).href;
+  went.known = answer.headers.get("Upload-Offset");
   if (!parcel.parted) await to.queue.changeFiles([parcel.id], { url });
   return url;
 }
@@ -179,21 +182,25 @@ async function create(
   });
 }
 
+/** What tus-js-client has wrapped. */
+function causeOf(error: Error): Error | undefined {
+  return (error as { causingError?: Error }).causingError;
+}
+
 /** The line is too slow for requests of this size, or dead. */
 function timedOut(error: Error): boolean {
-  return (error as { causingError?: Error }).causingError?.name === "TimeoutError";
+  return causeOf(error)?.name === "TimeoutError";
 }
 
 /** Its connection was dead, and the line isn't; or what was left of an earlier request arrived, and took its place. */
 function goesOn(error: Error, why: Error, went: Went): boolean {
-  const wasGivenUp = (error as { causingError?: Error }).causingError?.name === GIVEN_UP;
-  if (!wasGivenUp && !(why instanceof Refused && why.code === "taken_over")) return false;
+  if (causeOf(error)?.name !== GIVEN_UP && !(why instanceof Refused && why.code === "taken_over")) return false;
   went.inVain += 1;
   return went.inVain < MOST_IN_VAIN;
 }
 
 function reason(error: Error): Error {
-  const cause = (error as { causingError?: Error }).causingError;
+  const cause = causeOf(error);
   if (cause instanceof Missing || cause instanceof Refused) return cause;
   const response = (error as { originalResponse?: HttpResponse | null }).originalResponse;
   if (!response) return error instanceof Missing ? error : new Refused(0, "offline");
@@ -234,14 +241,20 @@ class ParcelSource implements FileSource {
   }
 }
 
+function asHead(offset: string, size: number): CarriedAnswer {
+  return { status: 200, header: (name) => (name === "Upload-Offset" ? offset : String(size)), text: "" };
+}
+
 class Stack implements HttpStack {
+  /** @param size of what goes */
   constructor(
     private readonly to: Transfer,
     private readonly went: Went,
+    private readonly size: number,
   ) {}
 
   createRequest(method: string, url: string): HttpRequest {
-    return new TusRequest(method, url, this.to, this.went);
+    return new TusRequest(method, url, this.to, this.went, this.size);
   }
 
   getName(): string {
@@ -260,6 +273,7 @@ class TusRequest implements HttpRequest {
     private readonly url: string,
     private readonly to: Transfer,
     private readonly went: Went,
+    private readonly size: number,
   ) {}
 
   getMethod = (): string => this.method;
@@ -272,9 +286,14 @@ class TusRequest implements HttpRequest {
   async send(body: Piece | null = null): Promise<HttpResponse> {
     this.bytes = body?.size ?? 0;
     const { headers, method, url } = this;
+    const { known } = this.went;
+    this.went.known = null;
     const signal = AbortSignal.any([this.to.signal, this.own.signal]);
     const { carry, moved, pace } = this.to;
-    const answer = await carry({ method, url, headers, body: body?.bytes ?? null, signal, moved }, pace);
+    const answer =
+      method === "HEAD" && known !== null
+        ? asHead(known, this.size)
+        : await carry({ method, url, headers, body: body?.bytes ?? null, signal, moved }, pace);
     const offset = Number(answer.header("Upload-Offset") ?? 0);
     if (offset > this.went.offset) Object.assign(this.went, { offset, inVain: 0 });
     return {
