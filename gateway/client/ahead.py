@@ -33,6 +33,11 @@ class CompleteAhead:
         self._thread = threading.Thread(target=self._go, name="complete", daemon=True)
         self._thread.start()
 
+    @property
+    def begun(self) -> bool:
+        """Whether it has been said."""
+        return self._thread is not None
+
     def standing(self) -> UploadStatus | None:
         """What the gateway said; None: it has to be asked again.
 

@@ -169,10 +169,9 @@ class SendRun:
                 ahead = CompleteAhead(lambda: uploads.complete(self._http, access, wait_s))
                 try:
                     self._send_files(sending, entry, access, retry, ahead.begin)
-                except (
-                    SendFault
-                ):  # of a joining whose answer was lost, perhaps, and that was too late when it was tried again
-                    if (standing := ahead.standing()) is None:
+                except SendFault:
+                    # Of a joining whose answer was lost, perhaps, and that was too late when it was tried again.
+                    if ahead.standing() is None and not (ahead.begun and self._is_completed(access, retry)):
                         raise
                 if is_last:
                     threading.Thread(target=self._leave, name="leave", daemon=True).start()
@@ -192,6 +191,14 @@ class SendRun:
                     uploads.cancel(self._http, sending.access)
             self._state.drop(sending.set_key)
             raise
+
+    def _is_completed(self, access: UploadAccess, retry: RetryPolicy) -> bool:
+        """Whether the gateway has taken `complete` though nobody heard it say so."""
+        try:
+            standing = retry.persist(lambda: uploads.status(self._http, access))
+        except SendFault:
+            return False
+        return standing.state not in _RECEIVING_STATES
 
     def _leave(self) -> None:
         """Nothing more is opened: the session ends while the gateway and the PACS do the rest."""

@@ -37,11 +37,13 @@ def running_archive(folder: Path) -> Iterator[str]:
     port = loop.run_until_complete(listen())
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    yield f"http://127.0.0.1:{port}/dicom-web"
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.run_until_complete(runner.cleanup())
-    loop.close()
+    try:
+        yield f"http://127.0.0.1:{port}/dicom-web"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.run_until_complete(runner.cleanup())
+        loop.close()
 
 
 @pytest.fixture

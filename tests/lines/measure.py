@@ -29,6 +29,7 @@ from tests.lines.rows import LARGE, ROWS, SHORT, Row
 
 _MAY_TAKE_S = 600
 _POINTS = 120
+_NOT_DONE = "not done: "
 _TRY = "ip link add try type veth peer name yrt"
 ALL = {**ROWS, LARGE.name: LARGE}
 
@@ -73,6 +74,9 @@ def run_apart(module: str, *words: str) -> dict[str, Any]:
     )  # fmt: skip
     if done.returncode != 0:
         pytest.fail(f"the line broke:\n{done.stderr[-3000:]}")
+    for said in done.stderr.splitlines():
+        if said.startswith(_NOT_DONE):
+            print(said, file=sys.stderr)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -134,7 +138,7 @@ def measure(row: Row, client: str, more: Sequence[str], seed: int) -> Figures:
             with _sending(client, folder / "place", study, line) as seconds:
                 samples, sent_bytes = list(line.samples), line.traffic.sent_bytes
         except NotDone as why:
-            print(f"not done: {why}", file=sys.stderr)
+            print(f"{_NOT_DONE}{why!r}", file=sys.stderr)
             return Figures(None, line.traffic.sent_bytes, row.size_bytes, _few(line.samples))
         lasted_s = seconds - line.first_s
         shown = [(at_s, size) for at_s, size in samples if at_s <= lasted_s]

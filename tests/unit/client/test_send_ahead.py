@@ -127,3 +127,29 @@ def test_a_joining_whose_answer_is_lost_is_no_fault_once_complete_has_been_taken
     assert run() == 0
     assert len(seen) == 2
     assert sent(gateway) == on_disk(folder)
+
+
+def test_where_the_answers_to_the_joining_and_to_complete_are_lost_it_is_asked_what_has_become_of_it(
+    run: Send, gateway: ToyGateway, make_file: MakeFile, folder: Path
+) -> None:
+    """The device is on another network just then; by the time it asks again all has been delivered and erased."""
+    make_file("large.dcm", 4 * MIB)
+    gateway.joins = True
+    joined: list[str] = []
+    completed: list[str] = []
+
+    def are_lost(request: web.Request) -> web.Response | str | None:
+        if is_join(request):
+            joined.append("join")
+            if len(joined) > 1:
+                return problem(410, "file_gone", "one of the parts is gone")
+            gateway.lost_joins = 1
+        if request.path.endswith("/complete"):
+            completed.append("complete")
+            return "lost" if len(completed) == 1 else None
+        return None
+
+    gateway.troubles = [are_lost]
+    assert run() == 0
+    assert len(joined) == 2
+    assert sent(gateway) == on_disk(folder)

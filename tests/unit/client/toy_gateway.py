@@ -159,6 +159,11 @@ class ToyGateway:
             elif answer == "hang":
                 self.hanging.set()
                 await asyncio.sleep(3600)
+            elif answer == "lost":
+                await handler(request)
+                assert request.transport is not None
+                request.transport.abort()
+                raise web.HTTPInternalServerError
             elif isinstance(answer, str):
                 await self._take(request, int(answer.removeprefix("cut:")))
                 assert request.transport is not None
