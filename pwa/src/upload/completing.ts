@@ -17,7 +17,7 @@ export async function askToComplete(queue: Queue, row: StudyRow, signal: AbortSi
       method: "POST",
       bearer,
       body,
-      headers: { Prefer: "wait=0" },
+      headers: { Prefer: "wait=1" }, // a study that is soon delivered needs no second question
       signal,
       repeats: true,
     }),
