@@ -51,6 +51,8 @@ Trouble = Callable[[web.Request], "web.Response | str | None"]
 
 
 _MADE: web.RequestKey[ToyFile] = web.RequestKey("made", ToyFile)
+#: The system takes no more of a body than that before it is read: else whole files would be there at once.
+_RECEIVED_BYTES = 16 * 1024
 
 
 def problem(status: int, code: str, detail: str = "", headers: dict[str, str] | None = None) -> web.Response:
@@ -127,9 +129,10 @@ class ToyGateway:
 
         async def listen() -> int:
             await self._runner.setup()
-            site = web.TCPSite(self._runner, "127.0.0.1", 0)
-            await site.start()
-            return int(self._runner.addresses[0][1])
+            place = socket.create_server(("127.0.0.1", 0))
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED_BYTES)  # its connections have it, too
+            await web.SockSite(self._runner, place).start()
+            return int(place.getsockname()[1])
 
         self.url = f"http://127.0.0.1:{self.loop.run_until_complete(listen())}"
         self._thread.start()
@@ -368,8 +371,6 @@ class ToyGateway:
             file: ToyFile | None = self._file(request)
         else:
             file = request.get(_MADE)
-        if self.each_bytes_per_s and request.transport is not None:  # else the system would take much of it at once
-            request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
         self.bodies_now += 1
         self.most_bodies = max(self.most_bodies, self.bodies_now)
         try:
@@ -388,4 +389,7 @@ class ToyGateway:
             if most is not None and taken >= most:
                 return
             if self.each_bytes_per_s:
+                assert request.transport is not None
+                request.transport.pause_reading()  # else all of it would be there at once
                 await asyncio.sleep(len(chunk) / self.each_bytes_per_s)
+                request.transport.resume_reading()
