@@ -37,11 +37,26 @@ async def create_final(intake: Intake, who: Principal, wish: NewFile, place: str
     """
     part_ids = wish.parts or ()
     room_bytes = await intake.pipeline.threads.run(intake.spool.room_bytes)
-    await intake.ledger.read(lambda tx: _parts(tx, who, part_ids))  # before anybody is cut off
+    await intake.ledger.read(lambda tx: _named(tx, who, place, part_ids))  # before anybody is cut off
     async with AsyncExitStack() as held:
         for part_id in sorted(set(part_ids)):
             await held.enter_async_context(intake.leases.hold(part_id, Claim.CUT, lambda: None))
         return await intake.ledger.write(lambda tx: _create(tx, intake, who, wish, place, room_bytes))
+
+
+def _named(
+    tx: Transaction, who: Principal, place: str | Wish, part_ids: tuple[str, ...]
+) -> tuple[UploadRow | Wish, Parts]:
+    """The upload that the new file is of, if there is one, and its parts. In this order: of an upload that has ended the
+    parts are gone, and whoever repeats its joining is to hear that it has ended.
+
+    :raises NotFound, Gone, Conflict: see `create_final`.
+    """
+    if not isinstance(place, str):
+        return place, _parts(tx, who, part_ids)
+    found = tx.uploads.get(place)
+    upload = require_receiving(visible(found, found is not None and who.may_write(found)))
+    return upload, _parts(tx, who, part_ids)
 
 
 def _parts(tx: Transaction, who: Principal, part_ids: tuple[str, ...]) -> Parts:
@@ -63,10 +78,9 @@ def _parts(tx: Transaction, who: Principal, part_ids: tuple[str, ...]) -> Parts:
 
 
 def _create(tx: Transaction, intake: Intake, who: Principal, wish: NewFile, place: str | Wish, room_bytes: int) -> Seen:
-    parts, now = _parts(tx, who, wish.parts or ()), intake.clock.now()
-    if isinstance(place, str):
-        found = tx.uploads.get(place)
-        upload = require_receiving(visible(found, found is not None and who.may_write(found)))
+    (target, parts), now = _named(tx, who, place, wish.parts or ()), intake.clock.now()
+    if isinstance(target, UploadRow):
+        upload = target
         twin = twin_of(tx, upload_key(tx, intake.ring, upload), wish, Dialect.FINAL)
         if twin is not None and _is_same(tx, twin, [parts[part_id][1] for part_id in wish.parts or ()]):
             return Seen(upload, twin, concat=wish.concat)
@@ -75,7 +89,7 @@ def _create(tx: Transaction, intake: Intake, who: Principal, wish: NewFile, plac
         upload = with_file(upload, 0)
     else:
         _give_up(tx, parts, now)
-        upload = with_file(create_upload(tx, intake.ring, place, intake.limits, intake.timing, now, room_bytes), 0)
+        upload = with_file(create_upload(tx, intake.ring, target, intake.limits, intake.timing, now, room_bytes), 0)
     key = upload_key(tx, intake.ring, upload)
     upload = _join(tx, intake, upload, parts, now)
     row, _ = new_file(tx, intake, key, Dialect.FINAL, wish, length=None)

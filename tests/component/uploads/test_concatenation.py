@@ -150,6 +150,23 @@ async def test_a_final_with_a_file_id_is_there_once(gate: Gate, person: Person) 
     assert (await concatenate(gate, opened.token, paths[0], **NAMED)).code == "length_mismatch"
 
 
+async def test_a_final_that_is_repeated_when_all_has_ended_and_is_erased_hears_that_it_has_ended(
+    gate: Gate, person: Person
+) -> None:
+    """Its first answer was lost: it mustn't sound as if bytes were."""
+    toy = Toy("1.1", pixels=noise(LARGE))
+    opened = await gate.init(person.token, [len(toy.content)])
+    paths = [await part(gate, opened.token, half) for half in (toy.content[:LARGE], toy.content[LARGE:])]
+    await concatenate(gate, opened.token, *paths, **NAMED)
+    await gate.complete(opened)
+    assert (await concatenate(gate, opened.token, *paths, **NAMED)).code == "upload_completed"
+    await gate.deliver(for_s=60)
+    await gate.purge()
+    assert taken(gate) == 0
+    again = await concatenate(gate, opened.token, *paths, **NAMED)
+    assert (again.status, again.code) == (409, "upload_completed")
+
+
 async def test_a_final_that_waits_is_replaced_by_one_with_its_file_id(gate: Gate, person: Person) -> None:
     opened = await gate.init(person.token, [2000])
     lost = [await gate.tus_file(opened.token, 1000, headers=PART) for _ in range(2)]
