@@ -110,7 +110,9 @@ class Leases:
         while (holder := self._held.get(place)) is not None:
             if claim is Claim.PATIENT:
                 await _until_silent(holder)
-            if claim is not Claim.CUT and holder.silent_s() < SILENT_AFTER_S and not holder.released.is_set():
+                if holder.released.is_set():
+                    continue
+            if claim is not Claim.CUT and holder.silent_s() < SILENT_AFTER_S:
                 raise Locked("another request is writing here", retry_after_s=1)
             holder.let_go()
             try:

@@ -102,6 +102,7 @@ class ToyGateway:
         self.most_bodies = 0  #: that came at once
         self.public_origin = ""
         self.hanging = threading.Event()
+        self.completed = asyncio.Event()
         self.meeting = asyncio.Barrier(1)
         self.loop = asyncio.new_event_loop()
         self.url = ""
@@ -281,6 +282,7 @@ class ToyGateway:
         whole = [file for file in upload.files.values() if len(file.data) == file.length]
         if len(whole) + len(upload.skipped) != upload.body["total_files"]:
             return problem(409, "incomplete", "files are missing")
+        self.completed.set()
         size = sum(file.length for file in whole)
         assert size <= upload.body["total_size_bytes"] if upload.skipped else size == upload.body["total_size_bytes"]
         if self.pending_polls:
@@ -319,8 +321,7 @@ class ToyGateway:
             joined = self._join(upload, file_id, concat.removeprefix("final;").split(" "))
             if self.lost_joins:
                 self.lost_joins -= 1
-                while upload.state == "open":
-                    await asyncio.sleep(0.01)
+                await self.completed.wait()
                 assert request.transport is not None
                 request.transport.abort()
             return joined

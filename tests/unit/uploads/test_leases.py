@@ -205,7 +205,7 @@ async def test_an_error_gives_the_place_back(leases):
 async def test_the_patient_wait_for_a_live_holder_and_cut_a_silent_one(leases, holding, clock):
     holder = await holding()
     waiting = asyncio.create_task(enter(leases, "f", Claim.PATIENT))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # it comes as far as to wait
     assert not holder.stopped.is_set()
     holder.stopped.set()  # it ends by itself
     await waiting
