@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { callBeside, json, request } from "../src/upload/api";
 import { askByXhr } from "../src/upload/small";
+import { extensions } from "../src/upload/tus";
 
 const ORIGIN = "https://relay.example.org";
 const quiet = {
@@ -39,6 +40,12 @@ test("what can be asked twice goes again at once, over as many dead connections 
   const { asked } = line(6);
   expect(await json("/upload/a/complete", { method: "POST", repeats: true })).toEqual({ said: "yes" });
   expect(asked).toHaveLength(7);
+});
+
+test("whether parts are put together is asked again over a new connection: files wait for that", async () => {
+  const { asked } = line(1);
+  await extensions(`${ORIGIN}/files/`);
+  expect(asked.map((one) => one.split(" ")[0])).toEqual(["OPTIONS", "OPTIONS"]);
 });
 
 test("what can't be asked twice goes once, and waits", async () => {

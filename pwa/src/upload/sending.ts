@@ -93,11 +93,14 @@ export class Sending {
       }
     };
     const joins: Promise<void>[] = []; // beside the bytes of others
+    let missing = files.reduce((sum, { size }) => sum + size, 0) < left;
     const send = async (parcel: Parcel): Promise<void> => {
       const { parted } = parcel;
       const sent = this.sendOne(parcel, signal, leave);
       await settle(parcel, parted ? sent.then(() => false) : sent);
-      const urls = parted && (await sent.catch(() => false)) ? parted.toJoin() : null;
+      const isThere = await sent.catch(() => false);
+      missing ||= !isThere;
+      const urls = isThere ? parted?.toJoin() : null;
       if (urls) joins.push(settle(parcel, this.join(parcel, urls, signal)));
     };
     const ends = AbortSignal.any([signal, leave]);
@@ -108,8 +111,7 @@ export class Sending {
       return [];
     });
     await this.severalOf(doubted(first), then, send, most, ends);
-    const ofThese = files.reduce((sum, { size }) => sum + size, 0);
-    if (joins.length > 0 && troubles.length === 0 && ofThese === left && !ends.aborted) this.way.onAllThere();
+    if (joins.length > 0 && troubles.length === 0 && !missing && !ends.aborted) this.way.onAllThere();
     await Promise.all(joins);
     await this.marks.end().catch((error: unknown) => troubles.push(error));
     this.ahead.forget();

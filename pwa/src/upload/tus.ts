@@ -57,7 +57,7 @@ interface Went {
 /** What the gateway can do beside plain tus. @throws Refused: it can't be reached */
 export async function extensions(creation: string): Promise<string[]> {
   try {
-    const answer = await request(creation, { method: "OPTIONS" });
+    const answer = await request(creation, { method: "OPTIONS", repeats: true });
     return (answer.headers.get("Tus-Extension") ?? "").split(",");
   } catch (error) {
     if (error instanceof Refused && error.status > 0 && error.status < 500) return [];
