@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import sys
 from collections import deque
 from collections.abc import Collection, Mapping
@@ -19,8 +20,9 @@ from itertools import pairwise
 from gateway.client.wires import QUEUED_S, WireState, are_queued
 
 #: <asm-generic/socket.h>; the module `socket` doesn't have it.
-_SO_MAX_PACING_RATE = 47
+SO_MAX_PACING_RATE = 47
 _UNLIMITED = 0xFFFFFFFF
+_RATE = struct.Struct("=I")
 #: Of what the line carries: what may be sent into it; and while packets wait there for so long.
 ROOM, ROOM_WHEN_LONG, LONG_S = 1.25, 0.8, 0.15
 #: A queue that is as long after all this is filled by others. Who gave way to them would get nothing, so for a while nobody does.
@@ -133,4 +135,5 @@ def hold(wire: socket.socket, each_bps: int) -> None:
     """It sends no faster. :param each_bps: bytes per second; 0: as it was."""
     if each_bps and sys.platform == "linux":
         with contextlib.suppress(OSError):
-            wire.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, min(each_bps, _UNLIMITED))
+            # As bytes: of a number Python takes no more than 2^31 - 1.
+            wire.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, _RATE.pack(min(each_bps, _UNLIMITED)))

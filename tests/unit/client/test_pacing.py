@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import socket
+import struct
+import sys
 from collections.abc import Iterator, Sequence
 
 import pytest
 
-from gateway.client.pacing import GIVE_WAY_S, GROW_EVERY_S, INSIST_S, LONG_S, ROOM, ROOM_WHEN_LONG, Pacing
+from gateway.client.pacing import (
+    GIVE_WAY_S,
+    GROW_EVERY_S,
+    INSIST_S,
+    LONG_S,
+    ROOM,
+    ROOM_WHEN_LONG,
+    SO_MAX_PACING_RATE,
+    Pacing,
+    hold,
+)
 from gateway.client.wires import WireState
 
 LOOK_S, TRIP_S = 0.05, 0.1
@@ -113,3 +125,13 @@ def test_what_was_known_of_a_line_holds_when_it_is_back(wires: list[socket.socke
     line.goes(6, 0, queued_s=0.1)
     after = line.goes(0.1, 400e3, queued_s=0)  # half a second had to pass before it was known to be away
     assert 0.85 * before <= after <= before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another system holds no connection back")
+@pytest.mark.parametrize(
+    ("wanted_bps", "held_bps"),
+    [(1, 1), (2**31 - 1, 2**31 - 1), (2**31, 2**31), (10**12, 2**32 - 1)],
+)
+def test_a_connection_is_held_to_any_rate(wires: list[socket.socket], wanted_bps: int, held_bps: int) -> None:
+    hold(wires[0], wanted_bps)
+    assert struct.unpack("=I", wires[0].getsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, 4)) == (held_bps,)
