@@ -41,6 +41,7 @@ from gateway.uploads.completion import (
 )
 from gateway.uploads.destinations import Destinations
 from gateway.uploads.intake import Intake, upload_key
+from gateway.uploads.patience import once_there
 from gateway.uploads.ticket import Ticket
 from gateway.uploads.told import counts_as_told, file_as_told
 from gateway.uploads.views import Views
@@ -182,12 +183,20 @@ class Submissions:
             self._records.raise_if_dead(found, named=who.may_read_names(found))
         return found
 
-    async def complete(self, who: Principal, upload_id: str, wish: Complete) -> UploadRow:
+    async def complete(self, who: Principal, upload_id: str, wish: Complete, patience_s: float = 0.0) -> UploadRow:
         """End the receiving and hand the upload to delivery. Idempotent.
 
+        :param patience_s: for what is missing and on its way.
         :raises Conflict: `incomplete`, with `expected`, `got` and `missing`.
         :raises ChecksumMismatch: a file doesn't have the declared digest; the upload stays open.
         """
+
+        async def act() -> UploadRow:
+            return await self._complete_now(who, upload_id, wish)
+
+        return await once_there(self._intake.ledger, self._intake.clock, upload_id, patience_s, act)
+
+    async def _complete_now(self, who: Principal, upload_id: str, wish: Complete) -> UploadRow:
         upload = await self.see(who, upload_id)
         if upload.state not in RECEIVING_STATES:
             return upload

@@ -34,6 +34,8 @@ _MAX_PARTS = 16
 _ROUND_A_PAYLOAD_BYTES = 16 * 1024
 _PART_WAIT_S = 30.0
 _RETRY_AFTER_S = 2
+#: Who says `complete` and would wait for the outcome waits for what it said at once and that comes a moment later, too.
+_ON_ITS_WAY_S = 0.5
 
 
 async def init(request: web.Request) -> web.StreamResponse:
@@ -159,7 +161,8 @@ async def complete(request: web.Request) -> web.StreamResponse:
     preferred_s = rest.prefer_wait(request.headers.getall("Prefer", []))
     wait_s = rest.DEFAULT_WAIT_S if preferred_s is None else preferred_s
     headers = {} if preferred_s is None else {"Preference-Applied": f"wait={preferred_s}"}
-    await submissions.complete(principal(request), _upload_id(request), wish)
+    patience_s = _ON_ITS_WAY_S if preferred_s else 0.0
+    await submissions.complete(principal(request), _upload_id(request), wish, patience_s)
     upload = await submissions.wait(_upload_id(request), wait_s, lambda: services(request).draining)
     if upload.state in FINISHED_STATES:
         return web.json_response(await submissions.result(upload), headers=headers)

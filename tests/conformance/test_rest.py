@@ -433,6 +433,35 @@ async def test_complete_of_an_upload_that_lacks_something_says_what(gate, person
     assert (await gate.status(opened))["state"] == "uploading"
 
 
+async def test_complete_that_would_wait_may_come_a_moment_before_the_last_file(gate, person, monkeypatch):
+    first, last = (toy.content for toy in toys(2))
+    opened = await gate.init(person.token, [len(first), len(last)])
+    await gate.send_file(opened, "a", first)
+    came, watch = asyncio.Event(), gate.ledger.watch
+
+    def watched(topic):
+        came.set()
+        return watch(topic)
+
+    monkeypatch.setattr(gate.ledger, "watch", watched)
+    asked = asyncio.create_task(gate.complete(opened, wait_s=30))
+    async with asyncio.timeout(5):
+        await came.wait()
+    await gate.send_file(opened, "b", last)
+    while (await gate.upload(opened.upload_id)).completed_at is None:
+        assert not asked.done()
+        await asyncio.sleep(0.005)
+    await gate.deliver(for_s=3600)
+    assert (await asked).json["status"] == "success"
+
+
+async def test_complete_that_would_wait_is_refused_soon_where_nothing_comes(gate, person):
+    opened = await gate.init(person.token, [10, 20])
+    await gate.send_file(opened, "a", content(10))
+    answer = await gate.complete(opened, wait_s=30)
+    assert (answer.status, answer.code) == (409, "incomplete")
+
+
 async def test_complete_wants_exactly_the_declared_bytes(gate, person):
     opened = await gate.init(person.token, [10, 20])
     await gate.send_file(opened, "a", content(10))
