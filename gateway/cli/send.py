@@ -134,14 +134,13 @@ def _send(args: argparse.Namespace) -> int:
         )
     kept = state.StateFile(args.state or state.default_path(), clock)
     try:
-        scouts = Scouts(http)
-        scouts.go(first_at_once(options, kept, http))
+        scouts, last = Scouts(http), kept.width(http.base_url)
+        scouts.go(lambda: first_at_once(options, last, http))
         sender.bearer()
         asked = terms.ask_beside(
             http, RetryPolicy(args.patience, clock, threading.Event()), sender, options.endpoint_id
         )
-        width = width_for(options, kept, http)
-        scouts.go(width.count)
+        width = width_for(options, last, http)
         run_ = SendRun(http, kept, sender, clock, options, sys.stdout, sys.stderr, width=width, scouts=scouts)
         run_.open_ahead(group(search.found)[0])
         told = asked()

@@ -124,6 +124,10 @@ class GatewayHttp:
         """Of the quickest packet; 0: this system doesn't tell, or there was none yet."""
         return self._wires.least_round_trip_s()
 
+    def await_first_connection(self, within_s: float) -> None:
+        """Until the first one stands, and the round trip is known where this system tells."""
+        self._wires.one_stood.wait(within_s)
+
     def is_full(self) -> bool:
         """Whether the line is, as far as this system tells: packets wait for each other there."""
         return are_queued(self._wires.states().values())

@@ -167,14 +167,18 @@ class SendRun:
             if standing is None or standing.state in _RECEIVING_STATES:
                 wait_s = min(30.0, self._options.wait_s) if is_last else 0.0
                 ahead = CompleteAhead(lambda: uploads.complete(self._http, access, wait_s))
+
+                def all_there() -> None:
+                    ahead.begin()
+                    if is_last:
+                        self._leave_beside()
+
                 try:
-                    self._send_files(sending, entry, access, retry, ahead.begin)
+                    self._send_files(sending, entry, access, retry, all_there)
                 except SendFault:
                     # Of a joining whose answer was lost, perhaps, and that was too late when it was tried again.
                     if ahead.standing() is None and not (ahead.begun and self._is_completed(access, retry)):
                         raise
-                if is_last:
-                    threading.Thread(target=self._leave, name="leave", daemon=True).start()
                 standing = ahead.standing() or self._complete(sending, entry, access, retry, wait_s)
             else:
                 for file in sending.plan.files:
@@ -200,10 +204,14 @@ class SendRun:
             return False
         return standing.state not in _RECEIVING_STATES
 
-    def _leave(self) -> None:
+    def _leave_beside(self) -> None:
         """Nothing more is opened: the session ends while the gateway and the PACS do the rest."""
-        with contextlib.suppress(SendFault, TryAgain):  # the end of the run says it again
-            self._sender.leave()
+
+        def leave() -> None:
+            with contextlib.suppress(SendFault, TryAgain):  # the end of the run says it again
+                self._sender.leave()
+
+        threading.Thread(target=leave, name="leave", daemon=True).start()
 
     def _send_files(
         self,
@@ -337,20 +345,17 @@ class SendRun:
                 sending.standing = None  # its end is still to be learnt
 
 
-def first_at_once(options: Options, state: StateFile, http: GatewayHttp) -> int:
+def first_at_once(options: Options, last: int | None, http: GatewayHttp) -> int:
     """How many requests at once there are to be with this gateway at first: what was right last time; else more where it is
     far, because a connection comes up to speed by round trips.
     """
-    if options.at_once is not None:
-        return options.at_once
-    if (last := state.width(http.base_url)) is not None:
-        return last
-    return min(_MOST_AT_ONCE, max(_FIRST_AT_ONCE, int(_FIRST_AT_ONCE * http.round_trip_s() / _NEAR_S)))
+    known = options.at_once or last
+    return known or min(_MOST_AT_ONCE, max(_FIRST_AT_ONCE, int(_FIRST_AT_ONCE * http.round_trip_s() / _NEAR_S)))
 
 
-def width_for(options: Options, state: StateFile, http: GatewayHttp) -> Width:
+def width_for(options: Options, last: int | None, http: GatewayHttp) -> Width:
     """How many there are to be from then on."""
-    first = first_at_once(options, state, http)
+    first = first_at_once(options, last, http)
     if options.at_once is not None:
         return Width(first, first, first)
     return Width(_LEAST_AT_ONCE, _MOST_AT_ONCE, first)

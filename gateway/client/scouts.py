@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-import time
+from collections.abc import Callable
 
 from gateway.client import uploads
 from gateway.client.errors import SendFault, TryAgain
@@ -17,8 +17,6 @@ from gateway.client.http import GatewayHttp
 from gateway.client.retry import RetryPolicy
 
 _ANSWER_WITHIN_S = 10.0
-#: The second time what has to be asked of the gateway anyway takes the connections that stand.
-_LATER_S = 0.02
 
 
 class Scouts:
@@ -28,18 +26,26 @@ class Scouts:
         self._http = http
         self._answers: queue.SimpleQueue[bool | None] = queue.SimpleQueue()
         self._joins: bool | None = None
-        self._count = 0
 
-    def go(self, count: int) -> None:
-        """So many connections stand afterwards: all ask at once, so that each has one of its own."""
-        if count > self._count:
-            after_s = _LATER_S if self._count else 0.0
-            for number in range(count):
-                threading.Thread(target=self._go, args=(after_s,), name=f"scout-{number}", daemon=True).start()
-            self._count = count
+    def go(self, wanted: Callable[[], int]) -> None:
+        """So many connections stand afterwards.
 
-    def _go(self, after_s: float) -> None:
-        time.sleep(after_s)
+        :param wanted: how many; is asked now, and again when the first of them stands and tells how far the gateway is.
+        """
+        count = wanted()
+        self._send(count)
+
+        def more() -> None:
+            self._http.await_first_connection(_ANSWER_WITHIN_S)
+            self._send(wanted() - count)  # the others are still waiting for their answers
+
+        threading.Thread(target=more, name="scouts", daemon=True).start()
+
+    def _send(self, count: int) -> None:
+        for number in range(count):
+            threading.Thread(target=self._go, name=f"scout-{number}", daemon=True).start()
+
+    def _go(self) -> None:
         try:
             self._answers.put(uploads.joins_parts(self._http, f"{self._http.base_url}/files/"))
         except (SendFault, TryAgain):

@@ -102,6 +102,7 @@ class Wires:
         self._closed_bytes = 0
         self.address: tuple[Any, ...] | None = None  #: the other end of the last one
         self.on_new: Callable[[socket.socket], None] = lambda _: None  #: is told of each
+        self.one_stood = threading.Event()  #: there has been one
 
     def add(self, wire: socket.socket) -> None:
         """One that was made."""
@@ -110,6 +111,7 @@ class Wires:
             self._open[wire] = 0
         with contextlib.suppress(OSError):
             self.address = wire.getpeername()
+        self.one_stood.set()
 
     def states(self) -> dict[socket.socket, WireState]:
         """Of those that are open; of none where this system doesn't tell."""

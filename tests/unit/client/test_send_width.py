@@ -11,7 +11,6 @@ import pytest
 
 from gateway.client.http import GatewayHttp
 from gateway.client.run import Options, first_at_once
-from gateway.client.state import StateFile
 from gateway.client.wires import options
 from gateway.clock import SystemClock
 from tests.unit.client.conftest import MakeFile
@@ -33,11 +32,10 @@ class Far(GatewayHttp):
 
 
 @pytest.mark.parametrize(("trip_s", "count"), [(0.0, 8), (0.06, 8), (0.25, 8), (0.4, 10), (0.6, 16), (2.0, 16)])
-def test_the_farther_the_gateway_the_more_there_are_at_first(state: Path, trip_s: float, count: int) -> None:
-    kept = StateFile(state, SystemClock())
-    assert first_at_once(Options(), kept, Far(trip_s)) == count
-    assert first_at_once(Options(at_once=3), kept, Far(trip_s)) == 3
-    kept.close()
+def test_the_farther_the_gateway_the_more_there_are_at_first(trip_s: float, count: int) -> None:
+    assert first_at_once(Options(), None, Far(trip_s)) == count
+    assert first_at_once(Options(), 5, Far(trip_s)) == 5
+    assert first_at_once(Options(at_once=3), 5, Far(trip_s)) == 3
 
 
 @pytest.mark.timing
