@@ -89,7 +89,7 @@ SHORT = {
 LARGE = Row(
     "gibibyte",
     "one file of 1 GiB, 100 Mbit/s, 30 ms, another network 20 times",
-    Terms(100_000, 0.03, 0, moves_s=tuple(accumulate(random.Random(20).uniform(9, 13) for _ in range(20)))),
+    Terms(100_000, 0.03, 0, moves_s=tuple(accumulate(random.Random(20).uniform(3, 5) for _ in range(20)))),
     _aims(3.0, 3.0),
     files=1,
     file_bytes=1024 * 1024 * 1024,
