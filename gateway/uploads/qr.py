@@ -27,7 +27,8 @@ from gateway.spool import Sealer
 from gateway.states import RECEIVING_STATES
 from gateway.uploads.admission import new_id
 from gateway.uploads.destinations import Destinations
-from gateway.uploads.submissions import Opened, Submissions
+from gateway.uploads.seen import Opened
+from gateway.uploads.submissions import Submissions
 
 #: QR tokens begin with it, so that one in the wrong place is told from rubbish without a look-up.
 QR_PREFIX = "rpq_"

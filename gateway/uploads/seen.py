@@ -1,10 +1,18 @@
-"""A file as those who act on it see it."""
+"""Uploads and files as those who act on them see them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from gateway.ledger.rows import FileRow, UploadRow
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A new upload, or the same again."""
+
+    upload: UploadRow
+    refresh_token: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from gateway.errors import NotFound, Unauthorized, Unprocessable
@@ -42,6 +43,7 @@ from gateway.uploads.completion import (
 from gateway.uploads.destinations import Destinations
 from gateway.uploads.intake import Intake, upload_key
 from gateway.uploads.patience import once_there
+from gateway.uploads.seen import Opened
 from gateway.uploads.ticket import Ticket
 from gateway.uploads.told import counts_as_told, file_as_told
 from gateway.uploads.views import Views
@@ -51,14 +53,6 @@ _WITH_ITS_UPLOAD_S = 10 * 366 * 86400.0
 
 #: Files that `complete` skips, looked for at once.
 PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A new upload, or the same again."""
-
-    upload: UploadRow
-    refresh_token: str
 
 
 class Submissions:
@@ -190,10 +184,7 @@ class Submissions:
         :raises Conflict: `incomplete`, with `expected`, `got` and `missing`.
         :raises ChecksumMismatch: a file doesn't have the declared digest; the upload stays open.
         """
-
-        async def act() -> UploadRow:
-            return await self._complete_now(who, upload_id, wish)
-
+        act = partial(self._complete_now, who, upload_id, wish)
         return await once_there(self._intake.ledger, self._intake.clock, upload_id, patience_s, act)
 
     async def _complete_now(self, who: Principal, upload_id: str, wish: Complete) -> UploadRow:

@@ -18,7 +18,7 @@ from gateway.protocol.values import check_file_id, read_digest
 from gateway.states import FINISHED_STATES, UploadEvent, refusal
 from gateway.uploads.body import Body, BodyBroken
 from gateway.uploads.chunks import ChunkWish
-from gateway.uploads.submissions import Opened
+from gateway.uploads.seen import Opened
 from gateway.web.addresses import base_url, client_of
 from gateway.web.bearer import principal
 from gateway.web.body import HeldBody, StreamBody, go_on, line_errors, media_type
