@@ -281,7 +281,7 @@ class Pipeline:
         segment.pin()  # until the writer has taken it
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         one = Recorded(act, done, CLIENT.get())
-        self._sealers.begin(self._append_to, begin, segment, pieces, digests, one)
+        self._sealers.begin(self._append_to, self._sharing.expect(), begin, segment, pieces, digests, one)
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
@@ -329,11 +329,13 @@ class Pipeline:
             return
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         segment.pin()
-        self._sealers.begin(self._append_to, partial(_with, writer), segment, pieces, digests, done)
+        number = self._sharing.expect()
+        self._sealers.begin(self._append_to, number, partial(_with, writer), segment, pieces, digests, done)
         await done
 
     def _append_to(
         self,
+        number: int,
         begin: Callable[[], tuple[SharedWriter, Arrival | None]],
         segment: SharedSegment,
         pieces: Sequence[bytes | memoryview],
@@ -346,8 +348,9 @@ class Pipeline:
             writer.append(pieces, digests)
         except BaseException as error:  # noqa: BLE001 # whatever it is, whoever waits must hear of it
             tell(one.done if isinstance(one, Recorded) else one, None, error)
+            self._sharing.unexpect(number)
         else:
-            self._sharing.sync_soon(segment, one, arrival)
+            self._sharing.sync_soon(number, segment, one, arrival)
 
     async def digest(self, body: Body, room: int, lease: Lease, digest: Any) -> Flow:
         """Read a body only to know its digest."""

@@ -1,12 +1,13 @@
 """The segment that small appends share just now, and the thread that syncs it for all of them.
 
-What is appended while a sync runs shares the next one: groups form by queueing, never by a timer. Who comes alone waits
-for nobody.
+What is appended while a sync runs shares the next one, and so does what is being sealed when that is about to begin: groups
+form by queueing, never by a timer. Who comes alone waits for nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import queue
 import threading
@@ -25,6 +26,8 @@ log = logging.getLogger("relaypacs.uploads")
 
 #: An append of so many bytes or more has a segment for itself.
 SMALL_BELOW_BYTES = 1 << 20
+#: An entry that isn't written by then hangs, and the others don't wait for it.
+HANGS_S = 0.05
 
 
 class Sharing:
@@ -90,15 +93,27 @@ class Sharing:
         """From now on files that arrive whole are judged beside their sync; None: no more are."""
         self._syncs.judge = judge
 
+    def expect(self) -> int:
+        """In the loop, before an entry is sealed; its number, for `sync_soon` or `unexpect`."""
+        return self._syncs.expect()
+
+    def unexpect(self, number: int) -> None:
+        """From any thread: an entry that was expected failed."""
+        self._syncs.put((number, None))
+
     def sync_soon(
-        self, segment: SharedSegment, one: Recorded | asyncio.Future[None], arrival: Arrival | None = None
+        self,
+        number: int,
+        segment: SharedSegment,
+        one: Recorded | asyncio.Future[None],
+        arrival: Arrival | None = None,
     ) -> None:
         """From any thread, after an entry was written: after the next sync the ledger is given the act, or who waits for the
         sync alone is told; or they hear of its error.
 
         :param arrival: the file whose bytes they all are: it may have its verdict by then.
         """
-        self._syncs.put(_Waiting(segment, one, arrival))
+        self._syncs.put((number, _Waiting(segment, one, arrival)))
 
     async def close(self) -> None:
         """At the end of the process, when nothing is under way any more; what can't be written down the next one does."""
@@ -120,14 +135,22 @@ class _Waiting:
     arrival: Arrival | None
 
 
+#: By its number what was expected: it waits, or has failed. None: nothing comes any more.
+_Came = tuple[int, _Waiting | None] | None
+
+
 class _Syncs:
     """The thread: everything that waits for a segment has one sync of it, and what follows goes to the ledger together."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Came] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self.judge: Judge | None = None
+        self._numbers = itertools.count()
+        self._expected: set[int] = set()
+        self._hanging: set[int] = set()
+        self._over = False
 
     def start(self) -> None:
         """Where it wasn't yet."""
@@ -135,8 +158,14 @@ class _Syncs:
             self._thread = threading.Thread(target=self._run, name="spool-syncs", daemon=True)
             self._thread.start()
 
-    def put(self, waiting: _Waiting) -> None:
-        self._queue.put(waiting)
+    def expect(self) -> int:
+        """In the loop: something will be `put`, by this number."""
+        number = next(self._numbers)
+        self._expected.add(number)
+        return number
+
+    def put(self, came: _Came) -> None:
+        self._queue.put(came)
 
     def close(self) -> None:
         if self._thread is not None:
@@ -144,18 +173,28 @@ class _Syncs:
             self._thread.join()
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group, last = [first], False
-            with suppress(queue.Empty):
-                while not last:
-                    one = self._queue.get_nowait()
-                    if one is None:
-                        last = True
-                    else:
-                        group.append(one)
-            self._settle(group)
-            if last:
-                return
+        while not self._over:
+            group: list[_Waiting] = []
+            self._take(self._queue.get(), group)
+            company = self._expected - self._hanging  # who comes after these has the next one
+            try:
+                while not self._over:
+                    waits = not company.isdisjoint(self._expected)
+                    self._take(self._queue.get(timeout=HANGS_S) if waits else self._queue.get_nowait(), group)
+            except queue.Empty:
+                self._hanging |= company & self._expected
+            if group:
+                self._settle(group)
+
+    def _take(self, came: _Came, group: list[_Waiting]) -> None:
+        if came is None:
+            self._over = True
+            return
+        number, waiting = came
+        self._expected.discard(number)
+        self._hanging.discard(number)
+        if waiting is not None:
+            group.append(waiting)
 
     def _settle(self, group: list[_Waiting]) -> None:
         arriving = [waiting.arrival for waiting in group if waiting.arrival is not None]

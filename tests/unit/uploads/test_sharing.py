@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from gateway.blobs.base import Bytes
 from gateway.blobs.memory import MemoryBlobs, MemoryWriter
 from gateway.clock import SystemClock
 from gateway.ledger.memory.ledger import MemoryLedger
 from gateway.ledger.rows import SharedState
 from gateway.spool import Spool, shared
+from gateway.uploads import sharing
 from gateway.uploads.body import Buffered
 from gateway.uploads.leases import Lease
 from gateway.uploads.pipeline import Pipeline
@@ -23,17 +25,24 @@ from tests.unit.uploads.test_pipeline import ScriptedBody
 
 
 class SlowBlobs(MemoryBlobs):
-    """A sync takes until it is let go; each is counted."""
+    """A sync takes until it is let go, and so does the first write; each is counted."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.syncs = 0
-        self.may_sync = threading.Event()
+        self.syncs = self.writes = 0
+        self.may_sync, self.may_write_first = threading.Event(), threading.Event()
         self.may_sync.set()
+        self.may_write_first.set()
 
     def create(self, name: str) -> MemoryWriter:
         writer = super().create(name)
-        sync = writer.sync
+        sync, write_at = writer.sync, writer.write_at
+
+        def write_slowly(position: int, pieces: Sequence[Bytes]) -> None:
+            self.writes += 1
+            if self.writes == 1:
+                assert self.may_write_first.wait(10)
+            write_at(position, pieces)
 
         def slowly() -> None:
             self.syncs += 1
@@ -41,6 +50,7 @@ class SlowBlobs(MemoryBlobs):
             sync()
 
         writer.sync = slowly  # type: ignore[method-assign]  # a slow disk
+        writer.write_at = write_slowly  # type: ignore[method-assign]  # likewise
         return writer
 
 
@@ -97,6 +107,35 @@ async def test_what_comes_while_a_sync_runs_shares_the_next_one(place: Place) ->
     await asyncio.gather(*tasks)
     assert place.blobs.syncs == 2
     assert place.durable == [True] * 10
+
+
+async def test_what_is_being_written_when_a_sync_is_about_to_begin_shares_it(place: Place, monkeypatch) -> None:
+    monkeypatch.setattr(sharing, "HANGS_S", 10)
+    place.blobs.may_write_first.clear()
+    tasks = [asyncio.create_task(place.small(0))]
+    await until(lambda: place.blobs.writes == 1)
+    tasks += [asyncio.create_task(place.small(number)) for number in range(1, 10)]
+    await until(lambda: place.blobs.writes == 10)
+    place.blobs.may_write_first.set()
+    await asyncio.gather(*tasks)
+    assert place.blobs.syncs == 1
+    assert place.durable == [True] * 10
+
+
+async def test_what_hangs_while_it_is_written_is_waited_for_once(place: Place, monkeypatch) -> None:
+    monkeypatch.setattr(sharing, "HANGS_S", 0.05)
+    place.blobs.may_write_first.clear()
+    hanging = asyncio.create_task(place.small(0))
+    await until(lambda: place.blobs.writes == 1)
+    await place.small(1)
+    monkeypatch.setattr(sharing, "HANGS_S", 60)
+    async with asyncio.timeout(10):
+        await place.small(2)
+    assert place.durable == [True] * 2
+    place.blobs.may_write_first.set()
+    await hanging
+    assert place.blobs.syncs == 3
+    assert place.durable == [True] * 3
 
 
 async def test_who_comes_alone_has_a_sync_alone(place: Place) -> None:
