@@ -41,12 +41,12 @@ def syncs_per_file(folder: Path, connections: int, files: int, *, whole: bool) -
     return counted_syncs(log) / files
 
 
-@pytest.mark.soak
 @pytest.mark.timing
 @pytest.mark.parametrize("whole", [True, False], ids=["creation-with-upload", "POST and PATCH"])
 def test_sixteen_connections_share_them(tmp_path: Path, whole: bool) -> None:
     """Data, ledger and audit file together, start and end too; how many share one depends on what else the machine does."""
-    assert syncs_per_file(tmp_path, 16, FILES, whole=whole) < (1.0 if whole else 1.5)
+    few = 1.0 if whole or scale.SOAK else 1.5  # a creation alone has a commit of its own, and start and end weigh more
+    assert syncs_per_file(tmp_path, 16, FILES, whole=whole) < few
 
 
 def test_one_connection_has_its_own(tmp_path: Path) -> None:
