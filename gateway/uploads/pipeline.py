@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from gateway.errors import SpoolFull, TooLarge
 from gateway.fair import CLIENT
 from gateway.ledger.base import Transaction
 from gateway.ledger.promises import Recorded, Reserve, tell
 from gateway.spool import Run, SegmentWriter, SharedSegment, SharedWriter
+from gateway.uploads.appends import Appends, Midway
 from gateway.uploads.arrivals import Arrival
 from gateway.uploads.body import Body, BodyAccount, BodyBroken, BodyStopped, Buffered, Gatherer, clip
 from gateway.uploads.leases import Lease
@@ -26,8 +27,6 @@ from gateway.uploads.threads import Threads
 
 T = TypeVar("T")
 
-#: So often, in the midst of a body, what was appended is synced and committed, while more is appended.
-COMMIT_EVERY_BYTES = 8 << 20
 #: From so many bytes on a digest is worth a thread of its own.
 BESIDE_BYTES = 1 << 20
 
@@ -57,98 +56,6 @@ class Last(Protocol):
 
     def told(self, result: Any) -> None:
         """What that returned, after its commit."""
-
-
-class Midway:
-    """Syncs and commits what a body brought up to now, beside what comes next. One at a time: whoever asks for the next one
-    waits for the one before, so that never more than twice `every_bytes` are appended and not durable.
-
-    :param act: writes down that so many bytes of the body, which are these runs, are durable.
-    """
-
-    def __init__(
-        self,
-        threads: Threads,
-        writer: SegmentWriter,
-        act: Callable[[int, Sequence[Run]], Awaitable[None]],
-        every_bytes: int = COMMIT_EVERY_BYTES,
-    ) -> None:
-        self._threads = threads
-        self._writer = writer
-        self._act = act
-        self._every_bytes = every_bytes
-        self._under_way: asyncio.Future[None] | None = None
-        self.asked = 0  #: a commit of so many bytes is done or under way
-
-    async def appended(self, stored: int) -> None:
-        """So many bytes were appended; nothing is being appended just now.
-
-        :raises GatewayError: what became of the commit before.
-        """
-        due = stored - self.asked >= self._every_bytes
-        if due or (self._under_way is not None and self._under_way.done()):
-            await self.settled()
-        if due:
-            self.asked = stored
-            self._under_way = asyncio.ensure_future(self._commit(stored, tuple(self._writer.runs)))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self.settled()
-
-    async def settled(self) -> None:
-        """Wait for the commit that is under way. :raises GatewayError: what became of it."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            await under_way
-
-    async def _commit(self, stored: int, runs: Sequence[Run]) -> None:
-        await self._threads.run(self._writer.sync)
-        await self._act(stored, runs)
-
-
-class _Appends:
-    """The batches of one body on their way through a writer: one is appended while the next one is gathered.
-
-    :param store: seals and writes a batch, and syncs it if told so.
-    :ivar stored: bytes of all batches; those of the last one may be on their way.
-    :ivar synced: of them, what its own append has synced.
-    """
-
-    def __init__(self, store: Callable[..., Awaitable[None]], held: BodyAccount, midway: Midway | None) -> None:
-        self._store = store
-        self._held = held
-        self._midway = midway
-        self._under_way: asyncio.Future[None] | None = None
-        self.stored = self.synced = 0
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self.settled()
-
-    async def next(self, pieces: list[bytes | memoryview], size: int, *, sync: bool) -> None:
-        """Begin with a batch, after the one before. Without bytes it is only waited for that one."""
-        await self.settled()
-        if size:
-            self.stored += size
-            self.synced = self.stored if sync else self.synced
-            self._under_way = asyncio.ensure_future(self._append(pieces, size, sync))
-
-    async def settled(self) -> None:
-        """Wait for what is under way. :raises SpoolFull, Unavailable: the disk refuses."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            await under_way
-
-    async def _append(self, pieces: list[bytes | memoryview], size: int, sync: bool) -> None:
-        await self._store(pieces, size, sync=sync)
-        self._held.give_back(size)
-        if self._midway is not None and not sync:
-            await self._midway.appended(self.stored)
 
 
 class Pipeline:
@@ -200,7 +107,7 @@ class Pipeline:
         over, overrun = gatherer.ended, False
         async with midway or nullcontext():
             with gatherer.held as held:
-                appends = _Appends(partial(self._store, writer, digests), held, midway)
+                appends = Appends(partial(self._store, writer, digests), held, midway)
                 async with appends:
                     while not over:
                         pieces, size, overrun = clip(await gatherer.batch(room - appends.stored), room - appends.stored)

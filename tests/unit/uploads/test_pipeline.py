@@ -15,9 +15,10 @@ from gateway.clock import SystemClock
 from gateway.errors import Conflict, SpoolFull, TooLarge, Unavailable
 from gateway.ledger.memory.ledger import MemoryLedger
 from gateway.spool import Run, SegmentWriter, Spool
+from gateway.uploads.appends import COMMIT_EVERY_BYTES, Midway
 from gateway.uploads.body import BodyBroken, BodyStopped, Buffered
 from gateway.uploads.leases import Lease
-from gateway.uploads.pipeline import COMMIT_EVERY_BYTES, Flow, Midway, Pipeline, raise_unless_clean
+from gateway.uploads.pipeline import Flow, Pipeline, raise_unless_clean
 from gateway.uploads.sharing import Sharing
 from gateway.uploads.tails import Tail, Tails
 from gateway.uploads.threads import Threads
@@ -96,11 +97,16 @@ class Commits:
 
 
 async def pour(
-    pipeline: Pipeline, world: World, body: ScriptedBody, room: int, commit_every: int = COMMIT_EVERY_BYTES
+    pipeline: Pipeline,
+    world: World,
+    body: ScriptedBody,
+    room: int,
+    commit_every: int = COMMIT_EVERY_BYTES,
+    pause_s: float = 0.0,
 ) -> tuple[Flow, Commits]:
     writer = world.writer()
     commits = Commits(world, writer)
-    midway = Midway(pipeline.threads, writer, commits.midway, commit_every)
+    midway = Midway(pipeline.threads, writer, commits.midway, commit_every, pause_s)
     lease = Lease(SystemClock(), body.stop)
     return await pipeline.pour(body, writer, room, lease, commits, midway=midway), commits
 
@@ -122,6 +128,33 @@ async def test_a_body_of_unknown_length_is_committed_midway_and_at_its_end(pipel
     )
     assert flow.stored == 5 * MIB
     assert commits.calls == [(2 * MIB, False), (4 * MIB, False), (5 * MIB, True)]
+
+
+async def test_what_comes_fast_is_committed_by_four_times_as_much(pipeline):
+    body = ScriptedBody(*[noise(MIB)] * 10, size=None)
+    _, commits = await pour(pipeline, World(), body, 64 * MIB, commit_every=MIB, pause_s=3600.0)
+    assert commits.calls == [(1 * MIB, False), (5 * MIB, False), (9 * MIB, False), (10 * MIB, True)]
+
+
+async def test_a_batch_that_cannot_be_stored_ends_the_body_and_those_behind_it(pipeline):
+    world = World()
+    writer = world.writer()
+    appended = []
+
+    class Full(SegmentWriter):
+        def append(self, pieces: Any, digests: Any = ()) -> int:
+            appended.append(sum(map(len, pieces)))
+            if len(appended) == 2:
+                raise SpoolFull("the disk is full")
+            return super().append(pieces, digests)
+
+    writer.__class__ = Full
+    commits = Commits(world, writer)
+    body = ScriptedBody(*[noise(MIB)] * 8, size=8 * MIB)
+    with pytest.raises(SpoolFull):
+        await pipeline.pour(body, writer, 8 * MIB, Lease(SystemClock(), body.stop), commits)
+    assert appended == [MIB, MIB]
+    assert commits.calls == []
 
 
 async def test_a_body_that_breaks_keeps_what_came(pipeline):
@@ -154,7 +187,7 @@ async def pour_with(pipeline: Pipeline, writer: SegmentWriter, mebibytes: int, m
     """So many pieces of a mebibyte, with a commit after every two."""
     body = ScriptedBody(*[noise(MIB)] * mebibytes, size=mebibytes * MIB)
     lease = Lease(SystemClock(), body.stop)
-    of_two = Midway(pipeline.threads, writer, midway, 2 * MIB)
+    of_two = Midway(pipeline.threads, writer, midway, 2 * MIB, pause_s=0.0)
     async with asyncio.timeout(10):
         return await pipeline.pour(body, writer, mebibytes * MIB, lease, commit, midway=of_two)
 
