@@ -24,6 +24,9 @@ class Source(Protocol):
     def read_at(self, offset: int, size: int) -> bytes:
         """Exactly `size` bytes from `offset`, fewer only at the end."""
 
+    def readinto(self, offset: int, out: memoryview) -> int:
+        """The same into the beginning of `out`, as many as it has room for; how many."""
+
     def close(self) -> None:
         """Give the handles back."""
 

@@ -55,6 +55,11 @@ class BytesSource:
         self.read_bytes += len(piece)
         return piece
 
+    def readinto(self, offset: int, out: memoryview) -> int:
+        piece = self.read_at(offset, len(out))
+        out[: len(piece)] = piece
+        return len(piece)
+
     def close(self) -> None:
         self.closed = True
 

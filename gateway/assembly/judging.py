@@ -29,6 +29,10 @@ class LocalSource:
         """Fewer than `size` only at the end."""
         return os.pread(self._handle, size, offset)
 
+    def readinto(self, offset: int, out: memoryview) -> int:
+        """As `read_at`, into the beginning of `out`; how many bytes."""
+        return os.preadv(self._handle, [out], offset)
+
     def close(self) -> None:
         """Give the handle back."""
         os.close(self._handle)

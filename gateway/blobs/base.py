@@ -51,6 +51,9 @@ class BlobReader(Protocol):
     def read_at(self, position: int, size: int) -> bytes:
         """Up to `size` bytes from `position`; fewer only at the end."""
 
+    def readinto(self, position: int, out: memoryview) -> int:
+        """The same into the beginning of `out`, as many as it has room for; how many."""
+
     def close(self) -> None:
         """Give the handle back."""
 

@@ -202,6 +202,14 @@ class LocalReader:
             missing -= len(data)
         return b"".join(parts)
 
+    def readinto(self, position: int, out: memoryview) -> int:
+        if self._fd < 0:
+            raise ValueError("the blob's reader is closed")
+        read = 0
+        while read < len(out) and (more := os.preadv(self._fd, [out[read:]], position + read)):
+            read += more
+        return read
+
     def close(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:

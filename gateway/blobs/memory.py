@@ -248,6 +248,11 @@ class MemoryReader:
         self._store.fail("read")
         return bytes(memoryview(self._blob.data)[position : position + size])
 
+    def readinto(self, position: int, out: memoryview) -> int:
+        data = self.read_at(position, len(out))
+        out[: len(data)] = data
+        return len(data)
+
     def close(self) -> None:
         self._closed = True
 

@@ -107,5 +107,11 @@ class HeldSource:
             begin += len(piece)
         return b"".join(found)
 
+    def readinto(self, offset: int, out: memoryview) -> int:
+        """See `Source`."""
+        piece = self.read_at(offset, len(out))
+        out[: len(piece)] = piece
+        return len(piece)
+
     def close(self) -> None:
         """Nothing is open."""

@@ -78,7 +78,7 @@ class WorkingEndpoint:
         self._ledger = ledger
         self._clock = clock
         self._asked = asked
-        self._seats = asyncio.Semaphore(config.connections)
+        self.seats = asyncio.Semaphore(config.connections)  #: one is held for each request
         self._studies: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -101,28 +101,32 @@ class WorkingEndpoint:
         :param storing: it is asked to store.
         :raises TargetError: as the target does.
         """
-        async with self._seats:
-            try:
-                answer = await self._timed(act)
-            except TargetDown as error:
-                if self.breaker.failed(error.code, error.retry_after_s, storing=storing):
-                    await self._note("endpoint.down", error.code)
-                raise
-            except TargetMisconfigured as error:
-                if self.breaker.refused(error.code, storing=storing):
-                    await self._note("endpoint.misconfigured", error.code)
-                raise
-            except Stopped:
-                self.breaker.withdrew()
-                raise
-            except TargetError:
-                await self._answered(storing)
-                raise
-            except BaseException:
-                self.breaker.withdrew()
-                raise
+        async with self.seats:
+            return await self.ask_seated(act, storing=storing)
+
+    async def ask_seated(self, act: Callable[[], T], *, storing: bool = False) -> T:
+        """As `ask`, for who has one of the `seats` already."""
+        try:
+            answer = await self._timed(act)
+        except TargetDown as error:
+            if self.breaker.failed(error.code, error.retry_after_s, storing=storing):
+                await self._note("endpoint.down", error.code)
+            raise
+        except TargetMisconfigured as error:
+            if self.breaker.refused(error.code, storing=storing):
+                await self._note("endpoint.misconfigured", error.code)
+            raise
+        except Stopped:
+            self.breaker.withdrew()
+            raise
+        except TargetError:
             await self._answered(storing)
-            return answer
+            raise
+        except BaseException:
+            self.breaker.withdrew()
+            raise
+        await self._answered(storing)
+        return answer
 
     async def _timed(self, act: Callable[[], T]) -> T:
         began, result = self._clock.monotonic(), "answered"

@@ -13,12 +13,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from gateway.delivery.attempt import Attempt, Superseded
 from gateway.delivery.batch import batches, halves
-from gateway.delivery.check import mark_lost
 from gateway.delivery.conflict import (
     EarlierDelivery,
     acknowledged,
@@ -28,10 +26,11 @@ from gateway.delivery.conflict import (
     judge,
 )
 from gateway.delivery.items import FileOutcome, Item
+from gateway.delivery.outgoing import lost, mark, named
 from gateway.delivery.spooled import ReadFaults, SpooledPlace, opener, place_of
 from gateway.errors import Damaged
 from gateway.ledger.base import Transaction
-from gateway.states import WHOLE_STATES, FileResult, FileState
+from gateway.states import FileResult
 from hooks.contract import (
     BatchTooLarge,
     Instance,
@@ -45,6 +44,8 @@ from hooks.contract import (
 )
 
 MIN_BATCH_BYTES = 64 << 10
+#: So many batches, more than there are connections, are written down while others are sent.
+BESIDE = 2
 #: What was said, and doesn't say what became of it.
 UNSURE = frozenset({OutcomeKind.UNKNOWN, OutcomeKind.DOUBTFUL})
 
@@ -102,6 +103,7 @@ class Sending:
         self._unknown: list[Item] = []
         self._refusals: dict[str, int | None] = {}  #: by file_id, what the PACS said last
         self._busy = False
+        self._broken = False  #: something failed: no batch is begun any more
         self._alone = False  #: each instance goes in a request of its own, for the last time
 
     async def run(self, studies: Sequence[str]) -> bool:
@@ -187,32 +189,22 @@ class Sending:
             return None if row is None else place_of(tx, row)
 
         place = await tools.ledger.read(act)
-        return self._named(item, _unread if place is None else opener(tools.spool, self._attempt.key, place))
-
-    def _named(self, item: Item, open_file: Callable[[], Source]) -> Instance:
-        facts = item.facts
-        return Instance(
-            item.file_id,
-            facts.sop_class_uid,
-            facts.sop_instance_uid,
-            facts.study_instance_uid,
-            facts.series_instance_uid,
-            item.size_bytes,
-            item.sha256,
-            open_file,
-            facts,
-            self._priority,
-        )
+        open_file = _unread if place is None else opener(tools.spool, self._attempt.key, place)
+        return named(item, self._priority, open_file)
 
     async def _batches(self, items: Sequence[Item]) -> None:
         # A batch that keeps failing as a whole is made smaller from attempt to attempt: one bad instance shall not
         # hold the others back.
         attempts = min(self._attempt.job.attempts, 10)
         most = max(1, self._endpoint.config.batch_instances >> attempts)
-        await self._each(batches(items, max_instances=most, max_bytes=self._endpoint.batch_bytes), self._deliver)
+        waiting = batches(items, max_instances=most, max_bytes=self._endpoint.batch_bytes)
+        await self._each(waiting, self._deliver, BESIDE)
 
-    async def _each(self, things: Iterable[T], act: Callable[[T], Awaitable[None]]) -> None:
-        """`act` on each, several at once. After an error none is begun; those under way come to their end."""
+    async def _each(self, things: Iterable[T], act: Callable[[T], Awaitable[None]], beside: int = 0) -> None:
+        """`act` on each, several at once. After an error none is begun; those under way come to their end.
+
+        :param beside: so many more at once than there are connections.
+        """
         waiting, errors = iter(things), list[Exception]()
 
         async def work() -> None:
@@ -223,9 +215,10 @@ class Sending:
                     await act(thing)
                 except Exception as error:  # noqa: BLE001 # raised below, when the others are through
                     errors.append(error)
+                    self._broken = True
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._endpoint.config.connections):
+            for _ in range(self._endpoint.config.connections + beside):
                 group.create_task(work())
         if errors:
             raise min(errors, key=lambda error: not isinstance(error, Superseded))
@@ -248,14 +241,29 @@ class Sending:
 
     async def _send(self, batch: Sequence[Item]) -> dict[str, Outcome]:
         """Mark as `sending`, then send. Those that were taken out in the meantime have no outcome."""
-        attempt = self._attempt
+        broken = ReadFaults()
+        try:
+            async with self._endpoint.seats:  # before they are marked: what is `sending` may be there
+                return await self._send_marked(batch, broken)
+        except SourceBroke as error:
+            broken.damaged.add(error.instance_id)
+        except (Damaged, TargetError):
+            if broken.unavailable is not None:
+                raise broken.unavailable from None
+            if not broken.damaged:
+                raise
+        await lost(self._attempt, broken.damaged)
+        return await self._send([item for item in batch if item.file_id not in broken.damaged])
+
+    async def _send_marked(self, batch: Sequence[Item], broken: ReadFaults) -> dict[str, Outcome]:
+        attempt, target = self._attempt, self._endpoint.target
         if attempt.stop.is_set():
             raise Stopped
-        places = await self._mark(batch)
-        broken = ReadFaults()
+        places = {} if self._broken else await mark(attempt, batch)
         instances = [
-            self._named(
+            named(
                 item,
+                self._priority,
                 broken.watched(
                     item.file_id, item.sha256, opener(attempt.tools.spool, attempt.key, places[item.file_id])
                 ),
@@ -265,56 +273,7 @@ class Sending:
         ]
         if not instances:
             return {}
-        try:
-            target = self._endpoint.target
-            return await self._endpoint.ask(lambda: target.deliver(instances, attempt.stop.is_set), storing=True)
-        except SourceBroke as error:
-            broken.damaged.add(error.instance_id)
-        except (Damaged, TargetError):
-            if broken.unavailable is not None:
-                raise broken.unavailable from None
-            if not broken.damaged:
-                raise
-        await self._lost(broken.damaged)
-        return await self._send([item for item in batch if item.file_id not in broken.damaged])
-
-    async def _mark(self, batch: Sequence[Item]) -> dict[str, SpooledPlace]:
-        attempt = self._attempt
-
-        def act(tx: Transaction) -> dict[str, SpooledPlace] | None:
-            if attempt.mine(tx) is None:
-                return None
-            places = {}
-            for item in batch:
-                file = attempt.way.file(tx, item.file_id)
-                if file is None or file.state not in WHOLE_STATES:
-                    continue
-                if file.state is not FileState.SENDING:
-                    attempt.way.save_file(tx, replace(file, state=FileState.SENDING))
-                places[item.file_id] = place_of(tx, file)
-            return places
-
-        places = await attempt.tools.ledger.write(act)
-        if places is None:
-            raise Superseded
-        for item in batch:
-            item.state = FileState.SENDING if item.file_id in places else FileState.REMOVED
-            item.tries += 1
-        return places
-
-    async def _lost(self, file_ids: set[str]) -> None:
-        tools = self._attempt.tools
-        now = tools.clock.now()
-
-        def act(tx: Transaction) -> None:
-            for file_id in file_ids:
-                mark_lost(tx, file_id, tools.keys, now)
-
-        await tools.ledger.write(act)
-        for item in self._attempt.items:
-            if item.file_id in file_ids:
-                item.state = FileState.LOST
-                item.outcome = FileOutcome(FileResult.FAILED, code="data_lost", made_by=item.made_by)
+        return await self._endpoint.ask_seated(lambda: target.deliver(instances, attempt.stop.is_set), storing=True)
 
     async def _note(self, batch: Sequence[Item], outcomes: dict[str, Outcome]) -> None:
         """Write down what the PACS said for good."""

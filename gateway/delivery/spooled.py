@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.errors import Damaged, GatewayError, Unavailable
@@ -69,6 +70,12 @@ class WholeSource:
         """See `Source`."""
         return self._content[offset : offset + size]
 
+    def readinto(self, offset: int, out: memoryview) -> int:
+        """See `Source`."""
+        piece = self.read_at(offset, len(out))
+        out[: len(piece)] = piece
+        return len(piece)
+
     def close(self) -> None:
         """Nothing to give back."""
 
@@ -94,20 +101,37 @@ class ReportingSource:
 
     def read_at(self, offset: int, size: int) -> bytes:
         """See `Source`. :raises Damaged, Unavailable: after telling."""
-        try:
+        with self._telling():
             piece = self._source.read_at(offset, size)
-            if offset == self._digest.size_bytes:
-                self._digest.update(piece)
-                if self._digest.size_bytes == self.size_bytes and self._digest.hexdigest() != self._sha256:
-                    raise Damaged("a file has another digest than it had when it came")
+            self._watch(offset, piece)
             return piece
-        except (Damaged, Unavailable) as error:
-            self._failed(error)
-            raise
+
+    def readinto(self, offset: int, out: memoryview) -> int:
+        """See `Source`. :raises Damaged, Unavailable: after telling."""
+        with self._telling():
+            size = self._source.readinto(offset, out)
+            self._watch(offset, out[:size])
+            return size
 
     def close(self) -> None:
         """Give the handles back."""
         self._source.close()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except (Damaged, Unavailable) as error:
+            self._failed(error)
+            raise
+
+    def _watch(self, offset: int, piece: bytes | memoryview) -> None:
+        """:raises Damaged: these were the last bytes, and the whole has another digest."""
+        if offset != self._digest.size_bytes:
+            return
+        self._digest.update(piece)
+        if self._digest.size_bytes == self.size_bytes and self._digest.hexdigest() != self._sha256:
+            raise Damaged("a file has another digest than it had when it came")
 
 
 class ReadFaults:

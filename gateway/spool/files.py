@@ -1,12 +1,13 @@
 """Reading a spooled file: its runs put together, opened frame by frame, checked to the last bit.
 
 Gives only bytes that were sealed for this very place of this very file; anything else raises `Damaged`. Holds one
-frame and one block of sealed bytes at most. Satisfies `hooks.contract.Source` without knowing it.
+frame at most, and its thread one block of sealed bytes. Satisfies `hooks.contract.Source` without knowing it.
 """
 
 from __future__ import annotations
 
 import hmac
+import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,9 +33,10 @@ from gateway.spool.moved import MovedEntries
 from gateway.spool.segments import RunPlace, storage_errors
 
 PIECE_SIZE = 1 << 20
-_BLOCK_FRAMES = PIECE_SIZE // FRAME_SIZE
+_BLOCK_FRAMES = 8  #: read at once: what fits into a core's cache together with what comes of it
 _MARK_FRAMES = 64  #: a place is remembered every so many frames: 4 MiB of full ones
 _MAX_OPEN = 4
+_scratch = threading.local()
 
 
 class _FrameMark(NamedTuple):
@@ -175,7 +177,7 @@ class SpooledFile:
             if left < SEALED_FRAME_SIZE and left < _claimed_size(block, at):
                 wanted = offset + len(out) - place.offset
                 frames = min(_BLOCK_FRAMES, -(-wanted // FRAME_SIZE))
-                block, at = memoryview(reader.read_at(place.position, frames * SEALED_FRAME_SIZE)), 0
+                block, at = _sealed_block(reader, place.position, frames), 0
             length = frame_length(block, at)
             if place.offset + length > run.end:
                 raise Damaged("a frame reaches beyond its run")
@@ -287,6 +289,17 @@ class SpooledFile:
 def _moved(run: RunPlace) -> int:
     """How far a run's bytes lie behind the place that they were sealed for."""
     return run.start - run.source_start if run.source_id else 0
+
+
+def _sealed_block(reader: BlobReader, position: int, frames: int) -> memoryview:
+    """As many sealed frames, fewer only at the end; good until this thread reads the next ones.
+
+    A fresh block for each would be pages that the system has to give and to take back, for every piece of every file.
+    """
+    block: memoryview | None = getattr(_scratch, "block", None)
+    if block is None:
+        block = _scratch.block = memoryview(bytearray(_BLOCK_FRAMES * SEALED_FRAME_SIZE))
+    return block[: reader.readinto(position, block[: frames * SEALED_FRAME_SIZE])]
 
 
 def _claimed_size(block: memoryview, at: int) -> int:

@@ -80,6 +80,10 @@ class ShiftedReader:
         """See `BlobReader`."""
         return self._reader.read_at(position + self._shift, size)
 
+    def readinto(self, position: int, out: memoryview) -> int:
+        """See `BlobReader`."""
+        return self._reader.readinto(position + self._shift, out)
+
     def close(self) -> None:
         """See `BlobReader`."""
         self._reader.close()

@@ -32,8 +32,9 @@ class StowBody:
         overhead = len(self._part_head) + len(b"\r\n")
         self._size_bytes = sum(overhead + instance.size_bytes for instance in batch) + len(self._end)
         self._source: Source | None = None
-        self._pieces = self._walk(batch)
-        self._room = 0
+        self._walk = self._fill(batch)
+        self._block = memoryview(b"")  #: what is handed out lies here, the next as this one
+        self._room = self._block  #: of it, what is to be filled
 
     @property
     def content_type(self) -> str:
@@ -43,25 +44,30 @@ class StowBody:
     def __len__(self) -> int:
         return self._size_bytes
 
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, at most 1 MiB; empty at the end.
+    def read(self, size: int = -1) -> memoryview:
+        """Up to `size` bytes, at most 1 MiB; empty at the end. They are good until the next are asked for.
 
         :raises Stopped: `stop` said so.
         :raises SourceBroke: a source is shorter or longer than declared.
         """
-        self._room = min(size, MIB) if size >= 0 else MIB
-        gathered: list[bytes] = []
+        most = min(size, MIB) if size >= 0 else MIB
+        if len(self._block) < most:
+            self._block = memoryview(bytearray(most))
+        done = 0
         try:
             if self._stop():
                 raise Stopped
-            while self._room and (piece := next(self._pieces, b"")):
-                gathered.append(piece)
-                self._room -= len(piece)
+            while done < most:
+                self._room = self._block[done:most]
+                filled = next(self._walk, 0)
+                if not filled:
+                    break
+                done += filled
         except Exception as error:
             self.failure = error
             self.close()
             raise
-        return gathered[0] if len(gathered) == 1 else b"".join(gathered)
+        return self._block[:done]
 
     def close(self) -> None:
         """Close the source that is open, if any."""
@@ -69,8 +75,8 @@ class StowBody:
             self._source.close()
             self._source = None
 
-    def _walk(self, batch: Sequence[Instance]) -> Iterator[bytes]:
-        """Pieces of at most `self._room` bytes, which is set anew before each."""
+    def _fill(self, batch: Sequence[Instance]) -> Iterator[int]:
+        """Fills `self._room`, which is another one each time, from its beginning on; how many bytes."""
         for instance in batch:
             yield from self._text(self._part_head)
             yield from self._bytes_of(instance)
@@ -78,22 +84,22 @@ class StowBody:
         yield from self._text(self._end)
         self.finished = True
 
-    def _text(self, text: bytes) -> Iterator[bytes]:
+    def _text(self, text: bytes) -> Iterator[int]:
         while text:
-            piece = text[: self._room]
-            text = text[len(piece) :]
-            yield piece
+            size = min(len(text), len(self._room))
+            self._room[:size] = text[:size]
+            text = text[size:]
+            yield size
 
-    def _bytes_of(self, instance: Instance) -> Iterator[bytes]:
+    def _bytes_of(self, instance: Instance) -> Iterator[int]:
         self._source = source = instance.open()
         if source.size_bytes != instance.size_bytes:
             raise SourceBroke(instance.instance_id)
         offset = 0
         while offset < instance.size_bytes:
-            wanted = min(self._room, instance.size_bytes - offset)
-            piece = source.read_at(offset, wanted)
-            if len(piece) != wanted:
+            wanted = min(len(self._room), instance.size_bytes - offset)
+            if source.readinto(offset, self._room[:wanted]) != wanted:
                 raise SourceBroke(instance.instance_id)
             offset += wanted
-            yield piece
+            yield wanted
         self.close()

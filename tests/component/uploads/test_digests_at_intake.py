@@ -49,6 +49,9 @@ class HeadCheck:
             def read_at(self, offset: int, size: int) -> bytes:
                 return TOY.content[offset : offset + size]
 
+            def readinto(self, offset: int, out: memoryview) -> int:
+                raise AssertionError("a check asks for bytes")
+
             def close(self) -> None:
                 pass
 
