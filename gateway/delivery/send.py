@@ -28,6 +28,7 @@ from gateway.delivery.conflict import (
 from gateway.delivery.items import FileOutcome, Item
 from gateway.delivery.outgoing import lost, mark, named
 from gateway.delivery.spooled import ReadFaults, SpooledPlace, opener, place_of
+from gateway.delivery.verify import LooksAhead
 from gateway.errors import Damaged
 from gateway.ledger.base import Transaction
 from gateway.states import FileResult
@@ -103,6 +104,7 @@ class Sending:
         self._unknown: list[Item] = []
         self._refusals: dict[str, int | None] = {}  #: by file_id, what the PACS said last
         self._busy = False
+        self._ahead = LooksAhead(attempt, ())
         self._broken = False  #: something failed: no batch is begun any more
         self._alone = False  #: each instance goes in a request of its own, for the last time
 
@@ -197,6 +199,7 @@ class Sending:
         # hold the others back.
         attempts = min(self._attempt.job.attempts, 10)
         most = max(1, self._endpoint.config.batch_instances >> attempts)
+        self._ahead = LooksAhead(self._attempt, items)
         waiting = batches(items, max_instances=most, max_bytes=self._endpoint.batch_bytes)
         await self._each(waiting, self._deliver, BESIDE)
 
@@ -237,6 +240,7 @@ class Sending:
                 await self._deliver(half)
             return
         await self._note(batch, outcomes)
+        await self._ahead.named(batch)
         self._unknown += [item for item in batch if item.pending and _kind(outcomes, item) in UNSURE]
 
     async def _send(self, batch: Sequence[Item]) -> dict[str, Outcome]:

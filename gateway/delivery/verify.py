@@ -6,15 +6,19 @@ Waiting is done by the job's due time, never by a sleeping worker.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
-from gateway.delivery.attempt import Attempt
+from gateway.delivery.attempt import Attempt, is_receiving
 from gateway.delivery.conflict import OTHER_PATIENT, filed_under
 from gateway.delivery.items import Item
 from gateway.delivery.receipt import stored
 from gateway.receipts.document import Verification
-from hooks.contract import LookupRefused, Stopped
+from hooks.contract import LookupRefused, Stopped, TargetError
+
+T = TypeVar("T")
 
 #: The PACS's own word for having changed attributes, PatientID among them (PS3.4 table B.2-1).
 COERCED = "B000"
@@ -71,7 +75,6 @@ def _is_compared(item: Item) -> bool:
 async def _look(attempt: Attempt, waiting: Sequence[Item]) -> list[Item]:
     """Those that the PACS doesn't show; the others are stored, and whose it says they are is told."""
     missing: list[Item] = []
-    target = attempt.endpoint.target
     for study in sorted({item.study_instance_uid for item in waiting}):
         if attempt.stop.is_set():
             raise Stopped
@@ -79,26 +82,85 @@ async def _look(attempt: Attempt, waiting: Sequence[Item]) -> list[Item]:
         if attempt.memory.streamed and not attempt.memory.looks and len(items) <= FEW:
             shown = await _shown_of(attempt, study, items)
         else:
-            series = sorted({item.facts.series_instance_uid for item in items})
-            shown = await attempt.endpoint.ask(partial(target.present, study, series))
+            shown = await _shown_of_series(attempt, study, items)
         missing += _settle_shown(items, shown)
     return missing
 
 
 async def _shown_of(attempt: Attempt, study: str, items: Sequence[Item]) -> dict[str, str]:
     """A question for each, several at once."""
+    target = attempt.endpoint.target
+
+    def ask(group: Sequence[Item]) -> dict[str, str]:
+        return target.present_of(study, {item.sop_instance_uid: item.facts.series_instance_uid for item in group})
+
+    return await _beside_each_other(attempt, items, ask)
+
+
+async def _shown_of_series(attempt: Attempt, study: str, items: Sequence[Item]) -> dict[str, str]:
+    """All of each of their series, several series at once."""
+    series = sorted({item.facts.series_instance_uid for item in items})
+    return await _beside_each_other(attempt, series, partial(attempt.endpoint.target.present, study))
+
+
+async def _beside_each_other(
+    attempt: Attempt, things: Sequence[T], ask: Callable[[Sequence[T]], dict[str, str]]
+) -> dict[str, str]:
+    """Ask for all of them, in as many parts as there are connections."""
     endpoint, shown = attempt.endpoint, dict[str, str]()
-    groups = [items[number :: endpoint.config.connections] for number in range(endpoint.config.connections)]
-
-    async def ask(group: Sequence[Item]) -> None:
-        asked = {item.sop_instance_uid: item.facts.series_instance_uid for item in group}
-        shown.update(await endpoint.ask(partial(endpoint.target.present_of, study, asked)))
-
-    answers = await asyncio.gather(*(ask(group) for group in groups if group), return_exceptions=True)
+    groups = [things[number :: endpoint.config.connections] for number in range(endpoint.config.connections)]
+    asked = (endpoint.ask(partial(ask, group)) for group in groups if group)
+    answers = await asyncio.gather(*asked, return_exceptions=True)
     for answer in answers:
         if isinstance(answer, BaseException):
             raise answer
+        shown |= answer
     return shown
+
+
+class LooksAhead:
+    """While others are sent: a long series of which the PACS has named all is looked for beside them.
+
+    In memory only, like all that is seen at the end, when the rest is looked for, and what wasn't shown or couldn't be
+    asked for now.
+
+    :param items: that are about to be sent.
+    """
+
+    def __init__(self, attempt: Attempt, items: Iterable[Item]) -> None:
+        self._attempt = attempt
+        self._series: dict[tuple[str, str], list[Item]] = {}
+        for item in items:
+            self._series.setdefault(_series_of(item), []).append(item)
+        self._left = {series: len(those) for series, those in self._series.items()}
+
+    async def named(self, batch: Iterable[Item]) -> None:
+        """What became of a batch is written down."""
+        done = list[tuple[str, str]]()
+        for item in batch:
+            if item.pending or (series := _series_of(item)) not in self._left:
+                continue
+            self._left[series] -= 1
+            if not self._left[series]:
+                del self._left[series]
+                done.append(series)
+        memory, config = self._attempt.memory, self._attempt.endpoint.config
+        if not self._left or memory.blind or not config.verify or is_receiving(self._attempt.upload):
+            return
+        for series in done:
+            await self._look(*series)
+
+    async def _look(self, study: str, series: str) -> None:
+        items = [item for item in self._series[study, series] if item.acknowledged and not _is_compared(item)]
+        if len(items) <= FEW:
+            return
+        endpoint = self._attempt.endpoint
+        with suppress(TargetError):  # its breaker has heard of it
+            _settle_shown(items, await endpoint.ask(partial(endpoint.target.present, study, [series])))
+
+
+def _series_of(item: Item) -> tuple[str, str]:
+    return item.study_instance_uid, item.facts.series_instance_uid
 
 
 def _settle_shown(items: Sequence[Item], shown: Mapping[str, str]) -> list[Item]:

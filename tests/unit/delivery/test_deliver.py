@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -505,3 +506,96 @@ async def test_only_the_word_coercion_excuses_another_patient(it: Room, reason: 
     upload_id = await it.submit(toys(1))
     await it.run(for_s=5)
     assert sorted(one["code"] for one in await it.warnings(upload_id)) == codes
+
+
+# -- looked for beside the sending of others
+
+
+def two_series(first: int, second: int) -> list[Toy]:
+    """Of one study, in this order."""
+    return [
+        Toy(f"1.2.3.{series}.{number}", series=f"1.2.3.{series}", pixels=b"%d" % number)
+        for series, count in ((1, first), (2, second))
+        for number in range(count)
+    ]
+
+
+def watched(it: Room, monkeypatch: pytest.MonkeyPatch) -> list[tuple[set[str], int]]:
+    """Fills with the series of each look, and how many instances had been sent by then."""
+    looks: list[tuple[set[str], int]] = []
+    present = it.pacs.present
+
+    def watching(study: str, series: Iterable[str]) -> dict[str, str]:
+        asked = set(series)
+        looks.append((asked, len(it.pacs.sent)))
+        return present(study, asked)
+
+    monkeypatch.setattr(it.pacs, "present", watching)
+    return looks
+
+
+async def test_a_series_that_is_through_is_looked_for_while_the_next_one_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with room(tmp_path, config={"connections": 1}) as it:
+        looks = watched(it, monkeypatch)
+        upload_id = await it.submit(two_series(30, 60))
+        await it.run()
+        assert (await it.receipt(upload_id))["verification"] == "queried"
+        assert await it.states(upload_id) == ["stored"] * 90
+        before, ahead, at_end = looks
+        assert before == ({"1.2.3.1", "1.2.3.2"}, 0)
+        assert ahead[0] == {"1.2.3.1"}
+        assert 30 <= ahead[1] < 90
+        assert at_end == ({"1.2.3.2"}, 90)
+
+
+async def test_what_isnt_shown_while_others_are_sent_is_looked_for_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with room(tmp_path, config={"connections": 1}) as it:
+        looks = watched(it, monkeypatch)
+        it.pacs.index_delay_s = 5.0
+        upload_id = await it.submit(two_series(30, 30))
+        await it.run(for_s=120)
+        assert (await it.receipt(upload_id))["verification"] == "queried"
+        assert looks[-1] == ({"1.2.3.1", "1.2.3.2"}, 60)
+
+
+async def test_a_look_ahead_that_fails_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with room(tmp_path, config={"connections": 1}) as it:
+        failed: list[int] = []
+        present = it.pacs.present
+
+        def failing(study: str, series: Iterable[str]) -> dict[str, str]:
+            if it.pacs.sent and not failed:
+                failed.append(len(it.pacs.sent))
+                raise TargetDown("http_500")
+            return present(study, series)
+
+        monkeypatch.setattr(it.pacs, "present", failing)
+        upload_id = await it.submit(two_series(30, 60))
+        await it.run()
+        assert failed[0] < 90
+        assert len(it.pacs.sent) == 90
+        assert (await it.receipt(upload_id))["verification"] == "queried"
+
+
+async def test_several_series_are_looked_for_beside_each_other_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with room(tmp_path, config={"connections": 2}) as it:
+        looks = watched(it, monkeypatch)
+        both = threading.Barrier(2, timeout=10)
+        present = it.pacs.present
+
+        def together(study: str, series: Iterable[str]) -> dict[str, str]:
+            if it.pacs.sent:
+                both.wait()
+            return present(study, series)
+
+        monkeypatch.setattr(it.pacs, "present", together)
+        upload_id = await it.submit(two_series(5, 5))
+        await it.run()
+        assert (await it.receipt(upload_id))["verification"] == "queried"
+        assert sorted(sorted(asked) for asked, sent in looks if sent) == [["1.2.3.1"], ["1.2.3.2"]]
