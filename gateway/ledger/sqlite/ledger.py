@@ -49,6 +49,7 @@ class SqliteLedger:
         self._loop = loop
         self._watches = Watches()
         self._writer = Writer(writer, loop, self._watches.wake, reserve)
+        self._turn: list[Act] = []
         self._closing: asyncio.Future[None] | None = None
         self._threads = ThreadPoolExecutor(len(readers), thread_name_prefix="ledger-reader")
         self._readers: queue.SimpleQueue[tuple[sqlite3.Connection, SqliteTransaction]] = queue.SimpleQueue()
@@ -87,8 +88,16 @@ class SqliteLedger:
         """
         self._check_open()
         done: asyncio.Future[T] = self._loop.create_future()
-        self._writer.put(Act(act, done, CLIENT.get()))
+        self._turn.append(Act(act, done, CLIENT.get()))
+        if len(self._turn) == 1:
+            self._loop.call_soon(self._end_turn)
         return await done
+
+    def _end_turn(self) -> None:
+        """Acts of one turn of the loop go to the writer together: those of requests that came together share a commit."""
+        acts, self._turn = self._turn, []
+        if acts:
+            self._writer.put_all(acts)
 
     def record(self, group: Sequence[Recorded]) -> None:
         """`write` for many at once, from any thread."""
@@ -124,6 +133,7 @@ class SqliteLedger:
         """
         self._check_open()
         done: asyncio.Future[bool] = self._loop.create_future()
+        self._end_turn()
         self._writer.put(Chore(self._scrubbed, done))
         return await done
 
@@ -134,6 +144,7 @@ class SqliteLedger:
             await asyncio.to_thread(self._threads.shutdown)
             while not self._readers.empty():
                 self._readers.get_nowait()[0].close()
+            self._end_turn()
             self._writer.put(Chore(sqlite3.Connection.close, self._closing, last=True))
         await asyncio.shield(self._closing)
 

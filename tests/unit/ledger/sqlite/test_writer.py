@@ -118,3 +118,22 @@ async def test_who_asks_for_much_leaves_room_in_a_commit_for_the_others(ledger: 
     await asyncio.gather(held, many, one)
     assert done.index("ada") <= 16
     assert Counter(done) == {"mallory": 300, "ada": 1}
+
+
+async def test_acts_of_one_turn_of_the_loop_share_a_commit(ledger: SqliteLedger) -> None:
+    commits: list[float] = []
+    ledger.time_commits(commits.append)
+    assert await together(ledger, 16, set()) == [str(n) for n in range(16)]
+    assert len(commits) == 1
+
+
+async def test_acts_that_came_right_before_the_end_are_done(tmp_path: Path) -> None:
+    path = tmp_path / "relaypacs.db"
+    ending = await SqliteLedger.open(path, audit_key=b"k" * 32)
+    acts = [asyncio.ensure_future(ending.write(partial(add, name=str(n)))) for n in range(3)]
+    await asyncio.sleep(0)  # each has begun
+    await ending.close()
+    assert await asyncio.gather(*acts) == ["0", "1", "2"]
+    again = await SqliteLedger.open(path, audit_key=b"k" * 32)
+    assert await again.read(lambda tx: [tx.settings.get(str(n)) for n in range(3)]) == ["x", "x", "x"]
+    await again.close()
