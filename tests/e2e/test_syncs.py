@@ -14,7 +14,7 @@ from tests.e2e.lab import Http, Lab, Pacs, running_lab
 
 pytestmark = pytest.mark.root
 
-FILES, SIZE = scale.count(160, 500), 128 << 10
+FILES, SIZE = scale.count(320, 500), 128 << 10
 
 
 class Serving:
@@ -45,8 +45,7 @@ def syncs_per_file(folder: Path, connections: int, files: int, *, whole: bool) -
 @pytest.mark.parametrize("whole", [True, False], ids=["creation-with-upload", "POST and PATCH"])
 def test_sixteen_connections_share_them(tmp_path: Path, whole: bool) -> None:
     """Data, ledger and audit file together, start and end too; a busy machine has larger groups, never smaller ones."""
-    few = 1.0 if whole or scale.SOAK else 1.5  # a creation alone has a commit of its own, and start and end weigh more
-    assert syncs_per_file(tmp_path, 16, FILES, whole=whole) < few
+    assert syncs_per_file(tmp_path, 16, FILES, whole=whole) < 1.0
 
 
 def test_one_connection_has_its_own(tmp_path: Path) -> None:
