@@ -9,9 +9,12 @@ import sys
 #: Of prctl(2): whether the process may be dumped, and its memory looked at by its own user.
 _PR_SET_DUMPABLE = 4
 #: Of mallopt(3).
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 #: Blocks of this size go back to the system as soon as they are free: most pieces of bodies.
 _LARGE_BYTES = 256 * 1024
+#: So much free memory at the end of an arena is kept: a body's pieces come and go there, and pages that the system gives
+#: and takes back for each of them cost more than the copying.
+_KEPT_BYTES = 8 << 20
 _ARENAS = 2
 
 
@@ -31,4 +34,5 @@ def give_memory_back() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
         mallopt(_M_ARENA_MAX, _ARENAS)

@@ -54,6 +54,19 @@ class TestEveryStore:
         assert reader.read_at(11, 5) == b""
         reader.close()
 
+    def test_a_read_into_memory_gives_the_same(self, blobs: BlobStore) -> None:
+        written(blobs, A, b"0123456789")
+        reader, out = blobs.open(A), bytearray(b"......")
+        assert reader.readinto(2, memoryview(out)) == 6
+        assert out == b"234567"
+        assert reader.readinto(8, memoryview(out)) == 2
+        assert out == b"894567"
+        assert reader.readinto(10, memoryview(out)) == 0
+        assert reader.readinto(3, memoryview(bytearray())) == 0
+        reader.close()
+        with pytest.raises(ValueError, match="closed"):
+            reader.readinto(0, memoryview(out))
+
     def test_bytes_can_be_read_while_more_are_appended(self, blobs: BlobStore) -> None:
         writer = blobs.create(A)
         writer.append([b"first"])
@@ -222,6 +235,36 @@ class TestLocal:
         writer.close()
         assert (tmp_path / "spool" / "0a" / A).read_bytes() == b"".join(pieces)
         assert writer.size_bytes == 37
+
+    @pytest.mark.parametrize("hint", [None, lambda *_of: -1], ids=["none", "it fails"])
+    def test_without_a_disk_that_begins_early_all_is_there_after_the_sync(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hint: Callable[..., int] | None
+    ) -> None:
+        monkeypatch.setattr("gateway.blobs.local._sync_file_range", lambda: hint)
+        large = bytes(range(256)) * 8192
+        written(LocalBlobs(tmp_path / "spool"), A, large, large)
+        reader = LocalBlobs(tmp_path / "spool").open(A)
+        assert reader.read_at(0, 4 * len(large)) == large * 2
+        reader.close()
+
+    def test_every_two_mebibytes_the_disk_is_told_to_begin(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun: list[int] = []
+        writer = LocalBlobs(tmp_path / "spool").create(A)
+        monkeypatch.setattr(
+            "gateway.blobs.local._sync_file_range", lambda: lambda *_of: begun.append(writer.size_bytes)
+        )
+        mebibyte = bytes(1 << 20)
+        for _ in range(5):
+            writer.append([mebibyte])
+        assert begun == [2 << 20, 4 << 20]
+        writer.sync()  # the fifth is on the disk: the next ones count anew
+        writer.append([mebibyte])
+        assert len(begun) == 2
+        writer.write_at(6 << 20, [mebibyte])
+        assert len(begun) == 3
+        writer.close()
 
     def test_a_failed_write_is_the_last(self, tmp_path: Path) -> None:
         writer = LocalBlobs(tmp_path / "spool").create(A)
