@@ -16,6 +16,8 @@ GIB = 1 << 30
 #: Bodies that are open at once from one address: the gateway takes 128 requests of a client at once, and has 64
 #: connections of an address that have shown no token yet (a head may wait 0.2 s in the kernel for its body).
 OF_ONE_ADDRESS = 50
+#: How long after the last of its work what a server holds is looked at.
+RESTS_S = 0.5
 Figures = dict[str, float]
 
 
@@ -57,6 +59,7 @@ class Meter:
         cpu = self.tree.settled_cpu() - self._cpu  # what is still to be done for these bytes counts
         self.figures |= _cpu_figures(cpu)
         self.figures["rss_peak_mib"] = self.tree.peak_mib()
+        time.sleep(RESTS_S)
         self.figures["pss_after_mib"] = self.tree.pss_mib()
 
     def per(self, name: str, amount: float) -> None:

@@ -69,6 +69,7 @@ async def _serve(config: Config) -> None:
 
     from gateway.assembly.gateway import open_gateway
     from gateway.assembly.site import tls_context
+    from gateway.cli.private_memory import give_rest_back
     from gateway.clock import SystemClock
     from gateway.web.app import create_app
     from gateway.web.server import Listener
@@ -92,7 +93,9 @@ async def _serve(config: Config) -> None:
         print(f"listening on {'https' if tls else 'http'}://{host}:{port}", flush=True)
         log.info("listening port=%d", port)
         metrics = await _listen_for_metrics(config, gateway, tls)
+        resting = asyncio.create_task(give_rest_back(), name="memory")
         await stop.wait()
+        resting.cancel()
         log.info("stopping drain_s=%d", config.server.drain_s)
         gateway.delivery.drain()
         await listener.drain(config.server.drain_s)
