@@ -508,6 +508,17 @@ async def test_only_the_word_coercion_excuses_another_patient(it: Room, reason: 
     assert sorted(one["code"] for one in await it.warnings(upload_id)) == codes
 
 
+async def test_batches_that_wait_for_their_turn_are_neither_marked_nor_sent_after_a_failure(tmp_path: Path):
+    async with room(tmp_path, config={"connections": 1, "batch_instances": 5}) as it:
+        it.pacs.breaks_after, it.pacs.breaks_by = 2, TargetDown("connection_reset")
+        upload_id = await it.submit(toys(20))
+        await it.run(for_s=0.5)
+        assert it.pacs.asked.count("deliver") == 1
+        assert sorted(await it.states(upload_id)) == ["queued"] * 15 + ["sending"] * 5
+        await it.run(for_s=120)
+        assert await it.states(upload_id) == ["stored"] * 20
+
+
 # -- looked for beside the sending of others
 
 
