@@ -8,6 +8,9 @@ import { eventually, Tab } from "./tab.mjs";
 const NEEDED = { WebKitWebDriver: "webkit2gtk-driver", Xvfb: "xvfb" };
 const LOADS_WITHIN_MS = 30_000;
 const ANSWERS_WITHIN_MS = 60_000;
+/** A session stands within a second, or its driver never hears of the browser that it has started. */
+const SESSION_WITHIN_MS = 15_000;
+const DRIVERS = 3;
 /** WebDriver, table of standard endpoints: how an element is written. */
 const ELEMENT = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -18,15 +21,19 @@ export class WebKit {
     }
     this.screen = spawn("Xvfb", ["-displayfd", "1", "-screen", "0", "1400x1000x24", "-nolisten", "tcp"], { stdio: ["ignore", "pipe", "ignore"] });
     const [number] = await once(this.screen.stdout, "data");
+    this.env = { ...process.env, DISPLAY: `:${String(number).trim()}` };
+    await this.#drive();
+  }
+
+  async #drive() {
     this.port = await freePort();
-    const env = { ...process.env, DISPLAY: `:${String(number).trim()}` };
-    this.driver = spawn("WebKitWebDriver", [`--port=${this.port}`], { env, stdio: "ignore" });
+    this.driver = spawn("WebKitWebDriver", [`--port=${this.port}`], { env: this.env, stdio: "ignore" });
     await eventually("the driver answers", () => this.ask("GET", "/status").then(() => true, () => false));
   }
 
   /** A driver that waits for ever is told as what it is. */
-  async ask(method, path, body) {
-    const signal = AbortSignal.timeout(ANSWERS_WITHIN_MS);
+  async ask(method, path, body, within_ms = ANSWERS_WITHIN_MS) {
+    const signal = AbortSignal.timeout(within_ms);
     const asked = fetch(`http://127.0.0.1:${this.port}${path}`, { method, body: body && JSON.stringify(body), signal });
     const answer = await asked.catch((error) => {
       throw new Error(`${method} ${path}: ${error.message}`, { cause: error });
@@ -38,9 +45,22 @@ export class WebKit {
 
   /** A tab of a device of its own: nothing is shared with another one. A driver has one at a time. */
   async tab() {
+    for (let drivers = 1; ; drivers += 1) {
+      try {
+        return new WebKitTab(this, await this.#session());
+      } catch (error) {
+        if (drivers === DRIVERS || error.cause?.name !== "TimeoutError") throw error;
+        this.driver.kill();
+        await once(this.driver, "exit");
+        await this.#drive();
+      }
+    }
+  }
+
+  async #session() {
     const options = { binary: miniBrowser(), args: ["--automation"] };
-    const { sessionId } = await this.ask("POST", "/session", { capabilities: { alwaysMatch: { "webkitgtk:browserOptions": options, timeouts: { pageLoad: LOADS_WITHIN_MS } } } });
-    return new WebKitTab(this, sessionId);
+    const wish = { capabilities: { alwaysMatch: { "webkitgtk:browserOptions": options, timeouts: { pageLoad: LOADS_WITHIN_MS } } } };
+    return (await this.ask("POST", "/session", wish, SESSION_WITHIN_MS)).sessionId;
   }
 
   async end() {
