@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -122,7 +121,8 @@ class LooksAhead:
     """While others are sent: a long series of which the PACS has named all is looked for beside them.
 
     In memory only, like all that is seen at the end, when the rest is looked for, and what wasn't shown or couldn't be
-    asked for now.
+    asked for now. After a question that failed none is asked before the end: a PACS that hangs on each would hold up what is
+    sent, and be down and up again with each.
 
     :param items: that are about to be sent.
     """
@@ -132,6 +132,7 @@ class LooksAhead:
         self._series: dict[tuple[str, str], list[Item]] = {}
         for item in items:
             self._series.setdefault(_series_of(item), []).append(item)
+        self._failed = False
         self._left = {series: len(those) for series, those in self._series.items()}
 
     async def named(self, batch: Iterable[Item]) -> None:
@@ -147,6 +148,8 @@ class LooksAhead:
         memory, config = self._attempt.memory, self._attempt.endpoint.config
         if not self._left or memory.blind or not config.verify or is_receiving(self._attempt.upload):
             return
+        if self._failed or self._attempt.stop.is_set():
+            return
         for series in done:
             await self._look(*series)
 
@@ -155,8 +158,12 @@ class LooksAhead:
         if len(items) <= FEW:
             return
         endpoint = self._attempt.endpoint
-        with suppress(TargetError):  # its breaker has heard of it
-            _settle_shown(items, await endpoint.ask(partial(endpoint.target.present, study, [series])))
+        try:
+            shown = await endpoint.ask(partial(endpoint.target.present, study, [series]))
+        except TargetError:  # its breaker has heard of it
+            self._failed = True
+        else:
+            _settle_shown(items, shown)
 
 
 def _series_of(item: Item) -> tuple[str, str]:
