@@ -21,7 +21,7 @@ _Call = Callable[[], Callable[[], None]]
 _Mailbox = queue.SimpleQueue[_Call]
 
 #: So long an idle thread waits.
-IDLE_S = 10.0
+IDLE_S = 2.0
 _idle: list[_Mailbox] = []  #: of threads that wait; the last one is asked first, so that those at the front may end
 
 
