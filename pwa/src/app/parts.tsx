@@ -167,6 +167,8 @@ export function Tag({ kind, children }: { kind?: string; children: ComponentChil
 
 const GLIDES_LEAST_MS = 300;
 const GLIDES_MOST_MS = 8_000;
+/** A step for each frame would cost a browser more than all the rest of its page, beside what it sends. */
+const GLIDES_EVERY_MS = 100;
 
 /**
  * How far it is. What the gateway acknowledges comes in pieces: the bar glides to it for as long as the piece before it
@@ -188,12 +190,12 @@ export function Bar({ part, label }: { part: number; label: string }): JSX.Eleme
     };
     changedAt.current = now;
     if (!at || part <= from || matchMedia("(prefers-reduced-motion: reduce)").matches) return show(part);
-    let frame = requestAnimationFrame(function glide(time) {
-      const gone = Math.min(1, Math.max(0, time - now) / takes);
+    const timer = setInterval(() => {
+      const gone = Math.min(1, (performance.now() - now) / takes);
       show(from + (part - from) * gone);
-      if (gone < 1) frame = requestAnimationFrame(glide);
-    });
-    return () => cancelAnimationFrame(frame);
+      if (gone === 1) clearInterval(timer);
+    }, GLIDES_EVERY_MS);
+    return () => clearInterval(timer);
   }, [part]);
   return <progress ref={bar} max={1} value={shown.current} aria-label={label} />;
 }
