@@ -151,3 +151,27 @@ describe("requests that are silent", () => {
     expect(line.ended).toEqual([]);
   });
 });
+
+describe("a gateway that is near", () => {
+  const answeredAfter = (...trips: number[]): LineWatch => {
+    const watch = new LineWatch();
+    for (const trip of trips) {
+      const one = watch.begin(10_000, 0);
+      watch.answered(10_000 + trip, one);
+      watch.end(one);
+    }
+    return watch;
+  };
+
+  it("is one that has answered in no time", () => {
+    expect(answeredAfter(90, 4).near).toBe(true);
+  });
+
+  it("isn't one whose answers take their time, or that hasn't answered yet", () => {
+    expect([answeredAfter(40, 60).near, answeredAfter().near]).toEqual([false, false]);
+  });
+
+  it("isn't one whose short answers are long ago", () => {
+    expect(answeredAfter(2, 50, 50, 50, 50, 50, 50, 50, 50).near).toBe(false);
+  });
+});

@@ -94,7 +94,13 @@ async function alone(stop: AbortController): Promise<void> {
   const yielding = setInterval(() => {
     void scope.clients.matchAll({ includeUncontrolled: true }).then((pages) => pages.length > 0 && stop.abort(PAGE));
   }, YIELD_MS);
-  const share = { studies: onDevice, bytes: new SealedSegments(queue), carry: byFetch, lanes: STEADY };
+  const share = {
+    studies: onDevice,
+    bytes: new SealedSegments(queue),
+    carry: byFetch,
+    lanes: STEADY,
+    near: () => false,
+  };
   try {
     await new Engine(queue, channel, share).run(stop.signal, true);
   } finally {

@@ -8,8 +8,16 @@ import { asUpload } from "./tokens";
 /** What the gateway says to it. */
 export type Completed = GatewayStatus & { status?: string };
 
-/** @throws Refused, AbortError */
-export async function askToComplete(queue: Queue, row: StudyRow, signal: AbortSignal): Promise<Completed> {
+/**
+ * @param wait_s for what becomes of it: one that is soon delivered needs no second question
+ * @throws Refused, AbortError
+ */
+export async function askToComplete(
+  queue: Queue,
+  row: StudyRow,
+  wait_s: number,
+  signal: AbortSignal,
+): Promise<Completed> {
   const skipped = (await queue.files(row.id)).filter((file) => file.state === "skipped");
   const body = { skipped: skipped.map((file) => ({ file_id: file.id, reason: "left out by the sender" })) };
   return asUpload(queue, row.id, (bearer) =>
@@ -17,7 +25,7 @@ export async function askToComplete(queue: Queue, row: StudyRow, signal: AbortSi
       method: "POST",
       bearer,
       body,
-      headers: { Prefer: "wait=1" }, // a study that is soon delivered needs no second question
+      headers: { Prefer: `wait=${wait_s}` },
       signal,
       repeats: true,
     }),

@@ -32,6 +32,8 @@ const IDLE_MS = 60_000;
 const TOKEN_KEPT_MS = 2_000;
 /** For the request that puts the last file together to be there before `complete`. */
 const HEAD_START_MS = 10;
+/** To be told of a quick delivery with it; all of it is at the gateway meanwhile, and that isn't told. */
+const FAR_WAIT_S = 1;
 
 /** What an engine takes care of: its studies among all, where their bytes are, and how its host brings them. */
 export interface Share {
@@ -39,6 +41,8 @@ export interface Share {
   bytes: ByteSource;
   carry: Carry;
   lanes: Lanes;
+  /** Whether a question more costs next to nothing. */
+  near(): boolean;
 }
 
 /** A study that is being sent. */
@@ -147,7 +151,9 @@ export class Engine {
       if (endsOf(size, left).length > 1) void this.joins().catch(() => undefined);
       const row = await openUpload(this.queue, found);
       await this.change(row.id, (now) => (now.status === "queued" ? { status: "sending" } : {}));
-      const completion = new Beforehand(() => askToComplete(this.queue, row, signal));
+      const completion = new Beforehand(() =>
+        askToComplete(this.queue, row, this.share.near() ? 0 : FAR_WAIT_S, signal),
+      );
       if (!(await this.sendFiles(row, resumed, signal, leave, completion))) return;
       await this.completed(row, await completion.now());
     } catch (error) {
@@ -186,7 +192,9 @@ export class Engine {
       pace: this.pace,
       joins: () => this.joins(),
       asked: this.asked,
-      onAllThere: () => completion.begin(HEAD_START_MS),
+      onAllThere: () => {
+        if (!this.share.near()) completion.begin(HEAD_START_MS);
+      },
       onOffset: (file, offset) => {
         meter.at(file, offset);
         void this.gotThrough(row).catch(() => undefined); // told again with the next

@@ -17,6 +17,11 @@ let timer: ReturnType<typeof setInterval> | undefined;
 let ownConnections = true;
 let asked = 0;
 
+/** Whether an answer comes in no time. */
+export function isNear(): boolean {
+  return watch.near;
+}
+
 /**
  * @param size bytes of the request's body
  * @param giveUp it doesn't go on by itself: over a new connection it does

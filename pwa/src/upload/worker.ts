@@ -13,7 +13,7 @@ import { onDevice, onPage } from "./rules";
 import { Slots } from "./slots";
 import { askByXhr } from "./small";
 import { Traffic } from "./traffic";
-import { watched } from "./watching";
+import { isNear, watched } from "./watching";
 import { byXhr } from "./xhr";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
@@ -21,7 +21,11 @@ const queue = Queue.open(() => scope.close());
 const engines: Engine[] = [];
 const forEver = new AbortController().signal;
 
-const way = (): { carry: Carry; lanes: Lanes } => ({ carry: byXhr, lanes: new Traffic() });
+const way = (): { carry: Carry; lanes: Lanes; near: () => boolean } => ({
+  carry: byXhr,
+  lanes: new Traffic(),
+  near: isNear,
+});
 
 function otherNetwork(): void {
   doubtConnections();
