@@ -198,7 +198,7 @@ def _app(folder: Path, payload: Payload, sizes: Sizes, names: Sequence[str]) -> 
 def _deliveries(folder: Path, payload: Payload, sizes: Sizes) -> Comparison:
     columns = _DELIVERY
     title = f"{sizes.instances} instances of {sizes.file_size >> 10} KiB, first byte to all verified in the archive"
-    comparison = Comparison("delivery", title, columns, "instances_s", "stow:10")
+    comparison = Comparison("delivery", title, columns, "instances_s", "stow:10", ["stow:10x1"])
     wish = delivery.Wish(sizes.instances, sizes.file_size)
     with ExitStack() as stack:
         orthanc = Orthanc(folder / "orthanc")
@@ -209,6 +209,7 @@ def _deliveries(folder: Path, payload: Payload, sizes: Sizes) -> Comparison:
             delivery.Through(gateway, orthanc, payload),
             delivery.Straight(10, orthanc, payload),
             delivery.Straight(50, orthanc, payload),
+            delivery.Straight(10, orthanc, payload, connections=1),
         ]
         for number in range(-1, sizes.rounds):
             for way in ways:

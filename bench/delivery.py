@@ -15,6 +15,7 @@ from bench.payload import Part, Payload, Series
 from bench.servers import Gateway, Orthanc
 
 UPLOAD_CONNECTIONS = 16
+#: As many as the gateway has for an archive (`delivery.connections`).
 STOW_CONNECTIONS = 4
 
 
@@ -75,11 +76,13 @@ class Straight:
     """STOW-RS with Content-Length by a client that holds the files already; then QIDO-RS until all are shown.
 
     :param batch: instances per request.
+    :param connections: with one request each under way. One is what dicomweb-client, or a script, has.
     """
 
-    def __init__(self, batch: int, orthanc: Orthanc, payload: Payload) -> None:
-        self.name = f"stow:{batch}"
+    def __init__(self, batch: int, orthanc: Orthanc, payload: Payload, connections: int = STOW_CONNECTIONS) -> None:
+        self.name = f"stow:{batch}" if connections == STOW_CONNECTIONS else f"stow:{batch}x{connections}"
         self._batch = batch
+        self._connections = connections
         self._orthanc = orthanc
         self._payload = payload
 
@@ -89,7 +92,7 @@ class Straight:
         meter = Meter(self._orthanc.tree)
         with meter:
             in_parallel(
-                self._connect, lambda connection, n: _store(connection, batches[n]), len(batches), STOW_CONNECTIONS
+                self._connect, lambda connection, n: _store(connection, batches[n]), len(batches), self._connections
             )
             received = time.perf_counter()
             self._verify(study_uid, len(parts))

@@ -45,7 +45,7 @@ def test_every_load_runs_and_the_page_takes_its_tables(tmp_path):
         assert runs[load, "gateway"]["cpu_s"] > 0
         assert runs[load, "node + sync"]["mb_s"] < runs[load, "node"]["mb_s"]
     assert runs["slow", "gateway"]["rss_held_mib"] > 0
-    assert {server for load, server in runs if load == "delivery"} == {"gateway", "stow:10", "stow:50"}
+    assert {server for load, server in runs if load == "delivery"} == {"gateway", "stow:10", "stow:50", "stow:10x1"}
     text = page.read_text()
     assert text.startswith("Before.")
     assert text.endswith("After.\n")
