@@ -6,8 +6,9 @@ Knows nothing of protocols or of what a commit writes.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Self
+from typing import Protocol, Self
 
 from gateway.spool import Run, SegmentWriter
 from gateway.uploads.body import BodyAccount
@@ -18,6 +19,8 @@ COMMIT_EVERY_BYTES = 8 << 20
 #: But not at shorter intervals, unless there are `MOST` times as many: a fast line brings them again as fast.
 COMMIT_PAUSE_S = 0.05
 MOST = 4
+#: Batches of one body that are appended, or wait for that.
+AT_ONCE = 3
 
 
 class Midway:
@@ -46,8 +49,16 @@ class Midway:
         self._under_way: asyncio.Future[None] | None = None
         self.asked = 0  #: a commit of so many bytes is done or under way
 
-    async def appended(self, stored: int) -> None:
-        """So many bytes were appended; nothing is being appended just now.
+    async def room(self, begun: int) -> None:
+        """Wait until more may be appended, where the appending of so many bytes was begun.
+
+        :raises GatewayError: what became of the commit before.
+        """
+        if self._under_way is not None and self._is_due(begun - self.asked):
+            await self.settled()
+
+    async def appended(self, stored: int, runs: Sequence[Run]) -> None:
+        """So many bytes were appended, which are these runs; more may have been since.
 
         :raises GatewayError: what became of the commit before.
         """
@@ -57,7 +68,7 @@ class Midway:
         if due:
             self.asked = stored
             self._next_at = asyncio.get_running_loop().time() + self._pause_s
-            self._under_way = asyncio.ensure_future(self._commit(stored, tuple(self._writer.runs)))
+            self._under_way = asyncio.ensure_future(self._commit(stored, runs))
 
     def _is_due(self, more_bytes: int) -> bool:
         if more_bytes < self._every_bytes:
@@ -72,30 +83,40 @@ class Midway:
 
     async def settled(self) -> None:
         """Wait for the commit that is under way. :raises GatewayError: what became of it."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
+        under_way = self._under_way
+        if under_way is None:
+            return
+        try:
             await under_way
+        finally:
+            if self._under_way is under_way:
+                self._under_way = None
 
     async def _commit(self, stored: int, runs: Sequence[Run]) -> None:
         await self._threads.run(self._writer.sync)
         await self._act(stored, runs)
 
 
-class Appends:
-    """The batches of one body on their way through a writer: one is appended and one waits while a third one is gathered,
-    so that the thread that seals needn't wait for the event loop between two of them.
+class BatchStore(Protocol):
+    """Seals and writes the batches of one body, one after the other."""
 
-    :param store: seals and writes a batch, and syncs it if told so.
-    :ivar stored: bytes of all batches; those of the last one may be on their way.
+    def begin(self, pieces: list[bytes | memoryview], *, sync: bool) -> asyncio.Future[Sequence[Run]]:
+        """A batch, behind those before it. :returns: when it is written, and synced if told so: the runs up to its end."""
+
+
+class Appends:
+    """The batches of one body on their way through a writer: while one is gathered, one is appended and some wait, so that the
+    thread that seals needn't wait for the event loop between two of them.
+
+    :ivar stored: bytes of all batches; those of the last ones may be on their way.
     :ivar synced: of them, what its own append has synced.
     """
 
-    def __init__(self, store: Callable[..., Awaitable[None]], held: BodyAccount, midway: Midway | None) -> None:
+    def __init__(self, store: BatchStore, held: BodyAccount, midway: Midway | None) -> None:
         self._store = store
         self._held = held
         self._midway = midway
-        self._last: asyncio.Future[None] | None = None
-        self._before: asyncio.Future[None] | None = None  #: the one before the last
+        self._under_way: deque[asyncio.Future[None]] = deque()
         self.stored = self.synced = 0
 
     async def __aenter__(self) -> Self:
@@ -109,27 +130,38 @@ class Appends:
         if not size:
             await self.settled()
             return
-        before, self._before = self._before, self._last
-        if before is not None:
-            await before
+        if len(self._under_way) == AT_ONCE:
+            await self._under_way.popleft()
+        if self._midway is not None:
+            await self._midway.room(self.stored)
         self.stored += size
         self.synced = self.stored if sync else self.synced
-        appended = self._append(self._last, pieces, size, None if sync else self.stored)
-        self._last = asyncio.ensure_future(appended)
+        begun = self._store.begin(pieces, sync=sync)
+        before = self._under_way[-1] if self._under_way else None
+        self._under_way.append(asyncio.ensure_future(self._append(before, begun, size, None if sync else self.stored)))
 
     async def settled(self) -> None:
         """Wait for what is under way. :raises SpoolFull, Unavailable: the disk refuses."""
-        last, self._last, self._before = self._last, None, None
+        last = self._under_way[-1] if self._under_way else None
+        self._under_way.clear()
         if last is not None:
             await last
 
     async def _append(
-        self, before: asyncio.Future[None] | None, pieces: list[bytes | memoryview], size: int, stored: int | None
+        self,
+        before: asyncio.Future[None] | None,
+        begun: asyncio.Future[Sequence[Run]],
+        size: int,
+        stored: int | None,
     ) -> None:
         """:param stored: bytes of all batches up to this one, of which more come; None: it is the last one, and is synced."""
-        if before is not None:
-            await before
-        await self._store(pieces, size, sync=stored is None)
+        try:
+            if before is not None:
+                await before
+        except BaseException:
+            await asyncio.gather(begun, return_exceptions=True)  # a thread may read its bytes until then
+            raise
+        runs = await begun
         self._held.give_back(size)
         if self._midway is not None and stored is not None:
-            await self._midway.appended(stored)
+            await self._midway.appended(stored, runs)

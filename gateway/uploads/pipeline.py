@@ -17,18 +17,16 @@ from gateway.fair import CLIENT
 from gateway.ledger.base import Transaction
 from gateway.ledger.promises import Recorded, Reserve, tell
 from gateway.spool import Run, SegmentWriter, SharedSegment, SharedWriter
-from gateway.uploads.appends import Appends, Midway
+from gateway.uploads.appends import Appends, BatchStore, Midway
 from gateway.uploads.arrivals import Arrival
 from gateway.uploads.body import Body, BodyAccount, BodyBroken, BodyStopped, Buffered, Gatherer, clip
 from gateway.uploads.leases import Lease
 from gateway.uploads.sharing import Sharing
+from gateway.uploads.storing import IntoOwn, IntoShared, update
 from gateway.uploads.tails import Writer
 from gateway.uploads.threads import Threads
 
 T = TypeVar("T")
-
-#: From so many bytes on a digest is worth a thread of its own.
-BESIDE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +105,7 @@ class Pipeline:
         over, overrun = gatherer.ended, False
         async with midway or nullcontext():
             with gatherer.held as held:
-                appends = Appends(partial(self._store, writer, digests), held, midway)
-                async with appends:
+                async with Appends(self._store(writer, digests), held, midway) as appends:
                     while not over:
                         pieces, size, overrun = clip(await gatherer.batch(room - appends.stored), room - appends.stored)
                         over = gatherer.ended or overrun
@@ -207,26 +204,13 @@ class Pipeline:
             raise BodyBroken("nothing came for too long")
         return not piece
 
-    async def _store(
-        self,
-        writer: Writer,
-        digests: tuple[Any, ...],
-        pieces: list[bytes | memoryview],
-        size: int,
-        *,
-        sync: bool,
-    ) -> None:
-        """Seal and write in a thread; many bytes are digested in another one meanwhile."""
+    def _store(self, writer: Writer, digests: tuple[Any, ...]) -> BatchStore:
         if isinstance(writer, SharedWriter):
-            await self._share(writer, pieces, digests, sync=sync)
-        elif not digests or size < BESIDE_BYTES:
-            await self.threads.run(_append, writer, pieces, digests, sync)
-        else:
-            digesting = [self.threads.run(_update, digest, pieces) for digest in digests]
-            await asyncio.gather(self.threads.run(_append, writer, pieces, (), sync), *digesting)
+            return IntoShared(partial(self._share, writer, digests))
+        return IntoOwn(self.threads, writer, digests)
 
     async def _share(
-        self, writer: SharedWriter, pieces: list[bytes | memoryview], digests: tuple[Any, ...], *, sync: bool
+        self, writer: SharedWriter, digests: tuple[Any, ...], pieces: list[bytes | memoryview], *, sync: bool
     ) -> None:
         """The thread that wrote hands on to the one that syncs: the loop hears of it once."""
         segment = await self._sharing.segment()
@@ -267,7 +251,7 @@ class Pipeline:
             while not gatherer.ended and not overrun:
                 pieces, size, overrun = clip(await gatherer.batch(room - size_so_far), room - size_so_far)
                 size_so_far += size
-                await self.threads.run(_update, digest, pieces)
+                await self.threads.run(update, digest, pieces)
                 held.give_back(size)
         return Flow(size_so_far, gatherer.error, overrun)
 
@@ -285,18 +269,6 @@ def _begun(
 
 def _with(writer: SharedWriter, arrival: Arrival | None = None) -> tuple[SharedWriter, Arrival | None]:
     return writer, arrival
-
-
-def _append(writer: SegmentWriter, pieces: list[bytes | memoryview], digests: tuple[Any, ...], sync: bool) -> None:
-    """By one turn of a thread: small files are one batch."""
-    writer.append(pieces, digests)
-    if sync:
-        writer.sync()
-
-
-def _update(digest: Any, pieces: list[bytes | memoryview]) -> None:
-    for piece in pieces:
-        digest.update(piece)
 
 
 def raise_unless_clean(flow: Flow, too_large: str = "file_too_large") -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from gateway.ledger.promises import tell
 
@@ -19,6 +20,13 @@ T = TypeVar("T")
 
 #: Does it; what it returns tells whoever waits, once the thread counts as free.
 _Task = Callable[[], Callable[[], None] | None]
+
+
+def _again() -> None:
+    """What a task returns that isn't done, and lets others have their turn."""
+
+
+_AGAIN: Final = _again
 
 
 class Threads:
@@ -35,12 +43,12 @@ class Threads:
     def run(self, act: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """Run `act` in a thread. One that is cancelled before its turn isn't run."""
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._put(lambda: _settle(done, act, args))
+        self.put(lambda: _settle(done, act, args))
         return done
 
     def begin(self, act: Callable[..., None], *args: Any) -> None:
         """Run `act`, which tells by itself what came of it and raises nothing, in a thread."""
-        self._put(lambda: act(*args))
+        self.put(lambda: act(*args))
 
     def close(self) -> None:
         """Wait for what runs."""
@@ -50,7 +58,13 @@ class Threads:
         for thread in self._threads:
             thread.join()
 
-    def _put(self, task: _Task) -> None:
+    @property
+    def are_wanted(self) -> bool:
+        """Something waits for a thread, which isn't their end. From any thread."""
+        return not self._closed and not self._queue.empty()
+
+    def put(self, task: _Task) -> None:
+        """For a thread, when it is free."""
         if self._closed:
             raise RuntimeError("the threads are closed")
         self._asked += 1
@@ -66,11 +80,52 @@ class Threads:
     def _work(self, number: int) -> None:
         while (task := self._queue.get()) is not None:
             told = task()
+            if told is _AGAIN:
+                self._queue.put(task)
+                continue
             del task  # what it held isn't held until the next one comes
             self._done[number] += 1
             if told is not None:
                 told()
             del told
+
+
+class Strand:
+    """Acts of which each begins when the one before has ended, and for which the event loop needn't have its turn between.
+
+    As long as it has any it keeps a thread, unless others wait for one.
+    """
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._waiting: deque[_Task] = deque()
+        self._begun = False
+
+    def run(self, act: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """Run `act` behind those before it, whatever became of them. One that is cancelled before its turn isn't run."""
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            self._waiting.append(lambda: _settle(done, act, args))
+            begins, self._begun = not self._begun, True
+        if begins:
+            self._threads.put(self._go)
+        return done
+
+    def _go(self) -> Callable[[], None] | None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._begun = False
+                    return None
+                task = self._waiting.popleft()
+            told = task()
+            del task
+            if told is not None:
+                told()
+            del told
+            if self._threads.are_wanted:
+                return _AGAIN
 
 
 def _settle(done: asyncio.Future[T], act: Callable[..., T], args: tuple[Any, ...]) -> Callable[[], None] | None:

@@ -20,6 +20,7 @@ from gateway.uploads.body import BodyBroken, BodyStopped, Buffered
 from gateway.uploads.leases import Lease
 from gateway.uploads.pipeline import Flow, Pipeline, raise_unless_clean
 from gateway.uploads.sharing import Sharing
+from gateway.uploads.storing import IntoOwn
 from gateway.uploads.tails import Tail, Tails
 from gateway.uploads.threads import Threads
 from tests.unit.spool.support import World, noise
@@ -297,6 +298,33 @@ async def test_digests_see_every_byte_that_is_stored_and_no_other(pipeline):
     assert digest.digest() == hashlib.sha256(b"abcde").digest()
     flow = await pipeline.digest(ScriptedBody(b"abc", b"de", size=5), 5, lease, again)
     assert (flow.stored, again.digest()) == (5, digest.digest())
+
+
+@pytest.mark.parametrize("cores", [1, 4])
+async def test_many_batches_are_written_and_digested_in_their_order_however_many_cores_there_are(cores):
+    threads, world, content = Threads(4), World(), noise(5 * MIB + 123)
+    writer, digest = world.writer(), hashlib.sha256()
+    store = IntoOwn(threads, writer, (digest,), cores)
+    pieces = [content[at : at + 300_000] for at in range(0, len(content), 300_000)]
+    begun = [store.begin([piece], sync=number == len(pieces) - 1) for number, piece in enumerate(pieces)]
+    ends = [runs[-1].end for runs in await asyncio.gather(*begun)]
+    assert ends == [min(len(content), (number + 1) * 300_000) for number in range(len(pieces))]
+    assert digest.digest() == hashlib.sha256(content).digest()
+    assert world.reader(writer.runs).read_at(0, len(content)) == content
+    threads.close()
+
+
+@pytest.mark.parametrize("cores", [1, 4])
+async def test_behind_a_batch_that_failed_none_is_written(cores):
+    threads, world = Threads(4), World()
+    writer = world.writer()
+    store = IntoOwn(threads, writer, (hashlib.sha256(),), cores)
+    world.blobs.faults["append"] = errno.ENOSPC
+    begun = [store.begin([noise(1000)], sync=False) for _ in range(3)]
+    told = await asyncio.gather(*begun, return_exceptions=True)
+    assert [type(one) for one in told] == [SpoolFull] * 3
+    assert writer.offset == 0
+    threads.close()
 
 
 @pytest.mark.parametrize("error", [BodyBroken("cut"), BodyStopped()])
