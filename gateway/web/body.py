@@ -12,9 +12,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.errors import NotBuilt, UnsupportedMediaType
 from gateway.uploads.body import BodyBroken, BodyGarbled, BodyStopped
+from gateway.web.low_water import told_from
 
 #: Receive buffer of a body that proved fast.
 FAST_READ_BYTES = 1 << 20
+#: What is left of such a body is waited for as a whole, or as much as that buffer takes, if it is so much and comes so soon.
+MUCH_BYTES, SOON_S = 64 << 10, 0.02
 
 _BROKEN = (OSError, ClientPayloadError, web.RequestPayloadError, asyncio.IncompleteReadError)
 _CONTINUED: web.RequestKey[bool] = web.RequestKey("continued", bool)
@@ -79,6 +82,7 @@ class StreamBody:
         self._in_one_piece = request.content_length is not None
         self._begun = False
         self._stopped = False
+        self._is_fast = False
         self._waiting: asyncio.Timeout | None = None
 
     @property
@@ -106,15 +110,30 @@ class StreamBody:
         with line_errors():
             if self._content.is_eof() or self._content._size:  # noqa: SLF001 - what waits there needs no timer
                 return await self._at_hand()
-            try:
-                async with asyncio.timeout(wait_s) as self._waiting:
-                    return await self._at_hand()
-            except TimeoutError:
-                if self._stopped:
-                    raise BodyStopped from None
-                return None
-            finally:
-                self._waiting = None
+            if self._is_fast and (left := self._left()) >= MUCH_BYTES and wait_s > SOON_S:
+                with told_from(self._request.transport, min(left, FAST_READ_BYTES)):
+                    piece = await self._within(SOON_S)
+                if piece is not None:
+                    return piece
+                self._is_fast = False
+                wait_s -= SOON_S
+            return await self._within(wait_s)
+
+    async def _within(self, wait_s: float) -> bytes | None:
+        """None: nothing came. :raises BodyStopped: see `stop`."""
+        try:
+            async with asyncio.timeout(wait_s) as self._waiting:
+                return await self._at_hand()
+        except TimeoutError:
+            if self._stopped:
+                raise BodyStopped from None
+            return None
+        finally:
+            self._waiting = None
+
+    def _left(self) -> int:
+        """Bytes that are still to come; 0: nobody knows."""
+        return (self._request.content_length or 0) - self._content.total_bytes if self._in_one_piece else 0
 
     async def _at_hand(self) -> bytes:
         """What came, as it came: nothing is put together only to be read. (Chunks may be tiny: those are.)"""
@@ -124,6 +143,7 @@ class StreamBody:
 
     def went_fast(self) -> None:
         """Receive more at once from now on."""
+        self._is_fast = True
         self._content.set_read_chunk_size(FAST_READ_BYTES)
 
     def stop(self) -> None:

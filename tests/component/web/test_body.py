@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import random
 
 import aiohttp
 import pytest
 
 from gateway.web import rest
 from gateway.web.api.operation import MAX_JSON_BYTES
+from gateway.web.body import MUCH_BYTES, SOON_S
 from tests.component.gateway_app import CHUNK, OFFSET_TYPE, TUS
 
+#: So large that its socket is told to wait for more of it.
+LARGE = 2 * MUCH_BYTES
 WAITS = {"Expect": "100-continue"}
 
 
@@ -143,6 +147,39 @@ async def test_bytes_that_came_with_the_end_of_the_line_are_kept(gate, opened):
         await asyncio.sleep(0.01)
         await gate.in_flight(0)
     assert await gate.offset(opened.token, path) == 2999
+
+
+@pytest.mark.parametrize("abort", [True, False], ids=["reset", "closed"])
+async def test_a_large_body_that_comes_in_fits_and_breaks_off_keeps_every_byte(gate, abort):
+    opened = await gate.init((await gate.person()).token, [LARGE])
+    path, content = await gate.tus_file(opened.token, LARGE), random.Random(7).randbytes(LARGE)
+    async with gate.begun("PATCH", path, opened.token, patch_headers(0, LARGE), content[:50_000]) as line:
+        await gate.held(path)
+        for begin, end in ((50_000, 50_001), (50_001, 90_000), (90_000, LARGE - 1)):
+            await line.send(content[begin:end])
+            await asyncio.sleep(0.002)
+        if abort:
+            await line.reset()
+        else:
+            line.writer.close()
+        await gate.in_flight(0)
+    assert await gate.offset(opened.token, path) == LARGE - 1
+    assert await gate.stored(await gate.file_at(path)) == content[:-1]
+
+
+async def test_a_connection_goes_on_after_a_large_body_that_stood_still(gate):
+    """Whatever its socket was told to wait for is forgotten with the body."""
+    opened = await gate.init((await gate.person()).token, [LARGE])
+    path, content = await gate.tus_file(opened.token, LARGE), random.Random(7).randbytes(LARGE)
+    async with gate.begun("PATCH", path, opened.token, patch_headers(0, LARGE), content[:1000]) as line:
+        await gate.held(path)
+        await asyncio.sleep(3 * SOON_S)
+        await line.send(content[1000:])
+        assert (await line.answer()).status == 204
+        for _ in range(3):
+            await line.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await line.answer()).status == 200
+    assert await gate.stored(await gate.file_at(path)) == content
 
 
 async def test_a_file_is_whole_if_the_line_broke_after_its_last_byte(gate, opened):
