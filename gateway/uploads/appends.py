@@ -82,15 +82,13 @@ class Midway:
         await self.settled()
 
     async def settled(self) -> None:
-        """Wait for the commit that is under way. :raises GatewayError: what became of it."""
+        """Wait for the commit that is under way. :raises GatewayError: what became of it; again and again, so that none follows."""
         under_way = self._under_way
         if under_way is None:
             return
-        try:
-            await under_way
-        finally:
-            if self._under_way is under_way:
-                self._under_way = None
+        await under_way
+        if self._under_way is under_way:
+            self._under_way = None
 
     async def _commit(self, stored: int, runs: Sequence[Run]) -> None:
         await self._threads.run(self._writer.sync)

@@ -229,14 +229,18 @@ async def test_no_more_than_twice_as_much_is_appended_as_a_commit_takes_while_on
 
 
 async def test_a_commit_that_is_refused_in_mid_body_ends_the_body_with_its_reason(pipeline):
+    asked = []
+
     async def refuse(stored: int, runs: Sequence[Run]) -> None:
+        asked.append(stored)
         raise Conflict("the upload was stopped in between", code="conflict")
 
     async def never(stored: int, cleanly: bool) -> None:
         raise AssertionError("nothing is committed after a refusal")
 
     with pytest.raises(Conflict):
-        await pour_with(pipeline, World().writer(), 4, refuse, never)
+        await pour_with(pipeline, World().writer(), 12, refuse, never)
+    assert asked == [2 * MIB], "none follows one that failed"
 
 
 async def test_what_was_appended_is_not_held_while_the_next_bytes_are_waited_for(pipeline):
