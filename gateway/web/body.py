@@ -18,6 +18,8 @@ from gateway.web.low_water import told_from
 FAST_READ_BYTES = 1 << 20
 #: What is left of such a body is waited for as a whole, or as much as that buffer takes, if it is so much and comes so soon.
 MUCH_BYTES, SOON_S = 64 << 10, 0.02
+#: In one the loop hears that there is something, in the next it has it; and one to spare.
+TURNS_TO_RECEIVE = 3
 
 _BROKEN = (OSError, ClientPayloadError, web.RequestPayloadError, asyncio.IncompleteReadError)
 _CONTINUED: web.RequestKey[bool] = web.RequestKey("continued", bool)
@@ -111,13 +113,24 @@ class StreamBody:
             if self._content.is_eof() or self._content._size:  # noqa: SLF001 - what waits there needs no timer
                 return await self._at_hand()
             if self._is_fast and (left := self._left()) >= MUCH_BYTES and wait_s > SOON_S:
-                with told_from(self._request.transport, min(left, FAST_READ_BYTES)):
-                    piece = await self._within(SOON_S)
+                try:
+                    with told_from(self._request.transport, min(left, FAST_READ_BYTES)):
+                        piece = await self._within(SOON_S)
+                except BodyStopped:
+                    return await self._here_already()
                 if piece is not None:
                     return piece
                 self._is_fast = False
                 wait_s -= SOON_S
             return await self._within(wait_s)
+
+    async def _here_already(self) -> bytes:
+        """What the system has of it and hasn't told of. :raises BodyStopped: nothing."""
+        for _ in range(TURNS_TO_RECEIVE):
+            await asyncio.sleep(0)
+            if self._content._size:  # noqa: SLF001 - as above
+                return await self._at_hand()
+        raise BodyStopped
 
     async def _within(self, wait_s: float) -> bytes | None:
         """None: nothing came. :raises BodyStopped: see `stop`."""
