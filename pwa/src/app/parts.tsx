@@ -167,8 +167,9 @@ export function Tag({ kind, children }: { kind?: string; children: ComponentChil
 
 const GLIDES_LEAST_MS = 300;
 const GLIDES_MOST_MS = 8_000;
-/** A step for each frame would cost a browser more than all the rest of its page, beside what it sends. */
-const GLIDES_EVERY_MS = 100;
+/** By so much of its length at a time: a step for each frame would cost a browser more than all the rest of its page. */
+const GLIDES_BY = 0.015;
+const STEPS_MS = { least: 16, most: 100 };
 
 /**
  * How far it is. What the gateway acknowledges comes in pieces: the bar glides to it for as long as the piece before it
@@ -190,11 +191,12 @@ export function Bar({ part, label }: { part: number; label: string }): JSX.Eleme
     };
     changedAt.current = now;
     if (!at || part <= from || matchMedia("(prefers-reduced-motion: reduce)").matches) return show(part);
+    const every = Math.min(STEPS_MS.most, Math.max(STEPS_MS.least, (takes * GLIDES_BY) / (part - from)));
     const timer = setInterval(() => {
       const gone = Math.min(1, (performance.now() - now) / takes);
       show(from + (part - from) * gone);
       if (gone === 1) clearInterval(timer);
-    }, GLIDES_EVERY_MS);
+    }, every);
     return () => clearInterval(timer);
   }, [part]);
   return <progress ref={bar} max={1} value={shown.current} aria-label={label} />;
