@@ -4,7 +4,7 @@
  * and where each file goes on the gateway says.
  */
 import type { Queue } from "../queue/db";
-import { ENDED, type Problem, type Receipt, type StudyRow, type Told } from "../queue/rows";
+import { ENDED, type Problem, type StudyRow, type Told } from "../queue/rows";
 import type { Sealed } from "../queue/seal";
 import { Refused, reachable, request } from "./api";
 import { Beforehand } from "./beforehand";
@@ -12,11 +12,12 @@ import { type ByteSource, Missing } from "./bytes";
 import type { Carry } from "./carry";
 import type { Channel } from "./channel";
 import { askToComplete, type Completed } from "./completing";
-import { type GatewayStatus, outcomes, receipt, sleep, statuses } from "./follow";
+import { type GatewayStatus, outcomes, sleep, statuses } from "./follow";
 import type { Lanes } from "./lanes";
 import { Meter } from "./meter";
 import { endsOf } from "./parts";
 import { at } from "./place";
+import { read, receipt } from "./receipt";
 import * as rules from "./rules";
 import { Sending } from "./sending";
 import { asUpload, openUpload, uploadToken } from "./tokens";
@@ -390,17 +391,4 @@ export class Engine {
     else await this.idle(signedOut ? IDLE_MS : PROBE_MS, this.ends);
     this.nudge();
   }
-}
-
-/** What the signed receipt says in short. Its signature is checked by `relaypacs receipt verify`. */
-function read(jws: string): Receipt {
-  const raw = (jws.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/");
-  const bytes = Uint8Array.from(atob(raw), (char) => char.charCodeAt(0));
-  const body = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
-  return {
-    jws,
-    id: String(body.pacs_receipt_id ?? ""),
-    at: String(body.delivered_at ?? ""),
-    verification: String(body.verification ?? ""),
-  };
 }

@@ -2,7 +2,7 @@
 import type { Queue } from "../queue/db";
 import type { FileOutcome, Told } from "../queue/rows";
 import { piecesOf } from "../streams";
-import { json, Refused, request } from "./api";
+import { json, Refused } from "./api";
 import { holdForStream, offerStream, waitForStream, wantStream, whenDoubted } from "./connections";
 import { at } from "./place";
 import { asUpload, uploadToken } from "./tokens";
@@ -206,16 +206,6 @@ export async function outcomes(
     cursor = page.cursor;
   }
   return [...found.values()];
-}
-
-/** The signed receipt; null: there is none. */
-export async function receipt(queue: Queue, id: string, uploadId: string): Promise<string | null> {
-  try {
-    return await (await asUpload(queue, id, (bearer) => request(`/upload/${uploadId}/receipt`, { bearer }))).text();
-  } catch (error) {
-    if (error instanceof Refused && error.code === "no_receipt_yet") return null;
-    throw error;
-  }
 }
 
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
