@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 import random
+from collections.abc import Sequence
 
 import aiohttp
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from gateway.web import rest
 from gateway.web.api.operation import MAX_JSON_BYTES
 from gateway.web.body import MUCH_BYTES, SOON_S
-from tests.component.gateway_app import CHUNK, OFFSET_TYPE, TUS
+from tests.component.gateway_app import CHUNK, OFFSET_TYPE, TUS, Line
 
 #: So large that its socket is told to wait for more of it.
 LARGE = 2 * MUCH_BYTES
@@ -115,6 +116,17 @@ async def test_a_chunk_that_waits_is_told_to_go_on(gate, opened, kind):
         assert answer.json["received_bytes"] == 10
 
 
+async def break_off_after(line: Line, fits: Sequence[bytes], *, abort: bool) -> None:
+    """They come one by one: nothing tells when the gateway has one, so each has two milliseconds to itself."""
+    for fit in fits:
+        await line.send(fit)
+        await asyncio.sleep(0.002)
+    if abort:
+        await line.reset()
+    else:
+        line.writer.close()
+
+
 # --- ends -----------------------------------------------------------------------------------------------------------
 
 
@@ -128,13 +140,7 @@ async def test_a_body_that_trickles_and_breaks_off_keeps_every_byte(gate, opened
 
     async with gate.begun("PATCH", path, opened.token, patch_headers(0, length), framed(b"a")) as line:
         await gate.held(path)
-        for byte in (b"b", b"c", b"d"):
-            await line.send(framed(byte))
-            await asyncio.sleep(0.002)
-        if abort:
-            await line.reset()
-        else:
-            line.writer.close()
+        await break_off_after(line, [framed(byte) for byte in (b"b", b"c", b"d")], abort=abort)
         await gate.in_flight(0)
     assert await gate.offset(opened.token, path) == 4
     assert await gate.stored(await gate.file_at(path)) == b"abcd"
@@ -155,13 +161,8 @@ async def test_a_large_body_that_comes_in_fits_and_breaks_off_keeps_every_byte(g
     path, content = await gate.tus_file(opened.token, LARGE), random.Random(7).randbytes(LARGE)
     async with gate.begun("PATCH", path, opened.token, patch_headers(0, LARGE), content[:50_000]) as line:
         await gate.held(path)
-        for begin, end in ((50_000, 50_001), (50_001, 90_000), (90_000, LARGE - 1)):
-            await line.send(content[begin:end])
-            await asyncio.sleep(0.002)
-        if abort:
-            await line.reset()
-        else:
-            line.writer.close()
+        fits = [content[begin:end] for begin, end in ((50_000, 50_001), (50_001, 90_000), (90_000, LARGE - 1))]
+        await break_off_after(line, fits, abort=abort)
         await gate.in_flight(0)
     assert await gate.offset(opened.token, path) == LARGE - 1
     assert await gate.stored(await gate.file_at(path)) == content[:-1]
@@ -173,7 +174,7 @@ async def test_a_connection_goes_on_after_a_large_body_that_stood_still(gate):
     path, content = await gate.tus_file(opened.token, LARGE), random.Random(7).randbytes(LARGE)
     async with gate.begun("PATCH", path, opened.token, patch_headers(0, LARGE), content[:1000]) as line:
         await gate.held(path)
-        await asyncio.sleep(3 * SOON_S)
+        await asyncio.sleep(3 * SOON_S)  # it is the silence that is tried
         await line.send(content[1000:])
         assert (await line.answer()).status == 204
         for _ in range(3):

@@ -58,20 +58,20 @@ def waiting_bytes(ear: Ear) -> int:
     return len(ear.transport.get_extra_info("socket")._sock.recv(1 << 20, socket.MSG_PEEK | socket.MSG_DONTWAIT))
 
 
-async def turns(count: int) -> None:
-    """The loop looks at its sockets so often."""
-    for _ in range(count):
+async def send_unheard(ear: Ear, client: socket.socket, size_bytes: int) -> None:
+    """The system has them, the loop has looked at its sockets since, and nobody was told."""
+    client.sendall(bytes(size_bytes))
+    while waiting_bytes(ear) < size_bytes:
         await asyncio.sleep(0)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert ear.heard == []
 
 
 async def test_fewer_bytes_than_are_waited_for_are_not_told_of(line):
     ear, client = line
     with told_from(ear.transport, 100_000):
-        client.sendall(bytes(60_000))
-        while waiting_bytes(ear) < 60_000:
-            await asyncio.sleep(0)
-        await turns(10)
-        assert ear.heard == []
+        await send_unheard(ear, client, 60_000)
         client.sendall(bytes(40_000))
         await ear.more.wait()
     assert sum(ear.heard) == 100_000
@@ -80,11 +80,7 @@ async def test_fewer_bytes_than_are_waited_for_are_not_told_of(line):
 async def test_what_came_is_told_of_as_soon_as_it_is_over(line):
     ear, client = line
     with told_from(ear.transport, 100_000):
-        client.sendall(bytes(5))
-        while waiting_bytes(ear) < 5:
-            await asyncio.sleep(0)
-        await turns(10)
-        assert ear.heard == []
+        await send_unheard(ear, client, 5)
     await ear.more.wait()
     assert ear.heard == [5]
 
