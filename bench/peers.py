@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from bench.measure import Tree
 from bench.servers import START_WITHIN_S, Missing, Process
+from tools.ports import free_port
 
 #: The releases that are compared.
 TUSD, RUSTUS = "github.com/tus/tusd/v2/cmd/tusd@v2.9.1", "0.5.10"
@@ -39,7 +39,7 @@ class Peer:
         self.folder = folder
         self._store = folder / "store"
         self._store.mkdir(parents=True)
-        port = _free_port()
+        port = free_port()
         self._url = f"http://127.0.0.1:{port}/files/"
         self._process = Process(folder, self._command(port), under=under)
         self._await_answers()
@@ -162,10 +162,3 @@ def _program(variable: str, name: str, build: Sequence[str], environment: Mappin
     if ran.returncode or not built.exists():
         raise Missing(f"{variable.lower()} could not be built and is left out:\n{ran.stderr[-1000:]}")
     return str(built)
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

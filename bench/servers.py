@@ -9,7 +9,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from bench.client import Connection, Refused
 from bench.measure import Tree
 from bench.payload import Part, Payload
 from tools.node import node
+from tools.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NODE_MODULES = REPOSITORY / "tests" / "node"
@@ -245,9 +245,7 @@ class Orthanc:
             raise Missing("Orthanc with DICOMweb is needed: apt-get install orthanc orthanc-dicomweb")
         store = folder / "db"
         store.mkdir(parents=True)
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = sock.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         config = folder / "orthanc.json"
         config.write_text(json.dumps(self._config(store, port)))

@@ -27,7 +27,7 @@ http { access_log off; ${temp}
 }
 
 before(async () => {
-  const port = await freePort();
+  const port = freePort();
   outside = `http://127.0.0.1:${port}${PATH}`;
   await gateway.start({ RELAYPACS__SERVER__PUBLIC_URL: outside });
   writeFileSync(join(folder, "nginx.conf"), conf(port, gateway.port));

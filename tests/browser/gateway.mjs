@@ -1,10 +1,9 @@
 // A gateway as its users run it: `relaypacs demo` with its little archive as the PACS, or, where the tests were given a
 // configuration and an Orthanc, `relaypacs serve` before that.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -13,12 +12,9 @@ export const PYTHON = process.env.RELAYPACS_PYTHON ?? "python3";
 export const ROOT = new URL("../..", import.meta.url).pathname;
 const CONFIG = process.env.RELAYPACS_SERVE_CONFIG;
 
-export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  return port;
+/** One that no outgoing connection gets: `tools/ports.py` says why. */
+export function freePort() {
+  return Number(execFileSync(PYTHON, ["-m", "tools.ports"], { cwd: ROOT }));
 }
 
 export class Gateway {
@@ -30,7 +26,7 @@ export class Gateway {
 
   /** @param settings variables of the environment that override its configuration, until the next start */
   async start(settings = {}) {
-    this.port ??= await freePort();
+    this.port ??= freePort();
     const command = CONFIG ? ["serve", "-c", CONFIG] : ["demo", "--port", String(this.port), "--dir", this.folder];
     const override = CONFIG ? { RELAYPACS__SERVER__PORT: String(this.port), ...settings } : {};
     this.process = spawn(PYTHON, ["-m", "gateway", ...command], { cwd: ROOT, env: { ...process.env, ...override }, stdio: ["ignore", "pipe", "ignore"] });

@@ -14,10 +14,11 @@ import pytest
 from tests.dicom_samples import instance
 from tests.e2e.lab import Lab, Pacs, running_lab
 from tests.e2e.middle import middle
-from tests.e2e.narrow import free_port, narrow
+from tests.e2e.narrow import narrow
 from tests.e2e.test_foreign_clients import port_of, restart, run
 from tests.scale import SOAK
 from tools.node import node
+from tools.ports import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

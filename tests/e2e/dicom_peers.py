@@ -18,7 +18,8 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # ma
 
 from tests.dicom_samples import DEFLATED, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, JPEG_2000, JPEG_BASELINE
 from tests.e2e.lab import wait_until
-from tests.e2e.test_proxies import _listens, free_port
+from tests.e2e.test_proxies import _listens
+from tools.ports import free_port
 
 SYNTAXES = [IMPLICIT_LE, EXPLICIT_LE, EXPLICIT_BE, DEFLATED, JPEG_BASELINE, JPEG_2000]
 

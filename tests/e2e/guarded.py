@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.e2e.lab import wait_until
 from tests.e2e.orthanc import PASSWORD, USER, Orthanc
-from tests.e2e.test_proxies import _listens, free_port
+from tests.e2e.test_proxies import _listens
+from tools.ports import free_port
 
 CLIENT_ID, CLIENT_SECRET = "relay+gateway", "a secret: with/odd?letters%"
 

@@ -32,6 +32,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tools.ports import free_port
+
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
@@ -310,8 +312,7 @@ class Lab:
         """
         assert self.process is None
         environment = self.environ() | dict(env or {})
-        if self.url:
-            environment["RELAYPACS__SERVER__PORT"] = str(urlsplit(self.url).port)
+        environment["RELAYPACS__SERVER__PORT"] = str(urlsplit(self.url).port if self.url else free_port())
         self._under = bool(under)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -46,12 +46,6 @@ REFUSALS = {
 }
 
 
-def free_port() -> int:
-    """One that nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as line:
-        return int(line.getsockname()[1])
-
-
 @contextlib.contextmanager
 def narrow(
     folder: Path,

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -19,18 +18,14 @@ from typing import Any
 
 import pytest
 
+from tools.ports import free_port
+
 HOW_TO_GET_IT = "Orthanc with DICOMweb is needed: apt-get install orthanc orthanc-dicomweb"
 PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 USER, PASSWORD = "gw", "secret"
 START_WITHIN_S = 30.0
 #: Somebody else may have taken a free port before Orthanc does.
 PORTS_TO_TRY, PORT_TAKEN = 3, "already in use"
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Orthanc:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.e2e.lab import wait_until
-from tests.e2e.orthanc import free_port
+from tools.ports import free_port
 
 RULES = Path(__file__).parents[2] / "config" / "prometheus.rules.yml"
 

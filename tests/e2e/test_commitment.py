@@ -32,7 +32,7 @@ from tests.e2e.orthanc import running_orthanc
 from tests.e2e.test_dimse import dimse
 from tests.e2e.test_folder_endpoint import receipt_of
 from tests.e2e.test_outage import upload
-from tests.e2e.test_proxies import free_port
+from tools.ports import free_port
 
 pytestmark = pytest.mark.root
 

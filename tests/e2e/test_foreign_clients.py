@@ -21,10 +21,11 @@ import pytest
 from tests.dicom_samples import instance, new_uid
 from tests.e2e.lab import ROOT, Http, Lab, Pacs, running_lab, wait_until
 from tests.e2e.middle import middle
-from tests.e2e.narrow import free_port, narrow
+from tests.e2e.narrow import narrow
 from tests.e2e.test_send import running_archive
 from tests.scale import SOAK
 from tools.node import node
+from tools.ports import free_port
 
 NODE = ROOT / "tests" / "node"
 JAVA = ROOT / "tests" / "java"

@@ -11,8 +11,9 @@ from typing import Any
 from tests.dicom_samples import study
 from tests.e2e.conftest import pacs_of
 from tests.e2e.lab import Lab, running_lab, wait_until
-from tests.e2e.orthanc import Orthanc, free_port
+from tests.e2e.orthanc import Orthanc
 from tests.e2e.prometheus import Prometheus, prometheus
+from tools.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "config" / "grafana.dashboard.json").read_text(encoding="utf-8"))

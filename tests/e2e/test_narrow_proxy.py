@@ -13,9 +13,10 @@ import pytest
 
 from tests.dicom_samples import instance
 from tests.e2e.lab import PASSWORD, UPLOADER, Answer, Http, Lab, Pacs, running_lab
-from tests.e2e.narrow import PATH, free_port, narrow, requests_in
+from tests.e2e.narrow import PATH, narrow, requests_in
 from tests.e2e.test_send import archive, held, state_of
 from tests.scale import SOAK
+from tools.ports import free_port
 
 __all__ = ["archive"]  # a fixture
 

@@ -22,6 +22,7 @@ from tests.e2e.middle import middle
 from tests.e2e.orthanc import fill_disk, tiny_disk
 from tests.e2e.test_send import archive, held, state_of, upload_under_way
 from tests.e2e.throttle import ThrottlingRelay
+from tools.ports import free_port
 
 __all__ = ["archive", "certificate"]  # fixtures
 
@@ -35,11 +36,6 @@ Example = Callable[[Path, int, int, tuple[Path, Path]], list[str]]
 def lab(tmp_path: Path, archive: str) -> Iterator[Lab]:
     with running_lab(tmp_path / "gateway", Pacs(archive), settings=PROXIED) as one:
         yield one
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as line:
-        return int(line.getsockname()[1])
 
 
 def nginx(folder: Path, behind: int, port: int, certificate: tuple[Path, Path]) -> list[str]:

@@ -17,10 +17,10 @@ from tests.e2e.lab import PASSWORD, ROOT, UPLOADER, Lab
 from tests.e2e.orthanc import PASSWORD as ORTHANC_PASSWORD
 from tests.e2e.orthanc import USER as ORTHANC_USER
 from tests.e2e.orthanc import Orthanc
-from tests.e2e.test_proxies import free_port
 from tests.e2e.test_proxies import nginx as example
 from tests.lines.line import Line
 from tools.node import node
+from tools.ports import free_port
 
 #: One that isn't done by then hasn't ended.
 LONGEST_S = 400.0

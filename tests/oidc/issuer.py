@@ -6,7 +6,6 @@ import base64
 import contextlib
 import json
 import select
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -20,6 +19,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tools.node import node
+from tools.ports import free_port
 
 NODE = Path(__file__).parents[1] / "node"
 AUDIENCE = "https://relay.example.org"
@@ -49,7 +49,7 @@ class Issuer:
     keys: list[dict[str, Any]] = field(default_factory=list)
     clients: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     ttl_seconds: int = 600
-    port: int = field(default_factory=lambda: _free_port())
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[str] | None = None
 
     @property
@@ -107,9 +107,3 @@ def running_issuer(
         yield issuer
     finally:
         issuer.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

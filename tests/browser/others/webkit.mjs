@@ -26,7 +26,7 @@ export class WebKit {
   }
 
   async #drive() {
-    this.port = await freePort();
+    this.port = freePort();
     this.driver = spawn("WebKitWebDriver", [`--port=${this.port}`], { env: this.env, stdio: "ignore" });
     await eventually("the driver answers", () => this.ask("GET", "/status").then(() => true, () => false));
   }

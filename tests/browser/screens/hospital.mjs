@@ -31,9 +31,9 @@ export class Hospital {
   async open() {
     const archive = await serving(["-m", "tests.browser.screens.archive", join(this.folder, "archive")]);
     this.children.push(archive.child);
-    const port = await freePort();
+    const port = freePort();
     const config = join(this.folder, "relaypacs.toml");
-    writeFileSync(config, this.config(port, archive.url, await freePort()), { mode: 0o600 });
+    writeFileSync(config, this.config(port, archive.url, freePort()), { mode: 0o600 });
     const added = spawn(PYTHON, ["-m", "gateway", "user", "add", ADMIN.username, "--role", "admin", "--password-stdin", "-c", config], { cwd: ROOT, stdio: ["pipe", "ignore", "inherit"] });
     added.stdin.end(`${ADMIN.password}\n`);
     await once(added, "exit");

@@ -16,7 +16,7 @@ let port;
 
 before(async () => {
   await hospital.open();
-  port = await freePort();
+  port = freePort();
   const args = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", `--user-data-dir=${profile}`, `--remote-debugging-port=${port}`, "about:blank"];
   chromium = spawn(CHROMIUM, args, { stdio: ["ignore", "ignore", "pipe"] });
   for await (const line of chromium.stderr) if (String(line).includes("DevTools listening")) break;

@@ -33,6 +33,7 @@ from hooks.contract import (
 from hooks.targets.stow import DicomWebTarget
 from tests.dicom_samples import BytesSource, as_instance, instance, smuggler, study
 from tests.unit.hooks.targets.scripted_pacs import scripted, stow_answer
+from tools.ports import free_port
 
 STORED = Outcome(OutcomeKind.STORED)
 UNKNOWN = Outcome(OutcomeKind.UNKNOWN)
@@ -230,9 +231,7 @@ def test_one_uid_twice_in_a_batch_is_a_mistake_of_the_caller():
 
 
 def test_nobody_listens():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(TargetDown) as raised:
         DicomWebTarget(url).deliver(BATCH, never)
     assert raised.value.code == "connect_failed"
