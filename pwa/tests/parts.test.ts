@@ -149,6 +149,7 @@ function wayOf(told: number[], joins = true): Way {
     carry: gateway.carry,
     lanes: STEADY,
     joins: async () => joins,
+    sendable: async () => [],
     asked: new Set(),
     onAllThere: () => undefined,
     onOffset: (_file, offset) => void told.push(offset),

@@ -12,12 +12,17 @@ const under = new Map<string, { arrives: () => void; fails: (error: Error) => vo
 let looks: () => void;
 let most: number;
 let answers: number[];
+/** Rows of the study whose bytes are here, and how often it was asked for them. */
+let here: FileRow[];
+let asked: number;
 
 beforeEach(() => {
   vi.stubGlobal("self", globalThis);
   under.clear();
   most = 3;
   answers = [];
+  here = files;
+  asked = 0;
   vi.mocked(sendFile).mockImplementation(
     ({ id }) =>
       new Promise<boolean>((arrives, fails) => {
@@ -30,7 +35,7 @@ afterEach(() => void vi.unstubAllGlobals());
 const files = Array.from({ length: 8 }, (_, number) => ({ id: String(number), size: 0 }) as FileRow);
 const settled = (): Promise<void> => new Promise((done) => setTimeout(done));
 
-function pass(leave = new AbortController().signal, of = files): Promise<unknown> {
+function pass(leave = new AbortController().signal, of = files, left = 0): Promise<unknown> {
   const lanes = {
     get atOnce() {
       return most;
@@ -42,9 +47,18 @@ function pass(leave = new AbortController().signal, of = files): Promise<unknown
       return () => undefined;
     },
   };
-  const way = { queue: { markSent: async () => undefined }, token: async () => "", asked: new Set(), lanes };
+  const way = {
+    queue: { markSent: async () => undefined },
+    token: async () => "",
+    asked: new Set(),
+    lanes,
+    sendable: async () => {
+      asked += 1;
+      return here;
+    },
+  };
   const sending = new Sending({ ...way, onOffset: () => undefined } as unknown as Way);
-  return sending.pass(of, 0, false, new AbortController().signal, leave).catch((error: unknown) => error);
+  return sending.pass(of, left, false, new AbortController().signal, leave).catch((error: unknown) => error);
 }
 
 async function arrive(...ids: string[]): Promise<void> {
@@ -140,4 +154,68 @@ test("what ends the study ends all of it", async () => {
   await arrive("0", "2");
   expect(await over).toBe(gone);
   expect([...under.keys()]).toEqual(["1"]);
+});
+
+test("a file that hangs holds up none of those whose bytes are here by now", async () => {
+  const sized = (ids: string): FileRow[] => [...ids].map((id) => ({ id, size: 1 }) as FileRow);
+  here = sized("0");
+  const over = pass(undefined, here, 6);
+  await settled();
+  looks();
+  await settled();
+  expect([...under.keys()]).toEqual(["0"]);
+  here = sized("0123");
+  await vi.waitFor(() => {
+    looks();
+    expect([...under.keys()]).toEqual(["0", "1", "2"]);
+  });
+  const before = asked;
+  looks();
+  await settled();
+  expect(asked).toBe(before); // there are enough
+  await arrive("1", "2");
+  expect([...under.keys()]).toEqual(["0", "3"]);
+  here = sized("012345");
+  await vi.waitFor(() => {
+    looks();
+    expect([...under.keys()]).toEqual(["0", "3", "4"]);
+  });
+  await arrive("3", "4");
+  const all = asked;
+  looks();
+  await settled();
+  expect(asked).toBe(all); // nothing more can come
+  await arrive("0", "5");
+  expect(await over).toBeUndefined();
+});
+
+test("what is still copied in keeps nobody at the end of a pass, and isn't begun by who has to leave", async () => {
+  const one = [{ id: "0", size: 1 } as FileRow];
+  const over = pass(undefined, one, 2);
+  await settled();
+  await arrive("0");
+  expect(await over).toBeUndefined();
+  const leave = new AbortController();
+  const left = pass(leave.signal, one, 3);
+  await settled();
+  leave.abort();
+  here = [...one, { id: "1", size: 1 } as FileRow];
+  looks();
+  await arrive("0");
+  expect(await left).toBeUndefined();
+  expect(under.size).toBe(0);
+});
+
+test("a device that can't say what is here by now is a trouble; what is on its way ends", async () => {
+  const over = pass(undefined, [{ id: "0", size: 1 } as FileRow], 2);
+  await settled();
+  const broken = new DOMException("", "UnknownError");
+  here = new Proxy([], {
+    get: () => {
+      throw broken;
+    },
+  });
+  looks();
+  await arrive("0");
+  expect(await over).toBe(broken);
 });

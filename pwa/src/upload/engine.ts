@@ -192,6 +192,7 @@ export class Engine {
       token: (bad) => this.token(row, bad),
       pace: this.pace,
       joins: () => this.joins(),
+      sendable: async () => (await this.queue.files(row.id)).filter((file) => rules.sendable(row, file)),
       asked: this.asked,
       onAllThere: () => {
         if (!this.share.near()) completion.begin(HEAD_START_MS);

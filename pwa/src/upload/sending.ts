@@ -7,13 +7,15 @@ import type { FileRow } from "../queue/rows";
 import { Refused } from "./api";
 import { Ahead, type ByteSource, Missing } from "./bytes";
 import type { Carry } from "./carry";
-import { holdForFile, lookForRoom, MOST_HELD, roomForFiles } from "./connections";
+import { MOST_HELD } from "./connections";
 import { sleep } from "./follow";
 import type { Lanes } from "./lanes";
 import { Marks, MOST_UNWRITTEN } from "./marks";
 import { type Parcel, type Parted, parcelsOf } from "./parcels";
 import { endsOf } from "./parts";
+import { Due, Troubles, Uncertain } from "./pass";
 import * as rules from "./rules";
+import { several } from "./several";
 import { joinParts, sendFile, type Transfer } from "./tus";
 
 const TRIES_PER_PARCEL = 4;
@@ -43,6 +45,8 @@ export interface Way {
   lanes: Lanes;
   /** Whether the gateway puts together what comes as parts. @throws Refused */
   joins: () => Promise<boolean>;
+  /** Those of the study that can be sent by now: more of them, while their bytes are copied in. */
+  sendable: () => Promise<FileRow[]>;
   /** What may be at the gateway though it isn't marked as sent. */
   asked: Set<string>;
   /** All bytes of the study are at the gateway, and what puts the last of them together is on its way. */
@@ -62,7 +66,8 @@ export class Sending {
   }
 
   /**
-   * Each of the files once. What ends the study ends all of them; after a trouble that passes the others finish.
+   * Each of the files once, and those that can be sent while these are on their way: one that hangs holds up none. What ends
+   * the study ends all of them; after a trouble that passes the others finish.
    * @param left bytes of the study that aren't sent, of these and of those that are still read
    * @param resumed somebody else may have sent more of them than is written down
    * @param leave begin nothing more, and leave what is under way at the end of its piece
@@ -75,25 +80,16 @@ export class Sending {
     outer: AbortSignal,
     leave: AbortSignal,
   ): Promise<void> {
-    let uncertain = resumed ? UNCERTAIN : 0;
-    const doubted = (parcels: Parcel[]): Parcel[] => {
-      for (const { id } of parcels.slice(0, uncertain)) this.way.asked.add(id);
-      uncertain = Math.max(0, uncertain - parcels.length);
-      return parcels;
-    };
-    const over = new AbortController();
-    const signal = AbortSignal.any([outer, over.signal]);
-    const troubles: unknown[] = [];
+    const due = new Due(files, left);
+    const uncertain = new Uncertain(resumed ? UNCERTAIN : 0, this.way.asked);
+    const troubles = new Troubles(outer);
+    const { signal } = troubles;
+    const ends = AbortSignal.any([signal, leave]);
     const settle = async ({ file }: Parcel, act: Promise<boolean>): Promise<void> => {
-      try {
-        if (await act) await this.marks.sent(file.id);
-      } catch (error) {
-        troubles.push(error);
-        if (!(error instanceof Refused) || rules.isFinal(error.status, error.code)) over.abort();
-      }
+      await troubles.of(act.then((isWhole) => (isWhole ? this.marks.sent(file.id) : undefined)));
     };
     const joins: Promise<void>[] = []; // beside the bytes of others
-    let missing = files.reduce((sum, { size }) => sum + size, 0) < left;
+    let missing = false;
     const send = async (parcel: Parcel): Promise<void> => {
       const { parted } = parcel;
       const sent = this.sendOne(parcel, signal, leave);
@@ -103,20 +99,24 @@ export class Sending {
       const urls = isThere ? parted?.toJoin() : null;
       if (urls) joins.push(settle(parcel, this.join(parcel, urls, signal)));
     };
-    const ends = AbortSignal.any([signal, leave]);
-    const most = (): number => (ends.aborted ? 0 : this.way.lanes.atOnce - troubles.length);
+    const known = async (asked: Promise<Parcel[]>): Promise<Parcel[]> => uncertain.of((await troubles.of(asked)) ?? []);
     const { first, rest } = await this.parcels(files, left);
-    const then = rest?.then(doubted).catch((error: unknown) => {
-      troubles.push(error);
-      return [];
+    await several(uncertain.of(first), {
+      rest: rest && known(rest),
+      more: () => known(this.more(due)),
+      lasts: () => due.left > 0 && troubles.count === 0,
+      send,
+      begun: (next) => this.readAhead(next),
+      lanes: this.way.lanes,
+      most: () => (ends.aborted ? 0 : this.way.lanes.atOnce - troubles.count),
+      changed: ends,
     });
-    await this.severalOf(doubted(first), then, send, most, ends);
-    if (joins.length > 0 && troubles.length === 0 && !missing && !ends.aborted) this.way.onAllThere();
+    const isAllThere = due.left === 0 && !missing && troubles.count === 0;
+    if (joins.length > 0 && isAllThere && !ends.aborted) this.way.onAllThere();
     await Promise.all(joins);
-    await this.marks.end().catch((error: unknown) => troubles.push(error));
+    await troubles.of(this.marks.end());
     this.ahead.forget();
-    const worst = troubles.find((one) => one instanceof Refused && rules.isFinal(one.status, one.code));
-    if (troubles.length > 0) throw worst ?? troubles[0];
+    troubles.throwWorst();
   }
 
   /**
@@ -141,61 +141,18 @@ export class Sending {
     };
   }
 
+  /** Of what can be sent by now, what isn't taken yet. */
+  private async more(due: Due): Promise<Parcel[]> {
+    const { left } = due;
+    const { first, rest } = await this.parcels(due.take(await this.way.sendable()), left);
+    return [...first, ...((await rest) ?? [])];
+  }
+
   private async planned(plans: readonly Plan[], joins: boolean): Promise<Parcel[]> {
     const parcels: Parcel[] = [];
     for (const { file, ends } of plans)
       parcels.push(...(await parcelsOf(file, joins ? ends : [file.size], this.way.queue)));
     return parcels;
-  }
-
-  /**
-   * One after the other, several at once.
-   * @param rest what else goes, once it is known
-   * @param most how many may be on their way just now; at 0 none more is begun
-   * @param changed most may be another number
-   */
-  private severalOf(
-    first: readonly Parcel[],
-    rest: Promise<readonly Parcel[]> | undefined,
-    send: (parcel: Parcel) => Promise<void>,
-    most: () => number,
-    changed: AbortSignal,
-  ): Promise<void> {
-    const parcels = [...first];
-    let awaited = rest !== undefined;
-    let over = false;
-    let next = 0;
-    let busy = 0;
-    return new Promise<void>((done) => {
-      const look = (): void => {
-        for (let one = parcels[next]; one && busy < most() && roomForFiles(busy) > 0; one = parcels[next]) {
-          next += 1;
-          busy += 1;
-          this.readAhead(parcels[next + most() - 1]);
-          const end = holdForFile();
-          void send(one).finally(() => {
-            busy -= 1;
-            end();
-            look();
-          });
-        }
-        if ((next < parcels.length || awaited) && most() > 0) return;
-        unlook();
-        if (busy > 0) return;
-        unwatch();
-        over = true;
-        done();
-      };
-      const unlook = lookForRoom(look);
-      const unwatch = this.way.lanes.watch(() => busy, look);
-      changed.addEventListener("abort", look, { once: true });
-      void rest?.then((more) => {
-        parcels.push(...more);
-        awaited = false;
-        if (!over) look();
-      });
-      look();
-    });
   }
 
   private readAhead(parcel: Parcel | undefined): void {
