@@ -36,7 +36,7 @@ test.each([
   [new DOMException("", "QuotaExceededError"), "full"],
   [new DOMException("", "VersionError"), "newer"],
   [new DOMException("", "UnknownError"), "broken"],
-  [new DOMException("", "TimeoutError"), "broken"],
+  [new DOMException("", "TimeoutError"), "silent"],
   [new DOMException("", "OperationError"), "key"],
   [new KeyLost(), "key"],
   [new NotFetched(), "part"],

@@ -54,7 +54,7 @@ def worker(sign: str) -> set[Path]:
     [
         pytest.param(first_load, 40, id="first load"),
         pytest.param(lambda: {BUILT / "sw.js"}, 20, id="service worker"),
-        pytest.param(lambda: worker("Tus-Resumable"), 22.5, id="upload worker"),
+        pytest.param(lambda: worker("Tus-Resumable"), 23, id="upload worker"),
         pytest.param(lambda: worker("iso-8859-"), 20, id="ingest worker"),
     ],
 )

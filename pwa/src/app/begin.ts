@@ -1,6 +1,7 @@
 /** Puts the parts of the page together, and hears what workers and other tabs tell. */
 import { computed } from "@preact/signals";
 import { Queue } from "../queue/db";
+import { holdStores } from "../queue/going";
 import type { News } from "../upload/channel";
 import { isSending } from "../upload/rules";
 import { storedSession } from "../upload/session";
@@ -8,6 +9,7 @@ import { startDevice } from "./device";
 import { scanned, startDraft } from "./draft";
 import { startDrops } from "./drops";
 import { heardWiped, startEndpoints, wakeEndpoints } from "./endpoints";
+import { beforeGoing } from "./going";
 import { grant, inspectGrants, openLink, startGrants } from "./grants";
 import { startInstall } from "./install";
 import { followLock, locked, startLock } from "./lock";
@@ -32,6 +34,7 @@ export async function begin(): Promise<void> {
   });
   const queue = await Queue.open((why) => (why === "newer" ? location.reload() : leave()));
   keepQueue(queue);
+  beforeGoing(holdStores);
   session.value = await storedSession(queue);
   await startGrants();
   channel.listen((news) => removed.value || hear(news));

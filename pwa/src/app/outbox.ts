@@ -1,4 +1,5 @@
 /** The Worker that sends, as the page knows it; and the service worker, which goes on without the page. */
+import { beforeGoing } from "./going";
 import { beforeRemoval, removed } from "./removal";
 
 const ARM_EVERY_MS = 30_000;
@@ -10,6 +11,7 @@ let armed_at = 0;
 export function startOutbox(): void {
   beginEngine();
   beforeRemoval(() => engine.terminate());
+  beforeGoing(() => engine.postMessage("going"));
 }
 
 function beginEngine(): void {

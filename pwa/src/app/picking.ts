@@ -5,6 +5,7 @@ import type { FromIngest, Order, ToIngest } from "../ingest/messages";
 import { needsItsPage } from "../upload/rules";
 import { askToStay } from "./device";
 import { endReview, filesAreHere, rememberSender, startReview } from "./draft";
+import { beforeGoing } from "./going";
 import { spendGrant } from "./grants";
 import { connectEngine, isNotFetched, nudge } from "./outbox";
 import { beforeRemoval } from "./removal";
@@ -44,6 +45,7 @@ function worker(): Worker {
     heard({ kind: "failed", code: "part" });
   });
   beforeRemoval(() => ingest?.terminate());
+  beforeGoing(() => ingest?.postMessage({ kind: "going" } satisfies ToIngest));
   const { port1, port2 } = new MessageChannel();
   tell({ kind: "port", port: port1 }, [port1]);
   connectEngine(port2);

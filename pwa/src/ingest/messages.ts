@@ -19,7 +19,7 @@ export interface Order {
   direct: boolean;
 }
 
-/** `picked`: some of the files that the next `scan` or `again` is about. `stop`: leave the looking. `port`: to the Worker that sends. */
+/** `picked`: some of the files that the next `scan` or `again` is about. `stop`: leave the looking. `port`: to the Worker that sends. `going`: the page may go in a moment. */
 export type ToIngest =
   | { kind: "port"; port: MessagePort }
   | { kind: "picked"; files: Picked[] }
@@ -27,7 +27,8 @@ export type ToIngest =
   | { kind: "stop" }
   | { kind: "store"; orders: Order[] }
   | { kind: "again"; study: string }
-  | { kind: "direct"; studies: string[] };
+  | { kind: "direct"; studies: string[] }
+  | { kind: "going" };
 
 /**
  * `matched`: files that were picked again belong to the study, or don't; it goes on. `held`: there was no room for the

@@ -1,6 +1,7 @@
 /** Looks at picked files and takes them into the queue, off the screen's thread: the host of what is beside it. */
 import { Queue } from "../queue/db";
 import { isFull } from "../queue/full";
+import { holdStores } from "../queue/going";
 import type { FileRow } from "../queue/rows";
 import { NotFetched } from "../twice";
 import { Channel } from "../upload/channel";
@@ -196,6 +197,8 @@ function act(order: ToIngest): Promise<void> | void {
       return again(order.study);
     case "direct":
       return sendDirect(order.studies);
+    case "going":
+      return holdStores();
   }
 }
 

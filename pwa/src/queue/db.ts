@@ -4,6 +4,7 @@
  */
 import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from "idb";
 import { insist } from "./full";
+import { storesFree } from "./going";
 import type { ChunkRow, FileName, FileRow, StudyRow } from "./rows";
 import { newKey, open, openJson, type Sealed, seal, sealJson } from "./seal";
 
@@ -21,8 +22,8 @@ const DRAFT = "draft|";
 /** `found`: what lay in the picked files, written once. `decided`: what a person made of it, written as they go. */
 const DRAFT_PARTS = ["found", "decided"] as const;
 export type DraftPart = (typeof DRAFT_PARTS)[number];
-/** Stores that hang never say so. */
-const OPENS_WITHIN_MS = 20_000;
+/** Stores that hang never say so: neither while they are opened nor when they are read. */
+const ANSWERS_WITHIN_MS = 20_000;
 
 /** What is stored was sealed by a key that is gone. */
 export class KeyLost extends Error {
@@ -37,7 +38,7 @@ export class Queue {
 
   /**
    * @param onEnd another tab has a newer app, or removes everything: this connection is closed
-   * @throws DOMException: the browser has no store for us, or it doesn't open; KeyLost
+   * @throws DOMException: the browser has no store for us, or it doesn't open, or doesn't answer; KeyLost
    */
   static async open(onEnd?: (why: "newer" | "removed") => void): Promise<Queue> {
     const opening = openDB<Schema>(NAME, 1, {
@@ -54,7 +55,13 @@ export class Queue {
       },
     });
     const db = await inTime(opening);
-    return new Queue(db, await deviceKey(db));
+    try {
+      const [key] = await inTime(Promise.all([deviceKey(db), answers(db)]));
+      return new Queue(db, key);
+    } catch (error) {
+      db.close();
+      throw error;
+    }
   }
 
   /**
@@ -73,19 +80,25 @@ export class Queue {
     this.db.close();
   }
 
+  private async free(): Promise<IDBPDatabase<Schema>> {
+    await storesFree();
+    return this.db;
+  }
+
   // Secrets and settings, sealed under a name.
 
   async remember(name: string, value: unknown): Promise<void> {
-    await this.db.put("KeyStore", await sealJson(this.key, value, `KeyStore|${name}`), name);
+    const sealed = await sealJson(this.key, value, `KeyStore|${name}`);
+    await (await this.free()).put("KeyStore", sealed, name);
   }
 
   async recall<T>(name: string): Promise<T | null> {
-    const found = await this.db.get("KeyStore", name);
+    const found = await (await this.free()).get("KeyStore", name);
     return found && !(found instanceof CryptoKey) ? openJson<T>(this.key, found, `KeyStore|${name}`) : null;
   }
 
   async forget(name: string): Promise<void> {
-    await this.db.delete("KeyStore", name);
+    await (await this.free()).delete("KeyStore", name);
   }
 
   // What was picked and is not sent yet, by whose it is
@@ -104,7 +117,7 @@ export class Queue {
 
   async draftOwners(): Promise<string[]> {
     const begins = `${DRAFT}found|`;
-    const names = await this.db.getAllKeys("KeyStore", IDBKeyRange.bound(begins, `${begins}\uffff`));
+    const names = await (await this.free()).getAllKeys("KeyStore", IDBKeyRange.bound(begins, `${begins}\uffff`));
     return names.map((name) => name.slice(begins.length));
   }
 
@@ -119,17 +132,17 @@ export class Queue {
   }
 
   async studies(): Promise<StudyRow[]> {
-    return this.db.getAll("StudyStore");
+    return (await this.free()).getAll("StudyStore");
   }
 
   async study(id: string): Promise<StudyRow | undefined> {
-    return this.db.get("StudyStore", id);
+    return (await this.free()).get("StudyStore", id);
   }
 
   /** Read, change and write in one transaction; undefined: it is gone. Of a full device it is patient. */
   async change(id: string, act: (row: StudyRow) => Partial<StudyRow>): Promise<StudyRow | undefined> {
     return insist(async () => {
-      const tx = this.db.transaction("StudyStore", "readwrite");
+      const tx = (await this.free()).transaction("StudyStore", "readwrite");
       const row = await tx.store.get(id);
       const changed = row && { ...row, ...act(row), changed_at: Date.now() };
       if (changed) void tx.store.put(changed);
@@ -140,7 +153,7 @@ export class Queue {
 
   /** A study with all its files, at once or not at all. */
   async add(study: StudyRow, files: readonly FileRow[]): Promise<void> {
-    const tx = this.db.transaction(["StudyStore", "FileStore"], "readwrite");
+    const tx = (await this.free()).transaction(["StudyStore", "FileStore"], "readwrite");
     void tx.objectStore("StudyStore").put(study);
     for (const file of files) void tx.objectStore("FileStore").put(file);
     await tx.done;
@@ -149,7 +162,7 @@ export class Queue {
   async remove(id: string): Promise<void> {
     const ids = await this.fileIds(id);
     await this.dropBytes(ids);
-    const tx = this.db.transaction(["StudyStore", "FileStore"], "readwrite");
+    const tx = (await this.free()).transaction(["StudyStore", "FileStore"], "readwrite");
     for (const file of ids) void tx.objectStore("FileStore").delete(file);
     void tx.objectStore("StudyStore").delete(id);
     await tx.done;
@@ -158,11 +171,11 @@ export class Queue {
   // Files
 
   async files(studyId: string): Promise<FileRow[]> {
-    return this.db.getAllFromIndex("FileStore", "study_id", studyId);
+    return (await this.free()).getAllFromIndex("FileStore", "study_id", studyId);
   }
 
   private async fileIds(studyId: string): Promise<string[]> {
-    return this.db.getAllKeysFromIndex("FileStore", "study_id", studyId);
+    return (await this.free()).getAllKeysFromIndex("FileStore", "study_id", studyId);
   }
 
   async nameFile(id: string, name: FileName): Promise<Sealed> {
@@ -176,7 +189,7 @@ export class Queue {
   /** Of a full device it is patient. */
   async changeFiles(ids: readonly string[], change: Partial<FileRow>): Promise<void> {
     return insist(async () => {
-      const tx = this.db.transaction("FileStore", "readwrite");
+      const tx = (await this.free()).transaction("FileStore", "readwrite");
       for (const id of ids) {
         const row = await tx.store.get(id);
         if (row) void tx.store.put({ ...row, ...change });
@@ -188,7 +201,7 @@ export class Queue {
   /** The gateway has them whole. */
   async markSent(ids: readonly string[]): Promise<void> {
     return insist(async () => {
-      const tx = this.db.transaction("FileStore", "readwrite");
+      const tx = (await this.free()).transaction("FileStore", "readwrite");
       for (const row of await Promise.all(ids.map((id) => tx.store.get(id)))) {
         if (row) void tx.store.put({ ...row, state: "sent", offset: row.size, problem: null });
       }
@@ -207,7 +220,7 @@ export class Queue {
     segments: readonly { file: string; index: number; sealed: Sealed }[],
     whole: readonly string[],
   ): Promise<void> {
-    const tx = this.db.transaction(["SegmentStore", "FileStore"], "readwrite");
+    const tx = (await this.free()).transaction(["SegmentStore", "FileStore"], "readwrite");
     const rows = new Map<string, FileRow | undefined>();
     for (const id of new Set([...segments.map(({ file }) => file), ...whole]))
       rows.set(id, await tx.objectStore("FileStore").get(id));
@@ -223,7 +236,7 @@ export class Queue {
 
   /** Those from `first` to `last`. @returns null: the browser has lost one */
   async segments(fileId: string, first: number, last: number): Promise<ArrayBuffer[] | null> {
-    const found = await this.db.getAll("SegmentStore", IDBKeyRange.bound([fileId, first], [fileId, last]));
+    const found = await (await this.free()).getAll("SegmentStore", IDBKeyRange.bound([fileId, first], [fileId, last]));
     if (found.length !== last - first + 1) return null;
     return Promise.all(
       found.map((sealed, number) => open(this.key, sealed, `SegmentStore|${fileId}|${first + number}`)),
@@ -231,7 +244,7 @@ export class Queue {
   }
 
   async acknowledged(file: FileRow, index: number, offset: number): Promise<void> {
-    const tx = this.db.transaction(["ChunkStore", "FileStore"], "readwrite");
+    const tx = (await this.free()).transaction(["ChunkStore", "FileStore"], "readwrite");
     void tx.objectStore("ChunkStore").put({ file_id: file.id, chunk_index: index, uploaded: offset });
     const row = await tx.objectStore("FileStore").get(file.id);
     if (row) void tx.objectStore("FileStore").put({ ...row, offset });
@@ -245,7 +258,7 @@ export class Queue {
 
   async dropBytes(fileIds: readonly string[]): Promise<void> {
     for (let at = 0; at < fileIds.length; at += BATCH) {
-      const tx = this.db.transaction(["SegmentStore", "ChunkStore"], "readwrite");
+      const tx = (await this.free()).transaction(["SegmentStore", "ChunkStore"], "readwrite");
       for (const id of fileIds.slice(at, at + BATCH)) {
         const all = IDBKeyRange.bound([id, 0], [id, Number.MAX_SAFE_INTEGER]);
         void tx.objectStore("SegmentStore").delete(all);
@@ -256,12 +269,18 @@ export class Queue {
   }
 }
 
-async function inTime<T>(opening: Promise<T>): Promise<T> {
+/** All of its stores, to whoever wants to write. */
+async function answers(db: IDBPDatabase<Schema>): Promise<void> {
+  await db.transaction(db.objectStoreNames, "readwrite").done;
+}
+
+/** @throws DOMException TimeoutError */
+async function inTime<T>(asked: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, failed) => {
-    timer = setTimeout(() => failed(new DOMException("the store doesn't answer", "TimeoutError")), OPENS_WITHIN_MS);
+    timer = setTimeout(() => failed(new DOMException("the store doesn't answer", "TimeoutError")), ANSWERS_WITHIN_MS);
   });
-  return Promise.race([opening, late]).finally(() => clearTimeout(timer));
+  return Promise.race([asked, late]).finally(() => clearTimeout(timer));
 }
 
 /** A new key only where it has nothing to open: over what another one sealed it would seal in vain. */

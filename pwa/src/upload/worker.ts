@@ -1,5 +1,6 @@
 /** The engine's host while a page is open. */
 import { Queue } from "../queue/db";
+import { holdStores } from "../queue/going";
 import type { StudyRow } from "../queue/rows";
 import { twice } from "../twice";
 import { callBeside } from "./api";
@@ -71,8 +72,9 @@ connection?.addEventListener("change", () => {
   kind = connection.type;
   otherNetwork();
 });
-scope.addEventListener("message", (event: MessageEvent<"nudge" | MessagePort>) => {
+scope.addEventListener("message", (event: MessageEvent<"nudge" | "going" | MessagePort>) => {
   if (event.data instanceof MessagePort) void direct(event.data);
+  else if (event.data === "going") holdStores();
   else wake();
 });
 void main();

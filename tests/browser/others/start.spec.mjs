@@ -9,7 +9,7 @@ import { Gateway, PYTHON, ROOT } from "../gateway.mjs";
 import { Lacking } from "./lacking.mjs";
 import { BROWSER, launch } from "./launch.mjs";
 import { eventually } from "./tab.mjs";
-import { WITHOUT } from "./without.mjs";
+import { HELD, WITHOUT } from "./without.mjs";
 
 const gateway = new Gateway();
 const browser = launch();
@@ -77,6 +77,15 @@ if (BROWSER === "firefox") {
     await tab.reads(/may not store anything/);
   });
 }
+
+test(`${BROWSER}: a store that somebody holds for ever says so, and that to reload doesn't help`, async () => {
+  tab = await browser.tab();
+  await tab.goto(place.url);
+  await tab.reads(/Send a study/);
+  place.without = HELD;
+  await tab.goto(place.url);
+  await tab.reads(/storage doesn't answer[^]*To reload doesn't help[^]*Close all tabs/);
+});
 
 test(`${BROWSER}: without localStorage everything else goes on`, async () => {
   place.without = "Object.defineProperty(globalThis, 'localStorage', { get() { throw new DOMException('', 'SecurityError'); } });";

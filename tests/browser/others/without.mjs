@@ -14,6 +14,16 @@ export const WITHOUT = {
   "a step that throws": "addEventListener = (name) => { if (name === 'hashchange') throw new TypeError('broken'); };",
 };
 
+/** The store is held for ever by whoever will not end; the app waits for it a twentieth of its time. */
+export const HELD = `
+  const real = setTimeout;
+  globalThis.setTimeout = (act, ms, ...more) => real(act, ms === 20_000 ? 1_000 : ms, ...more);
+  indexedDB.open("relaypacs").onsuccess = ({ target }) => {
+    const store = target.result.transaction("StudyStore", "readwrite").objectStore("StudyStore");
+    const hold = () => (store.count().onsuccess = hold);
+    hold();
+  };`;
+
 function failing(name) {
   return `IDBFactory.prototype.open = () => {
     const request = new EventTarget();

@@ -2,10 +2,20 @@
 
 /**
  * `insecure`: not opened by HTTPS. `old`: the browser lacks something. `blocked`: it may store nothing. `full`: it has no
- * room. `broken`: its store doesn't open. `key`: what is stored can't be read any more. `newer`: a newer app has been here.
+ * room. `broken`: its store doesn't open. `silent`: it doesn't answer. `key`: what is stored can't be read any more. `newer`: a newer app has been here.
  * `part`: a part of the app didn't come.
  */
-export type ObstacleKind = "insecure" | "old" | "blocked" | "full" | "broken" | "key" | "newer" | "part" | "failed";
+export type ObstacleKind =
+  | "insecure"
+  | "old"
+  | "blocked"
+  | "full"
+  | "broken"
+  | "silent"
+  | "key"
+  | "newer"
+  | "part"
+  | "failed";
 
 export interface Obstacle {
   kind: ObstacleKind;
@@ -19,6 +29,7 @@ const KINDS: Readonly<Record<string, ObstacleKind>> = {
   NotAllowedError: "blocked",
   InvalidStateError: "blocked",
   QuotaExceededError: "full",
+  TimeoutError: "silent",
   VersionError: "newer",
   KeyLost: "key",
   NotFetched: "part",
