@@ -14,6 +14,8 @@ GATHER_BYTES = 1 << 20
 SMALL_GATHER_BYTES = 1 << 16
 #: Bytes wait no longer than this for company.
 FLUSH_AFTER_S = 3.0
+#: A body of which less than this comes in that time is slow.
+SLOW_BYTES = 1 << 16
 #: Whoever holds bytes looks this often whether others need the memory.
 LOOK_EVERY_S = 1.0
 
@@ -162,7 +164,8 @@ class Gatherer:
                 await self._buffered.room()
             elif self._buffered.is_scarce and clock() >= look_at:
                 break
-            wait_s = max(0.0, min(flush_at, silent_at) - clock())
+            waits_from = clock()
+            wait_s = max(0.0, min(flush_at, silent_at) - waits_from)
             try:
                 piece = await self._body.read(min(wait_s, LOOK_EVERY_S) if pieces else wait_s)
             except (BodyBroken, BodyStopped) as error:
@@ -176,6 +179,8 @@ class Gatherer:
                 size += len(piece)
                 self._came(len(piece))
                 flush_at, silent_at = min(flush_at, clock() + FLUSH_AFTER_S), clock() + self._idle_timeout_s
+                if len(piece) < SLOW_BYTES and clock() - waits_from >= FLUSH_AFTER_S:
+                    break  # it has gathered all that time, or it comes after a silence
             elif piece is not None:
                 self.ended = True
             elif clock() >= silent_at:

@@ -11,7 +11,7 @@ from aiohttp import ClientPayloadError, StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.errors import NotBuilt, UnsupportedMediaType
-from gateway.uploads.body import BodyBroken, BodyGarbled, BodyStopped
+from gateway.uploads.body import FLUSH_AFTER_S, SLOW_BYTES, BodyBroken, BodyGarbled, BodyStopped
 from gateway.web.low_water import told_from
 
 #: Receive buffer of a body that proved fast.
@@ -122,7 +122,21 @@ class StreamBody:
                     return piece
                 self._is_fast = False
                 wait_s -= SOON_S
+            return await self._gathered(wait_s)
+
+    async def _gathered(self, wait_s: float) -> bytes | None:
+        """What a slow body brings within a while, at once: until then it isn't in our memory, and nobody is woken for it."""
+        left = self._left()
+        if wait_s <= FLUSH_AFTER_S or left <= 1:
             return await self._within(wait_s)
+        try:
+            with told_from(self._request.transport, min(left, SLOW_BYTES)):
+                piece = await self._within(FLUSH_AFTER_S)
+            return await self._here_already() if piece is None else piece
+        except BodyStopped:
+            if self._stopped:
+                return await self._here_already()
+        return await self._within(wait_s - FLUSH_AFTER_S)
 
     async def _here_already(self) -> bytes:
         """What the system has of it and hasn't told of. :raises BodyStopped: nothing."""

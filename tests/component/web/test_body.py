@@ -168,6 +168,73 @@ async def test_a_large_body_that_comes_in_fits_and_breaks_off_keeps_every_byte(g
     assert await gate.stored(await gate.file_at(path)) == content[:-1]
 
 
+class Received:
+    """What the body's connection has got of it, each time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sizes: list[int] = []
+        feed = aiohttp.StreamReader.feed_data
+
+        def fed(reader: aiohttp.StreamReader, data: bytes, size: int = 0) -> bool:
+            self.sizes.append(len(data))
+            return feed(reader, data, size)
+
+        monkeypatch.setattr(aiohttp.StreamReader, "feed_data", fed)
+
+
+async def test_what_a_slow_body_brings_in_a_while_is_received_at_once(gate, opened, monkeypatch):
+    """Until then it is in the system's memory, and nobody is woken for it."""
+    monkeypatch.setattr("gateway.web.body.FLUSH_AFTER_S", 1.5)
+    monkeypatch.setattr("gateway.uploads.body.FLUSH_AFTER_S", 1.5)
+    path, content = await gate.tus_file(opened.token, CHUNK * 4), random.Random(7).randbytes(CHUNK * 4)
+    received = Received(monkeypatch)
+    async with gate.begun("PATCH", path, opened.token, patch_headers(0, len(content)), b"") as line:
+        await gate.held(path)
+        for at in range(5):
+            await line.send(content[at : at + 1])
+            await asyncio.sleep(0.01)
+        assert received.sizes == []
+        async with asyncio.timeout(5):
+            while not received.sizes:
+                await asyncio.sleep(0.001)
+        assert received.sizes == [5]
+        await line.send(content[5:])
+        assert (await line.answer()).status == 204
+    assert await gate.stored(await gate.file_at(path)) == content
+
+
+@pytest.mark.parametrize("abort", [True, False], ids=["reset", "closed"])
+async def test_a_slow_body_that_breaks_off_keeps_what_nobody_was_told_of(gate, opened, abort):
+    path = await gate.tus_file(opened.token, 100)
+    async with gate.begun("PATCH", path, opened.token, patch_headers(0, 100), b"") as line:
+        await gate.held(path)
+        await break_off_after(line, [b"a", b"b", b"c"], abort=abort)
+        await gate.in_flight(0)
+    assert await gate.stored(await gate.file_at(path)) == b"abc"
+
+
+async def test_a_slow_body_that_is_taken_over_keeps_what_nobody_was_told_of(gate, opened):
+    path = await gate.tus_file(opened.token, 100)
+    async with gate.begun("PATCH", path, opened.token, patch_headers(0, 100), b"") as line:
+        await gate.held(path)
+        await line.send(b"abc")
+        await asyncio.sleep(0.01)  # nothing tells when the system has it
+        assert await gate.offset(opened.token, path) == 3
+    assert await gate.stored(await gate.file_at(path)) == b"abc"
+
+
+async def test_after_a_silence_a_body_goes_on(gate, opened, monkeypatch):
+    monkeypatch.setattr("gateway.web.body.FLUSH_AFTER_S", 0.02)
+    path = await gate.tus_file(opened.token, 10)
+    async with gate.begun("PATCH", path, opened.token, patch_headers(0, 10), b"") as line:
+        await gate.held(path)
+        for part in (b"01234", b"56789"):
+            await asyncio.sleep(0.1)  # it is the silence that is tried
+            await line.send(part)
+        assert (await line.answer()).status == 204
+    assert await gate.stored(await gate.file_at(path)) == b"0123456789"
+
+
 async def test_a_connection_goes_on_after_a_large_body_that_stood_still(gate):
     """Whatever its socket was told to wait for is forgotten with the body."""
     opened = await gate.init((await gate.person()).token, [LARGE])

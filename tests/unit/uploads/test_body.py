@@ -161,6 +161,21 @@ async def test_bytes_dont_wait_long_for_company(monkeypatch):
     assert [batch for batch in await all_of(one) if batch] == [b"b"]
 
 
+async def test_what_had_that_time_before_it_was_read_waits_no_longer(monkeypatch):
+    monkeypatch.setattr(body_module, "FLUSH_AFTER_S", 0.02)
+    one = gatherer(Script(0.03, b"a", 5.0, b"b"))
+    async with asyncio.timeout(2):
+        assert await one.batch(100) == [b"a"]
+    assert not one.ended
+
+
+async def test_much_that_came_in_that_time_is_let_gather_further(monkeypatch):
+    monkeypatch.setattr(body_module, "FLUSH_AFTER_S", 0.02)
+    much = b"x" * body_module.SLOW_BYTES
+    one = gatherer(Script(0.03, much, b"b"))
+    assert await all_of(one) == [much + b"b"]
+
+
 async def test_time_in_which_nobody_listened_is_no_silence():
     one = gatherer(Script(b"x" * GATHER_BYTES, 0.03, b"b"), idle_timeout_s=0.05)
     assert len((await one.batch(1 << 30))[0]) == GATHER_BYTES
