@@ -78,13 +78,13 @@ if (BROWSER === "firefox") {
   });
 }
 
-test(`${BROWSER}: a store that somebody holds for ever says so, and that to reload doesn't help`, async () => {
+test(`${BROWSER}: a store that somebody holds for ever says so, and what helps`, async () => {
   tab = await browser.tab();
   await tab.goto(place.url);
   await tab.reads(/Send a study/);
   place.without = HELD;
   await tab.goto(place.url);
-  await tab.reads(/storage doesn't answer[^]*To reload doesn't help[^]*Close all tabs/);
+  await tab.reads(/storage doesn't answer[^]*Nothing of it is lost[^]*Close the other tabs[^]*restart the browser/);
 });
 
 test(`${BROWSER}: without localStorage everything else goes on`, async () => {

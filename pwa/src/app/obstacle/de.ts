@@ -26,9 +26,9 @@ export const de: Record<ObstacleKey, string> = {
     "Schließen Sie andere Tabs der App, starten Sie den Browser neu und laden Sie dann neu. Bleibt es dabei, entfernen Sie, was hier gespeichert ist, und senden Sie die Bilder noch einmal von dort, wo Sie sie haben.",
   "obstacle.silent": "Der Speicher dieses Browsers antwortet nicht",
   "obstacle.silent.what":
-    "Ein Teil des Browsers hält noch fest, was die App hier gespeichert hat. Nichts davon ist verloren. Neu zu laden hilft nicht.",
+    "Ein Teil des Browsers hält noch fest, was die App hier gespeichert hat. Nichts davon ist verloren.",
   "obstacle.silent.help":
-    "Schließen Sie alle Tabs der App und öffnen Sie sie wieder. Bleibt es dabei, starten Sie den Browser neu.",
+    "Schließen Sie die anderen Tabs der App und laden Sie dann neu. Bleibt es dabei, schließen Sie auch diesen, und starten Sie den Browser neu.",
   "obstacle.key": "Was hier gespeichert ist, ist nicht mehr lesbar",
   "obstacle.key.what":
     "Der Browser hat den Schlüssel zu dem verloren, was die App auf diesem Gerät gespeichert hat. Niemand kann es öffnen, und von hier wird nichts mehr gesendet.",

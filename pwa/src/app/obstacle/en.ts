@@ -22,9 +22,9 @@ export const en = {
   "obstacle.broken.help":
     "Close the other tabs of the app, restart the browser, then reload. If it stays so, remove what is stored here, and send the images once more from where you have them.",
   "obstacle.silent": "This browser's storage doesn't answer",
-  "obstacle.silent.what":
-    "Part of the browser still holds what the app has stored here. Nothing of it is lost. To reload doesn't help.",
-  "obstacle.silent.help": "Close all tabs of the app, then open it again. If it stays so, restart the browser.",
+  "obstacle.silent.what": "Part of the browser still holds what the app has stored here. Nothing of it is lost.",
+  "obstacle.silent.help":
+    "Close the other tabs of the app, then reload. If it stays so, close this one too, and restart the browser.",
   "obstacle.key": "What is stored here can't be read any more",
   "obstacle.key.what":
     "The browser has lost the key of what the app has stored on this device. Nobody can open it, and nothing more is sent from here.",
