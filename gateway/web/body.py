@@ -176,7 +176,7 @@ class StreamBody:
     def stop(self) -> None:
         """End a read that waits."""
         self._stopped = True
-        if self._waiting is not None:
+        if self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import logging
 import random
 from collections.abc import Sequence
+from unittest import mock
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
+from gateway.uploads.body import BodyStopped
 from gateway.web import rest
 from gateway.web.api.operation import MAX_JSON_BYTES
-from gateway.web.body import MUCH_BYTES, SOON_S
+from gateway.web.body import MUCH_BYTES, SOON_S, StreamBody
 from tests.component.gateway_app import CHUNK, OFFSET_TYPE, TUS, Line
 
 #: So large that its socket is told to wait for more of it.
@@ -221,6 +225,21 @@ async def test_a_slow_body_that_is_taken_over_keeps_what_nobody_was_told_of(gate
         await asyncio.sleep(0.01)  # nothing tells when the system has it
         assert await gate.offset(opened.token, path) == 3
     assert await gate.stored(await gate.file_at(path)) == b"abc"
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_body_can_be_stopped_in_the_very_moment_in_which_its_waiting_ends(turns):
+    content = aiohttp.StreamReader(mock.Mock(_reading_paused=False), 1 << 16, loop=asyncio.get_running_loop())
+    body = StreamBody(make_mocked_request("PATCH", "/", {"Content-Length": "10"}, payload=content))
+    reading = asyncio.create_task(body.read(0.0))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    body.stop()
+    body.stop()
+    with contextlib.suppress(BodyStopped):
+        assert await reading is None
+    with pytest.raises(BodyStopped):
+        await body.read(0.0)
 
 
 async def test_after_a_silence_a_body_goes_on(gate, opened, monkeypatch):
