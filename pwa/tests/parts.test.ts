@@ -3,6 +3,7 @@ import type { Queue } from "../src/queue/db";
 import type { FileRow } from "../src/queue/rows";
 import { Refused } from "../src/upload/api";
 import type { Carriage, CarriedAnswer } from "../src/upload/carry";
+import { allow, MOST_HELD, whenDemanded } from "../src/upload/connections";
 import { STEADY } from "../src/upload/lanes";
 import { endsOf } from "../src/upload/parts";
 import { FIRST_PACE } from "../src/upload/rules";
@@ -204,6 +205,19 @@ test("what goes whole anyway doesn't wait for the gateway's word on parts", asyn
   say(true);
   await ended;
   expect(isThere()).toBe(true);
+});
+
+test("room that is there at once doesn't end a pass whose first file is still asked about", async () => {
+  allow(1);
+  whenDemanded(() => allow(MOST_HELD));
+  try {
+    const never = new AbortController().signal;
+    await new Sending(wayOf([])).pass([row], SIZE, false, never, never);
+  } finally {
+    whenDemanded(() => undefined);
+    allow(MOST_HELD);
+  }
+  expect(row.state).toBe("sent");
 });
 
 test("whoever completes is told once, when no byte of the study is missing any more", async () => {

@@ -46,13 +46,13 @@ class Several {
 
   begin(): void {
     const { course } = this;
+    if (course.rest) void this.add(course.rest); // before anybody looks: there may be nothing else yet
     this.unlook = lookForRoom(() => this.look());
     this.unwatch = course.lanes.watch(
       () => this.busy,
       () => this.tick(),
     );
     course.changed.addEventListener("abort", () => this.look(), { once: true });
-    if (course.rest) void this.add(course.rest);
     this.look();
   }
 
