@@ -88,6 +88,7 @@ async def _demo(place: _DemoFolder, port: int, lan: Lan | None, page_port: int) 
     from gateway.assembly.gateway import open_gateway
     from gateway.assembly.site import tls_context
     from gateway.cli.demo_lan import instructions
+    from gateway.cli.private_memory import pass_over_what_stays
     from gateway.clock import SystemClock
     from gateway.demo.archive import create_archive
     from gateway.demo.trust_page import create_trust_app
@@ -120,6 +121,7 @@ async def _demo(place: _DemoFolder, port: int, lan: Lan | None, page_port: int) 
             except OSError:
                 raise ConfigError(f"port {page_port} is taken: name another one with --ca-port") from None
         _welcome(place, url, archive_url, password, lan, on_a_phone)
+        pass_over_what_stays()
         await stop.wait()
         gateway.delivery.drain()
         await listener.drain(5.0)

@@ -69,7 +69,7 @@ async def _serve(config: Config) -> None:
 
     from gateway.assembly.gateway import open_gateway
     from gateway.assembly.site import tls_context
-    from gateway.cli.private_memory import give_rest_back
+    from gateway.cli.private_memory import give_rest_back, pass_over_what_stays
     from gateway.clock import SystemClock
     from gateway.web.app import create_app
     from gateway.web.server import Listener
@@ -93,6 +93,7 @@ async def _serve(config: Config) -> None:
         print(f"listening on {'https' if tls else 'http'}://{host}:{port}", flush=True)
         log.info("listening port=%d", port)
         metrics = await _listen_for_metrics(config, gateway, tls)
+        pass_over_what_stays()
         resting = asyncio.create_task(give_rest_back(), name="memory")
         await stop.wait()
         resting.cancel()
