@@ -33,7 +33,7 @@ class Recent:
         if seen.file.whole_at is not None or seen.file.dialect is Dialect.PART:
             self._known.pop(file_id, None)
             return seen
-        self._known[file_id] = self._clock.monotonic(), replace(seen, fresh=False)
+        self._known[file_id] = self._clock.monotonic(), replace(seen, fresh=False) if seen.fresh else seen
         self._known.move_to_end(file_id)
         while len(self._known) > KNOWN:
             self._known.popitem(last=False)

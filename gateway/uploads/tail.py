@@ -296,6 +296,8 @@ class Files:
 
     async def _check_room(self, seen: Seen, wish: Append) -> None:
         """Whether what comes fits into the upload's sums, and on the disk where no room was set aside for it."""
+        if seen.file.length is not None:
+            return  # both were looked at when that was told
         intake = self._intake
         view = told(view_of(seen.file), wish, intake.limits.max_file_size)
         least = view.offset + (wish.size or 0) if view.length is None else view.length

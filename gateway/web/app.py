@@ -22,7 +22,7 @@ from gateway.web.bearer import admitted
 from gateway.web.body import check_codings, keep_silent
 from gateway.web.errors import Handler, answered
 from gateway.web.routes import METRICS, NOBODY_NEEDED, ROUTES
-from gateway.web.services import ALSO, PRINCIPAL, REQUEST_ID, SERVICES, Services, services
+from gateway.web.services import ALSO, PRINCIPAL, REQUEST_ID, SERVICES, Services, bind, services
 
 #: (canonical path, method) -> handler.
 _BY_METHOD: web.AppKey[dict[tuple[str, str], Handler]] = web.AppKey("by_method", dict)
@@ -108,7 +108,7 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
     given = request.headers.get("X-Request-ID", "")
     request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else f"{getrandbits(64):016x}"
     begun = time.perf_counter()
-    with services(request).in_flight:
+    with bind(request).in_flight:
         response = await answered(request, _chosen(handler), request[REQUEST_ID])
     if not response.prepared:
         _dress(request, response)

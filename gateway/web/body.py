@@ -22,6 +22,7 @@ MUCH_BYTES, SOON_S = 64 << 10, 0.02
 TURNS_TO_RECEIVE = 3
 
 _BROKEN = (OSError, ClientPayloadError, web.RequestPayloadError, asyncio.IncompleteReadError)
+_NONE: frozenset[str] = frozenset()
 _CONTINUED: web.RequestKey[bool] = web.RequestKey("continued", bool)
 
 
@@ -67,32 +68,34 @@ def check_codings(request: web.Request) -> None:
     :raises UnsupportedMediaType: `Content-Encoding` other than identity.
     :raises NotBuilt: `Transfer-Encoding` other than chunked (RFC 9112 6.1).
     """
-    encodings = {one.strip().lower() for one in ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, [])).split(",")}
-    if encodings - {"", "identity"}:
+    if _named(request, hdrs.CONTENT_ENCODING) - {"", "identity"}:
         raise UnsupportedMediaType("Content-Encoding must be identity: nothing is decoded here")
-    transfers = {one.strip().lower() for one in ",".join(request.headers.getall(hdrs.TRANSFER_ENCODING, [])).split(",")}
-    if transfers - {"", "chunked"}:
+    if _named(request, hdrs.TRANSFER_ENCODING) - {"", "chunked"}:
         raise NotBuilt("Transfer-Encoding must be chunked", code="transfer_coding_unknown")
 
 
+def _named(request: web.Request, header: str) -> frozenset[str]:
+    """What a header lists, in lower case."""
+    values = request.headers.getall(header, None)
+    return _NONE if values is None else frozenset(one.strip().lower() for one in ",".join(values).split(","))
+
+
 class StreamBody:
-    """The whole body of a request."""
+    """The whole body of a request.
+
+    :ivar size: Content-Length; 0 where there is no body at all; None: chunked.
+    """
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
         self._content: StreamReader = request.content
-        self._in_one_piece = request.content_length is not None
+        declared = request.content_length
+        self.size: int | None = declared if declared is not None or request.body_exists else 0
+        self._in_one_piece = declared is not None
         self._begun = False
         self._stopped = False
         self._is_fast = False
         self._waiting: asyncio.Timeout | None = None
-
-    @property
-    def size(self) -> int | None:
-        """Content-Length; 0 where there is no body at all; None: chunked."""
-        if self._request.content_length is not None:
-            return self._request.content_length
-        return None if self._request.body_exists else 0
 
     async def read(self, wait_s: float) -> bytes | None:
         """See `gateway.uploads.body.Body.read`."""
@@ -160,7 +163,7 @@ class StreamBody:
 
     def _left(self) -> int:
         """Bytes that are still to come; 0: nobody knows."""
-        return (self._request.content_length or 0) - self._content.total_bytes if self._in_one_piece else 0
+        return (self.size or 0) - self._content.total_bytes if self._in_one_piece else 0
 
     async def _at_hand(self) -> bytes:
         """What came, as it came: nothing is put together only to be read. (Chunks may be tiny: those are.)"""
