@@ -109,6 +109,7 @@ async def _demo(place: _DemoFolder, port: int, lan: Lan | None, page_port: int) 
         if not await accounts.all():
             await accounts.add(ACCOUNT, "admin", password)
         listener = Listener(create_app(gateway.services), gateway.intake.leases)
+        pass_over_what_stays()
         try:
             bound = await listener.start(config.server.host, port, tls_context(config))
         except OSError:
@@ -121,7 +122,6 @@ async def _demo(place: _DemoFolder, port: int, lan: Lan | None, page_port: int) 
             except OSError:
                 raise ConfigError(f"port {page_port} is taken: name another one with --ca-port") from None
         _welcome(place, url, archive_url, password, lan, on_a_phone)
-        pass_over_what_stays()
         await stop.wait()
         gateway.delivery.drain()
         await listener.drain(5.0)

@@ -82,6 +82,7 @@ async def _serve(config: Config) -> None:
     async with open_gateway(config, SystemClock()) as gateway:
         listener = Listener(create_app(gateway.services), gateway.intake.leases)
         tls = tls_context(config)
+        pass_over_what_stays()
         try:
             port = await listener.start(config.server.host, config.server.port, tls)
         except OSError as error:
@@ -93,7 +94,6 @@ async def _serve(config: Config) -> None:
         print(f"listening on {'https' if tls else 'http'}://{host}:{port}", flush=True)
         log.info("listening port=%d", port)
         metrics = await _listen_for_metrics(config, gateway, tls)
-        pass_over_what_stays()
         resting = asyncio.create_task(give_rest_back(), name="memory")
         await stop.wait()
         resting.cancel()
