@@ -6,7 +6,6 @@ Knows nothing of protocols or of what a commit writes.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, Self
 
@@ -114,7 +113,7 @@ class Appends:
         self._store = store
         self._held = held
         self._midway = midway
-        self._under_way: deque[asyncio.Future[None]] = deque()
+        self._under_way: list[asyncio.Future[None]] = []  #: those that ended well have left it
         self.stored = self.synced = 0
 
     async def __aenter__(self) -> Self:
@@ -129,7 +128,7 @@ class Appends:
             await self.settled()
             return
         if len(self._under_way) == AT_ONCE:
-            await self._under_way.popleft()
+            await self._under_way.pop(0)
         if self._midway is not None:
             await self._midway.room(self.stored)
         self.stored += size
@@ -163,3 +162,5 @@ class Appends:
         self._held.give_back(size)
         if self._midway is not None and stored is not None:
             await self._midway.appended(stored, runs)
+        mine = asyncio.current_task()
+        self._under_way = [one for one in self._under_way if one is not mine]

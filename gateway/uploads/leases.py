@@ -35,7 +35,7 @@ class Lease:
         self._clock = clock
         self._stop = stop
         self._heard_at = clock.monotonic()
-        self.released = asyncio.Event()
+        self._released = asyncio.get_running_loop().create_future()
 
     def heard(self) -> None:
         """A byte came: the holder is alive."""
@@ -48,6 +48,16 @@ class Lease:
     def let_go(self) -> None:
         """Ask the holder to write down what it has and release."""
         self._stop()
+
+    def release(self) -> None:
+        """The place is free."""
+        if not self._released.done():
+            self._released.set_result(None)
+
+    async def released(self, within_s: float) -> bool:
+        """Whether it is free within that time."""
+        await asyncio.wait((self._released,), timeout=within_s)
+        return self._released.done()
 
 
 class Leases:
@@ -89,7 +99,7 @@ class Leases:
         finally:
             if self._held.get(place) is lease:  # else it was fenced off
                 del self._held[place]
-            lease.released.set()
+            lease.release()
 
     async def cut(self, file_ids: Iterable[str], claim: Claim = Claim.CUT) -> None:
         """Cut every holder of these files and wait until they have let go, or were fenced off. :raises Locked: see `hold`."""
@@ -102,33 +112,29 @@ class Leases:
         for lease in held:
             lease.let_go()
         if held:
-            await asyncio.wait(
-                [asyncio.ensure_future(lease.released.wait()) for lease in held], timeout=LET_GO_TIMEOUT_S
-            )
+            await asyncio.gather(*(lease.released(LET_GO_TIMEOUT_S) for lease in held))
 
     async def _free(self, place: str, claim: Claim) -> None:
         while (holder := self._held.get(place)) is not None:
-            if claim is Claim.PATIENT:
-                await _until_silent(holder)
-                if holder.released.is_set():
-                    continue
+            if claim is Claim.PATIENT and await _released_or_silent(holder):
+                continue
             if claim is not Claim.CUT and holder.silent_s() < SILENT_AFTER_S:
                 raise Locked("another request is writing here", retry_after_s=1)
             holder.let_go()
-            try:
-                await asyncio.wait_for(holder.released.wait(), LET_GO_TIMEOUT_S)
-            except TimeoutError:
-                if claim is Claim.POLITE or self._fence is None:
-                    raise Locked("the request that writes here doesn't let go", retry_after_s=5) from None
-                await self._fence(place.partition("#")[0])
-                if self._held.get(place) is holder:
-                    del self._held[place]
+            if await holder.released(LET_GO_TIMEOUT_S):
+                continue
+            if claim is Claim.POLITE or self._fence is None:
+                raise Locked("the request that writes here doesn't let go", retry_after_s=5)
+            await self._fence(place.partition("#")[0])
+            if self._held.get(place) is holder:
+                del self._held[place]
 
 
-async def _until_silent(holder: Lease) -> None:
-    """Or gone, or for as long as anybody is waited for."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LET_GO_TIMEOUT_S):
-            while not holder.released.is_set() and (left_s := SILENT_AFTER_S - holder.silent_s()) > 0:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(holder.released.wait(), left_s)
+async def _released_or_silent(holder: Lease) -> bool:
+    """True: it is gone; False: silent, or waited for as long as anybody is."""
+    clock = asyncio.get_running_loop().time
+    ends_at = clock() + LET_GO_TIMEOUT_S
+    while (left_s := min(SILENT_AFTER_S - holder.silent_s(), ends_at - clock())) > 0:
+        if await holder.released(left_s):
+            return True
+    return await holder.released(0)

@@ -74,6 +74,8 @@ class IntoShared:
         if before is not None:
             await before
         await self._share(pieces, sync=sync)
+        if self._last is asyncio.current_task():
+            self._last = None  # it ended well: nobody needs to wait for it, and a slow body waits long
         return ()
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 from aiohttp import web
 
@@ -12,14 +11,18 @@ from gateway.web.bearer import principal
 from gateway.web.services import services
 
 
-@asynccontextmanager
-async def told_what_became(request: web.Request, upload_id: str) -> AsyncIterator[None]:
+class told_what_became(AbstractAsyncContextManager[None]):  # noqa: N801 # used as a statement, like contextlib.suppress
     """Add `pacs_receipt_id` and `warnings` to a `Gone` that passes, for the bearer of a token that was good for it."""
-    try:
-        yield
-    except Gone as error:
-        if "warnings" not in error.extra:
-            upload = await services(request).submissions.see(principal(request), upload_id, dead_too=True)
-            warnings = services(request).records.warnings(upload)
-            error.extra |= {"pacs_receipt_id": upload.receipt_id, "warnings": warnings}
-        raise
+
+    __slots__ = ("_request", "_upload_id")
+
+    def __init__(self, request: web.Request, upload_id: str) -> None:
+        self._request = request
+        self._upload_id = upload_id
+
+    async def __aexit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if not isinstance(error, Gone) or "warnings" in error.extra:
+            return
+        who, known = principal(self._request), services(self._request)
+        upload = await known.submissions.see(who, self._upload_id, dead_too=True)
+        error.extra |= {"pacs_receipt_id": upload.receipt_id, "warnings": known.records.warnings(upload)}

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 
 #: What TLS may hold of bytes that have left the socket, and are no whole record yet (RFC 8446 5.1), with room to spare.
 HELD_BY_TLS_BYTES = 20 << 10
 
 
-@contextmanager
-def told_from(transport: asyncio.BaseTransport | None, size_bytes: int) -> Iterator[None]:
+class told_from(AbstractContextManager[None]):  # noqa: N801 # used as a statement, like contextlib.suppress
     """Within it the loop hears of this connection when so many bytes of a body are there, or when it ends. Whoever waits so
     must look after a moment without it: they may come more slowly, or never.
     """
-    if transport is None:
-        yield
-        return
-    if transport.get_extra_info("sslcontext") is not None:
-        size_bytes -= HELD_BY_TLS_BYTES
-    sock: socket.socket | None = transport.get_extra_info("socket")
-    if sock is None or size_bytes <= 1 or not _set(sock, size_bytes):
-        yield
-        return
-    try:
-        yield
-    finally:
-        if not transport.is_closing():  # its number may be another one's by then
-            _set(sock, 1)
+
+    __slots__ = ("_sock", "_transport")
+
+    def __init__(self, transport: asyncio.BaseTransport | None, size_bytes: int) -> None:
+        self._transport = transport
+        self._sock: socket.socket | None = None
+        if transport is None:
+            return
+        if transport.get_extra_info("sslcontext") is not None:
+            size_bytes -= HELD_BY_TLS_BYTES
+        sock: socket.socket | None = transport.get_extra_info("socket")
+        if sock is not None and size_bytes > 1 and _set(sock, size_bytes):
+            self._sock = sock
+
+    def __exit__(self, *_error: object) -> None:
+        if self._sock is not None and self._transport is not None and not self._transport.is_closing():
+            _set(self._sock, 1)  # (once it is closed its number may be another one's)
 
 
 def _set(sock: socket.socket, size_bytes: int) -> bool:
