@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from random import getrandbits
 
@@ -120,8 +120,8 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
 def _chosen(handler: Handler) -> Handler:
     """The handler, or what takes its place."""
 
-    async def act(request: web.Request) -> web.StreamResponse:
-        return await _unless_draining(request, handler)(request)
+    def act(request: web.Request) -> Awaitable[web.StreamResponse]:
+        return _unless_draining(request, handler)(request)
 
     return act
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from aiohttp import hdrs, web
 
 from gateway.errors import MethodNotAllowed
@@ -18,10 +20,10 @@ _UNMARKED = (hdrs.METH_HEAD, hdrs.METH_DELETE)
 def either(tus_handler: Handler, ietf_handler: Handler) -> Handler:
     """The handler of the protocol that is spoken."""
 
-    async def act(request: web.Request) -> web.StreamResponse:
+    def act(request: web.Request) -> Awaitable[web.StreamResponse]:
         told = draft.spoken(request.headers)
         unmarked = request.method in _UNMARKED and "Tus-Resumable" not in request.headers
-        return await (ietf_handler if told or unmarked else tus_handler)(request)
+        return (ietf_handler if told or unmarked else tus_handler)(request)
 
     return act
 
