@@ -122,12 +122,13 @@ class EntrySealer:
         nonces: Callable[[int], bytes] = os.urandom,
     ) -> None:
         """Seal `views` as the next frames of the entry; `write` gets them by up to 4 MiB. :param nonces: see `seal_frames`."""
+        cipher = self._key.frames
         for span in _spans(views, _SCRATCH.bounce):
             rest = span
             while rest:
                 taken = min(len(rest), _SCRATCH.room_frames * FRAME_SIZE)
                 frames, size = seal_frames(
-                    self._key.frames, self._digest, self._frames, offset, rest[:taken], _SCRATCH.target, nonces
+                    cipher, self._digest, self._frames, offset, rest[:taken], _SCRATCH.target, nonces
                 )
                 _SCRATCH.advance(frames, size)
                 self._frames += frames

@@ -7,8 +7,8 @@ Places are plain strings: a file id for a tail, file id and chunk index for a RE
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from enum import Enum, auto
 
 from gateway.clock import Clock
@@ -60,6 +60,23 @@ class Lease:
         return self._released.done()
 
 
+class Holding(AbstractAsyncContextManager[Lease]):
+    """A place that is held for a block. See `Leases.hold`."""
+
+    def __init__(self, leases: Leases, place: str, claim: Claim, stop: Callable[[], None]) -> None:
+        self._leases = leases
+        self._wish = (place, claim, stop)
+        self._lease: Lease | None = None
+
+    async def __aenter__(self) -> Lease:
+        self._lease = await self._leases.take(*self._wish)
+        return self._lease
+
+    async def __aexit__(self, *_error: object) -> None:
+        if self._lease is not None:
+            self._leases.give_back(self._wish[0], self._lease)
+
+
 class Leases:
     """All leases of this process.
 
@@ -84,22 +101,25 @@ class Leases:
         wanted = set(file_ids)
         return [place for place in self._held if place.partition("#")[0] in wanted]
 
-    @contextlib.asynccontextmanager
-    async def hold(self, place: str, claim: Claim, stop: Callable[[], None]) -> AsyncIterator[Lease]:
-        """Hold `place` for the block; `stop` is called when somebody wants it.
+    def hold(self, place: str, claim: Claim, stop: Callable[[], None]) -> Holding:
+        """Hold `place` for the block; `stop` is called when somebody wants it. See `take`."""
+        return Holding(self, place, claim, stop)
+
+    async def take(self, place: str, claim: Claim, stop: Callable[[], None]) -> Lease:
+        """Hold `place` until `give_back`.
 
         :raises Locked: a live holder is there and `claim` is polite, or there is no end of waiting for it; or the holder
             doesn't let go in time and can't be fenced off.
         """
         await self._free(place, claim)
-        lease = Lease(self._clock, stop)
-        self._held[place] = lease
-        try:
-            yield lease
-        finally:
-            if self._held.get(place) is lease:  # else it was fenced off
-                del self._held[place]
-            lease.release()
+        lease = self._held[place] = Lease(self._clock, stop)
+        return lease
+
+    def give_back(self, place: str, lease: Lease) -> None:
+        """Whoever waits for it may have it."""
+        if self._held.get(place) is lease:  # else it was fenced off
+            del self._held[place]
+        lease.release()
 
     async def cut(self, file_ids: Iterable[str], claim: Claim = Claim.CUT) -> None:
         """Cut every holder of these files and wait until they have let go, or were fenced off. :raises Locked: see `hold`."""

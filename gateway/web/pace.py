@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
+from contextlib import AbstractContextManager
 
 from gateway.errors import TooMany
 from gateway.identity.throttle import SlidingWindow
@@ -17,6 +17,22 @@ from gateway.identity.throttle import SlidingWindow
 MOST_AT_ONCE = 128
 #: Refusals in a second that are told right away, and how long the others take.
 TOLD_PER_S, WAIT_S = 10, 1.0
+
+
+class _OneMore(AbstractContextManager[None]):
+    """Counted as long as the block."""
+
+    def __init__(self, counts: Counter[Hashable], client: Hashable) -> None:
+        self._counts = counts
+        self._client = client
+
+    def __enter__(self) -> None:
+        self._counts[self._client] += 1
+
+    def __exit__(self, *_error: object) -> None:
+        self._counts[self._client] -= 1
+        if not self._counts[self._client]:
+            del self._counts[self._client]
 
 
 class RefusalPace:
@@ -29,18 +45,11 @@ class RefusalPace:
         self._told = SlidingWindow(told_per_s, 1.0)
         self._under_way: Counter[Hashable] = Counter()
 
-    @contextmanager
-    def one_more(self, client: Hashable) -> Iterator[None]:
+    def one_more(self, client: Hashable) -> AbstractContextManager[None]:
         """A request of this client, as long as the block. :raises TooMany: it has too many under way."""
         if self._under_way.get(client, 0) >= MOST_AT_ONCE:
             raise TooMany("too many requests of this client at once", retry_after_s=1)
-        self._under_way[client] += 1
-        try:
-            yield
-        finally:
-            self._under_way[client] -= 1
-            if not self._under_way[client]:
-                del self._under_way[client]
+        return _OneMore(self._under_way, client)
 
     async def refused(self, client: Hashable) -> None:
         """Before this client is told so."""
