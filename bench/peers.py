@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.machine import give_room_back
 from bench.measure import Tree
 from bench.servers import START_WITHIN_S, Missing, Process
 from tools.ports import free_port
@@ -53,12 +54,8 @@ class Peer:
         return self._url, None
 
     def clear(self) -> None:
-        """Everything that it stored goes."""
-        for entry in list(os.scandir(self._store)):
-            if entry.is_dir():
-                shutil.rmtree(entry.path)
-            else:
-                Path(entry.path).unlink()
+        """The bytes of all that it stored go."""
+        give_room_back(self._store)
 
     def stop(self) -> None:
         self._process.stop()

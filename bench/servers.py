@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.client import Connection, Refused
+from bench.machine import give_room_back
 from bench.measure import Tree
 from bench.payload import Part, Payload
 from tools.node import node
@@ -106,9 +107,8 @@ class Node:
         return f"{self._process.url}/files", None
 
     def clear(self) -> None:
-        """Everything that it stored goes."""
-        for entry in os.scandir(self._store):
-            Path(entry.path).unlink()
+        """The bytes of all that it stored go."""
+        give_room_back(self._store)
 
     def stop(self) -> None:
         self._process.stop()
