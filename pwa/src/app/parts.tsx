@@ -167,13 +167,15 @@ export function Tag({ kind, children }: { kind?: string; children: ComponentChil
 
 const GLIDES_LEAST_MS = 300;
 const GLIDES_MOST_MS = 8_000;
+/** Over its whole length it glides for so long at least: a large piece that comes right behind a small one is no jump. */
+const WHOLE_MS = 2_500;
 /** By so much of its length at a time: a step for each frame would cost a browser more than all the rest of its page. */
 const GLIDES_BY = 0.015;
 const STEPS_MS = { least: 16, most: 100 };
 
 /**
  * How far it is. What the gateway acknowledges comes in pieces: the bar glides to it for as long as the piece before it
- * took, so that it moves evenly and is never ahead of what is known.
+ * took, and longer where much comes at once, so that it moves evenly and is never ahead of what is known.
  */
 export function Bar({ part, label }: { part: number; label: string }): JSX.Element {
   const bar = useRef<HTMLProgressElement>(null);
@@ -184,7 +186,7 @@ export function Bar({ part, label }: { part: number; label: string }): JSX.Eleme
     const now = performance.now();
     const at = changedAt.current;
     const from = shown.current;
-    const takes = Math.min(GLIDES_MOST_MS, Math.max(GLIDES_LEAST_MS, now - at));
+    const takes = Math.min(GLIDES_MOST_MS, Math.max(GLIDES_LEAST_MS, now - at, (part - from) * WHOLE_MS));
     const show = (value: number): void => {
       shown.current = value;
       if (bar.current) bar.current.value = value;
