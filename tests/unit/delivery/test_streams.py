@@ -446,8 +446,8 @@ async def test_an_upload_that_ends_while_a_group_is_sent_stops_there(tmp_path: P
         upload_id = await it.begin(9)
         loop = asyncio.get_running_loop()
 
-        def on_instance(uid: str) -> None:
-            if uid == "1.2.3.1.2":
+        def on_instance(_uid: str) -> None:
+            if len(it.pacs.sent) == 1:  # the second one is under way; of the others some may not be judged yet
                 asyncio.run_coroutine_threadsafe(end(it, upload_id, state), loop).result()
 
         it.pacs.on_instance = on_instance
