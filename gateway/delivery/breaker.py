@@ -45,6 +45,7 @@ class Breaker:
         self._stores_nothing = False
         self.condition = Condition.UP
         self.code = ""  #: why it is not up
+        self.recoveries = 0  #: how often it came up again
 
     def wait_s(self) -> float:
         """0: go on and tell how it went; else how long to wait before asking again."""
@@ -63,6 +64,7 @@ class Breaker:
         if self._stores_nothing and not storing:
             return False
         recovered = self.condition is not Condition.UP
+        self.recoveries += recovered
         self._stores_nothing = False
         self.condition, self.code = Condition.UP, ""
         self._failures = 0

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from gateway.delivery.attempt import Attempt, Stop, Superseded, Tools, is_receiving, same
@@ -238,13 +239,15 @@ class Deliver:
         breaker = endpoint.breaker
         tried_s = wait_s if counts and breaker.condition is Condition.DOWN else 0.0
         code = f"{WAITS_FOR_ENDPOINT}{breaker.code}"
-        return Again(self._tools.clock.now() + wait_s, code, tried_s=tried_s, counts=False)
+        due_at = self._tools.clock.now() + wait_s
+        return Again(due_at, code, tried_s=tried_s, counts=False, is_over=endpoint.came_up())
 
     def _pause(self, attempt: Attempt, wait_s: float, code: str, *, failed: bool = False) -> Again:
         """To go on later; `failed`: this was a try."""
         counts = failed and not is_receiving(attempt.upload)
         tried_s = self._tools.clock.monotonic() - attempt.began + wait_s if counts else 0.0
-        return Again(self._tools.clock.now() + wait_s, code, attempt.sealed_memory(), tried_s, counts=failed)
+        again = Again(self._tools.clock.now() + wait_s, code, attempt.sealed_memory(), tried_s, counts=failed)
+        return replace(again, is_over=attempt.endpoint.came_up()) if code.startswith(WAITS_FOR_ENDPOINT) else again
 
     async def _stream(self, attempt: Attempt) -> Again | Rest | None:
         """Send what is ready of an upload of which more comes. None: it is held."""

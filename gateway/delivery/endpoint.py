@@ -86,6 +86,11 @@ class WorkingEndpoint:
         """The PACS's hook."""
         return self.config.target
 
+    def came_up(self) -> Callable[[], bool]:
+        """Says, from any thread, whether the endpoint has come up again since now."""
+        breaker, before = self.breaker, self.breaker.recoveries
+        return lambda: breaker.recoveries != before
+
     def study(self, study_instance_uid: str) -> asyncio.Lock:
         """Held from the look at a study until what was sent of it is written down: of two uploads with the same
         instance the second sees what the first did.
@@ -167,7 +172,8 @@ class WorkingEndpoint:
 
 
 async def hasten(ledger: Ledger, now: float, endpoint_id: str | None = None) -> None:
-    """Deliveries that are due later, because their endpoint didn't work, are due now.
+    """Deliveries that are due later, because their endpoint didn't work, are due now. (Those that aren't written down as
+    such yet find out by `came_up`.)
 
     :param endpoint_id: only those to it. None: all; the process begins, and whoever mended an endpoint's configuration
         and started it again shall not wait.

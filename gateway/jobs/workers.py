@@ -43,6 +43,8 @@ class Again:
     :param memory_sealed: what the next attempt must know; None: what the job's row has.
     :param tried_s: seconds to count against `delivery.retry_for`.
     :param counts: whether this was an attempt that failed.
+    :param is_over: asked in the transaction that writes it down, from any thread: True: what it waits for came in the
+        meantime, and it is due at once. Who wakes those that wait can't find it before.
     """
 
     due_at: float
@@ -50,6 +52,7 @@ class Again:
     memory_sealed: bytes | None = None
     tried_s: float = 0.0
     counts: bool = True
+    is_over: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +271,7 @@ class Workers:
             tx.jobs.save(
                 replace(
                     row,
-                    due_at=result.due_at,
+                    due_at=self._clock.now() if result.is_over() else result.due_at,
                     attempts=row.attempts + result.counts,
                     tried_s=row.tried_s + result.tried_s,
                     lease_by=None,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
+from gateway.jobs.workers import Again
+from gateway.ledger.rows import JobKind
 from gateway.states import UploadState
 from hooks.contract import Instance, Outcome, SourceBroke, TargetDown
 from tests.unit.delivery.little_pacs import LittlePacs, Toy, toys
@@ -62,6 +65,32 @@ async def test_many_uploads_wait_for_a_pacs_that_is_down_without_asking_it_each(
     it.pacs.down = False
     await it.run(for_s=90)
     assert {(await it.upload(one)).state for one in uploads} == {UploadState.SUCCESS}
+
+
+async def test_who_was_told_to_wait_while_another_asked_goes_as_soon_as_the_pacs_is_back(it: Room):
+    it.pacs.down = True
+    for number in range(3):
+        await it.submit([Toy(f"1.9.{number}")])
+    await it.run(for_s=60)
+    (_, _, waits), deliver = await it.jobs(), it.delivery.handlers()[JobKind.DELIVER]
+    told, loop, answer = list[object](), asyncio.get_running_loop(), it.pacs._answer
+
+    async def ask() -> None:
+        told.append(await deliver(waits))
+
+    def answer_and_ask_beside(question: str) -> None:
+        answer(question)
+        if not told:
+            asyncio.run_coroutine_threadsafe(ask(), loop).result()
+
+    it.pacs.down = False
+    it.pacs._answer = answer_and_ask_beside  # type: ignore[method-assign] # before the gateway hears it
+    await it.run(for_s=90)
+    assert len(it.pacs.held) == 3
+    (again,) = told
+    assert isinstance(again, Again)
+    assert again.code == "endpoint_no_answer"
+    assert again.is_over(), "who wakes those that wait may not find it written down yet"
 
 
 async def test_a_pacs_that_asks_for_patience_gets_it(it: Room):

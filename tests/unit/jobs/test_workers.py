@@ -136,6 +136,20 @@ async def test_what_a_handler_wants_to_remember_is_kept_and_time_is_counted(ledg
     assert (job.attempts, job.tried_s, job.lease_by) == (1, 5.0, None)
 
 
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_what_came_while_a_wait_was_written_down_is_not_waited_for(ledger: MemoryLedger, is_over: bool):
+    seen: list[int] = []
+
+    async def handler(job: JobRow) -> Again | Done:
+        seen.append(job.job_id)
+        return Again(SystemClock().now() + 100, "later", is_over=lambda: is_over) if len(seen) == 1 else Done()
+
+    await add(ledger)
+    await workers(ledger, handler).run_due()
+    assert len(seen) == 1 + is_over
+    assert len(await jobs(ledger)) == 1 - is_over
+
+
 async def test_stopping_waits_for_handlers_and_gives_back_what_does_not_end(ledger: MemoryLedger):
     began = asyncio.Event()
 
