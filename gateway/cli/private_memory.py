@@ -61,7 +61,7 @@ async def give_rest_back() -> None:
 
 
 def pass_over_what_stays() -> None:
-    """Once all is made, and nobody asks yet: Python's search for circles of objects that nobody holds looks only at what comes from now on.
+    """Once all is made, and nobody asks yet: from now on Python's search for garbage looks only at what comes.
 
     Modules, classes and services are some ninety thousand objects, which stay. To go through all of them takes 50 ms,
     in which no request is answered, and that comes again with every thousand files.

@@ -1,7 +1,8 @@
 """HTTP to one gateway: sessions, errors as this package's own, Retry-After. Knows no call of the API.
 
-One session for all threads: who asks takes a connection that is free, and gives it back. Redirects aren't followed: a redirected POST
-turns into a GET, and bytes must go where the user said. The bearer is given as `auth`, which a .netrc can't replace.
+One session for all threads: who asks takes a connection that is free, and gives it back. Redirects aren't followed: a
+redirected POST turns into a GET, and bytes must go where the user said. The bearer is given as `auth`, which a .netrc
+can't replace.
 """
 
 from __future__ import annotations

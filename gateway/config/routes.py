@@ -49,7 +49,7 @@ class RouteTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteSection:
-    """Where the uploads go that fit; the first route that fits is the one, without any it is the upload's endpoint (routing.md)."""
+    """Where the uploads go that fit. The first route that fits is the one; else it's the upload's endpoint (routing.md)."""
 
     to: tuple[str, ...] = key(names, REQUIRED, "Endpoints that get it, each with an outcome and a receipt of its own.")
     required: tuple[str, ...] = key(

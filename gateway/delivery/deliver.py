@@ -1,8 +1,8 @@
 """The delivery of one upload, step by step, each of them repeatable.
 
-check -> hold? -> look, send, write down -> the notes likewise -> look again -> receipt. Where instances leave while others
-come (`streams.py`), the first of these steps are done again and again before the upload is complete. The state of the upload and of its files in the
-ledger is all that a step goes by; a crash at any line re-runs a step at most.
+check -> hold? -> look, send, write down -> the notes likewise -> look again -> receipt. Where instances leave while
+others come (`streams.py`), the first of these steps are done again and again before the upload is complete. The state
+of the upload and of its files in the ledger is all that a step goes by; a crash at any line re-runs a step at most.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Whose file is looked at next: of those who wait, who has cost least so far. Pure but for the clock it is given.
 
 Accounts take turns, and within an account its uploads do, both by what they cost: many uploads of one account are to
-the others what one is. Promises: an upload whose files take long holds up itself. It has one seat until its first file is done, and uploads
-with files that take long leave one seat to the others; a newcomer is not behind what came before it, but beside it.
+the others what one is. Promises: an upload whose files take long holds up itself. It has one seat until its first file
+is done, and uploads with files that take long leave one seat to the others; a newcomer is not behind what came before
+it, but beside it.
 """
 
 from __future__ import annotations

@@ -81,7 +81,10 @@ class Midway:
         await self.settled()
 
     async def settled(self) -> None:
-        """Wait for the commit that is under way. :raises GatewayError: what became of it; again and again, so that none follows."""
+        """Wait for the commit that is under way.
+
+        :raises GatewayError: what became of it; again and again, so that none follows.
+        """
         under_way = self._under_way
         if under_way is None:
             return

@@ -1,6 +1,7 @@
 """How fast one client may go: its requests at once are bounded, and what it is told again and again comes later.
 
-That it is too much, or that a digest doesn't fit: whoever hammers on is answered at its own expense, for an answer at once would be asked for at once again.
+That it is too much, or that a digest doesn't fit: whoever hammers on is answered at its own expense, for an answer at
+once would be asked for at once again.
 """
 
 from __future__ import annotations

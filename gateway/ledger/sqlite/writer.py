@@ -1,7 +1,8 @@
 """The one thread that writes: many acts, one transaction, one fsync.
 
-What is queued while a commit runs becomes the next transaction. An act that raises is undone alone; for that, acts that
-shared a transaction with it may be done once more. Nothing is acknowledged before COMMIT has returned (WAL, synchronous=FULL: after its fsync).
+What is queued while a commit runs becomes the next transaction. An act that raises is undone alone; for that, acts
+that shared a transaction with it may be done once more. Nothing is acknowledged before COMMIT has returned (WAL,
+synchronous=FULL: after its fsync).
 """
 
 from __future__ import annotations

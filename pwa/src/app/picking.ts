@@ -33,6 +33,7 @@ export const needsThisPage = computed(
 const HANDED_AT_ONCE = 50;
 
 let ingest: Worker | null = null;
+let watched = false;
 
 /** Begun when it is needed: its code and its memory are no business of somebody who looks at a receipt. */
 function worker(): Worker {
@@ -44,12 +45,19 @@ function worker(): Worker {
     ingest = null; // the next choice of files begins another one
     heard({ kind: "failed", code: "part" });
   });
-  beforeRemoval(() => ingest?.terminate());
-  beforeGoing(() => ingest?.postMessage({ kind: "going" } satisfies ToIngest));
+  watch();
   const { port1, port2 } = new MessageChannel();
   tell({ kind: "port", port: port1 }, [port1]);
   connectEngine(port2);
   return ingest;
+}
+
+/** Once for all that are begun one after the other. */
+function watch(): void {
+  if (watched) return;
+  watched = true;
+  beforeRemoval(() => ingest?.terminate());
+  beforeGoing(() => ingest?.postMessage({ kind: "going" } satisfies ToIngest));
 }
 
 function tell(order: ToIngest, transfer: Transferable[] = []): void {

@@ -2,7 +2,7 @@
 // pseudo-locale and `make screenshots`.
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { WITHOUT } from "../others/without.mjs";
+import { HELD, WITHOUT } from "../others/without.mjs";
 import { browse } from "../stage.mjs";
 import { ADMIN } from "./hospital.mjs";
 
@@ -423,6 +423,10 @@ export const SCENES = [
     await stage.lacking("stranger", WITHOUT[without]);
     await stage.heading(`obstacle.${kind}`);
   } })),
+  { name: "obstacle-silent", title: "A store that another part of the browser holds", async show(stage) {
+    await stage.lacking("stranger", HELD); // from here on nobody gets at its store
+    await stage.heading("obstacle.silent");
+  } },
   { name: "obstacle-part", title: "Part of the app didn't come when it started", async show(stage) {
     await stage.device("unlucky");
     let first; // the table of words that is asked for first; those of this screen come

@@ -2,8 +2,8 @@
 
 /**
  * `insecure`: not opened by HTTPS. `old`: the browser lacks something. `blocked`: it may store nothing. `full`: it has no
- * room. `broken`: its store doesn't open. `silent`: it doesn't answer. `key`: what is stored can't be read any more. `newer`: a newer app has been here.
- * `part`: a part of the app didn't come.
+ * room. `broken`: its store doesn't open. `silent`: it doesn't answer. `key`: what is stored can't be read any more.
+ * `newer`: a newer app has been here. `part`: a part of the app didn't come.
  */
 export type ObstacleKind =
   | "insecure"
