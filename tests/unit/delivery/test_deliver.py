@@ -84,7 +84,7 @@ async def test_who_was_told_to_wait_while_another_asked_goes_as_soon_as_the_pacs
             asyncio.run_coroutine_threadsafe(ask(), loop).result()
 
     it.pacs.down = False
-    it.pacs._answer = answer_and_ask_beside  # type: ignore[method-assign] # before the gateway hears it
+    it.pacs._answer = answer_and_ask_beside  # type: ignore[method-assign] # to ask before its answer is heard, by no luck
     await it.run(for_s=90)
     assert len(it.pacs.held) == 3
     (again,) = told
